@@ -1,0 +1,100 @@
+"""Batch: what a training step gets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from data_loading.errors import ViewError
+from data_loading.plan import Plan
+from data_loading.views import View, ViewSet
+
+
+@dataclass
+class Batch:
+    """Views of B images, and what is known of the images.
+
+    blocks: for each view size one tensor (V, B, 3, S, S), float32 normalised or uint8; `views` are slices of them.
+    labels (B,) int64, -1 where there is none; index (B,) int64, the row in the file; valid (B,) bool, False where an
+    evaluation repeats its last sample to fill the batch; fields: whatever else the file stores.
+    """
+
+    blocks: list[Tensor]
+    labels: Tensor
+    index: Tensor
+    valid: Tensor
+    view_set: ViewSet | None = None
+    fields: dict[str, Tensor] = field(default_factory=dict)
+    plan: Plan | None = None
+    roles: list[View] = field(default_factory=list)
+
+    @property
+    def views(self) -> list[Tensor]:
+        """V tensors (B, 3, S, S) in the view set's order; slices of the blocks, no copy."""
+        if self.view_set is None:
+            return [view for block in self.blocks for view in block]
+        out: list[Tensor | None] = [None] * len(self.view_set)
+        for (_, members), block in zip(self.view_set.groups(), self.blocks, strict=True):
+            for place, v in enumerate(members):
+                out[v] = block[place]
+        return out
+
+    @property
+    def layout(self) -> list[View]:
+        """Name, role, crop and strategy of each view."""
+        return self.view_set.views if self.view_set is not None else self.roles
+
+    @property
+    def global_views(self) -> list[Tensor]:
+        return [x for x, view in zip(self.views, self.layout, strict=True) if view.role == "global"]
+
+    @property
+    def local_views(self) -> list[Tensor]:
+        return [x for x, view in zip(self.views, self.layout, strict=True) if view.role == "local"]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def _map(self, move) -> Batch:
+        return replace(
+            self,
+            blocks=[move(block) for block in self.blocks],
+            labels=move(self.labels),
+            index=move(self.index),
+            valid=move(self.valid),
+            fields={name: move(value) for name, value in self.fields.items()},
+        )
+
+    def to(self, device, **kwargs) -> Batch:
+        """The batch on another device, one transfer per view size."""
+        return self._map(lambda x: x.to(device, **kwargs))
+
+    def pin_memory(self) -> Batch:
+        return self._map(lambda x: x.pin_memory())
+
+    @classmethod
+    def from_views(cls, views: Sequence[Tensor], labels: Tensor | None = None) -> Batch:
+        """A batch from the views (B, 3, S, S) of any other loader; the first view's size is the global one.
+
+        Each view counts as a crop of its own under one strategy; views of another size than the first are local.
+        """
+        if not len(views):
+            raise ViewError("Batch.from_views needs at least one view")
+        n = len(views[0])
+        if any(len(view) != n for view in views):
+            raise ViewError(f"Batch.from_views: views of {[len(v) for v in views]} images; each needs the same number")
+        sides = [view.shape[-1] for view in views]
+        roles = [
+            View(f"view.{i}", "global" if s == sides[0] else "local", s, i, "view", 0) for i, s in enumerate(sides)
+        ]
+        unknown = torch.full((n,), -1, dtype=torch.int64)
+        return cls(
+            blocks=[view[None] for view in views],
+            labels=unknown if labels is None else labels.long(),
+            index=torch.arange(n),
+            valid=torch.ones(n, dtype=torch.bool),
+            roles=roles,
+        )

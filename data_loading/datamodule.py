@@ -1,0 +1,91 @@
+"""BetonDataModule: the loaders of a run, for Lightning's Trainer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytorch_lightning as pl
+
+from data_loading import sources, views
+from data_loading.errors import ConfigError
+from data_loading.loader import Loader
+from data_loading.ops.normalize import IMAGENET_MEAN, IMAGENET_STD
+from data_loading.rng import checked_seed
+from data_loading.views import ViewSet
+
+
+class BetonDataModule(pl.LightningDataModule):
+    """Views of the images of a .beton file or a folder.
+
+    Args:
+        train: a .beton file, or a folder of images, which is written once to the cache.
+        val: the same for validation; None for no validation.
+        views: a view set, its name, or a strategy's name; None takes the method's default.
+        size: side of the global views in pixels; None takes the view set's.
+        batch_size: images per process.
+        num_workers: loader threads per process.
+        seed: of the order and of the views; None draws one and writes it into config.yaml.
+        mean: per channel, in 0..1.
+        std: per channel, in 0..1.
+        cache_dir: where folders are written as .beton files.
+        skip_bad: leave out images of a folder that do not decode, and say how many.
+    """
+
+    def __init__(
+        self,
+        train: str,
+        val: str | None = None,
+        views: str | ViewSet | None = None,
+        size: int | None = None,
+        batch_size: int = 256,
+        num_workers: int = 2,
+        seed: int | None = 0,
+        mean: tuple[float, float, float] = IMAGENET_MEAN,
+        std: tuple[float, float, float] = IMAGENET_STD,
+        cache_dir: str = "runs/.cache",
+        skip_bad: bool = False,
+    ):
+        super().__init__()
+        self.train, self.val, self.views, self.size = train, val, views, size
+        self.batch_size, self.num_workers, self.seed = batch_size, num_workers, checked_seed(seed, "data.seed")
+        self.mean, self.std, self.cache_dir, self.skip_bad = mean, std, cache_dir, skip_bad
+        self.view_set: ViewSet | None = None
+
+    def prepare_data(self) -> None:
+        """Write folders to the cache, once, before the processes of a run part."""
+        for path in filter(None, (self.train, self.val)):
+            self._file(path)
+
+    def setup(self, stage: str | None = None) -> None:
+        self.view_set = self.resolve(getattr(self.trainer, "lightning_module", None))
+
+    def resolve(self, method: object | None = None) -> ViewSet:
+        """The view set of this run: `views`, else the method's `default_views`, at `size`."""
+        which = self.views if self.views is not None else getattr(method, "default_views", None)
+        if which is None:
+            raise ConfigError("data.views is not set, and there is no method whose default it could take; name a view set")
+        return views.get(which, self.size)
+
+    def train_dataloader(self) -> Loader:
+        return self._loader(self.train, self.view_set or self.resolve(), order="random")
+
+    def val_dataloader(self) -> Loader | list:
+        if self.val is None:
+            return []
+        size = (self.view_set or self.resolve()).size
+        return self._loader(self.val, views.get("eval", size), order="sequential")
+
+    def _file(self, path: str) -> Path:
+        return sources.as_beton(path, cache=Path(self.cache_dir), skip_bad=self.skip_bad)
+
+    def _loader(self, path: str, view_set: ViewSet, order: str) -> Loader:
+        return Loader(
+            self._file(path),
+            self.batch_size,
+            view_set,
+            num_workers=self.num_workers,
+            seed=self.seed,
+            order=order,
+            mean=self.mean,
+            std=self.std,
+        )

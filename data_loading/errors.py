@@ -1,0 +1,33 @@
+"""Errors that a user can mend: one sentence each that says what is wrong, where, and what to do."""
+
+
+class UserError(Exception):
+    """The command line prints its sentence and exits with code 2; no traceback."""
+
+
+class BetonError(UserError):
+    """A .beton file that is cut short, damaged, of another version, or used wrongly."""
+
+
+class SourceError(UserError):
+    """A folder or data set that cannot be read or written as .beton."""
+
+
+class DecodeError(UserError):
+    """An image whose bytes do not decode."""
+
+
+class ViewError(UserError):
+    """A view set, strategy or op that cannot be built as asked."""
+
+
+class ConfigError(UserError):
+    """A setting that does not exist, does not fit, or contradicts another."""
+
+
+class CheckpointError(UserError):
+    """A checkpoint that is missing, damaged, or of another method."""
+
+
+class UnknownName(UserError, LookupError):
+    """A name that no registry holds; the sentence names the nearest one."""

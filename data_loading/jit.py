@@ -1,0 +1,56 @@
+"""`jit`: numba's njit without the GIL, cached on disk under the hash of every kernel file.
+
+numba's own cache does not notice that a callee in another file has changed, and goes on using the old machine code
+(numba issue 1833); a folder per hash of all kernel sources cannot be stale. The folder is `NUMBA_CACHE_DIR`, else
+`$XDG_CACHE_HOME/massrl/numba`, else `~/.cache/massrl/numba`; where none can be written, kernels are compiled anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from functools import cache
+from pathlib import Path
+
+import numba
+
+
+def _sources() -> list[Path]:
+    here = Path(__file__).parent
+    return sorted([*here.glob("*.py"), *here.glob("ops/*.py")])
+
+
+@cache
+def cache_folder() -> str | None:
+    """The folder for this version of the kernels, or None where no folder can be written."""
+    digest = hashlib.sha256()
+    for path in _sources():
+        digest.update(path.name.encode() + path.read_bytes())
+    base = os.environ.get("NUMBA_CACHE_DIR")
+    root = Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "massrl" / "numba"
+    folder = root / digest.hexdigest()[:16]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return str(folder) if os.access(folder, os.W_OK) else None
+
+
+def jit(function):
+    """Compile `function` to machine code that holds no lock (threads run it side by side) and divides as C does."""
+    folder = cache_folder()
+    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, folder or ""
+    try:  # the cache's place is chosen while decorating
+        return numba.njit(function, nogil=True, cache=folder is not None, error_model="numpy", fastmath=_FAST)
+    finally:
+        numba.config.CACHE_DIR = before
+
+
+# Sums may be reordered and fused, so loops vectorise; NaN and infinity keep their meaning.
+_FAST = {"reassoc", "contract", "nsz", "arcp", "afn"}
+
+
+def is_cold() -> bool:
+    """Whether no kernel of this version has been compiled on this machine yet."""
+    folder = cache_folder()
+    return folder is None or not any(Path(folder).rglob("*.nbi"))

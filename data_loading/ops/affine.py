@@ -1,0 +1,111 @@
+"""Affine: rotate, shear, scale and shift about the centre, bilinear, black outside; one resampling.
+
+Output position (u, v) in -1..1 reads the input at  A (u, v) + t  (torch's affine_grid and grid_sample,
+align_corners=False, padding zeros).  A = rotation x [[sx, sx shear], [0, sy]],  sx = scale e^a, sy = scale e^-a.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy.ndimage import map_coordinates
+
+from data_loading.jit import jit
+from data_loading.ops.base import AFFINE, OPS, Op, interval, within
+from data_loading.rng import uniform
+
+F32 = np.float32
+
+
+@OPS.register
+class Affine(Op):
+    """Rotate, shear, scale and shift about the centre.
+
+    degrees: rotation drawn from [-degrees, degrees].  shear: tangent, from [-shear, shear].
+    translate: shift as a fraction of the side, from [-translate, translate] in x and in y.
+    scale: size of the picture, log-uniform in the interval.  aspect: ln of the half ratio of the axes, from [-aspect, aspect].
+    """
+
+    rule = AFFINE
+
+    def __init__(
+        self,
+        degrees: float = 0.0,
+        translate: float = 0.0,
+        scale: tuple[float, float] = (1.0, 1.0),
+        shear: float = 0.0,
+        aspect: float = 0.0,
+        p: float = 1.0,
+        name: str | None = None,
+        share: str | None = None,
+        seed: int | None = None,
+        fixed: bool = False,
+    ):
+        super().__init__(p, name, share, seed, fixed)
+        self.degrees = within(self, "degrees", degrees, 0.0, 180.0)
+        self.translate = within(self, "translate", translate, 0.0, 1.0)
+        self.scale = interval(self, "scale", scale, 0.05, 20.0)
+        self.shear = within(self, "shear", shear, 0.0, 2.0)
+        self.aspect = within(self, "aspect", aspect, 0.0, 1.0)
+
+    def params(self) -> list[float]:
+        return [math.radians(self.degrees), self.translate, *map(math.log, self.scale), self.shear, self.aspect]
+
+
+@jit
+def draw(params, state, op, arg, n):
+    """Six numbers: the rows of (A | t)."""
+    angle = uniform(state, -params[0], params[0])
+    tx = uniform(state, -2.0 * params[1], 2.0 * params[1])  # the side is 2 in the units of (u, v)
+    ty = uniform(state, -2.0 * params[1], 2.0 * params[1])
+    zoom = -uniform(state, params[2], params[3])  # a larger picture reads a smaller part
+    shear = uniform(state, -params[4], params[4])
+    aspect = uniform(state, -params[5], params[5])
+    sx, sy, c, s = math.exp(zoom + aspect), math.exp(zoom - aspect), math.cos(angle), math.sin(angle)
+    op[n] = AFFINE
+    arg[n, 0], arg[n, 1], arg[n, 2] = c * sx, c * sx * shear - s * sy, tx
+    arg[n, 3], arg[n, 4], arg[n, 5] = s * sx, s * sx * shear + c * sy, ty
+    return n + 1
+
+
+def reference(image: np.ndarray, matrix) -> np.ndarray:
+    """matrix: six numbers, the rows of (A | t)."""
+    _, height, width = image.shape
+    a, b, tx, c, d, ty = (float(v) for v in matrix[:6])
+    v, u = np.meshgrid((2 * np.arange(height) + 1) / height - 1, (2 * np.arange(width) + 1) / width - 1, indexing="ij")
+    x = ((a * u + b * v + tx + 1) * width - 1) / 2
+    y = ((c * u + d * v + ty + 1) * height - 1) / 2
+    return np.stack([map_coordinates(p.astype(float), [y, x], order=1, mode="grid-constant") for p in image])
+
+
+@jit
+def pixel(image, y, x):
+    height, width = image.shape
+    return image[y, x] if 0 <= y < height and 0 <= x < width else F32(0.0)
+
+
+@jit
+def sample(scratch, plane, row, column, y, x):
+    """plane[:, row, column] = scratch at the real position (y, x), bilinear, black outside."""
+    y0, x0 = int(math.floor(y)), int(math.floor(x))
+    fy, fx = y - F32(y0), x - F32(x0)
+    for c in range(3):
+        image = scratch[c]
+        top = pixel(image, y0, x0) * (F32(1.0) - fx) + pixel(image, y0, x0 + 1) * fx
+        low = pixel(image, y0 + 1, x0) * (F32(1.0) - fx) + pixel(image, y0 + 1, x0 + 1) * fx
+        plane[c, row, column] = top * (F32(1.0) - fy) + low * fy
+
+
+@jit
+def kernel(plane, scratch, arg):
+    _, height, width = plane.shape
+    scratch[:] = plane
+    half_w, half_h = F32(width) * F32(0.5), F32(height) * F32(0.5)
+    for row in range(height):
+        v = F32(2 * row + 1) / F32(height) - F32(1.0)
+        for column in range(width):
+            u = F32(2 * column + 1) / F32(width) - F32(1.0)
+            x = (arg[0] * u + arg[1] * v + arg[2] + F32(1.0)) * half_w - F32(0.5)
+            y = (arg[3] * u + arg[4] * v + arg[5] + F32(1.0)) * half_h - F32(0.5)
+            sample(scratch, plane, row, column, y, x)

@@ -1,0 +1,157 @@
+"""Colour jitter: brightness, contrast, saturation and hue in random order, as torchvision's ColorJitter on float images.
+
+brightness: f x.  contrast: f x + (1 - f) mean of gray.  saturation: f x + (1 - f) gray.  Each is clamped to 0..255.
+hue: the hue of HSV is turned by a fraction of the circle; value and chroma are kept.
+Gray is 0.2989 R + 0.587 G + 0.114 B, torchvision's weights.
+"""
+
+from __future__ import annotations
+
+import colorsys
+
+import numpy as np
+
+from data_loading.jit import jit
+from data_loading.ops.base import BRIGHTNESS, COLOR_JITTER, CONTRAST, HUE, OPS, SATURATION, Op, within
+from data_loading.ops.grayscale import gray
+from data_loading.rng import integer, uniform
+
+F32 = np.float32
+
+
+@OPS.register
+class ColorJitter(Op):
+    """Brightness, contrast, saturation and hue changed by random amounts in random order.
+
+    The first three are factors drawn from [max(0, 1 - v), 1 + v]; hue is a turn drawn from [-v, v], v <= 0.5.
+    """
+
+    rule = COLOR_JITTER
+    steps = 4
+
+    def __init__(
+        self,
+        brightness: float = 0.8,
+        contrast: float = 0.8,
+        saturation: float = 0.8,
+        hue: float = 0.2,
+        p: float = 0.8,
+        name: str | None = None,
+        share: str | None = None,
+        seed: int | None = None,
+        fixed: bool = False,
+    ):
+        super().__init__(p, name, share, seed, fixed)
+        self.brightness = within(self, "brightness", brightness, 0.0, 100.0)
+        self.contrast = within(self, "contrast", contrast, 0.0, 100.0)
+        self.saturation = within(self, "saturation", saturation, 0.0, 100.0)
+        self.hue = within(self, "hue", hue, 0.0, 0.5)
+
+    def params(self) -> list[float]:
+        return [self.brightness, self.contrast, self.saturation, self.hue]
+
+
+@jit
+def draw(params, state, op, arg, n):
+    """Write up to four steps in random order (Fisher and Yates); a strength of zero writes none."""
+    order = (BRIGHTNESS, CONTRAST, SATURATION, HUE)
+    at = np.uint32(0x3210)  # four places of four bits
+    for i in range(3, 0, -1):
+        j = integer(state, i + 1)
+        a, b = (at >> np.uint32(4 * i)) & np.uint32(15), (at >> np.uint32(4 * j)) & np.uint32(15)
+        swap = (a ^ b) if i != j else np.uint32(0)
+        at ^= (swap << np.uint32(4 * i)) | (swap << np.uint32(4 * j))
+    for i in range(4):
+        which = np.int64((at >> np.uint32(4 * i)) & np.uint32(15))
+        strength = params[which]
+        low = -strength if which == 3 else max(0.0, 1.0 - strength)
+        value = uniform(state, low, strength if which == 3 else 1.0 + strength)
+        if strength > 0.0:
+            op[n] = order[which]
+            arg[n, 0] = value
+            n += 1
+    return n
+
+
+@jit
+def clamp(v):
+    return min(max(v, F32(0.0)), F32(255.0))
+
+
+@jit
+def brightness(plane, factor):
+    flat = plane.reshape(-1)
+    for i in range(flat.size):
+        flat[i] = clamp(flat[i] * factor)
+
+
+@jit
+def contrast(plane, factor):
+    r, g, b = plane[0].reshape(-1), plane[1].reshape(-1), plane[2].reshape(-1)
+    total = 0.0
+    for i in range(r.size):
+        total += np.float64(gray(r[i], g[i], b[i]))
+    rest = F32(total / r.size) * (F32(1.0) - factor)
+    flat = plane.reshape(-1)
+    for i in range(flat.size):
+        flat[i] = clamp(flat[i] * factor + rest)
+
+
+@jit
+def saturation(plane, factor):
+    r, g, b = plane[0].reshape(-1), plane[1].reshape(-1), plane[2].reshape(-1)
+    for i in range(r.size):
+        rest = gray(r[i], g[i], b[i]) * (F32(1.0) - factor)
+        r[i] = clamp(r[i] * factor + rest)
+        g[i] = clamp(g[i] * factor + rest)
+        b[i] = clamp(b[i] * factor + rest)
+
+
+@jit
+def channel(top, chroma, sixths, offset):
+    """The HSV channel at hue `sixths` in [0, 8): top - chroma clamp(min(f, 4 - f), 0, 1), f = (sixths + offset) mod 6."""
+    f = sixths + offset
+    f = f - F32(6.0) if f >= F32(6.0) else f
+    f = f - F32(6.0) if f >= F32(6.0) else f
+    return top - chroma * max(min(min(f, F32(4.0) - f), F32(1.0)), F32(0.0))
+
+
+@jit
+def hue(plane, turn):
+    """Turn the hue by `turn` of the circle; branch-free, so that it vectorises."""
+    r, g, b = plane[0].reshape(-1), plane[1].reshape(-1), plane[2].reshape(-1)
+    shift = turn * F32(6.0)
+    for i in range(r.size):
+        red, green, blue = r[i], g[i], b[i]
+        top, low = max(red, max(green, blue)), min(red, min(green, blue))
+        chroma = top - low
+        scale = F32(1.0) / max(chroma, F32(1e-6))
+        h = (red - green) * scale + F32(4.0)
+        h = (blue - red) * scale + F32(2.0) if top == green else h
+        h = (green - blue) * scale if top == red else h
+        h += shift  # in [-4, 8)
+        h = h + F32(6.0) if h < F32(0.0) else h
+        r[i] = channel(top, chroma, h, F32(5.0))
+        g[i] = channel(top, chroma, h, F32(3.0))
+        b[i] = channel(top, chroma, h, F32(1.0))
+
+
+def reference_brightness(image: np.ndarray, factor: float) -> np.ndarray:
+    return np.clip(image * factor, 0, 255)
+
+
+def reference_contrast(image: np.ndarray, factor: float) -> np.ndarray:
+    mean = np.tensordot([0.2989, 0.587, 0.114], image, 1).mean()
+    return np.clip(image * factor + mean * (1 - factor), 0, 255)
+
+
+def reference_saturation(image: np.ndarray, factor: float) -> np.ndarray:
+    return np.clip(image * factor + np.tensordot([0.2989, 0.587, 0.114], image, 1) * (1 - factor), 0, 255)
+
+
+def reference_hue(image: np.ndarray, turn: float) -> np.ndarray:
+    out = np.empty_like(image, dtype=np.float64)
+    for y, x in np.ndindex(image.shape[1:]):
+        h, s, v = colorsys.rgb_to_hsv(*(image[:, y, x].astype(float) / 255))
+        out[:, y, x] = colorsys.hsv_to_rgb((h + turn) % 1.0, s, v)
+    return out * 255

@@ -1,0 +1,80 @@
+"""Erasing: fill a random rectangle with one value (Zhong et al., arXiv:1708.04896)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from data_loading.jit import jit
+from data_loading.ops.base import ERASING, OPS, Op, interval, within
+from data_loading.rng import uniform
+
+F32 = np.float32
+
+
+@OPS.register
+class Erasing(Op):
+    """Fill a rectangle: area a fraction from `scale`, height / width log-uniform from `ratio`, wholly inside the view.
+
+    As in torchvision's RandomErasing, ten shapes are tried; if none fits, nothing is erased. `fill` is 0 to 255.
+    """
+
+    rule = ERASING
+
+    def __init__(
+        self,
+        scale: tuple[float, float] = (0.02, 0.33),
+        ratio: tuple[float, float] = (0.3, 3.3),
+        fill: float = 0.0,
+        p: float = 0.5,
+        name: str | None = None,
+        share: str | None = None,
+        seed: int | None = None,
+        fixed: bool = False,
+    ):
+        super().__init__(p, name, share, seed, fixed)
+        self.scale = interval(self, "scale", scale, 0.0, 1.0)
+        self.ratio = interval(self, "ratio", ratio, 0.01, 100.0)
+        self.fill = within(self, "fill", fill, 0.0, 255.0)
+
+    def params(self) -> list[float]:
+        return [*self.scale, *map(math.log, self.ratio), self.fill]
+
+
+@jit
+def draw(params, state, op, arg, n):
+    """Top, left, height and width as fractions of the view's sides, and the fill."""
+    for _ in range(10):
+        area = uniform(state, params[0], params[1])
+        ratio = math.exp(uniform(state, params[2], params[3]))
+        height, width = math.sqrt(area * ratio), math.sqrt(area / ratio)
+        if height <= 1.0 and width <= 1.0:
+            op[n] = ERASING
+            arg[n, 0] = uniform(state, 0.0, 1.0 - height)
+            arg[n, 1] = uniform(state, 0.0, 1.0 - width)
+            arg[n, 2] = height
+            arg[n, 3] = width
+            arg[n, 4] = params[4]
+            return n + 1
+    return n
+
+
+def reference(image: np.ndarray, top: float, left: float, height: float, width: float, fill: float) -> np.ndarray:
+    out = image.copy()
+    _, h, w = image.shape
+    y0, x0 = math.floor(top * h + 0.5), math.floor(left * w + 0.5)
+    out[:, y0 : math.floor((top + height) * h + 0.5), x0 : math.floor((left + width) * w + 0.5)] = fill
+    return out
+
+
+@jit
+def kernel(plane, arg):
+    _, h, w = plane.shape
+    half = F32(0.5)
+    y0, y1 = int(arg[0] * F32(h) + half), min(int((arg[0] + arg[2]) * F32(h) + half), h)
+    x0, x1 = int(arg[1] * F32(w) + half), min(int((arg[1] + arg[3]) * F32(w) + half), w)
+    for c in range(3):
+        for y in range(y0, y1):
+            for x in range(x0, x1):
+                plane[c, y, x] = arg[4]

@@ -1,0 +1,41 @@
+"""Horizontal flip: mirror left and right."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from data_loading.jit import jit
+from data_loading.ops.base import FLIP, OPS, Op
+
+
+@OPS.register
+class HorizontalFlip(Op):
+    """Mirror left and right, with probability 0.5 unless said."""
+
+    rule = FLIP
+
+    def __init__(
+        self,
+        p: float = 0.5,
+        name: str | None = None,
+        share: str | None = None,
+        seed: int | None = None,
+        fixed: bool = False,
+    ):
+        super().__init__(p, name, share, seed, fixed)
+
+
+def reference(image: np.ndarray) -> np.ndarray:
+    """image (3, H, W)."""
+    return image[:, :, ::-1]
+
+
+@jit
+def kernel(plane):
+    """In place, plane (3, H, W) float32."""
+    _, height, width = plane.shape
+    for c in range(3):
+        for y in range(height):
+            row = plane[c, y]
+            for x in range(width // 2):
+                row[x], row[width - 1 - x] = row[width - 1 - x], row[x]

@@ -1,0 +1,57 @@
+"""Gamma: 255 gain (x / 255)^gamma, clamped to 0..255, as torchvision's adjust_gamma."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from data_loading.jit import jit
+from data_loading.ops.base import GAMMA, OPS, Op, interval
+from data_loading.rng import uniform
+
+F32 = np.float32
+
+
+@OPS.register
+class Gamma(Op):
+    """Bend the curve of intensities: exponent and gain are drawn log-uniformly from their intervals."""
+
+    rule = GAMMA
+
+    def __init__(
+        self,
+        gamma: tuple[float, float] = (0.6, 1.6),
+        gain: tuple[float, float] = (1.0, 1.0),
+        p: float = 0.8,
+        name: str | None = None,
+        share: str | None = None,
+        seed: int | None = None,
+        fixed: bool = False,
+    ):
+        super().__init__(p, name, share, seed, fixed)
+        self.gamma = interval(self, "gamma", gamma, 0.05, 20.0)
+        self.gain = interval(self, "gain", gain, 0.01, 100.0)
+
+    def params(self) -> list[float]:
+        return [*map(math.log, self.gamma), *map(math.log, self.gain)]
+
+
+@jit
+def draw(params, state, op, arg, n):
+    op[n] = GAMMA
+    arg[n, 0] = math.exp(uniform(state, params[0], params[1]))
+    arg[n, 1] = math.exp(uniform(state, params[2], params[3]))
+    return n + 1
+
+
+def reference(image: np.ndarray, gamma: float, gain: float) -> np.ndarray:
+    return np.clip(255 * gain * (np.maximum(image, 0) / 255) ** gamma, 0, 255)
+
+
+@jit
+def kernel(plane, gamma, gain):
+    flat = plane.reshape(-1)
+    for i in range(flat.size):
+        x = max(flat[i], F32(0.0)) * F32(1.0 / 255.0)
+        flat[i] = min(F32(255.0) * gain * x**gamma, F32(255.0))

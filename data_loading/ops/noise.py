@@ -1,0 +1,68 @@
+"""Gaussian noise: add a normal number to each value; the noise of a pixel is keyed, so it can be drawn again."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from data_loading.jit import jit
+from data_loading.ops.base import NOISE, OPS, Op, interval
+from data_loading.rng import normal, philox, philox_numpy, uniform, word
+
+F32, U32 = np.float32, np.uint32
+
+
+@OPS.register
+class GaussianNoise(Op):
+    """Add normal noise to each value; its standard deviation (in levels of 255) is drawn from an interval."""
+
+    rule = NOISE
+
+    def __init__(
+        self,
+        sigma: tuple[float, float] = (0.0, 25.0),
+        p: float = 1.0,
+        name: str | None = None,
+        share: str | None = None,
+        seed: int | None = None,
+        fixed: bool = False,
+    ):
+        super().__init__(p, name, share, seed, fixed)
+        self.sigma = interval(self, "sigma", sigma, 0.0, 255.0)
+
+    def params(self) -> list[float]:
+        return list(self.sigma)
+
+
+@jit
+def draw(params, state, op, arg, word_arg, n):
+    op[n] = NOISE
+    arg[n, 0] = uniform(state, params[0], params[1])
+    word_arg[n, 1] = word(state)
+    word_arg[n, 2] = word(state)
+    return n + 1
+
+
+def reference(image: np.ndarray, sigma: float, key: tuple[int, int]) -> np.ndarray:
+    """The counter is (value number // 4, 0, 0, 0), values numbered over (3, H, W); four words make four normals."""
+    quads = -(-image.size // 4)
+    counter = np.zeros((quads, 4), np.uint32)
+    counter[:, 0] = np.arange(quads)
+    u = philox_numpy(counter, key).astype(float)
+    radius = np.sqrt(-2 * np.log((u[:, [0, 2]] + 1) / 2**32))
+    angle = 2 * np.pi * u[:, [1, 3]] / 2**32
+    noise = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1).reshape(-1)[: image.size]
+    return np.clip(image + sigma * noise.reshape(image.shape), 0, 255)
+
+
+@jit
+def kernel(plane, sigma, key0, key1):
+    flat = plane.reshape(-1)
+    for q in range((flat.size + 3) // 4):
+        w = philox(U32(q), U32(0), U32(0), U32(0), key0, key1)
+        n0, n1 = normal(w[0], w[1])
+        n2, n3 = normal(w[2], w[3])
+        noise = (n0, n1, n2, n3)
+        for k in range(4):
+            i = 4 * q + k
+            if i < flat.size:
+                flat[i] = min(max(flat[i] + sigma * noise[k], F32(0.0)), F32(255.0))

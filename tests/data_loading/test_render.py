@@ -1,0 +1,107 @@
+"""Rendering: one decoded image and its plan give all views, equal to the ops' references run one after the other."""
+
+import numpy as np
+import pytest
+import torch
+import torchvision.transforms.v2.functional as tv
+from PIL import Image
+
+from data_loading import Strategy, ViewSet, views
+from data_loading.ops import ColorJitter, GaussianBlur, Grayscale, HorizontalFlip, Solarize, base
+from data_loading.ops.normalize import Normalize
+from data_loading.plan import Drawer
+from data_loading.render import Renderer
+
+
+def pictures(n, height, width, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (n, height, width, 3), dtype=np.uint8)
+
+
+def render(images, view_set, dtype=np.uint8, seed=0, epoch=0):
+    n, height, width, _ = images.shape
+    view_set = views.get(view_set)
+    start = np.arange(n) * height * width * 3
+    sides = np.full(n, height), np.full(n, width)
+    plan = Drawer(view_set, seed)(epoch, np.arange(n), *sides)
+    outs = [np.empty((len(members), n, 3, s, s), dtype) for s, members in view_set.groups()]
+    renderer = Renderer(view_set, max(height, width), Normalize() if dtype == np.float32 else None)
+    renderer(images.reshape(-1), start, *sides, plan, 0, outs)
+    return outs, plan
+
+
+THEIRS = {  # a step of a program, done by torchvision on float tensors in 0..1
+    base.FLIP: lambda x, a: tv.horizontal_flip(x),
+    base.BRIGHTNESS: lambda x, a: tv.adjust_brightness(x, a[0]),
+    base.CONTRAST: lambda x, a: tv.adjust_contrast(x, a[0]),
+    base.SATURATION: lambda x, a: tv.adjust_saturation(x, a[0]),
+    base.HUE: lambda x, a: tv.adjust_hue(x, a[0]),
+    base.GRAYSCALE: lambda x, a: tv.rgb_to_grayscale(x, 3),
+    base.BLUR: lambda x, a: tv.gaussian_blur(x, 2 * int(np.ceil(3 * a[0])) + 1, float(a[0])),
+}
+
+
+def test_a_simclr_view_equals_torchvision_run_on_the_same_numbers():
+    images = pictures(24, 90, 120)
+    (out,), plan = render(images, ViewSet(["simclr"], size=64), np.float32)
+    mean, std = (np.reshape(v, (3, 1, 1)) for v in (Normalize().mean, Normalize().std))
+    for v in range(2):
+        for b, source in enumerate(images):
+            x0, y0, x1, y1 = plan.box[v, b].astype(int).tolist()
+            x = torch.from_numpy(source).permute(2, 0, 1).float() / 255
+            x = tv.resized_crop(x, y0, x0, y1 - y0, x1 - x0, [64, 64], antialias=True)
+            for code, arg in zip(plan.op[v, b].tolist(), plan.numbers[v, b].tolist(), strict=True):
+                x = THEIRS[code](x, arg) if code else x
+            ours = (out[v, b] * std + mean) * 255
+            assert np.abs(ours - x.numpy() * 255).max() < 0.1  # a tenth of a level, after up to seven float32 ops
+
+
+def test_views_of_a_shared_crop_differ_only_by_their_ops():
+    plain = Strategy("plain", [[]])
+    inverted = Strategy("inverted", [[Solarize(0.0, p=1.0)]])
+    (out,), _ = render(pictures(4, 40, 50), ViewSet([plain, inverted], crops=2, size=16, shared_crops=True))
+    difference = out[0:2].astype(int) - (255 - out[2:4].astype(int))
+    assert difference.min() >= 0 and difference.max() <= 1  # a half is rounded up on either side
+
+
+def test_global_and_local_views_fill_blocks_of_their_own_size():
+    (large, small), _ = render(pictures(3, 40, 50), ViewSet(["byol"], crops=2, size=24, local=4, local_size=10))
+    assert large.shape == (2, 3, 3, 24, 24) and small.shape == (4, 3, 3, 10, 10)
+    assert large.std() > 10 and small.std() > 10
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 500), (500, 1), (3, 2), (700, 900)])
+def test_images_of_any_shape_render(height, width):
+    (out,), _ = render(pictures(2, height, width), ViewSet(["simclr", "byol"], size=8))
+    assert out.shape == (4, 2, 3, 8, 8)
+
+
+def test_evaluation_equals_pillows_resize_then_centre_crop_within_one_level():
+    images = pictures(3, 150, 203)
+    (out,), _ = render(images, views.get("eval", 112))
+    for b, source in enumerate(images):
+        resized = Image.fromarray(source).resize((int(128 * 203 / 150), 128), Image.Resampling.BILINEAR)
+        left, top = round((resized.width - 112) / 2), round((128 - 112) / 2)
+        theirs = np.asarray(resized.crop((left, top, left + 112, top + 112)), int).transpose(2, 0, 1)
+        assert np.abs(out[0, b].astype(int) - theirs).max() <= 1  # Pillow rounds after each pass
+
+
+def test_floats_and_bytes_of_one_plan_differ_by_rounding_only():
+    images, view_set = pictures(8, 30, 30), ViewSet(["simclr", "byol"], size=16)
+    (floats,), _ = render(images, view_set, np.float32)
+    (bytes_,), _ = render(images, view_set, np.uint8)
+    mean, std = (np.reshape(v, (3, 1, 1)) for v in (Normalize().mean, Normalize().std))
+    assert np.abs((floats * std + mean) * 255 - bytes_).max() <= 0.5 + 1e-3
+
+
+def test_a_pixel_does_not_depend_on_the_views_drawn_beside_it():
+    images = pictures(5, 30, 40)
+    (alone,), _ = render(images, ViewSet(["simclr"], size=16))
+    (together,), _ = render(images, ViewSet(["simclr", "byol"], size=16))
+    np.testing.assert_array_equal(alone, together[:2])
+
+
+def test_a_strategy_without_effect_gives_the_resized_crop():
+    idle = [HorizontalFlip(0.0), ColorJitter(p=0.0), Grayscale(0.0), GaussianBlur(p=0.0)]
+    (a,), _ = render(pictures(2, 30, 40), ViewSet([Strategy("s", [idle])], size=16))
+    (b,), _ = render(pictures(2, 30, 40), ViewSet([Strategy("s", [[]])], size=16))
+    np.testing.assert_array_equal(a, b)

@@ -1,0 +1,66 @@
+"""Random numbers are Philox 4x32-10, keyed, and the same on every machine."""
+
+import numpy as np
+import pytest
+
+from data_loading import rng
+from data_loading.errors import ConfigError
+
+ONES = 0xFFFFFFFF
+# Known answers of the authors' test vectors (Random123, kat_vectors): counter, key, words.
+KNOWN = [
+    ([0] * 4, [0] * 2, [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]),
+    ([ONES] * 4, [ONES] * 2, [0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD]),
+    (
+        [0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344],
+        [0xA4093822, 0x299F31D0],
+        [0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1],
+    ),
+]
+
+
+@pytest.mark.parametrize(("counter", "key", "words"), KNOWN)
+def test_philox_gives_the_published_known_answers(counter, key, words):
+    assert list(rng.philox(*map(np.uint32, counter), *map(np.uint32, key))) == words
+    assert rng.philox_numpy(np.array(counter, np.uint32), tuple(key)).tolist() == words
+
+
+def test_draws_of_a_state_are_the_words_of_successive_counters():
+    state = np.array([7, 3, 11, 0, 5, 0], np.uint32)  # seed, epoch, sample low, high, stream, draw
+    drawn = [int(rng.word(state)) for _ in range(8)]
+    counters = np.array([[11, 0, 5, 0], [11, 0, 5, 1]], np.uint32)
+    assert drawn == rng.philox_numpy(counters, (7, 3)).reshape(-1).tolist()
+
+
+def test_uniform_fills_its_interval_evenly():
+    state = np.array([0, 0, 0, 0, 1, 0], np.uint32)
+    drawn = np.array([rng.uniform(state, -2.0, 4.0) for _ in range(20_000)])
+    assert -2 <= drawn.min() and drawn.max() < 4
+    counts, _ = np.histogram(drawn, bins=20, range=(-2, 4))
+    assert np.abs(counts - 1000).max() < 5 * np.sqrt(1000)  # five standard deviations of a count
+
+
+def test_normal_numbers_have_mean_zero_and_variance_one():
+    words = rng.philox_numpy(np.arange(80_000, dtype=np.uint32).reshape(-1, 4), (1, 2)).reshape(-1, 2)
+    drawn = np.array([rng.normal(a, b) for a, b in words])
+    assert abs(drawn.mean()) < 5 / np.sqrt(drawn.size)
+    assert abs(drawn.var() - 1) < 5 * np.sqrt(2 / drawn.size)
+
+
+def test_the_order_of_an_epoch_is_pinned():
+    assert rng.permutation(10, 0, 0).tolist() == [3, 4, 7, 9, 2, 6, 0, 1, 5, 8]
+    assert rng.permutation(10, 0, 1).tolist() == [0, 7, 3, 5, 6, 8, 9, 4, 1, 2]
+
+
+def test_stream_numbers_are_pinned():
+    assert rng.stream("simclr.0/ColorJitter#1") == 0x96059D81
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_over_32_bits_is_refused(seed):
+    with pytest.raises(ConfigError, match="does not fit 32 bits"):
+        rng.checked_seed(seed)
+
+
+def test_no_seed_draws_one():
+    assert 0 <= rng.checked_seed(None) < 2**32

@@ -1,0 +1,111 @@
+"""A view set says which views are drawn of an image, and from which boxes."""
+
+import pytest
+
+from data_loading import ViewSet, views
+from data_loading.errors import UnknownName, ViewError
+from data_loading.ops import CenterCrop, HorizontalFlip, Op, RandomResizedCrop
+from data_loading.strategies import STRATEGIES, Strategy
+from data_loading.views import VIEW_SETS
+
+
+def test_views_are_strategy_major_and_globals_come_before_locals():
+    view_set = ViewSet(["simclr", "byol"], crops=2, size=224, local=1, local_size=96)
+    names = ["simclr.0", "simclr.1", "byol.0", "byol.1", "simclr.local0", "byol.local0"]
+    assert [v.name for v in view_set.views] == names
+    assert [v.role for v in view_set.views] == ["global"] * 4 + ["local"] * 2
+    assert [v.size for v in view_set.views] == [224] * 4 + [96] * 2
+
+
+def test_shared_crops_give_one_box_to_every_strategy():
+    assert [v.crop for v in ViewSet(["simclr", "byol"], crops=2, shared_crops=True).views] == [0, 1, 0, 1]
+
+
+def test_without_sharing_each_view_has_its_own_box():
+    assert [v.crop for v in ViewSet(["simclr", "byol"], crops=2, shared_crops=False).views] == [0, 1, 2, 3]
+
+
+def test_crop_c_takes_variant_c_modulo_the_number_of_variants():
+    view_set = ViewSet(["byol"], crops=3)
+    assert [v.variant for v in view_set.views] == [0, 1, 0]
+    blur = [next(op.p for op in view_set.ops(v) if type(op).__name__ == "GaussianBlur") for v in range(3)]
+    assert blur == [1.0, 0.1, 1.0]
+
+
+def test_a_strategy_named_twice_makes_views_of_different_names():
+    assert [v.name for v in ViewSet(["simclr", "simclr"], crops=1).views] == ["simclr.0", "simclr#2.0"]
+
+
+def test_the_massrl_view_set_is_two_shared_crops_under_two_strategies():
+    view_set = views.get("massrl")
+    assert len(view_set) == 4
+    assert {v.crop for v in view_set.views} == {0, 1}
+
+
+def test_a_strategys_name_means_two_crops_of_it():
+    assert [v.name for v in views.get("simclr32").views] == ["simclr32.0", "simclr32.1"]
+
+
+def test_the_size_may_be_overridden():
+    assert {v.size for v in views.get("simclr", size=96).views} == {96}
+    assert views.get("digits_massrl").size == 8
+
+
+def test_evaluation_of_small_images_cuts_nothing_off():
+    assert views.get("eval", 32).crop_rule(0).ratio == 1.0
+    assert views.get("eval", 224).crop_rule(0).ratio == 224 / 256
+
+
+def test_a_config_and_back_is_the_same_view_set():
+    view_set = ViewSet(["simclr", "byol"], crops=2, size=96, shared_crops=True, local=2, crop_scale=(0.2, 1.0))
+    again = ViewSet.from_dict(view_set.to_dict())
+    assert again.views == view_set.views and again.to_dict() == view_set.to_dict()
+    assert isinstance(again.crop_rule(0), RandomResizedCrop) and again.crop_rule(0).scale == (0.2, 1.0)
+
+
+def test_a_wrong_name_is_answered_with_the_nearest():
+    with pytest.raises(UnknownName, match="no view set or strategy named 'simclt'. Did you mean 'simclr'"):
+        views.get("simclt")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"strategies": []}, "at least one strategy"),
+        ({"strategies": ["simclr"], "crops": 0}, "at least one crop"),
+        ({"strategies": ["simclr"], "size": 0}, "size is 0"),
+        ({"strategies": ["eval"], "crop_scale": (0.2, 1.0)}, "crops at the centre"),
+        ({"strategies": ["simclr"], "crop_scale": (0.5, 0.2)}, "scale"),
+    ],
+)
+def test_impossible_view_sets_are_refused(arguments, words):
+    with pytest.raises(ViewError, match=words):
+        ViewSet(**arguments)
+
+
+def test_an_unknown_key_of_a_view_set_is_named():
+    with pytest.raises(ViewError, match="sizes"):
+        ViewSet.from_dict({"strategies": ["simclr"], "sizes": 3})
+
+
+@pytest.mark.parametrize("name", list(STRATEGIES))
+def test_every_strategy_is_built_with_ops_and_a_crop(name):
+    made = STRATEGIES[name]()
+    assert made.name == name and STRATEGIES.summary(name)
+    assert all(isinstance(op, Op) for ops in made.variants for op in ops)
+    assert isinstance(made.crop, (RandomResizedCrop, CenterCrop))
+
+
+@pytest.mark.parametrize("name", list(VIEW_SETS))
+def test_every_view_set_is_built(name):
+    assert len(views.get(name)) >= 1 and VIEW_SETS.summary(name)
+
+
+@pytest.mark.parametrize("name", [n for n in STRATEGIES if n.startswith("digits")])
+def test_digits_are_never_mirrored(name):
+    assert not any(isinstance(op, HorizontalFlip) for ops in STRATEGIES[name]().variants for op in ops)
+
+
+def test_a_strategy_of_ones_own_is_used_like_a_named_one():
+    mine = Strategy("mine", [[HorizontalFlip(p=1.0)]], crop=RandomResizedCrop((0.5, 1.0)), size=16)
+    assert [v.name for v in ViewSet([mine, "byol"], crops=1).views] == ["mine.0", "byol.0"]
