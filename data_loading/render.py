@@ -44,6 +44,7 @@ class Renderer:
                 np.empty((3, side, side), F32),
                 np.empty(side + BLUR_LINE, F32),
                 np.empty((2, 4, 4), F32),
+                np.empty(6, F32),
             )
             self.groups.append((np.asarray(members, np.int64), order, crops, inside, scale, bias, scratch))
 
@@ -84,7 +85,7 @@ EMPTY_FLOAT, EMPTY_BYTES = np.empty((0, 0, 0, 0, 0), F32), np.empty((0, 0, 0, 0,
 @jit
 def render(
     memory, start, height, width, box, op, arg, word, first, members, order, crops, inside, scale, bias,
-    floats, bytes_, xs, nx, wx, ys, ny, wy, row, base, plane, spare, line, field,
+    floats, bytes_, xs, nx, wx, ys, ny, wy, row, base, plane, spare, line, field, matrix,
 ):  # fmt: skip
     """See Renderer: floats or bytes_ is the output, the other is empty; from xs on all is scratch."""
     for i in range(start.size):
@@ -98,7 +99,7 @@ def render(
                 crop = crops[g]
                 crop_resize(pixels, h, w, box[v, b], inside[g], xs, nx, wx, ys, ny, wy, row, base)
             plane[:] = base
-            program.run(op[v, b], arg[v, b], word[v, b], plane, spare, line, field)
+            program.run(op[v, b], arg[v, b], word[v, b], plane, spare, line, field, matrix)
             if floats.size > 0:
                 normalize.kernel(plane, scale, bias, floats[g, b])
             else:

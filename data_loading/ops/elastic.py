@@ -1,7 +1,8 @@
 """Elastic: shift each pixel by a smooth random field, bilinear, black outside (Simard et al., ICDAR 2003).
 
 The field is a 4 x 4 grid of normal displacements (standard deviation `sigma`, in units where the side is 2), spread over
-the view by bicubic interpolation, as torch's interpolate(mode="bicubic", align_corners=True).
+the view by bicubic interpolation, as torch's interpolate(mode="bicubic", align_corners=True). Directly after an Affine
+the two maps are composed and the image is resampled once, which keeps it sharper than two resamplings would.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from scipy.ndimage import map_coordinates
 
 from data_loading.jit import jit
 from data_loading.ops.affine import sample
@@ -88,21 +90,23 @@ def spread(field, height, width, row, column):
 
 
 @jit
-def kernel(plane, scratch, field, sigma, key0, key1):
+def kernel(plane, scratch, field, sigma, key0, key1, matrix):
+    """In place; matrix (6,) is the affine map (A | t) that came just before: both are one resampling, at A (p + d(p)) + t."""
     _, height, width = plane.shape
     displacements(key0, key1, sigma, field)
     scratch[:] = plane
+    half_w, half_h = F32(width) * F32(0.5), F32(height) * F32(0.5)
     for row in range(height):
         for column in range(width):
-            x = F32(column) + spread(field[0], height, width, row, column) * F32(width) * F32(0.5)
-            y = F32(row) + spread(field[1], height, width, row, column) * F32(height) * F32(0.5)
+            u = F32(2 * column + 1) / F32(width) - F32(1.0) + spread(field[0], height, width, row, column)
+            v = F32(2 * row + 1) / F32(height) - F32(1.0) + spread(field[1], height, width, row, column)
+            x = (matrix[0] * u + matrix[1] * v + matrix[2] + F32(1.0)) * half_w - F32(0.5)
+            y = (matrix[3] * u + matrix[4] * v + matrix[5] + F32(1.0)) * half_h - F32(0.5)
             sample(scratch, plane, row, column, y, x)
 
 
-def reference(image: np.ndarray, field: np.ndarray) -> np.ndarray:
-    """image (3, H, W); field (2, 4, 4) displacements as `displacements` writes them."""
-    from scipy.ndimage import map_coordinates
-
+def reference(image: np.ndarray, field: np.ndarray, matrix=(1, 0, 0, 0, 1, 0)) -> np.ndarray:
+    """image (3, H, W); field (2, 4, 4) displacements as `displacements` writes them; matrix as `kernel` takes it."""
     _, height, width = image.shape
 
     def weights(n: int) -> np.ndarray:
@@ -117,6 +121,8 @@ def reference(image: np.ndarray, field: np.ndarray) -> np.ndarray:
         return out
 
     dx, dy = (weights(height) @ f.astype(float) @ weights(width).T for f in field)
-    y, x = np.mgrid[:height, :width]
-    at = [y + dy * height / 2, x + dx * width / 2]
+    v, u = np.meshgrid((2 * np.arange(height) + 1) / height - 1, (2 * np.arange(width) + 1) / width - 1, indexing="ij")
+    u, v = u + dx, v + dy
+    a, b, tx, c, d, ty = (float(value) for value in matrix)
+    at = [((c * u + d * v + ty + 1) * height - 1) / 2, ((a * u + b * v + tx + 1) * width - 1) / 2]
     return np.stack([map_coordinates(p.astype(float), at, order=1, mode="grid-constant") for p in image])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from data_loading.jit import jit
 from data_loading.ops import affine, blur, color_jitter, elastic, erasing, flip, gamma, grayscale, noise, solarize, thickness
 from data_loading.ops.base import (
@@ -21,6 +23,8 @@ from data_loading.ops.base import (
     SOLARIZE,
     THICKNESS,
 )
+
+F32 = np.float32
 
 # A chain of ifs compiles quickly, is cached, and costs less than a microsecond; tuples of functions do neither.
 
@@ -50,8 +54,16 @@ def draw(rule, params, state, op, arg, word, n):
 
 
 @jit
-def run(op, arg, word, plane, scratch, line, field):
-    """Run a program on plane (3, H, W) float32, in place; scratch as plane, line and field small float32 scratch."""
+def identity(matrix):
+    matrix[:] = F32(0.0)
+    matrix[0] = F32(1.0)
+    matrix[4] = F32(1.0)
+
+
+@jit
+def run(op, arg, word, plane, scratch, line, field, matrix):
+    """Run a program on plane (3, H, W) float32, in place; scratch as plane; line, field (2, 4, 4) and matrix (6,) float32."""
+    identity(matrix)
     for k in range(op.size):
         code, a = op[k], arg[k]
         if code == 0:
@@ -73,9 +85,13 @@ def run(op, arg, word, plane, scratch, line, field):
         elif code == SOLARIZE:
             solarize.kernel(plane, a[0])
         elif code == AFFINE:
-            affine.kernel(plane, scratch, a)
+            if k + 1 < op.size and op[k + 1] == ELASTIC:  # one resampling for both
+                matrix[:] = a[:6]
+            else:
+                affine.kernel(plane, scratch, a)
         elif code == ELASTIC:
-            elastic.kernel(plane, scratch, field, a[0], word[k, 1], word[k, 2])
+            elastic.kernel(plane, scratch, field, a[0], word[k, 1], word[k, 2], matrix)
+            identity(matrix)
         elif code == THICKNESS:
             thickness.kernel(plane, scratch, a[0])
         elif code == GAMMA:

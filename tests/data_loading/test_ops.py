@@ -46,16 +46,17 @@ def image(seed=0, height=19, width=23):
     return np.random.default_rng(seed).integers(0, 256, (3, height, width)).astype(F32)
 
 
-def run(code, args=(), words=(), plane=None):
-    """One step of a program on a copy of `plane`, through the interpreter that renders views."""
+def run(code, args=(), words=(), plane=None, before=None):
+    """One step of a program on a copy of `plane`, through the interpreter that renders views; `before`: a step before."""
     plane = (image() if plane is None else plane).copy()
-    word = np.zeros((1, ARGS), np.uint32)
-    word.view(F32)[0, : len(args)] = args
-    for place, value in words:
-        word[0, place] = value
-    op = np.array([code], np.uint8)
-    line, field = np.empty(plane.shape[2] + 181, F32), np.empty((2, 4, 4), F32)
-    program.run(op, word.view(F32), word, plane, np.empty_like(plane), line, field)
+    steps = [(code, args, words)] if before is None else [(*before, ()), (code, args, words)]
+    op, word = np.array([step[0] for step in steps], np.uint8), np.zeros((len(steps), ARGS), np.uint32)
+    for k, (_, numbers, keys) in enumerate(steps):
+        word.view(F32)[k, : len(numbers)] = numbers
+        for place, value in keys:
+            word[k, place] = value
+    line, field, matrix = np.empty(plane.shape[2] + 181, F32), np.empty((2, 4, 4), F32), np.empty(6, F32)
+    program.run(op, word.view(F32), word, plane, np.empty_like(plane), line, field, matrix)
     return plane
 
 
@@ -141,6 +142,14 @@ def test_elastic_displaces_by_a_bicubic_field():
     dense = torch.nn.functional.interpolate(torch.from_numpy(field)[None], (19, 23), mode="bicubic", align_corners=True)
     mine = [[elastic.spread(field[0], 19, 23, y, x) for x in range(23)] for y in range(19)]
     np.testing.assert_allclose(mine, dense[0, 0].numpy(), atol=1e-5)
+
+
+def test_affine_then_elastic_is_one_resampling_of_the_composed_maps():
+    key, matrix = (123, 456), (0.9, -0.3, 0.1, 0.2, 1.1, -0.2)
+    field = np.empty((2, 4, 4), F32)
+    elastic.displacements(np.uint32(key[0]), np.uint32(key[1]), F32(0.1), field)
+    out = run(base.ELASTIC, (0.1,), words=[(1, key[0]), (2, key[1])], before=(base.AFFINE, matrix))
+    np.testing.assert_allclose(out, elastic.reference(image(), field, matrix), atol=0.1)  # float32 positions
 
 
 def test_noise_is_the_keyed_normal_noise_of_its_reference():
