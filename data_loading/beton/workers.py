@@ -1,0 +1,147 @@
+"""Encoding in worker processes: results come in the order of the rows, and nothing can wait for ever.
+
+Worker w of W encodes the groups w, w + W, ... of rows and streams them through a pipe of its own; the parent reads the
+pipes in turn. A full pipe holds a worker back, so memory is bounded; a dead worker closes its pipe, which the parent
+sees at once.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+import signal
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+from data_loading.beton.fields import Field
+from data_loading.errors import BetonError, DecodeError, UserError
+
+GROUP = 16  # rows that a worker encodes before the next worker's turn
+MESSAGE_BYTES = 1 << 22  # a group of large images is sent in parts of about this size
+
+
+@dataclass
+class Encoded:
+    """A sample: one record per field, and the bytes of those fields that have some (None for the others)."""
+
+    records: list[Any]
+    values: list[bytes | None]
+
+    @property
+    def size(self) -> int:
+        return sum(len(value) for value in self.values if value is not None)
+
+
+@dataclass
+class Failed:
+    """A sample that could not be encoded. unreadable: its image does not decode, so it may be left out on request."""
+
+    message: str
+    unreadable: bool
+    details: str  # the traceback, which an exception does not keep on its way from another process
+
+
+def encode(dataset: Any, fields: dict[str, Field], row: int) -> Encoded | Failed:
+    """Sample `row` of dataset (a tuple in the order of fields), encoded."""
+    try:
+        values = dataset[row]
+        if not isinstance(values, tuple | list) or len(values) != len(fields):
+            found = f"{len(values)} values" if isinstance(values, tuple | list) else f"one {type(values).__name__}"
+            raise BetonError(f"expected a tuple of {len(fields)} ({', '.join(fields)}), got {found}")
+        pairs = [_field(name, field, value) for (name, field), value in zip(fields.items(), values, strict=True)]
+        return Encoded(*map(list, zip(*pairs, strict=True)))
+    except Exception as error:
+        text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        return Failed(f"{sample_name(dataset, row)}: {text}", isinstance(error, DecodeError), traceback.format_exc())
+
+
+def _field(name: str, field: Field, value: Any):
+    try:
+        return field.encode(value)
+    except BetonError as error:
+        raise BetonError(f"field {name!r}: {error}") from None
+
+
+def sample_name(dataset: Any, row: int) -> str:
+    """What the data set calls the sample (a file's path), else its row."""
+    name = getattr(dataset, "name", None)
+    return name(row) if callable(name) else f"sample {row}"
+
+
+def encode_all(
+    dataset: Any, fields: dict[str, Field], rows: Sequence[int], num_workers: int
+) -> Iterator[Encoded | Failed]:
+    """All rows in their order; more than one of num_workers are processes, which end with the iterator."""
+    if num_workers == 1 or len(rows) <= GROUP:
+        for row in rows:
+            yield encode(dataset, fields, int(row))
+        return
+    num_workers = min(num_workers, -(-len(rows) // GROUP))
+    # Not fork: a forked child of a process that has used torch's threads can hang. A fresh process cannot.
+    context = multiprocessing.get_context("spawn")
+    workers = []
+    try:
+        for w in range(num_workers):
+            here, there = context.Pipe(duplex=False)
+            arguments = (there, dataset, fields, rows, w, num_workers)
+            process = context.Process(target=_work, args=arguments, name=f"writer {w}", daemon=True)
+            workers.append((process, here))
+            _start(process)
+            there.close()  # now the worker holds the only end to write to: its death ends our reading
+        for start in range(0, len(rows), GROUP):
+            left = min(GROUP, len(rows) - start)
+            process, pipe = workers[start // GROUP % num_workers]
+            while left:
+                items = _receive(process, pipe, dataset, rows, start)
+                left -= len(items)
+                yield from items
+    finally:
+        for process, pipe in workers:
+            pipe.close()
+            if process.pid is not None:
+                process.terminate()
+                process.join()
+
+
+def _start(process: multiprocessing.Process) -> None:
+    try:
+        process.start()
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise BetonError(f"the data set cannot be sent to worker processes ({error}); use num_workers=1") from error
+    except RuntimeError as error:  # raised in a worker that runs the main script again
+        raise BetonError(
+            'worker processes need the main script to stand under `if __name__ == "__main__":`; or use num_workers=1'
+        ) from error
+
+
+def _receive(process: multiprocessing.Process, pipe: Connection, dataset: Any, rows: Sequence[int], start: int) -> list:
+    try:
+        return pipe.recv()
+    except (EOFError, OSError):
+        process.join(5)
+        first, last = rows[start], rows[min(start + GROUP, len(rows)) - 1]
+        raise BetonError(
+            f"a worker process died (exit code {process.exitcode}) at one of the samples from "
+            f"{sample_name(dataset, int(first))} to {sample_name(dataset, int(last))}; what it printed says why, "
+            f"exit code -9 is often a lack of memory: use fewer num_workers"
+        ) from None
+
+
+def _work(pipe: Connection, dataset: Any, fields: dict[str, Field], rows: Sequence[int], w: int, num_workers: int):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the parent, which ends its workers
+    try:
+        for start in range(w * GROUP, len(rows), num_workers * GROUP):
+            items, size = [], 0
+            for row in rows[start : start + GROUP]:
+                items.append(encode(dataset, fields, int(row)))
+                size += getattr(items[-1], "size", 0)
+                if size >= MESSAGE_BYTES:
+                    pipe.send(items)
+                    items, size = [], 0
+            if items:
+                pipe.send(items)
+    except BrokenPipeError:  # the parent stopped
+        pass

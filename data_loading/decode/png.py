@@ -1,0 +1,15 @@
+"""PNG as the erow fork of FFCV stores it: red and blue change places inside the file."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from data_loading.decode.raw import by_pillow, into
+
+
+def decode_png(data: bytes | np.ndarray, buffer: np.ndarray | None = None) -> np.ndarray:
+    """data: a stored PNG -> (H, W, 3) uint8 in true RGB, in `buffer` (uint8 1-D) where that is large enough.
+
+    The fork encodes RGB arrays with OpenCV, which takes them for BGR; hence the swap. DecodeError for damaged data.
+    """
+    return into(buffer, by_pillow(data, "PNG")[:, :, ::-1])

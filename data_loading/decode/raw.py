@@ -1,0 +1,42 @@
+"""Raw pixels: height * width * 3 bytes, RGB, row-major."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from data_loading.errors import DecodeError
+
+
+def decode_raw(data: bytes | np.ndarray, height: int, width: int) -> np.ndarray:
+    """data (height * width * 3,) uint8 -> (height, width, 3) uint8, a view of it; DecodeError for another length."""
+    pixels = np.frombuffer(data, np.uint8)
+    if pixels.size != height * width * 3:
+        raise DecodeError(f"raw image of {width} x {height}: {pixels.size} bytes, expected {height * width * 3}")
+    return pixels.reshape(height, width, 3)
+
+
+def into(buffer: np.ndarray | None, image: np.ndarray) -> np.ndarray:
+    """image (H, W, 3) uint8, copied to the front of `buffer` (1-D) where that is large enough, else as it is."""
+    if buffer is None or buffer.size < image.size:
+        return np.ascontiguousarray(image)
+    out = buffer[: image.size].reshape(image.shape)
+    out[:] = image
+    return out
+
+
+def by_pillow(data: bytes | np.ndarray, kind: str) -> np.ndarray:
+    """What Pillow's convert("RGB") makes of a file of one `kind` ("JPEG", "PNG"): (H, W, 3) uint8, or DecodeError."""
+    try:
+        with Image.open(io.BytesIO(data), formats=[kind]) as image:
+            return np.asarray(image.convert("RGB"))
+    except Exception as error:  # Pillow raises OSError, SyntaxError, struct.error, ... for damaged files
+        raise DecodeError(f"not a readable {kind} image: {reason(error)}") from error
+
+
+def reason(error: Exception) -> str:
+    """The words of Pillow's error, without the address of the object that it read from."""
+    text = str(error) or type(error).__name__
+    return "its header is damaged" if "cannot identify image file" in text else text

@@ -1,0 +1,47 @@
+"""Source: a data set that a DatasetWriter takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from data_loading.beton.fields import Field, IntField, RGBImageField
+
+
+class Source:
+    """Images and, where there are classes, their labels.
+
+    source[i] is (image, label), or (image,) without labels. An image is uint8 (H, W, 3) RGB, or the bytes of a JPEG.
+    classes: names by label, or None.  labels: (N,) int64, or None.  paths: N names, relative to the source.
+    """
+
+    write_mode = "raw"  # how images are stored when the user does not say
+    classes: list[str] | None = None
+    labels: np.ndarray | None = None
+    paths: list[str]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, i: int) -> tuple[Any, ...]:
+        image = self.image(i)
+        return (image,) if self.labels is None else (image, int(self.labels[i]))
+
+    def image(self, i: int) -> np.ndarray | bytes:
+        raise NotImplementedError
+
+    def name(self, i: int) -> str:
+        """What errors call sample i."""
+        return self.paths[i]
+
+    def fields(
+        self, write_mode: str | None = None, max_resolution: int | None = None, jpeg_quality: int = 90
+    ) -> dict[str, Field]:
+        """The fields to write: `image`, and `label` where there are classes."""
+        image = RGBImageField(write_mode or self.write_mode, max_resolution, jpeg_quality)
+        return {"image": image} if self.labels is None else {"image": image, "label": IntField()}
+
+    def fingerprint(self) -> str:
+        """Hex digits that change when the source does."""
+        raise NotImplementedError

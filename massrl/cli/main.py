@@ -1,0 +1,86 @@
+"""The front of the `massrl` command: it finds the command and imports no other, so that help comes at once."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+import traceback
+from importlib import import_module
+
+from data_loading.errors import UserError
+
+COMMANDS = {
+    "quickstart": ("massrl.cli.quickstart", "the main job: pretrain on digits or on a folder of yours, evaluate, report"),
+    "pretrain": ("massrl.cli.pretrain", "train an encoder without labels"),
+    "knn": ("massrl.cli.knn", "accuracy of nearest neighbours in a checkpoint's features"),
+    "linear": ("massrl.cli.linear", "accuracy of a linear classifier on a checkpoint's features"),
+    "data": ("massrl.cli.data", "write, describe and show .beton files"),
+    "list": ("massrl.cli.list", "names of methods, strategies, ops, view sets and backbones"),
+    "report": ("massrl.cli.report", "write the HTML page of a run folder"),
+}
+
+
+def usage() -> str:
+    commands = "\n".join(f"  {name:<12}{summary}" for name, (_, summary) in COMMANDS.items())
+    return (
+        "usage: massrl COMMAND [OPTIONS]\n\n"
+        "Self-supervised visual learning: from images without labels to an encoder and what it is worth.\n\n"
+        f"commands:\n{commands}\n\n"
+        "options:\n"
+        "  --help      this text; after a command, the help of that command\n"
+        "  --version   the version\n"
+        "  --check     after a command: build everything, run two steps on little data, leave nothing behind\n"
+        "  --debug     show the traceback of an error\n"
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 done, 2 where the user can mend something, 130 interrupted."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in argv
+    argv = [word for word in argv if word != "--debug"]
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(usage(), end="")
+        return 0
+    if argv[0] == "--version":
+        from massrl import __version__
+
+        print(f"massrl {__version__}")
+        return 0
+    command, *rest = argv
+    if command not in COMMANDS:
+        near = difflib.get_close_matches(command, COMMANDS, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        kind = "option" if command.startswith("-") else "command"
+        print(f"massrl: error: no {kind} {command!r}.{hint} Commands: {', '.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    # Before torch is imported: its idle OpenMP threads would otherwise spin and starve the loader's threads.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # Lightning 2.6 calls what jsonargparse 4.49 deprecated; before jsonargparse is imported.
+    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+    return run(command, rest, debug)
+
+
+def run(command: str, argv: list[str], debug: bool = False) -> int:
+    """Run `massrl command argv`; a UserError becomes one line on stderr and exit code 2."""
+    try:
+        result = import_module(COMMANDS[command][0]).main(argv)
+    except UserError as error:
+        if debug:
+            traceback.print_exc()
+        print(f"massrl {command}: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        if debug:
+            traceback.print_exc()
+        print(f"massrl {command}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # as in `massrl list methods | head`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return result if isinstance(result, int) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""What several processes do together; in a single process each function does nothing."""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+def world_size() -> int:
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        parts = [torch.empty_like(x) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, x)
+        return torch.stack(parts)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:
+        # Every rank computes the whole loss, so the gradients of its copies of x add up; DDP's mean divides by their
+        # number again. (clone: all_reduce writes in place, and the gradient may be used elsewhere.)
+        grad = grad.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(grad)
+        return grad[dist.get_rank()]
+
+
+def gather(z: Tensor) -> Tensor:
+    """Embeddings of all ranks, with gradient: (V, B, D) -> (V, world*B, D) in (view, rank, n) order.
+
+    A loss over all of them on every rank has, under DDP, the gradient that one process with all images would have.
+    """
+    if world_size() == 1:
+        return z
+    parts = _Gather.apply(z.contiguous())  # (world, V, B, D)
+    return parts.transpose(0, 1).flatten(1, 2)
+
+
+@torch.no_grad()
+def average_gradients(module: nn.Module) -> None:
+    """The mean over ranks of each gradient, for a module that DDP does not see."""
+    if world_size() == 1:
+        return
+    for p in module.parameters():
+        if p.grad is not None:
+            dist.all_reduce(p.grad)
+            p.grad /= world_size()

@@ -1,0 +1,127 @@
+"""The table: every encoder judged by every protocol on the same label draws, with paired differences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from scipy.stats import t as student
+
+from massrl.evaluation.features import Features, require_labels
+from massrl.evaluation.knn import KNN
+from massrl.evaluation.linear import Linear
+from massrl.evaluation.subsets import draw, draws_of
+
+LINEAR = {"linear_1_per_class": "one", "linear_10pct": "10pct", "linear_all": "all"}
+HEADINGS = {
+    "linear_1_per_class": "linear, 1 label/class",
+    "linear_10pct": "linear, 10 % labels",
+    "linear_all": "linear, all labels",
+    "knn": "kNN, all labels",
+}
+BASELINES = {"pixels": "raw pixels", "random": "untrained network"}
+Rows = Mapping[str, tuple[Features, Features]]
+
+
+def compare(rows: Rows, knn: KNN | None = None, linear: Linear | None = None, draws: int = 20, seed: int = 0) -> dict:
+    """Accuracies of every row: {"linear_1_per_class": {"pixels": {"mean", "std", "draws"}, ...}, "linear_10pct": ...,
+    "linear_all": ..., "knn": ..., "paired": ..., "protocols": ...}, in 0..1; std is None for one draw.
+
+    rows: name -> (train, test) features; all rows hold the same images in the same order.  "pixels" and "random" are
+    the baselines.  paired: for each measure and each other row, the differences to each baseline on equal draws.
+    """
+    knn, linear = knn or KNN(), linear or Linear()
+    _same_images(rows)
+    scores: dict[str, dict[str, np.ndarray]] = {measure: {} for measure in (*LINEAR, "knn")}
+    for name, (train, test) in rows.items():
+        for measure, found in _scores(train, test, knn, linear, draws, seed).items():
+            scores[measure][name] = found
+    result: dict = {m: {name: summary(values) for name, values in row.items()} for m, row in scores.items()}
+    result["paired"] = {m: _paired(row) for m, row in scores.items()}
+    result["protocols"] = {p.title: p.parameters() for p in (knn, linear)}
+    return result
+
+
+def _scores(train: Features, test: Features, knn: KNN, linear: Linear, draws: int, seed: int) -> dict[str, np.ndarray]:
+    x, test_x = linear.scale(train.x, test.x)
+    found = {}
+    for measure, labels in LINEAR.items():
+        subsets = (draw(train.y, labels, seed, number) for number in range(draws_of(labels, draws)))
+        found[measure] = np.array([linear.scaled_accuracy(x, train.y, test_x, test.y, rows) for rows in subsets])
+    found["knn"] = np.array([knn.accuracy(train.x, train.y, test.x, test.y)])
+    return found
+
+
+def summary(values: np.ndarray) -> dict:
+    """{"mean", "std", "draws"}: std is the sample deviation over draws, None for one draw."""
+    std = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return {"mean": float(np.mean(values)), "std": std, "draws": len(values)}
+
+
+def difference(a: np.ndarray, b: np.ndarray) -> dict:
+    """a - b on equal draws: {"mean", "std", "low", "high", "won", "draws"}; (low, high) is Student's 95 % interval of
+    the mean over label draws (not over test sets or trainings), None for one draw; won counts the draws with a > b."""
+    gain = summary(a - b)
+    low = high = None
+    if gain["std"] is not None:
+        reach = float(student.ppf(0.975, len(a) - 1)) * gain["std"] / np.sqrt(len(a))
+        low, high = float(gain["mean"] - reach), float(gain["mean"] + reach)
+    return {**gain, "low": low, "high": high, "won": int(np.sum(a > b))}
+
+
+def _paired(row: dict[str, np.ndarray]) -> dict:
+    methods = [name for name in row if name not in BASELINES]
+    bases = [name for name in row if name in BASELINES]
+    return {name: {base: difference(row[name], row[base]) for base in bases} for name in methods}
+
+
+def _same_images(rows: Rows) -> None:
+    names = list(rows)
+    for name in names:
+        for part, ours, first in zip(("train", "test"), rows[name], rows[names[0]], strict=True):
+            require_labels(ours, f"{name}, {part}")
+            if not (np.array_equal(ours.index, first.index) and np.array_equal(ours.y, first.y)):
+                raise ValueError(f"rows {name!r} and {names[0]!r} differ in their {part} images; a pair needs equal ones")
+
+
+def percent(entry: dict) -> str:
+    """ "94.8 ± 2.7", in per cent; without ± for one draw."""
+    mean = f"{100 * entry['mean']:.1f}"
+    return mean if entry["std"] is None else f"{mean} ± {100 * entry['std']:.1f}"
+
+
+def format_table(result: dict, titles: Mapping[str, str] | None = None) -> str:
+    """The result of `compare` as text: one line a row, test accuracy in per cent ± deviation over label draws."""
+    titles = {**BASELINES, **(titles or {})}
+    measures = [m for m in HEADINGS if m in result]
+    names = list(dict.fromkeys(name for m in measures for name in result[m]))
+    cells = [["test accuracy, %", *(HEADINGS[m] for m in measures)]]
+    cells += [[titles.get(n, n), *(percent(result[m][n]) if n in result[m] else "" for m in measures)] for n in names]
+    text = aligned(cells)
+    gains = [line for m in measures for line in _gains(m, result.get("paired", {}).get(m, {}), titles)]
+    return "\n".join([text, *([""] if gains else []), *gains])
+
+
+def _gains(measure: str, paired: dict, titles: Mapping[str, str]) -> list[str]:
+    lines = []
+    for name, bases in paired.items():
+        parts = []
+        for base, gain in bases.items():
+            if gain["std"] is None:
+                continue
+            interval = f"[{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}]"
+            won = f"{gain['won']} of {gain['draws']} draws"
+            parts.append(f"{100 * gain['mean']:+.1f} {interval} over {titles.get(base, base)} ({won})")
+        if parts:
+            lines.append(f"{HEADINGS[measure]}: {titles.get(name, name)} {', '.join(parts)}")
+    return lines
+
+
+def aligned(cells: list[list[str]]) -> str:
+    """A text table: first column left, the others right, a rule below the head."""
+    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+    lines = [
+        "  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
+        for row in cells
+    ]
+    return "\n".join(line.rstrip() for line in (lines[0], "-" * len(lines[0]), *lines[1:]))

@@ -1,0 +1,29 @@
+"""Half precision ends where a loss begins."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+HALF = (torch.float16, torch.bfloat16)
+
+
+def full_precision(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Run a loss outside autocast, on float32 in place of half-precision tensors; float64 stays as it is.
+
+    Casting alone would not do: inside autocast a matrix product of float32 tensors is a bfloat16 product.
+    """
+
+    @functools.wraps(loss)
+    def run(first: Tensor, *args, **kwargs) -> Tensor:
+        with torch.autocast(first.device.type, enabled=False):
+            return loss(_full(first), *map(_full, args), **{k: _full(v) for k, v in kwargs.items()})
+
+    return run
+
+
+def _full(value):
+    return value.float() if isinstance(value, Tensor) and value.dtype in HALF else value

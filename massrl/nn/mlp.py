@@ -1,0 +1,22 @@
+"""Heads: projectors and predictors."""
+
+from __future__ import annotations
+
+from torch import nn
+
+
+def mlp(*dims: int, last_norm: bool = False, last_affine: bool = True) -> nn.Sequential:
+    """Linear layers from dims[0] to dims[-1], (B, dims[0]) -> (B, dims[-1]), with BatchNorm and ReLU between them.
+
+    last_norm: BatchNorm on the output too; last_affine: whether that one has a scale and a shift.
+    A layer has no bias where BatchNorm follows, which would take it away again.
+    """
+    layers: list[nn.Module] = []
+    for i, (a, b) in enumerate(zip(dims, dims[1:], strict=False)):
+        last = i == len(dims) - 2
+        layers.append(nn.Linear(a, b, bias=last and not last_norm))
+        if not last:
+            layers += [nn.BatchNorm1d(b), nn.ReLU(inplace=True)]
+        elif last_norm:
+            layers.append(nn.BatchNorm1d(b, affine=last_affine))
+    return nn.Sequential(*layers)

@@ -1,0 +1,42 @@
+"""Target: a momentum copy of parts of a method."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+
+class Target(nn.Module):
+    """Copies of modules, run one after the other, whose parameters follow the originals slowly.
+
+    The copies never receive a gradient and stay in train mode during training, so that BatchNorm uses the statistics
+    of its own batch; buffers come from the copy's own forward and are not averaged.
+    """
+
+    def __init__(self, **modules: nn.Module):
+        super().__init__()
+        self.parts = nn.ModuleDict({name: copy.deepcopy(module) for name, module in modules.items()})
+        self.requires_grad_(False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for part in self.parts.values():
+            x = part(x)
+        return x
+
+    @torch.no_grad()
+    def update(self, ema: float, **modules: nn.Module) -> None:
+        """target <- ema * target + (1 - ema) * online, in float32, for the parameters of the modules given by name."""
+        pairs = [
+            pair
+            for name, part in self.parts.items()
+            for pair in zip(part.parameters(), modules[name].parameters(), strict=True)
+        ]
+        mine, online = zip(*pairs, strict=True)
+        if all(p.dtype == torch.float32 for pair in pairs for p in pair):
+            torch._foreach_lerp_(mine, online, 1 - ema)
+            return
+        for a, b in pairs:
+            exact = torch.promote_types(a.dtype, torch.float32)
+            a.copy_(torch.lerp(a.to(exact), b.to(exact), 1 - ema))

@@ -1,0 +1,16 @@
+"""Shared set-up of the tests; setup.cfg puts this folder on the path, so that they can import `helpers`."""
+
+import os
+
+import pytest
+
+# Before anything heavy is imported, as the front of the `massrl` command does it.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+@pytest.fixture(autouse=True)
+def folder_of_its_own(tmp_path, monkeypatch):
+    """Each test runs in an empty folder: what a command writes to `runs/` stays out of the checkout."""
+    monkeypatch.chdir(tmp_path)

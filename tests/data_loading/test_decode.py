@@ -1,0 +1,91 @@
+"""Decoding: what Pillow reads is read, with Pillow's pixels; what it does not is one typed error."""
+
+import io
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from data_loading.decode import decode_jpeg, decode_png, decode_raw
+from data_loading.errors import DecodeError
+
+
+def drawn(height=24, width=33):
+    blocks = np.random.default_rng(0).integers(0, 256, (height // 3 + 1, width // 3 + 1, 3))
+    return np.kron(blocks, np.ones((3, 3, 1)))[:height, :width].astype(np.uint8)
+
+
+def encoded(mode="RGB", kind="JPEG", **options):
+    file = io.BytesIO()
+    Image.fromarray(drawn()).convert(mode).save(file, kind, **options)
+    return file.getvalue()
+
+
+def by_pillow(data):
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+
+
+JPEGS = {
+    "colour": encoded(),
+    "full chroma": encoded(subsampling=0, quality=95),
+    "grey": encoded("L"),
+    "cmyk": encoded("CMYK"),
+    "progressive": encoded(progressive=True),
+    "stray bytes before the end": encoded()[:-2] + b"\x00\x00\x00" + encoded()[-2:],
+}
+
+
+@pytest.mark.parametrize("data", JPEGS.values(), ids=JPEGS)
+def test_a_jpeg_decodes_to_pillows_pixels(data):
+    # Both stand on libjpeg-turbo with the accurate DCT: equal, not close.
+    np.testing.assert_array_equal(decode_jpeg(data), by_pillow(data))
+
+
+@pytest.mark.parametrize("data", JPEGS.values(), ids=JPEGS)
+def test_a_large_enough_buffer_holds_the_pixels(data):
+    buffer = np.zeros(24 * 33 * 3 + 10, np.uint8)
+    image = decode_jpeg(np.frombuffer(data, np.uint8), buffer)
+    assert np.shares_memory(image, buffer) and image.shape == (24, 33, 3)
+    np.testing.assert_array_equal(image, by_pillow(data))
+
+
+def test_a_buffer_that_is_too_small_is_left_alone():
+    buffer = np.zeros(10, np.uint8)
+    np.testing.assert_array_equal(decode_jpeg(JPEGS["colour"], buffer), by_pillow(JPEGS["colour"]))
+    assert not buffer.any()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\xff\xd8", b"\xff\xd8" + bytes(100), encoded()[: len(encoded()) // 2], encoded(kind="PNG"), b"words" * 9],
+    ids=["nothing", "two bytes", "zeros", "half a file", "a PNG", "words"],
+)
+def test_what_is_no_whole_jpeg_is_a_decode_error_in_words(data):
+    with pytest.raises(DecodeError, match="not a readable JPEG") as caught:
+        decode_jpeg(data)
+    assert "0x" not in str(caught.value)  # Pillow names the address of its BytesIO
+
+
+def test_a_stored_png_comes_back_in_true_colours():
+    image = drawn()
+    data = cv2.imencode(".png", image)[1].tobytes()  # as the fork writes it: OpenCV takes RGB for BGR
+    np.testing.assert_array_equal(decode_png(data), image)
+    buffer = np.zeros(image.size, np.uint8)
+    assert np.shares_memory(decode_png(np.frombuffer(data, np.uint8), buffer), buffer)
+    np.testing.assert_array_equal(buffer.reshape(image.shape), image)
+
+
+def test_a_png_cut_short_is_a_decode_error():
+    with pytest.raises(DecodeError, match="not a readable PNG"):
+        decode_png(encoded(kind="PNG")[:-40])
+
+
+def test_raw_pixels_are_a_view_of_the_right_length():
+    image = drawn()
+    data = np.frombuffer(image.tobytes(), np.uint8)
+    out = decode_raw(data, *image.shape[:2])
+    assert np.shares_memory(out, data)
+    np.testing.assert_array_equal(out, image)
+    with pytest.raises(DecodeError, match="raw image of 33 x 25"):
+        decode_raw(data, 25, 33)

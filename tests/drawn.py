@@ -1,0 +1,68 @@
+"""Drawn data and small methods for the tests of massrl."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+
+import pytorch_lightning as pl
+import torch
+
+from data_loading.batch import Batch
+from massrl.methods import METHODS, Method
+from massrl.optim import OptimConfig
+
+CLASSES = 4
+
+
+class Drawn:
+    """A loader of drawn batches, the same in every epoch: V views of an image are the image plus noise.
+
+    part: (rank, world) takes the rank's slice of each batch, as a distributed loader would.
+    """
+
+    def __init__(self, views: int = 2, batches: int = 4, images: int = 16, size: int = 8, labels=True, part=(0, 1)):
+        draw = torch.Generator().manual_seed(0)
+        rank, world = part
+        mine = slice(rank * images // world, (rank + 1) * images // world)
+        self.batch_size = images // world
+        self.batches = []
+        for i in range(batches):
+            classes = torch.arange(images) % CLASSES
+            image = torch.randn(images, 3, size, size, generator=draw) + classes[:, None, None, None] - 1.5
+            xs = [(image + 0.3 * torch.randn(image.shape, generator=draw))[mine] for _ in range(views)]
+            batch = Batch.from_views(xs, labels=classes[mine] if labels else None)
+            batch.index = torch.arange(images)[mine] + i * images
+            self.batches.append(batch)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return iter(self.batches)
+
+
+def small(name: str, **args) -> Method:
+    """The method of that name on a tiny encoder, every width of its heads 16, with SGD; seeded."""
+    signature = inspect.signature(METHODS[name].__init__).parameters
+    widths = {p: 16 for p in signature if p.endswith("_dim")}
+    optim = OptimConfig(name="sgd", base_lr=0.5, weight_decay=1e-4, warmup_epochs=0)
+    torch.manual_seed(0)
+    return METHODS[name](**{"backbone": "tiny_resnet", "backbone_args": {"width": 4}, "optim": optim, **widths, **args})
+
+
+def views_of(name: str) -> int:
+    """How many views to draw for a method: more than two where it takes more."""
+    needs = METHODS[name].needs
+    return needs.global_views + needs.or_more
+
+
+def trainer(epochs: int = 1, **args) -> pl.Trainer:
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
+    return pl.Trainer(max_epochs=epochs, **{**quiet, "enable_checkpointing": False, **args})
+
+
+def same_state(a: torch.nn.Module, b: torch.nn.Module) -> bool:
+    """Whether all parameters and buffers are equal to the bit."""
+    x, y = a.state_dict(), b.state_dict()
+    return x.keys() == y.keys() and all(torch.equal(x[k], y[k]) for k in x)

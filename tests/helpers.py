@@ -1,0 +1,21 @@
+"""What several test files share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[1]
+
+
+def test_data(*parts: str) -> Path:
+    """A file or folder of the test data: $MASSRL_TEST_DATA, else ../shared beside the checkout; skips without it."""
+    named = os.environ.get("MASSRL_TEST_DATA")
+    root = Path(named) if named else CHECKOUT.parent / "shared"
+    path = root.joinpath(*parts)
+    if not path.exists():
+        pytest.skip(f"{path} is not there; MASSRL_TEST_DATA names the folder of test data")
+    return path
+
+
+test_data.__test__ = False  # a helper, not a test

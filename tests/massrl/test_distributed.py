@@ -1,0 +1,66 @@
+import socket
+
+import pytest
+import torch
+import torch.multiprocessing as mp
+from two_processes import WORLD, embeddings, losses, trained, work
+
+from massrl.distributed import gather, rank, world_size
+from massrl.methods import METHODS
+
+
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory):
+    """What two processes found, started once for all tests here. Spawned: a fork of a threaded process can hang."""
+    out = tmp_path_factory.mktemp("ranks")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    running = mp.start_processes(work, (list(METHODS), port, out), nprocs=WORLD, join=False, start_method="spawn")
+    try:
+        if not running.join(timeout=200):
+            pytest.fail("the two processes did not end within 200 s")
+    finally:
+        for process in running.processes:
+            process.kill()
+    return [torch.load(out / f"{r}.pt") for r in range(WORLD)]
+
+
+def test_in_one_process_gathering_does_nothing():
+    z = torch.ones(2, 3, 4)
+    assert gather(z) is z and (rank(), world_size()) == (0, 1)
+
+
+def test_gathered_embeddings_stand_in_the_order_view_rank_image(ranks):
+    for found in ranks:
+        assert torch.equal(found["order"].flatten(), torch.tensor([0.0, 1.0, 0.0, 1.0]))
+    assert [found["place"] for found in ranks] == [(0, 2), (1, 2)]
+
+
+@pytest.mark.parametrize("name", ["nt_xent", "cosine_distance"])
+def test_the_mean_over_ranks_has_the_value_and_the_gradient_of_one_process(ranks, name):
+    z, p = (x.requires_grad_() for x in embeddings())
+    value = losses(z, p)[name]
+    value.backward()
+    mean = sum(found[name][0] for found in ranks) / WORLD
+    torch.testing.assert_close(mean, value.detach(), rtol=1e-10, atol=0)  # float64, rounding only
+    for at, whole in ((1, z.grad), (2, p.grad)):
+        parts = [found[name][at] for found in ranks]
+        if whole is None:
+            assert parts == [None, None]
+            continue
+        torch.testing.assert_close(torch.cat(parts, 1) / WORLD, whole, rtol=1e-10, atol=1e-14)  # DDP divides by WORLD
+
+
+def test_gradients_of_a_module_of_ones_own_are_averaged(ranks):
+    assert all(found["average"].item() == 0.5 for found in ranks)  # inputs 0 and 1
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_three_steps_of_two_processes_equal_three_steps_of_one(ranks, name):
+    one = trained(name)
+    for key, value in one.items():
+        a, b = (found["methods"][name][key] for found in ranks)
+        assert torch.equal(a, b), key
+        # float32 sums in another order; atol for values that cross 0
+        torch.testing.assert_close(a, value, rtol=1e-4, atol=1e-6, msg=lambda m, key=key: f"{key}: {m}")

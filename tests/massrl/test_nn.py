@@ -1,0 +1,75 @@
+import torch
+from torch import nn
+
+from data_loading.batch import Batch
+from massrl.nn import Target, mlp, stack_views
+
+
+def test_a_layer_has_a_bias_exactly_where_no_norm_follows():
+    def biases(head):
+        return [layer.bias is not None for layer in head if isinstance(layer, nn.Linear)]
+
+    assert biases(mlp(4, 8, 8, 2)) == [False, False, True]
+    assert biases(mlp(4, 8, 2, last_norm=True)) == [False, False]
+    assert biases(mlp(4, 2)) == [True]
+
+
+def test_an_affine_free_norm_leaves_mean_0_and_variance_1_on_the_output():
+    x = torch.randn(64, 4, generator=torch.Generator().manual_seed(0))
+    z = mlp(4, 8, 3, last_norm=True, last_affine=False)(x)
+    torch.testing.assert_close(z.mean(0), torch.zeros(3), atol=1e-6, rtol=0)  # float32 rounding
+    torch.testing.assert_close(z.var(0, correction=0), torch.ones(3), atol=1e-2, rtol=0)  # eps = 1e-5 in BatchNorm
+
+
+def test_the_target_starts_as_a_copy_and_moves_by_one_minus_ema():
+    online = nn.Linear(2, 2)
+    target = Target(part=online)
+    assert torch.equal(target.parts["part"].weight, online.weight)
+    before = target.parts["part"].weight.clone()
+    with torch.no_grad():
+        online.weight += 1.0
+    target.update(0.75, part=online)
+    torch.testing.assert_close(target.parts["part"].weight, before + 0.25)
+    target.update(0.0, part=online)
+    assert torch.equal(target.parts["part"].weight, online.weight)
+
+
+def test_the_target_is_averaged_in_float32_when_parameters_are_bfloat16():
+    online = nn.Linear(1, 1, bias=False).bfloat16()
+    target = Target(part=online)
+    nn.init.constant_(target.parts["part"].weight, 1.0)
+    nn.init.constant_(online.weight, 2.0)
+    target.update(
+        0.99, part=online
+    )  # 1.01; the nearest bfloat16 is 1.0078125, arithmetic in bfloat16 would also see 0.99
+    assert target.parts["part"].weight.item() == torch.tensor(1.01).bfloat16().item()
+
+
+def test_the_target_takes_no_gradient_keeps_its_own_statistics_and_stays_in_train_mode():
+    online = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3))
+    target = Target(part=online)
+    x = torch.randn(8, 3, generator=torch.Generator().manual_seed(0)) + 5
+    assert not target(x).requires_grad and target.training
+    assert not torch.equal(target.parts["part"][1].running_mean, online[1].running_mean)
+    target.update(0.5, part=online)
+    assert target.parts["part"][1].num_batches_tracked == 1 and online[1].num_batches_tracked == 0
+
+
+def test_stacking_the_views_of_one_block_shares_its_memory():
+    block = torch.arange(2 * 3 * 4.0).reshape(2, 3, 4)
+    stacked = stack_views(list(block))
+    assert stacked.data_ptr() == block.data_ptr() and torch.equal(stacked, block.reshape(6, 4))
+
+
+def test_stacking_other_views_equals_concatenation():
+    block = torch.arange(3 * 3 * 4.0).reshape(3, 3, 4)
+    for views in ([block[1], block[0]], [block[0], block[2]], [block[0], block[0]], [block[0], block[1].clone()]):
+        assert torch.equal(stack_views(views), torch.cat(views))
+    free = [torch.ones(2, 3, requires_grad=True), torch.ones(2, 3)]
+    stack_views(free).sum().backward()
+    assert torch.equal(free[0].grad, torch.ones(2, 3))
+
+
+def test_views_of_a_batch_still_share_memory_after_a_move():
+    moved = Batch.from_views([torch.zeros(2, 3, 8, 8)]).to("cpu")
+    assert stack_views(moved.views).data_ptr() == moved.blocks[0].data_ptr()

@@ -1,0 +1,81 @@
+"""The commands that the pages tell to type are commands: each is read by its command's parser, none is run."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from commands import ROOT, parse, shell_lines
+
+PAGES = [page for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))]
+# Lines that get, install or look at something; they belong to the user's machine.
+ELSEWHERE = (
+    "git",
+    "pip",
+    "python",
+    "python3",
+    "cd",
+    "conda",
+    "source",
+    "ls",
+    "cat",
+    "open",
+    "export",
+    "ruff",
+    "pytest",
+)
+
+
+def massrl_words(words: list[str]) -> list[str] | None:
+    """The words after `massrl` that a line amounts to; None where there is nothing to parse."""
+    words = list(words)
+    while words and re.match(r"\w+=", words[0]):  # VENV=path before a command
+        del words[0]
+    if not words or words[0] in ELSEWHERE:
+        return None
+    if words[0] == "massrl":
+        return words[1:]
+    if words[0] == "bash":
+        del words[0]
+    script, rest = ROOT / words[0], words[1:]
+    assert script.is_file(), f"neither massrl nor a script of this checkout: {' '.join(words)}"
+    if script.name in ("test.sh", "check.sh", "figures.sh", "run"):
+        return None
+    if script.name == "quickstart.sh":
+        return ["quickstart", *without_index(rest)]
+    called = re.search(r"^exec massrl (.*)$", script.read_text(), re.M)[1]
+    return [*called.replace('"$root/', "").replace('"$@"', "").replace('"', "").split(), *rest]
+
+
+def without_index(words: list[str]) -> list[str]:
+    """Words of quickstart.sh less those that it passes on to pip."""
+    kept = []
+    skip = False
+    for word in words:
+        if skip:
+            skip = False
+        elif word in ("--index-url", "--extra-index-url"):
+            skip = True
+        elif not word.startswith(("--index-url=", "--extra-index-url=")):
+            kept.append(word)
+    return kept
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_of_a_page_parses(page: Path, monkeypatch):
+    for words in shell_lines(page.read_text()):
+        if (called := massrl_words(words)) is not None:
+            parse(called, monkeypatch)
+
+
+def test_the_readme_shows_the_two_commands():
+    typed = [" ".join(words) for words in shell_lines((ROOT / "README.md").read_text())]
+    for command in ("bash bash_files/quickstart.sh", "bash bash_files/test.sh"):
+        assert any(line.startswith(command) for line in typed), command
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_of_a_page_to_files_of_the_checkout_lead_somewhere(page: Path):
+    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)|(?:src|href)=\"([^\"#]+)", page.read_text())
+    local = [a or b for a, b in targets if "://" not in (a or b)]
+    assert [target for target in local if not (page.parent / target).exists()] == []

@@ -1,0 +1,170 @@
+"""The scripts: their form, what they pass on, what they say when something is missing; one of each kind really runs."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from commands import ROOT, parse
+
+SCRIPTS = sorted([*(ROOT / "bash_files").rglob("*.sh"), ROOT / ".ci" / "run"])
+SOURCED = {"env.sh", "install.sh", "run_tests.sh"}
+THIN = [p for p in SCRIPTS if "exec massrl" in p.read_text() and p.name != "quickstart.sh"]
+NEEDS = {  # what a user must give
+    "pretrain": ["--data.train", "some images.beton"],
+    "linear": ["--checkpoint", "last.ckpt", "--train", "train.beton", "--test", "test.beton"],
+    "knn": ["--checkpoint", "last.ckpt", "--train", "train.beton", "--test", "test.beton"],
+}
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def clean_environment(**more: str) -> dict[str, str]:
+    """This process's environment less what chooses a virtual environment or a package index."""
+    chosen = {"VENV", "VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV", "NEED_GB"}
+    kept = {k: v for k, v in os.environ.items() if k not in chosen and not k.startswith("PIP_")}
+    return {**kept, **more}
+
+
+def run(script: Path | str, *words: str, **more: str) -> subprocess.CompletedProcess:
+    """`bash script words` from the test's own folder."""
+    command = ["bash", str(ROOT / script), *words]
+    return subprocess.run(command, capture_output=True, text=True, env=clean_environment(**more), timeout=280)
+
+
+def write_program(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+@pytest.fixture
+def recorder(tmp_path_factory) -> Path:
+    """A folder like a virtual environment whose `massrl` writes its words and its working folder as JSON."""
+    venv = tmp_path_factory.mktemp("a venv")
+    write_program(
+        venv / "bin" / "massrl",
+        f"#!{sys.executable}\nimport json, os, sys\nprint(json.dumps([os.getcwd(), *sys.argv[1:]]))\n",
+    )
+    # not a link: the interpreter would not find this folder's own site-packages
+    write_program(venv / "bin" / "python", f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    return venv
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=name)
+def test_a_script_is_valid_bash(script):
+    done = subprocess.run(["bash", "-n", str(script)], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("script", [p for p in SCRIPTS if p.name not in SOURCED], ids=name)
+def test_a_script_opens_with_its_purpose_stops_at_errors_and_stays_in_the_callers_folder(script):
+    text = script.read_text()
+    lines = text.splitlines()
+    assert lines[0] == "#!/usr/bin/env bash"
+    assert lines[1].startswith("# ") and "Usage:" in text
+    assert "\nset -euo pipefail\n" in text
+    # the one allowed `cd` stands in a subshell and finds the checkout
+    assert [line for line in lines if "cd " in line and not line.startswith(('root="$(cd ', "#"))] == []
+    assert os.access(script, os.X_OK)
+
+
+@pytest.mark.parametrize("script", THIN, ids=name)
+def test_a_thin_script_passes_all_words_on_and_its_command_takes_them(script, recorder, monkeypatch, tmp_path):
+    assert script.read_text().rstrip().endswith('"$@"')
+    kind = "pretrain" if "pretrain" in name(script) else script.parent.name
+    done = run(script, *NEEDS[kind], VENV=str(recorder))
+    assert done.returncode == 0, done.stderr
+    folder, *words = json.loads(done.stdout)
+    assert folder == str(tmp_path)
+    assert words[0] == kind and words[-len(NEEDS[kind]) :] == NEEDS[kind]
+    parse(words, monkeypatch)
+
+
+def test_a_script_without_massrl_in_its_environment_says_so_in_one_line(tmp_path):
+    done = run("bash_files/pretrain.sh", "--help", VENV=str(tmp_path))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1 and str(tmp_path) in done.stderr and "quickstart.sh" in done.stderr
+
+
+def test_the_activated_environment_is_used_and_venv_goes_before_it(recorder, tmp_path):
+    assert run("bash_files/pretrain.sh", VIRTUAL_ENV=str(recorder)).returncode == 0
+    assert run("bash_files/pretrain.sh", VIRTUAL_ENV=str(recorder), VENV=str(tmp_path)).returncode == 2
+    assert run("bash_files/pretrain.sh", CONDA_PREFIX=str(recorder), CONDA_DEFAULT_ENV="work").returncode == 0
+
+
+def test_quickstart_uses_an_environment_that_is_up_to_date_and_installs_nothing(recorder):
+    where = f'root="{ROOT}"; source "$root/bash_files/install.sh"; fingerprint ""'
+    stamp = subprocess.check_output(["bash", "-c", where], text=True, env=clean_environment(VENV=str(recorder)))
+    (recorder / ".massrl-installed").write_text(stamp)
+    done = run("bash_files/quickstart.sh", "my images", "--index-url", "URL", "--minutes", "1", VENV=str(recorder))
+    assert done.returncode == 0, done.stderr
+    said, called = done.stdout.rsplit("\n", 2)[:2]
+    assert "massrl quickstart will" in said and "everything is installed" in said
+    assert json.loads(called)[1:] == ["quickstart", "my images", "--minutes", "1"]  # the index is pip's
+
+
+def test_quickstart_installs_again_when_what_it_installs_has_changed(recorder):
+    (recorder / ".massrl-installed").write_text("of another requirements.txt\n")
+    done = run("bash_files/quickstart.sh", VENV=str(recorder), **NO_INDEX)
+    assert done.returncode == 2 and "an installed torch is not touched" in done.stdout
+    assert "pip can't fetch packages" in done.stderr
+
+
+NO_INDEX = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_CONFIG_FILE": os.devnull}  # a port where nobody listens
+
+
+def tools(folder: Path, *names: str) -> str:
+    """A PATH of nothing but these programs."""
+    folder.mkdir()
+    for one in names:
+        found = subprocess.check_output(["bash", "-c", f"command -v {one}"], text=True).strip()
+        (folder / one).symlink_to(found)
+    return str(folder)
+
+
+def test_quickstart_without_python_stops_with_one_line(tmp_path):
+    path = tools(tmp_path / "bin", "bash", "dirname", "basename", "df", "awk", "ls", "env")
+    done = run("bash_files/quickstart.sh", VENV=str(tmp_path / "venv"), PATH=path)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1 and "no Python >= 3.11" in done.stderr
+    assert not (tmp_path / "venv").exists()
+
+
+def test_quickstart_on_a_full_disk_stops_with_one_line_before_it_makes_anything(tmp_path):
+    write_program(tmp_path / "bin" / "df", "#!/bin/sh\necho header\necho disk 9 8 1048576 89% /\n")  # 1 GB free
+    path = f"{tmp_path / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = run("bash_files/quickstart.sh", VENV=str(tmp_path / "venv"), PATH=path)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1 and "only 1 GB free" in done.stderr
+    assert not (tmp_path / "venv").exists()
+
+
+def test_quickstart_without_network_stops_with_one_line(tmp_path):
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = run("bash_files/quickstart.sh", VENV=str(tmp_path / "venv"), PATH=path, NEED_GB="0", **NO_INDEX)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1 and "check the network" in done.stderr
+
+
+def test_quickstart_leaves_a_folder_alone_that_is_no_environment(tmp_path):
+    (tmp_path / "photographs").mkdir()
+    (tmp_path / "photographs" / "one.jpg").touch()
+    done = run("bash_files/quickstart.sh", VENV=str(tmp_path / "photographs"))
+    assert done.returncode == 2 and "no virtual environment" in done.stderr
+    assert [p.name for p in (tmp_path / "photographs").iterdir()] == ["one.jpg"]
+
+
+ONE_OF_EACH_KIND = ["quickstart.sh", "pretrain.sh", "pretrain/digits/massrl.sh", "linear/digits.sh", "knn/digits.sh"]
+
+
+@pytest.mark.parametrize("script", ONE_OF_EACH_KIND)
+def test_one_script_of_each_kind_runs_its_check_and_leaves_nothing_behind(script, tmp_path):
+    done = run(f"bash_files/{script}", "--check", VENV=sys.prefix)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert list(tmp_path.iterdir()) == []

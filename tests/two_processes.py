@@ -1,0 +1,67 @@
+"""What runs in each of two processes (gloo, CPU); a module of its own, so that a spawned process can import it."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from drawn import Drawn, small, trainer, views_of
+from torch import nn
+
+from massrl.distributed import average_gradients, gather, rank, world_size
+from massrl.losses import cosine_distance, nt_xent
+
+WORLD = 2
+
+
+def embeddings() -> tuple[torch.Tensor, torch.Tensor]:
+    """Fixed float64 embeddings and predictions of 3 views of 8 images."""
+    draw = torch.Generator().manual_seed(0)
+    return tuple(torch.randn(3, 8, 5, dtype=torch.float64, generator=draw) for _ in range(2))
+
+
+def losses(z: torch.Tensor, p: torch.Tensor) -> dict[str, torch.Tensor]:
+    """One over all images of all ranks, one that averages over the rank's own."""
+    return {"nt_xent": nt_xent(gather(z), 0.3), "cosine_distance": cosine_distance(p[1:], z[:1].expand(2, -1, -1))}
+
+
+def without_batch_norm(module: nn.Module) -> nn.Module:
+    """GroupNorm in place of BatchNorm, which would see only its own process's images."""
+    for name, child in module.named_children():
+        if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d):
+            setattr(module, name, nn.GroupNorm(1, child.num_features, affine=child.affine))
+        else:
+            without_batch_norm(child)
+    return module
+
+
+def trained(name: str, part: tuple[int, int] = (0, 1), **args) -> dict[str, torch.Tensor]:
+    """The state of a method after 3 steps on this process's part of 3 batches."""
+    method = without_batch_norm(small(name))
+    trainer(use_distributed_sampler=False, **args).fit(method, Drawn(views_of(name), 3, 8, part=part))
+    return method.state_dict()
+
+
+def work(number: int, names: list[str], port: int, out: Path) -> None:
+    torch.set_num_threads(1)
+    warnings.simplefilter("error")
+    warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), WORLD_SIZE=str(WORLD))
+    os.environ.update(NODE_RANK="0", LOCAL_RANK=str(number), RANK=str(number))
+    dist.init_process_group("gloo", init_method=f"file://{out}/meeting", rank=number, world_size=WORLD)
+    found = {"place": (rank(), world_size()), "order": gather(torch.full((2, 1, 1), float(number)))}
+    mine = slice(number * 4, number * 4 + 4)
+    for name in ("nt_xent", "cosine_distance"):
+        z, p = (x[:, mine].clone().requires_grad_() for x in embeddings())
+        value = losses(z, p)[name]
+        value.backward()
+        found[name] = (value.detach(), z.grad, p.grad)
+    layer = nn.Linear(1, 1, bias=False)
+    layer(torch.tensor([[float(number)]])).sum().backward()
+    average_gradients(layer)
+    found["average"] = layer.weight.grad
+    found["methods"] = {n: trained(n, (number, WORLD), strategy="ddp", devices=WORLD) for n in names}
+    torch.save(found, out / f"{number}.pt")
