@@ -105,10 +105,28 @@ reach_index() {     # one small package, by the way that pip would take (index, 
 }
 
 install_into() {
-    local constraints="$root/constraints.txt" kept=""
+    local constraints="$root/constraints.txt" kept="" why=""
     if [ ! -e "$VENV/.massrl" ]; then
         kept="$(mktemp)"
-        "$VENV/bin/python" - > "$kept" <<'PYTHON'
+        # shellcheck disable=SC2064
+        trap "rm -f '$kept'" EXIT
+        keep_torch > "$kept"
+        constraints="$kept"
+        [ ! -s "$kept" ] || why="; kept as installed: $(paste -sd' ' "$kept")"
+        fetch_torchvision "$kept"
+    fi
+    "$VENV/bin/python" -m pip install --only-binary :all: -c "$constraints" -e "$root${1:+[$1]}" ||
+        fail "pip could not install massrl into $VENV (its reason stands above)$why; VENV=path to a new folder makes a fresh one"
+    "$VENV/bin/python" -c "import torch, torchvision" 2>/dev/null ||
+        fail "torch and torchvision in $VENV do not fit each other$why; install the torchvision of the index that torch is from"
+    if [ -n "$kept" ]; then
+        rm -f "$kept"
+        trap - EXIT
+    fi
+}
+
+keep_torch() {      # constraints that hold torch and torchvision at what is installed
+    "$VENV/bin/python" - <<'PYTHON'
 from importlib.metadata import PackageNotFoundError, version
 for name in ("torch", "torchvision"):
     try:
@@ -116,15 +134,15 @@ for name in ("torch", "torchvision"):
     except PackageNotFoundError:
         pass
 PYTHON
-        constraints="$kept"
-    fi
-    local code=0
-    "$VENV/bin/python" -m pip install --only-binary :all: -c "$constraints" -e "$root${1:+[$1]}" || code=$?
-    if [ "$code" -ne 0 ]; then
-        local why=""
-        [ -z "$kept" ] || [ ! -s "$kept" ] || why="; kept as installed: $(paste -sd' ' "$kept")"
-        [ -z "$kept" ] || rm -f "$kept"
-        fail "pip could not install massrl into $VENV (its reason stands above)$why; VENV=path to a new folder makes a fresh environment"
-    fi
-    [ -z "$kept" ] || rm -f "$kept"
+}
+
+# torch 2.13.0+cpu has no match on PyPI: torchvision's builds for CUDA satisfy pip and then fail at import. Where such a
+# torch stands without torchvision, it is looked for in the index of that build first.
+fetch_torchvision() {
+    local build
+    build="$(sed -n 's/^torch==[^+]*+//p' "$1")"
+    if [ -z "$build" ] || grep -q '^torchvision==' "$1"; then return; fi
+    "$VENV/bin/python" -m pip --retries 1 --timeout 15 install -q --no-deps --only-binary :all: -c "$1" \
+        --index-url "${PIP_INDEX_URL:-https://download.pytorch.org/whl/$build}" torchvision ||
+        echo "no torchvision for torch+$build found there; taking the usual index"
 }

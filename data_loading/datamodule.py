@@ -19,7 +19,6 @@ class BetonDataModule(pl.LightningDataModule):
 
     Args:
         train: a .beton file, or a folder of images, which is written once to the cache.
-        val: the same for validation; None for no validation.
         views: a view set, its name, or a strategy's name; None takes the method's default.
         size: side of the global views in pixels; None takes the view set's.
         batch_size: images per process.
@@ -34,7 +33,6 @@ class BetonDataModule(pl.LightningDataModule):
     def __init__(
         self,
         train: str,
-        val: str | None = None,
         views: str | ViewSet | None = None,
         size: int | None = None,
         batch_size: int = 256,
@@ -46,15 +44,14 @@ class BetonDataModule(pl.LightningDataModule):
         skip_bad: bool = False,
     ):
         super().__init__()
-        self.train, self.val, self.views, self.size = train, val, views, size
+        self.train, self.views, self.size = train, views, size
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, checked_seed(seed, "data.seed")
         self.mean, self.std, self.cache_dir, self.skip_bad = mean, std, cache_dir, skip_bad
         self.view_set: ViewSet | None = None
 
     def prepare_data(self) -> None:
-        """Write folders to the cache, once, before the processes of a run part."""
-        for path in filter(None, (self.train, self.val)):
-            self._file(path)
+        """Write a folder to the cache, once, before the processes of a run part."""
+        self.file()
 
     def setup(self, stage: str | None = None) -> None:
         self.view_set = self.resolve(getattr(self.trainer, "lightning_module", None))
@@ -67,25 +64,16 @@ class BetonDataModule(pl.LightningDataModule):
         return views.get(which, self.size)
 
     def train_dataloader(self) -> Loader:
-        return self._loader(self.train, self.view_set or self.resolve(), order="random")
-
-    def val_dataloader(self) -> Loader | list:
-        if self.val is None:
-            return []
-        size = (self.view_set or self.resolve()).size
-        return self._loader(self.val, views.get("eval", size), order="sequential")
-
-    def _file(self, path: str) -> Path:
-        return sources.as_beton(path, cache=Path(self.cache_dir), skip_bad=self.skip_bad)
-
-    def _loader(self, path: str, view_set: ViewSet, order: str) -> Loader:
         return Loader(
-            self._file(path),
+            self.file(),
             self.batch_size,
-            view_set,
+            self.view_set or self.resolve(),
             num_workers=self.num_workers,
             seed=self.seed,
-            order=order,
             mean=self.mean,
             std=self.std,
         )
+
+    def file(self) -> Path:
+        """The .beton file of `train`."""
+        return sources.as_beton(self.train, cache=Path(self.cache_dir), skip_bad=self.skip_bad)

@@ -15,9 +15,12 @@ from pathlib import Path
 import numba
 
 
+KERNELS = ("jit.py", "rng.py", "plan.py", "render.py")  # the files beside ops/ that hold compiled functions
+
+
 def _sources() -> list[Path]:
     here = Path(__file__).parent
-    return sorted([*here.glob("*.py"), *here.glob("ops/*.py")])
+    return [here / name for name in KERNELS] + sorted(here.glob("ops/*.py"))
 
 
 @cache

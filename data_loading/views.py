@@ -166,8 +166,8 @@ def massrl(size: int | None = None) -> ViewSet:
 
 @VIEW_SETS.register
 def digits_massrl(size: int | None = None) -> ViewSet:
-    """MASSRL on digits: two crops, each under three strategies (affine, erase, intensity)."""
-    return ViewSet(["digits_affine", "digits_erase", "digits_intensity"], crops=2, size=size, shared_crops=True)
+    """MASSRL on digits: two crops, each under a geometric strategy and under everything composed."""
+    return ViewSet(["digits_affine", "digits_all"], crops=2, size=size, shared_crops=True)
 
 
 @VIEW_SETS.register(name="eval")

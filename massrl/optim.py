@@ -16,7 +16,7 @@ from data_loading.errors import ConfigError
 REFERENCE_BATCH = 256  # base_lr is stated for this global batch
 
 
-@dataclass
+@dataclass(frozen=True)
 class OptimConfig:
     """How a method is optimised; None takes the method's own value.
 
@@ -58,6 +58,7 @@ class OptimConfig:
             raise ConfigError(f"optim.schedule is {self.schedule!r}; choose one of cosine, constant")
 
 
+OWN = OptimConfig()  # all of it the method's own
 OPEN = OptimConfig(
     name="sgd",
     base_lr=0.05,

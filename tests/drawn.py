@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
@@ -60,6 +61,16 @@ def views_of(name: str) -> int:
 def trainer(epochs: int = 1, **args) -> pl.Trainer:
     quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
     return pl.Trainer(max_epochs=epochs, **{**quiet, "enable_checkpointing": False, **args})
+
+
+class SaveEachEpoch(pl.Callback):
+    """Checkpoints 0.ckpt, 1.ckpt, ... at the ends of epochs; without the bookkeeping of Lightning's ModelCheckpoint."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, *_) -> None:
+        trainer.save_checkpoint(self.folder / f"{trainer.current_epoch}.ckpt", weights_only=False)
 
 
 def same_state(a: torch.nn.Module, b: torch.nn.Module) -> bool:

@@ -1,6 +1,8 @@
 """The commands that the pages tell to type are commands: each is read by its command's parser, none is run."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -79,3 +81,25 @@ def test_links_of_a_page_to_files_of_the_checkout_lead_somewhere(page: Path):
     targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)|(?:src|href)=\"([^\"#]+)", page.read_text())
     local = [a or b for a, b in targets if "://" not in (a or b)]
     assert [target for target in local if not (page.parent / target).exists()] == []
+
+
+def python_blocks(page: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.M | re.S)
+
+
+TAKE_A_STEP = """
+import torch
+model = SimSiam("tiny_resnet", hidden_dim=32, out_dim=16, pred_dim=8)
+loss = model.loss(Batch.from_views(list(torch.rand(2, 8, 3, 8, 8))))
+loss.backward()
+assert -1 <= loss <= 1 and model.predictor[0].weight.grad.abs().sum() > 0
+from data_loading.views import get
+assert [view.strategy for view in get("gray").views] == ["gray", "gray"]
+"""
+
+
+def test_the_examples_of_contributing_work():
+    code = "\n".join([*python_blocks("CONTRIBUTING.md"), TAKE_A_STEP])
+    # a process of its own: the examples register a method and a strategy
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr

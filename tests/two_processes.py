@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from drawn import Drawn, small, trainer, views_of
 from torch import nn
 
+from drawn import Drawn, small, trainer, views_of
 from massrl.distributed import average_gradients, gather, rank, world_size
 from massrl.losses import cosine_distance, nt_xent
 
@@ -32,7 +32,9 @@ def without_batch_norm(module: nn.Module) -> nn.Module:
     """GroupNorm in place of BatchNorm, which would see only its own process's images."""
     for name, child in module.named_children():
         if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d):
-            setattr(module, name, nn.GroupNorm(1, child.num_features, affine=child.affine))
+            norm = nn.GroupNorm(1, child.num_features, affine=child.affine)
+            trained_too = all(p.requires_grad for p in child.parameters())  # not in a target network
+            setattr(module, name, norm.requires_grad_(trained_too))
         else:
             without_batch_norm(child)
     return module

@@ -11,7 +11,10 @@ from importlib import import_module
 from data_loading.errors import UserError
 
 COMMANDS = {
-    "quickstart": ("massrl.cli.quickstart", "the main job: pretrain on digits or on a folder of yours, evaluate, report"),
+    "quickstart": (
+        "massrl.cli.quickstart",
+        "the main job: pretrain on digits or a folder of yours, evaluate, report",
+    ),
     "pretrain": ("massrl.cli.pretrain", "train an encoder without labels"),
     "knn": ("massrl.cli.knn", "accuracy of nearest neighbours in a checkpoint's features"),
     "linear": ("massrl.cli.linear", "accuracy of a linear classifier on a checkpoint's features"),

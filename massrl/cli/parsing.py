@@ -50,7 +50,7 @@ class Parser(OneLine, ArgumentParser):
 
 
 def near(name: str, names: Iterable[str]) -> str:
-    """" Did you mean 'x'?", or nothing where no name is close."""
+    """ " Did you mean 'x'?", or nothing where no name is close."""
     found = difflib.get_close_matches(name, sorted(set(names)), n=1)
     return f" Did you mean {found[0]!r}?" if found else ""
 
@@ -106,7 +106,7 @@ def _nested(parser: ArgumentParser, message: str, words: list[str]) -> str:
 
 
 def _deepest(message: str):
-    """(leaf line, keys that lead to it, class path, base class path, expected types, given value) of the deepest leaf."""
+    """(leaf line, keys to it, class path, base class path, expected types, given value) of the deepest leaf."""
     stack: list[tuple[int, str, str]] = []  # (indentation, "key" | "class" | "base", value)
     best: tuple = (-1, -1)
     leaf, keys, cls, base = None, [], None, None
@@ -242,7 +242,7 @@ def _plain(keys: Iterable[str]) -> list[str]:
 
 
 def place(words: list[str], keys: list[str]) -> str:
-    """"file: key: " of a key that a config file holds, else "key: " as on the command line."""
+    """ "file: key: " of a key that a config file holds, else "key: " as on the command line."""
     key = ".".join(keys)
     if any(word.partition("=")[0].rstrip("+") == f"--{key}" for word in words):
         return f"--{key}: "
@@ -254,7 +254,7 @@ def place(words: list[str], keys: list[str]) -> str:
 
 
 def place_of_value(words: list[str], value: str) -> str:
-    """"file: key: " or "--key: " of where a word was given as a value; nothing where it was not."""
+    """ "file: key: " or "--key: " of where a word was given as a value; nothing where it was not."""
     for i, word in enumerate(words):
         name, _, inline = word.partition("=")
         given = inline or (words[i + 1] if i + 1 < len(words) else "")

@@ -13,8 +13,9 @@ from pathlib import Path
 import torch
 
 from data_loading.errors import CheckpointError
+from massrl._version import __version__
 
-PACKAGES = ("massrl", "torch", "pytorch-lightning", "numpy", "scipy", "scikit-learn", "timm")
+PACKAGES = ("torch", "pytorch-lightning", "numpy", "scipy", "scikit-learn", "timm")
 METRICS = ("linear_1_per_class", "linear_10pct", "linear_all", "knn", "rank", "alignment", "seconds")
 
 
@@ -26,13 +27,7 @@ def file_sha256(path: str | Path) -> str:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that an accuracy depends on."""
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue  # not installed as a package, as massrl itself when run from its folder: git says which
-    return found
+    return {"python": platform.python_version(), "massrl": __version__, **{name: metadata.version(name) for name in PACKAGES}}
 
 
 def git() -> dict | None:
@@ -52,10 +47,11 @@ def git() -> dict | None:
     return None if revision is None else {"revision": revision, "dirty": bool(changes)}
 
 
-def data_config(checkpoint: str | Path) -> dict:
-    """{"size", "mean", "std", "view_set"} that the checkpoint's encoder was trained with.
+def data_config(checkpoint: str | Path, size: int | None = None) -> dict:
+    """{"size", "mean", "std", "view_set"} that the checkpoint's encoder was trained with; `size` is used instead if given.
 
-    Raises CheckpointError when the file is missing, is none, or does not say.
+    A checkpoint that does not say is taken with `size` and ImageNet's mean and std (None); without it, or when the file
+    is missing or no checkpoint, CheckpointError.
     """
     path = Path(checkpoint)
     if not path.is_file():
@@ -66,8 +62,10 @@ def data_config(checkpoint: str | Path) -> dict:
         raise CheckpointError(f"{path}: not a checkpoint that torch can read ({type(error).__name__})") from None
     found = content.get("massrl") if isinstance(content, dict) else None
     if not isinstance(found, dict) or "size" not in found:
-        raise CheckpointError(f"{path}: the checkpoint does not say which image size it was trained with; give --size")
-    return found
+        if size is None:
+            raise CheckpointError(f"{path}: does not say which image size its encoder was trained with; give --size")
+        found = {"mean": None, "std": None, "view_set": None}
+    return {**found, "size": size or found["size"]}
 
 
 def write_json(path: str | Path, content: dict) -> Path:

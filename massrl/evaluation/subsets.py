@@ -1,4 +1,4 @@
-"""Which training labels a probe may see: draws keyed by (seed, draw, class), so every encoder gets the same ones."""
+"""Which training labels a probe may see: draws keyed by (seed, draw, row), so every encoder gets the same ones."""
 
 from __future__ import annotations
 
@@ -32,11 +32,13 @@ def draw(y: np.ndarray, labels: str | float, seed: int = 0, number: int = 0) -> 
     share = fraction(labels)
     if share == "all":
         return np.flatnonzero(y >= 0)
+    # The raw words of Philox never change, unlike what numpy's permutation makes of them. Row i has word i.
+    keys = np.random.Philox(key=[seed, number]).random_raw(len(y))
     rows = []
     for c in np.unique(y[y >= 0]):
         members = np.flatnonzero(y == c)
         n = 1 if share == "one" else max(1, round(share * len(members)))
-        rows.append(np.random.default_rng([seed, number, int(c)]).permutation(members)[:n])
+        rows.append(members[np.argsort(keys[members], kind="stable")[:n]])
     if not rows:
         raise ConfigError("there are no labels to draw from: every label is -1")
     return np.sort(np.concatenate(rows))

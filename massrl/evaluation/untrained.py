@@ -30,7 +30,7 @@ def untrained_twin(
 ) -> nn.Module:
     """A copy of backbone with random weights of `seed`, its BatchNorm calibrated on the clean training images of path.
 
-    Without calibration the running statistics are those of no data at all, and the baseline would be too weak.
+    Without calibration the running statistics are those of no data at all, and BatchNorm does nothing.
     """
     twin = reinitialise(copy.deepcopy(backbone), seed)
     normalise = {k: tuple(v) for k, v in (("mean", mean), ("std", std)) if v is not None}

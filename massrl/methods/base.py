@@ -24,7 +24,7 @@ from data_loading.views import View, ViewSet
 from massrl import backbones, optim
 from massrl.distributed import world_size
 from massrl.nn import Target, stack_views
-from massrl.optim import OptimConfig
+from massrl.optim import OWN, OptimConfig
 
 METHODS = Registry("method")
 register = METHODS.register
@@ -40,7 +40,20 @@ class Needs:
     labels: bool = False
 
 
-class Method(pl.LightningModule):
+class _Remembers:
+    """Keeps the arguments of the constructor, for checkpoints. A class above Method, since jsonargparse would read the
+    arguments of a class from a `__new__` of its own."""
+
+    def __new__(cls, *args: Any, **kwargs: Any):
+        self = super().__new__(cls)
+        parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
+        named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        defaults = {p.name: p.default for p in named if p.default is not p.empty}
+        self.init_args = {**defaults, **dict(zip((p.name for p in named), args, strict=False)), **kwargs}
+        return self
+
+
+class Method(_Remembers, pl.LightningModule):
     """A self-supervised method: a backbone, the method's heads, and `loss(batch)`.
 
     Args:
@@ -52,21 +65,15 @@ class Method(pl.LightningModule):
 
     needs = Needs()
     default_views: str = "simclr"
-    default_optim = OptimConfig()
+    default_optim = OWN
     default_bn_over: Literal["view", "all"] = "view"
     targets: tuple[str, ...] = ()  # the parts that have a momentum copy in self.target
-    target: Target | None = None
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Method:
-        self = super().__new__(cls)
-        self.init_args = _init_args(cls, args, kwargs)  # what a checkpoint needs to build the method again
-        return self
 
     def __init__(
         self,
         backbone: str | nn.Module = "resnet18",
         backbone_args: dict[str, Any] | None = None,
-        optim: OptimConfig | None = None,
+        optim: OptimConfig = OWN,
         bn_over: Literal["view", "all"] | None = None,
     ):
         super().__init__()
@@ -75,13 +82,14 @@ class Method(pl.LightningModule):
             raise ConfigError("backbone_args fit a backbone given by name; this one is a module already")
         self.backbone = backbones.build(backbone, **(backbone_args or {})) if named else backbone
         self.num_features = backbones.width_of(self.backbone)
-        self.explicit_warmup = optim is not None and optim.warmup_epochs is not None
-        self.optim = (optim or OptimConfig()).filled(self.default_optim)
+        self.explicit_warmup = optim.warmup_epochs is not None
+        self.optim = optim.filled(self.default_optim)
         self.optim.check()
         self.bn_over = bn_over or self.default_bn_over
         if self.bn_over not in ("view", "all"):
             raise ConfigError(f"bn_over is {bn_over!r}; choose one of view, all")
         self.schedule: Schedule | None = None
+        self.target: Target | None = None  # not on the class: that would hide the module set by a method
         self._features: Tensor | None = None
 
     # ---- what a method overrides
@@ -239,14 +247,6 @@ class Schedule:
             f"{total} steps, {warmup} of them warm-up, then {config.schedule}"
         )
         return cls(total, warmup, peak, config.schedule, sentence)
-
-
-def _init_args(cls: type, args: tuple, kwargs: dict) -> dict[str, Any]:
-    """The arguments of a method by name: those given, and the defaults of its own signature."""
-    parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
-    named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-    defaults = {p.name: p.default for p in named if p.default is not p.empty}
-    return {**defaults, **dict(zip((p.name for p in named), args, strict=False)), **kwargs}
 
 
 def _plain(value: Any) -> Any:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from data_loading.batch import Batch
 from massrl.losses import cosine_distance, feature_std
 from massrl.methods.base import Method, Needs, register
-from massrl.nn import mlp
+from massrl.nn import mlp, projector
 from massrl.optim import OptimConfig
 
 
@@ -44,8 +44,8 @@ class BYOL(Method):
         **common,
     ):
         super().__init__(backbone, **common)
-        self.projector = mlp(self.num_features, hidden_dim, out_dim, last_norm=projector_norm, last_affine=False)
-        self.predictor = mlp(out_dim, hidden_dim, out_dim)
+        self.projector = projector(self.num_features, hidden_dim, out_dim, norm=projector_norm)
+        self.predictor = mlp(out_dim, hidden_dim, out_dim, last_bias=False)
         self.target = self.make_target(ema)
 
     def loss(self, batch: Batch) -> Tensor:

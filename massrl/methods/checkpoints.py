@@ -45,7 +45,7 @@ def load(
         )
     if backbone is not None:
         args["backbone_args"] = None
-    args["optim"] = OptimConfig(**args["optim"]) if args.get("optim") else None
+    args["optim"] = OptimConfig(**(args.get("optim") or {}))
     try:
         method = METHODS[name](**args)
         method.load_state_dict(checkpoint["state_dict"])

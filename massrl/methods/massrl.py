@@ -22,7 +22,7 @@ from data_loading.errors import ConfigError
 from data_loading.views import View, ViewSet
 from massrl.losses import feature_std, pairwise_cosine_distance
 from massrl.methods.base import Method, Needs, register
-from massrl.nn import mlp
+from massrl.nn import mlp, projector
 from massrl.optim import OptimConfig
 
 PAIRS = {
@@ -67,8 +67,8 @@ class MASSRL(Method):
         if reduction not in ("mean", "sum"):
             raise ConfigError(f"reduction is {reduction!r}; choose one of mean, sum")
         self.pairs, self.reduction = pairs, reduction
-        self.projector = mlp(self.num_features, hidden_dim, out_dim, last_norm=projector_norm, last_affine=False)
-        self.predictor = mlp(out_dim, hidden_dim, out_dim)
+        self.projector = projector(self.num_features, hidden_dim, out_dim, norm=projector_norm)
+        self.predictor = mlp(out_dim, hidden_dim, out_dim, last_bias=False)
         self.target = self.make_target(ema)
 
     def mask(self, views: Sequence[View]) -> Tensor:

@@ -17,7 +17,7 @@ from data_loading.errors import ConfigError
 from massrl.distributed import gather
 from massrl.losses import feature_std, nt_xent
 from massrl.methods.base import Method, Needs, register
-from massrl.nn import mlp
+from massrl.nn import projector
 from massrl.optim import OptimConfig
 
 
@@ -51,7 +51,7 @@ class SimCLR(Method):
             raise ConfigError(f"tau is {tau}; a temperature must be above 0")
         self.tau = tau
         hidden_dim = hidden_dim or self.num_features
-        self.projector = mlp(self.num_features, hidden_dim, out_dim, last_norm=projector_norm, last_affine=False)
+        self.projector = projector(self.num_features, hidden_dim, out_dim, norm=projector_norm)
 
     def loss(self, batch: Batch) -> Tensor:
         z = torch.stack(self.embed(batch.global_views))  # (V, B, D)

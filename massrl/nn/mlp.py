@@ -5,18 +5,26 @@ from __future__ import annotations
 from torch import nn
 
 
-def mlp(*dims: int, last_norm: bool = False, last_affine: bool = True) -> nn.Sequential:
+def mlp(*dims: int, last_norm: bool = False, last_affine: bool = True, last_bias: bool = True) -> nn.Sequential:
     """Linear layers from dims[0] to dims[-1], (B, dims[0]) -> (B, dims[-1]), with BatchNorm and ReLU between them.
 
-    last_norm: BatchNorm on the output too; last_affine: whether that one has a scale and a shift.
-    A layer has no bias where BatchNorm follows, which would take it away again.
+    last_norm: BatchNorm on the output too; last_affine: whether that one has a scale and a shift; last_bias: whether
+    the last layer has a bias.  A layer has none where BatchNorm follows, which would take it away again.
     """
     layers: list[nn.Module] = []
     for i, (a, b) in enumerate(zip(dims, dims[1:], strict=False)):
         last = i == len(dims) - 2
-        layers.append(nn.Linear(a, b, bias=last and not last_norm))
+        layers.append(nn.Linear(a, b, bias=last and last_bias and not last_norm))
         if not last:
             layers += [nn.BatchNorm1d(b), nn.ReLU(inplace=True)]
         elif last_norm:
             layers.append(nn.BatchNorm1d(b, affine=last_affine))
     return nn.Sequential(*layers)
+
+
+def projector(num_features: int, hidden_dim: int, out_dim: int, norm: bool = False) -> nn.Sequential:
+    """The projector of SimCLR and BYOL, (B, num_features) -> (B, out_dim): one hidden layer, no bias on the output.
+
+    norm: BatchNorm without scale and shift on the output.
+    """
+    return mlp(num_features, hidden_dim, out_dim, last_norm=norm, last_affine=False, last_bias=False)

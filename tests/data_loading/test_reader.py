@@ -5,12 +5,12 @@ import json
 
 import numpy as np
 import pytest
-from helpers import test_data
 
 from data_loading import DatasetWriter, Reader
 from data_loading.beton import layout
 from data_loading.errors import BetonError, DecodeError, UserError
 from data_loading.fields import IntField, RGBImageField, StoredField
+from helpers import test_data
 
 MODES = {0: "jpg", 1: "raw", 2: "png"}
 
@@ -229,6 +229,7 @@ def patched(path, out, at, value, size=8):
         (2, 5000, 2, "field descriptors end at byte"),
         (4, 0, 4, "page_size 0 is no power of two"),
         (4, 3000, 4, "page_size 3000 is no power of two"),
+        (4, 64, 4, "crosses the end of a page"),
         (8, 1 << 63, 8, "records of its 9223372036854775808 samples"),  # times R it overflows 64 bits
         (16, 0, 8, "is not finished"),
         (16, 100, 8, "its table of allocations starts at byte 100"),

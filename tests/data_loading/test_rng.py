@@ -1,5 +1,7 @@
 """Random numbers are Philox 4x32-10, keyed, and the same on every machine."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -64,3 +66,12 @@ def test_a_seed_over_32_bits_is_refused(seed):
 
 def test_no_seed_draws_one():
     assert 0 <= rng.checked_seed(None) < 2**32
+
+
+def test_the_cache_of_kernels_is_keyed_by_every_file_that_holds_one():
+    import data_loading
+    from data_loading import jit
+
+    package = Path(data_loading.__file__).parent
+    holding = {path for path in package.rglob("*.py") if "@jit\n" in path.read_text()}
+    assert holding <= set(jit._sources())

@@ -4,6 +4,7 @@ import io
 import json
 import multiprocessing
 import os
+import queue
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from sklearn.datasets import load_digits
 
 from data_loading import Reader, sources
 from data_loading.errors import SourceError
-from data_loading.sources.cached import read_index
+from data_loading.sources.cached import _alone, read_index
 
 
 def drawn(seed=0, height=20, width=30):
@@ -229,24 +230,26 @@ def test_files_that_are_no_images_are_named(tmp_path, content):
 
 
 def _ask(root, cache, results):
+    results.put("started")
     results.put(str(sources.as_beton(root, cache=cache, progress=False)))
 
 
-def test_processes_that_ask_at_once_get_one_whole_file(classes, tmp_path):
+def test_processes_wait_for_the_one_that_writes(classes, tmp_path):
+    file = as_beton(classes, tmp_path)
     context = multiprocessing.get_context("spawn")
     results = context.Queue()
-    processes = [context.Process(target=_ask, args=(classes, tmp_path / "cache", results)) for _ in range(3)]
-    for process in processes:
-        process.start()
-    files = {results.get(timeout=60) for _ in processes}
+    processes = [context.Process(target=_ask, args=(classes, tmp_path / "cache", results)) for _ in range(2)]
+    with _alone(file.parent / "lock"):  # as a process that writes holds it
+        for process in processes:
+            process.start()
+        assert [results.get(timeout=60) for _ in processes] == ["started"] * 2
+        with pytest.raises(queue.Empty):
+            results.get(timeout=0.5)
+    assert [results.get(timeout=60) for _ in processes] == [str(file)] * 2
     for process in processes:
         process.join()
-    assert len(files) == 1 and len(Reader(files.pop())) == 5
-    assert sorted(p.name for p in (tmp_path / "cache").rglob("*") if p.is_file()) == [
-        "data.beton",
-        "index.json",
-        "lock",
-    ]
+    left = [path.name for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert sorted(left) == ["data.beton", "index.json", "lock"]
 
 
 def test_the_cache_is_readable_json(classes, tmp_path):

@@ -181,10 +181,11 @@ def test_a_failed_write_leaves_the_old_file_as_it_was(tmp_path):
     assert (tmp_path / "a.beton").read_bytes() == before and len(list(tmp_path.iterdir())) == 1
 
 
-def test_a_worker_that_dies_is_noticed(tmp_path):
+@pytest.mark.parametrize(("row", "group"), [(17, "sample 16 to sample 31"), (33, "sample 32 to sample 47")])
+def test_a_worker_that_dies_is_noticed(tmp_path, row, group):
     started = time.monotonic()
-    with pytest.raises(BetonError, match=r"a worker process died \(exit code -9\) .* sample 32 to sample 47"):
-        write(tmp_path / "a.beton", Drawn(60, 33, "die"), num_workers=2)
+    with pytest.raises(BetonError, match=rf"a worker process died \(exit code -9\) .* {group}"):
+        write(tmp_path / "a.beton", Drawn(60, row, "die"), num_workers=2)  # the second worker, the first
     assert time.monotonic() - started < 60  # starting two processes takes a second or two; a hang would go on
     assert list(tmp_path.iterdir()) == []
 
@@ -196,18 +197,18 @@ def test_an_interrupted_write_leaves_nothing(tmp_path):
 
 
 SLOW = """
-import time, numpy as np
+import os, time, numpy as np
 from data_loading import DatasetWriter
 from data_loading.fields import RGBImageField
 
 class Slow:
     def __len__(self): return 10000
     def __getitem__(self, i):
+        open(f"worker-{os.getpid()}", "w").close()
         time.sleep(0.05)
         return (np.zeros((8, 8, 3), np.uint8),)
 
 if __name__ == "__main__":
-    print("go", flush=True)
     DatasetWriter("a.beton", {"image": RGBImageField()}, num_workers=2).from_indexed_dataset(Slow(), progress=False)
 """
 
@@ -217,14 +218,14 @@ def test_ctrl_c_ends_the_workers_and_leaves_nothing(tmp_path):
     script.write_text(SLOW)
     process = subprocess.Popen([sys.executable, script], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                start_new_session=True)  # fmt: skip
-    process.stdout.readline()
-    while not list(tmp_path.glob(".a.beton*")):
+    while len(list(tmp_path.glob("worker-*"))) < 2 and process.poll() is None:
         time.sleep(0.05)
-    time.sleep(1.0)
+    assert list(tmp_path.glob(".a.beton*"))
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process of the group
     _, words = process.communicate(timeout=60)
     assert process.returncode != 0 and b"KeyboardInterrupt" in words
-    assert [p.name for p in tmp_path.iterdir()] == ["slow.py"]
+    assert words.count(b"Traceback") == 1  # the parent's; its workers say nothing
+    assert [p.name for p in tmp_path.iterdir() if not p.name.startswith("worker-")] == ["slow.py"]
     deadline = time.monotonic() + 20
     while running(process.pid) and time.monotonic() < deadline:  # multiprocessing's own helper ends a moment later
         time.sleep(0.05)

@@ -1,9 +1,9 @@
 import pytest
 import torch
-from drawn import same_state
 from torch import nn
 
 from data_loading.errors import ConfigError, UnknownName
+from drawn import same_state
 from massrl.backbones import BACKBONES, build, names, reinitialise, takes_small_stem, width_of
 
 

@@ -1,12 +1,11 @@
 import numpy as np
 import pytest
-import pytorch_lightning as pl
 import torch
-from drawn import CLASSES, Drawn, same_state, small, trainer
 from sklearn.neighbors import KNeighborsClassifier
 from torch import nn
 
 from data_loading.errors import ConfigError
+from drawn import CLASSES, Drawn, SaveEachEpoch, same_state, small, trainer
 from massrl.callbacks import OnlineKNN, OnlineLinear, Throughput
 
 
@@ -94,11 +93,8 @@ def test_the_linear_probe_learns_a_separable_problem_from_zero_weights():
 def test_the_state_of_the_linear_probe_is_in_the_checkpoint_and_resumes(tmp_path):
     whole, stopped, resumed = (OnlineLinear(CLASSES) for _ in range(3))
     fitted([whole], epochs=3)
-    saver = pl.callbacks.ModelCheckpoint(tmp_path, every_n_epochs=1, save_top_k=-1, filename="{epoch}")
-    fitted([stopped, saver], epochs=3, enable_checkpointing=True)
-    trainer(3, callbacks=[resumed]).fit(
-        small("SimCLR"), Drawn(2), ckpt_path=tmp_path / "epoch=0.ckpt", weights_only=True
-    )
+    fitted([stopped, SaveEachEpoch(tmp_path)], epochs=3)
+    trainer(3, callbacks=[resumed]).fit(small("SimCLR"), Drawn(2), ckpt_path=tmp_path / "0.ckpt", weights_only=True)
     assert same_state(whole.probe, resumed.probe)
 
 

@@ -1,10 +1,10 @@
 import pytest
 import torch
-from drawn import Drawn, same_state, small, trainer
 from torch import nn
 
 import massrl
 from data_loading.errors import CheckpointError
+from drawn import Drawn, same_state, small, trainer
 from massrl.methods import load
 
 

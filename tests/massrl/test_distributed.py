@@ -1,12 +1,13 @@
 import socket
+import time
 
 import pytest
 import torch
 import torch.multiprocessing as mp
-from two_processes import WORLD, embeddings, losses, trained, work
 
 from massrl.distributed import gather, rank, world_size
 from massrl.methods import METHODS
+from two_processes import WORLD, embeddings, losses, trained, work
 
 
 @pytest.fixture(scope="module")
@@ -18,8 +19,10 @@ def ranks(tmp_path_factory):
         port = free.getsockname()[1]
     running = mp.start_processes(work, (list(METHODS), port, out), nprocs=WORLD, join=False, start_method="spawn")
     try:
-        if not running.join(timeout=200):
-            pytest.fail("the two processes did not end within 200 s")
+        deadline = time.monotonic() + 200
+        while not running.join(timeout=5):  # true when both have ended; raises what one of them raised
+            if time.monotonic() > deadline:
+                pytest.fail("the two processes did not end within 200 s")
     finally:
         for process in running.processes:
             process.kill()

@@ -1,0 +1,113 @@
+"""How long to train where nobody said: as many steps as fit the minutes, by the time that the first steps take."""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.utilities.seed import isolate_rng
+
+from data_loading.datamodule import BetonDataModule
+from data_loading.errors import ConfigError
+from massrl.methods import Method
+from massrl.run import quiet
+
+STEPS, WARM = 20, 4  # steps to measure, the first of which are left out: threads start and kernels are compiled
+SHARE = 0.2  # of the minutes that measuring may take
+PASSED_ON = "MASSRL_LENGTH"  # environment variable: what rank 0 found, for the processes that it starts
+
+
+@dataclass(frozen=True)
+class Length:
+    """Whole epochs, or one epoch cut after `batches`."""
+
+    epochs: int
+    batches: int | None = None
+
+    @property
+    def settings(self) -> dict[str, int]:
+        """As arguments of Lightning's Trainer."""
+        cut = {} if self.batches is None else {"limit_train_batches": self.batches}
+        return {"max_epochs": self.epochs, **cut}
+
+
+def choose(seconds: float, step: float, batches: int) -> Length:
+    """The length that takes about `seconds` when a step takes `step` seconds and an epoch has `batches` batches."""
+    steps = seconds / step
+    if steps >= batches:
+        return Length(int(steps / batches))
+    return Length(1, max(1, int(steps)))
+
+
+class _Clock(pl.Callback):
+    """Notes when each batch ends, and stops after STEPS of them or when the time is up."""
+
+    def __init__(self, seconds: float):
+        self.seconds, self.ends, self.begun = seconds, [], 0.0
+
+    def on_train_start(self, *_: Any) -> None:
+        self.begun = time.perf_counter()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        self.ends.append(time.perf_counter())
+        late = self.ends[-1] - self.begun > self.seconds
+        trainer.should_stop = len(self.ends) >= STEPS or late
+
+    @property
+    def step(self) -> float:
+        """Seconds a step, without the first ones where there are others."""
+        skip = min(WARM, len(self.ends) - 1)
+        if skip == 0:
+            return self.ends[0] - self.begun
+        return (self.ends[-1] - self.ends[skip - 1]) / (len(self.ends) - skip)
+
+
+def measure(method: Method, data: BetonDataModule, settings: dict[str, Any], minutes: float) -> tuple[float, int]:
+    """(seconds a step, batches an epoch), from throwaway copies on one device; random state is left as it was."""
+    clock = _Clock(SHARE * 60 * minutes)
+    batches = len(data.train_dataloader())
+    throwaway = {
+        **settings,
+        "max_epochs": math.ceil(STEPS / batches),
+        "callbacks": [*copy.deepcopy(settings.get("callbacks") or []), clock],
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "log_every_n_steps": 1,
+        "devices": 1,
+        "num_nodes": 1,
+        "strategy": "auto",
+    }
+    with isolate_rng(), quiet(everything=True):
+        trainer = pl.Trainer(**throwaway)
+        trainer.fit(copy.deepcopy(method), datamodule=copy.deepcopy(data))
+    return clock.step, batches
+
+
+def fitted(
+    method: Method, data: BetonDataModule, settings: dict[str, Any], minutes: float, world: int
+) -> tuple[Length, str]:
+    """The length for `minutes`, and a sentence that says why."""
+    if passed := os.environ.get(PASSED_ON):
+        epochs, _, cut = passed.partition(",")
+        return Length(int(epochs), int(cut) if cut else None), ""
+    if world > 1 and "LOCAL_RANK" in os.environ:
+        raise ConfigError("--trainer.max_epochs is missing; processes that are started together need it to agree")
+    if not (minutes > 0 and math.isfinite(minutes)):
+        raise ConfigError(f"--minutes is {minutes:g}; it must be more than 0")
+    print(f"no --trainer.max_epochs was given: measuring up to {STEPS} steps to fill --minutes {minutes:g}", flush=True)
+    step, batches = measure(method, data, settings, minutes)
+    batches = max(1, batches // world)
+    length = choose(60 * minutes, step, batches)
+    if length.batches is None:
+        what = f"{length.epochs} epoch{'s' * (length.epochs > 1)} of {batches} batches"
+    else:
+        what = f"one epoch cut after {length.batches} of its {batches} batches"
+    if world > 1:
+        os.environ[PASSED_ON] = ",".join(map(str, filter(None, (length.epochs, length.batches))))
+    return length, f"a step takes {step:.3f} s, so {minutes:g} minutes are {what}"

@@ -1,0 +1,73 @@
+"""`massrl list KIND`: the names that can be used, each with a line about it, from the registries themselves."""
+
+from __future__ import annotations
+
+import json
+
+from massrl.cli.parsing import Parser
+
+
+def methods() -> list[dict[str, str]]:
+    from massrl.methods import METHODS
+
+    return _entries(METHODS)
+
+
+def strategies() -> list[dict[str, str]]:
+    from data_loading.strategies import STRATEGIES
+
+    return _entries(STRATEGIES)
+
+
+def ops() -> list[dict[str, str]]:
+    from data_loading.ops import OPS
+
+    return _entries(OPS)
+
+
+def views() -> list[dict[str, str]]:
+    from data_loading.views import VIEW_SETS
+
+    return _entries(VIEW_SETS)
+
+
+def backbones() -> list[dict[str, str]]:
+    from massrl.backbones import BACKBONES, names
+
+    def module(name: str) -> str:
+        return BACKBONES.module(name) if name in BACKBONES else "timm" if name.startswith("timm:") else "torchvision"
+
+    return [{"name": name, "summary": line, "module": module(name)} for name, line in names().items()]
+
+
+KINDS = {kind.__name__: kind for kind in (methods, strategies, ops, views, backbones)}
+
+
+def _entries(registry) -> list[dict[str, str]]:
+    return [{"name": n, "summary": registry.summary(n), "module": registry.module(n)} for n in registry]
+
+
+def parser() -> Parser:
+    parser = Parser(prog="massrl list", description="Names of what can be used, each with a line about it.")
+    parser.add_argument("kind", nargs="?", choices=list(KINDS), help=", ".join(KINDS))
+    parser.add_argument("--json", action="store_true", help="as a list of {name, summary, module}")
+    parser.add_argument("--check", action="store_true", help="list everything once")
+    return parser
+
+
+def main(argv: list[str]) -> int:
+    args = parser().parse_args(argv)
+    if args.kind is None and not args.check:
+        from data_loading.errors import ConfigError
+
+        raise ConfigError(f"say what to list: one of {', '.join(KINDS)}")
+    chosen = [args.kind] if args.kind else list(KINDS)
+    for kind in chosen:
+        entries = KINDS[kind]()
+        if args.json:
+            print(json.dumps(entries, indent=2))
+            continue
+        width = max(len(entry["name"]) for entry in entries)
+        for entry in entries:
+            print(f"{entry['name']:<{width}}  {entry['summary']}")
+    return 0

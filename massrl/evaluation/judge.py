@@ -1,0 +1,76 @@
+"""Judge: the whole evaluation of one or more checkpoints on a train and a test file, beside untrained weights and pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_loading.views import ViewSet
+from massrl.evaluation.features import Features, extract
+from massrl.evaluation.knn import KNN
+from massrl.evaluation.linear import Linear
+from massrl.evaluation.measures import rankme, view_alignment
+from massrl.evaluation.record import data_config
+from massrl.evaluation.table import compare
+from massrl.evaluation.untrained import untrained_twin
+from massrl.methods import load
+
+
+@dataclass(frozen=True)
+class Judged:
+    """result: as `compare` gives it, or {"rank", "alignment", "untrained"}; features: row -> (train, test)."""
+
+    result: dict
+    features: dict[str, tuple[Features, Features]]
+
+
+def accuracies(
+    checkpoints: Mapping[str, Path],
+    train: Path,
+    test: Path,
+    *,
+    knn: KNN | None = None,
+    linear: Linear | None = None,
+    draws: int = 20,
+    seed: int = 0,
+    num_workers: int = 2,
+) -> Judged:
+    """Rows "pixels", "random" (the first checkpoint's architecture, untrained) and one for each checkpoint."""
+    features = _features(checkpoints, train, test, seed, num_workers)
+    return Judged(compare(features, knn=knn, linear=linear, draws=draws, seed=seed), features)
+
+
+def label_free(
+    name: str, checkpoint: Path, train: Path, test: Path, views: ViewSet, *, seed: int = 0, num_workers: int = 2
+) -> Judged:
+    """What can be said without labels, beside the same of the untrained network.
+
+    rank: effective rank (RankMe) of the training images' features, which are more than the features' width; alignment:
+    mean squared distance of two views of a held-out image on the unit sphere.
+    """
+    features = _features({name: checkpoint}, train, test, seed, num_workers)
+    data, backbone = data_config(checkpoint), load(checkpoint).backbone
+    normalise = {"mean": data["mean"], "std": data["std"], "num_workers": num_workers}
+    twin = untrained_twin(backbone, train, data["size"], seed=seed, **normalise)
+    measured = {
+        row: {
+            "rank": rankme(features[row][0].x),
+            "alignment": view_alignment(network, test, views, seed=seed, **normalise),
+        }
+        for row, network in ((name, backbone), ("random", twin))
+    }
+    return Judged({**measured[name], "untrained": measured["random"]}, features)
+
+
+def _features(checkpoints, train: Path, test: Path, seed: int, num_workers: int) -> dict[str, tuple[Features, Features]]:
+    rows: dict[str, tuple[Features, Features]] = {}
+    for name, checkpoint in checkpoints.items():
+        data, backbone = data_config(checkpoint), load(checkpoint).backbone
+        normalise = {"mean": data["mean"], "std": data["std"], "num_workers": num_workers}
+        if not rows:
+            twin = untrained_twin(backbone, train, data["size"], seed=seed, **normalise)
+            rows["pixels"] = tuple(extract(None, p, data["size"], num_workers=num_workers) for p in (train, test))
+            rows["random"] = tuple(extract(twin, p, data["size"], **normalise) for p in (train, test))
+        rows[name] = tuple(extract(backbone, p, data["size"], **normalise) for p in (train, test))
+    return rows

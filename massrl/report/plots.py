@@ -1,0 +1,214 @@
+"""Plots: loss curve, views, map of the features, neighbours, accuracies. Each returns a matplotlib Figure.
+
+They take arrays and draw in the theme in force; `style.save` draws one in the light and the dark theme.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from data_loading.batch import Batch
+from massrl.evaluation.table import BASELINES, HEADINGS
+from massrl.report.style import CLASSES, COLOURS, GREYS, RIGHT, WRONG, ink, new_figure
+
+ONLINE = {"knn": "kNN", "linear": "linear probe"}  # columns of metrics.csv that are accuracies
+MANY_CLASSES = 20
+
+
+def loss_curve(runs: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
+    """The loss of each run over epochs, and the online accuracies of all where they were logged.
+
+    runs: name -> columns of metrics.csv, float64 (rows,), NaN where a row has no value; "epoch" and "step" among them.
+    """
+    online = [c for c in ONLINE if any(c in columns for columns in runs.values())]
+    panels = len(runs) + bool(online)
+    figure = new_figure(max(5.2, 4.2 * panels), 3.1)
+    axes = figure.subplots(1, panels, squeeze=False)[0]
+    for at, (axis, (name, columns)) in enumerate(zip(axes, runs.items(), strict=False)):
+        x, y = _known(columns, "loss")
+        colour = COLOURS[at % len(COLOURS)]
+        axis.plot(x, y, color=colour, alpha=0.28, linewidth=1)
+        axis.plot(x, _smooth(y), color=colour)
+        axis.set(title=f"{name}: loss", xlabel="epoch")
+    if online:
+        axis = axes[-1]
+        for at, (name, columns) in enumerate(runs.items()):
+            for column, dash in zip(online, ("-", (0, (4, 2))), strict=False):
+                if column in columns:
+                    x, y = _known(columns, column)
+                    axis.plot(x, 100 * y, color=COLOURS[at % len(COLOURS)], linestyle=dash, label=f"{name}, {ONLINE[column]}")
+        axis.set(title="Online accuracy, %", xlabel="epoch")
+        axis.legend(fontsize=9, labelcolor=ink("muted"))
+    return figure
+
+
+def _known(columns: Mapping[str, np.ndarray], name: str) -> tuple[np.ndarray, np.ndarray]:
+    """(epoch, value) where `name` was logged; the epoch counts in fractions, by the steps of the run."""
+    if name not in columns:
+        return np.zeros(0), np.zeros(0)
+    step, epoch = columns["step"] + 1, columns["epoch"]
+    rows = np.isfinite(columns[name])
+    done = np.isfinite(step) & np.isfinite(epoch)
+    per_epoch = step[done].max() / (epoch[done].max() + 1) if done.any() else 1.0
+    return step[rows] / per_epoch, columns[name][rows]
+
+
+def _smooth(y: np.ndarray, share: float = 0.04) -> np.ndarray:
+    """A running mean over `share` of the run; at the ends over what is there."""
+    width = max(1, round(share * len(y)))
+    kernel = np.ones(min(2 * width + 1, max(len(y), 1)))
+    if len(y) < 5:
+        return y
+    return np.convolve(y, kernel, "same") / np.convolve(np.ones_like(y), kernel, "same")
+
+
+def views_grid(
+    batch: Batch, mean: Sequence[float], std: Sequence[float], originals: np.ndarray | None = None, images: int = 6
+) -> Figure:
+    """The views of some images: a row per image, a column per view.
+
+    batch: views normalised by mean and std, in 0..1.  originals: uint8 (B, H, W, 3), shown first.
+    """
+    rows = min(images, len(batch))
+    scale = [np.asarray(v, np.float32)[:, None, None] for v in (std, mean)]
+    columns = [(view.name, batch.views[v], view) for v, view in enumerate(batch.layout)]
+    first = originals is not None
+    width = len(columns) + first
+    cell = min(1.35, 11.5 / width)
+    figure = new_figure(max(5.0, cell * width + 0.2), cell * rows + 0.75)
+    grid = figure.subplots(rows, width, squeeze=False)
+    for r in range(rows):
+        if first:
+            _image(grid[r, 0], originals[r])
+        for c, (_, block, _) in enumerate(columns):
+            pixels = block[r].float().cpu().numpy() * scale[0] + scale[1]
+            _image(grid[r, c + first], np.clip(pixels, 0, 1).transpose(1, 2, 0))
+    titles = (["image\n"] if first else []) + [_two_lines(view) for _, _, view in columns]
+    for axis, title in zip(grid[0], titles, strict=True):
+        axis.set_title(title, fontsize=9, loc="center", fontweight="normal")
+    return figure
+
+
+def _two_lines(view) -> str:
+    return f"{view.strategy.replace('_', ' ')}\n{'local ' if view.role == 'local' else ''}crop {view.crop + 1}"
+
+
+def _image(axis: Axes, pixels: np.ndarray) -> None:
+    # small images are shown as what they are: squares, not a blur
+    axis.imshow(pixels, interpolation="nearest" if max(pixels.shape[:2]) <= 64 else "antialiased")
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.grid(False)
+    for spine in axis.spines.values():
+        spine.set_visible(False)
+
+
+def feature_map(points: Mapping[str, np.ndarray], y: np.ndarray | None, classes: Sequence[str] | None = None) -> Figure:
+    """2-D maps of features side by side, coloured by class.
+
+    points: title -> (N, 2).  y (N,) int64, or None or -1 without labels.  classes: their names.
+    """
+    figure = new_figure(max(4.2, 3.6 * len(points)), 3.9)
+    labelled = y is not None and bool((y >= 0).all())
+    known = np.unique(y) if labelled else np.zeros(1, int)
+    for axis, (title, xy) in zip(figure.subplots(1, len(points), squeeze=False)[0], points.items(), strict=True):
+        for at, c in enumerate(known):
+            rows = y == c if labelled else slice(None)
+            axis.scatter(*xy[rows].T, s=9, linewidths=0, alpha=0.85, color=_class_colour(at, len(known)))
+        axis.set(title=title, xticks=[], yticks=[])
+        axis.grid(False)
+        axis.set_aspect("equal", "datalim")
+        for spine in axis.spines.values():
+            spine.set_visible(False)
+    if labelled and 1 < len(known) <= MANY_CLASSES:
+        names = [classes[c] if classes and c < len(classes) else str(c) for c in known]
+        marks = figure.axes[0].collections
+        columns = max(1, min(len(names), int(12 * len(points) / max(map(len, names)))))
+        figure.legend(marks, names, loc="outside lower center", ncols=columns, fontsize=9, markerscale=1.8, handletextpad=0.1)
+    return figure
+
+
+def _class_colour(at: int, count: int):
+    if count <= len(CLASSES):
+        return CLASSES[at]
+    from matplotlib import colormaps
+
+    return colormaps["hsv"](at / count)
+
+
+def tsne(x: np.ndarray, seed: int = 0) -> np.ndarray:
+    """x (N, F) -> (N, 2): t-SNE of at most 50 principal components, by cosine, as kNN sees the features."""
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
+    x = np.asarray(x, np.float64) - x.mean(0, dtype=np.float64)
+    x = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+    if x.shape[1] > 50 and len(x) > 50:
+        x = PCA(50, random_state=seed).fit_transform(x)
+    perplexity = min(30.0, max(1.0, (len(x) - 1) / 3))
+    return TSNE(2, perplexity=perplexity, init="pca", learning_rate="auto", random_state=seed).fit_transform(x)
+
+
+def neighbours(
+    queries: np.ndarray, found: Mapping[str, np.ndarray], right: Mapping[str, np.ndarray] | None = None
+) -> Figure:
+    """Nearest training images of test images under each row: framed green when of the query's class, red when not.
+
+    queries: uint8 (Q, H, W, 3).  found: title -> (Q, k, H, W, 3), nearest first.  right: title -> (Q, k) bool.
+    """
+    rows, k = next(iter(found.values())).shape[:2]
+    widths = [1.0] + [w for _ in found for w in (0.35, *[1.0] * k)]
+    cell = min(0.82, 12 / sum(widths))
+    figure = new_figure(cell * sum(widths) + 0.3, cell * rows + 0.55)
+    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02)
+    grid = figure.subplots(rows, len(widths), width_ratios=widths, squeeze=False)
+    for axis in grid.flat:
+        axis.set_axis_off()
+    for r in range(rows):
+        grid[r, 0].set_axis_on()
+        _image(grid[r, 0], queries[r])
+    grid[0, 0].set_title("query", fontsize=9.5, loc="center")
+    for at, (title, images) in enumerate(found.items()):
+        start = 2 + at * (k + 1)
+        grid[0, start].set_title(title, fontsize=9.5, loc="left")
+        for r in range(rows):
+            for c in range(k):
+                axis = grid[r, start + c]
+                axis.set_axis_on()
+                _image(axis, images[r, c])
+                if right is not None:
+                    for spine in axis.spines.values():
+                        spine.set(visible=True, color=RIGHT if right[title][r, c] else WRONG, linewidth=2.4)
+    return figure
+
+
+def accuracy_bars(metrics: Mapping[str, Mapping], titles: Mapping[str, str] | None = None) -> Figure:
+    """Accuracies of metrics.json as groups of bars, whiskers the deviation over label draws; baselines in grey."""
+    titles = {**BASELINES, **(titles or {})}
+    measures = [m for m in HEADINGS if metrics.get(m)]
+    names = list(dict.fromkeys(name for m in measures for name in metrics[m]))
+    figure = new_figure(10.5, 3.3)
+    axis = figure.subplots()
+    height = 0.8 / len(names)
+    colours = {name: colour for name, colour in zip(BASELINES, GREYS, strict=True)}
+    colours |= {n: COLOURS[i % len(COLOURS)] for i, n in enumerate(n for n in names if n not in BASELINES)}
+    for at, name in enumerate(names):
+        entries = [metrics[m].get(name) for m in measures]
+        x = np.arange(len(measures)) + (at - (len(names) - 1) / 2) * height
+        mean = [100 * e["mean"] if e else np.nan for e in entries]
+        std = [100 * (e["std"] or 0.0) if e else 0.0 for e in entries]
+        whiskers = {"ecolor": ink("muted"), "elinewidth": 1.2, "capsize": 2.5}
+        axis.bar(x, mean, height * 0.92, yerr=std, error_kw=whiskers, color=colours[name], label=titles.get(name, name))
+        for place, value, reach in zip(x, mean, std, strict=True):
+            if np.isfinite(value):
+                axis.text(place, value + reach + 1.5, f"{value:.0f}", ha="center", fontsize=9, color=ink("muted"))
+    axis.set(xticks=range(len(measures)), ylim=(0, 112), yticks=range(0, 101, 25), title="Test accuracy, %")
+    axis.set_xticklabels([HEADINGS[m] for m in measures])
+    axis.grid(axis="x", visible=False)
+    axis.tick_params(axis="x", length=0)
+    figure.legend(loc="outside lower center", ncols=len(names), fontsize=9.5)
+    return figure

@@ -1,0 +1,73 @@
+"""The look of figures: one light and one dark theme, each figure drawn in both."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+COLOURS = ("#2f6fde", "#e07b1a", "#159a7e", "#c0449a", "#8a63d2", "#b59a00")  # of methods
+GREYS = ("#b3bac4", "#7d8794")  # of the baselines: raw pixels, untrained
+RIGHT, WRONG = "#1f9d55", "#d64545"
+# Ten hues that differ in lightness too, readable on white and on near-black.
+CLASSES = (
+    *("#3b7ddd", "#f08a24", "#2ca05a", "#d8423f", "#9467d8"),
+    *("#9c6b4e", "#e377c2", "#7f8a99", "#b5b021", "#17a7b8"),
+)
+DPI = 144
+
+LIGHT = {"paper": "#ffffff", "ink": "#1f2430", "muted": "#5d6673", "line": "#dfe3e8"}
+DARK = {"paper": "#1a1d23", "ink": "#e8eaee", "muted": "#a3abb8", "line": "#3a404a"}
+
+
+def rc(theme: dict[str, str]) -> dict:
+    """matplotlib's settings for a theme."""
+    return {
+        **dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor", "legend.facecolor"), theme["paper"]),
+        **dict.fromkeys(("text.color", "axes.titlecolor"), theme["ink"]),
+        **dict.fromkeys(("axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor"), theme["muted"]),
+        **dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color", "grid.color"), theme["line"]),
+        "font.family": "DejaVu Sans",  # comes with matplotlib: the same picture on every machine
+        "font.size": 10.5,
+        "axes.titlesize": 11.5,
+        "axes.titlelocation": "left",
+        "axes.titleweight": "bold",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "legend.frameon": False,
+        "lines.linewidth": 1.8,
+    }
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """A figure in inches that belongs to no window."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save(path: Path, draw: Callable[[], Figure]) -> Path:
+    """Draw a figure in both themes: `path` is the light one, NAME_dark.png beside it the dark one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for theme, target in ((DARK, dark(path)), (LIGHT, path)):
+        beside = target.with_name(f".{target.name}.{os.getpid()}")
+        with matplotlib.rc_context(rc(theme)):
+            draw().savefig(beside, dpi=DPI, format="png")
+        beside.replace(target)
+    return path
+
+
+def dark(path: Path) -> Path:
+    return path.with_name(f"{path.stem}_dark{path.suffix}")
+
+
+def ink(name: str) -> str:
+    """A colour of the theme in force: "ink", "muted", "line" or "paper"."""
+    keys = {"ink": "text.color", "muted": "axes.labelcolor", "line": "axes.edgecolor", "paper": "figure.facecolor"}
+    return matplotlib.rcParams[keys[name]]
