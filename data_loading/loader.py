@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from data_loading import sources, views
+from data_loading import sources
 from data_loading.batch import Batch
 from data_loading.beton.reader import Reader
 from data_loading.decode import JPEG, PNG, decode_jpeg, decode_png
@@ -27,6 +27,7 @@ from data_loading.plan import Drawer, Plan
 from data_loading.render import Renderer
 from data_loading.rng import checked_seed, permutation
 from data_loading.views import ViewSet
+from data_loading.views import get as get_views
 
 log = logging.getLogger(__name__)
 ORDERS = ("random", "sequential")
@@ -80,7 +81,7 @@ class Loader:
             if value < 1:
                 raise ConfigError(f"{what} is {value}; it must be at least 1")
         self.reader = Reader(sources.as_beton(path))
-        self.view_set = _views(views, size)
+        self.view_set = get_views(views, size)
         self.batch_size, self.num_workers, self.order, self.batches_ahead = batch_size, num_workers, order, batches_ahead
         run_seed = checked_seed(seed)
         self.order_seed = run_seed if order_seed is None else checked_seed(order_seed, "order_seed")
@@ -211,11 +212,9 @@ class Loader:
                 f"{self.reader.path}: sample {row}: the image is {image.shape[1]} x {image.shape[0]}, "
                 f"the file's table says {width} x {height}; write the file again"
             )
-        return image.reshape(-1)
-
-
-def _views(which: str | ViewSet, size: int | None) -> ViewSet:
-    return views.get(which, size)
+        pixels = image.reshape(-1)
+        pixels.flags.writeable = False  # as the file's own memory: numba compiles `render` for one of the two only
+        return pixels
 
 
 def _rows(reader: Reader, indices: Sequence[int] | None) -> np.ndarray:

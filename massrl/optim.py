@@ -6,12 +6,15 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import nn
 
 from data_loading.errors import ConfigError
+
+if TYPE_CHECKING:
+    import pytorch_lightning as pl
 
 REFERENCE_BATCH = 256  # base_lr is stated for this global batch
 
@@ -123,3 +126,40 @@ def lr_factor(step: int, total: int, warmup: int, schedule: str = "cosine") -> f
 def cosine_ema(step: int, total: int, start: float, end: float = 1.0) -> float:
     """BYOL, arXiv:2006.07733, sec. 3.3:  m_k = 1 - (1 - m_0) (cos(pi k / K) + 1) / 2, from `start` to `end`."""
     return end - (end - start) * (math.cos(math.pi * min(1.0, step / max(1, total))) + 1) / 2
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Length and learning rate of a run. total, warmup: optimiser steps; peak: the learning rate after warm-up;
+    sentence: the learning-rate rule in numbers."""
+
+    total: int
+    warmup: int
+    peak: float
+    shape: str
+    sentence: str
+
+    def lr(self, step: int) -> float:
+        return self.peak * lr_factor(step, self.total, self.warmup, self.shape)
+
+    @classmethod
+    def of(cls, trainer: pl.Trainer, config: OptimConfig, batch_size: int, exact_warmup: bool) -> Schedule:
+        batches, epochs, window = trainer.num_training_batches, trainer.max_epochs, trainer.accumulate_grad_batches
+        if not math.isfinite(batches) or epochs is None or epochs < 0:
+            raise ConfigError(
+                "the schedule needs the length of the run: set trainer.max_epochs, with a loader that has a length"
+            )
+        per_epoch = math.ceil(batches / window)  # Lightning steps at an epoch's end even if the window is short
+        total = max(1, per_epoch * epochs)
+        total = min(total, trainer.max_steps) if trainer.max_steps >= 0 else total
+        warmup = round(config.warmup_epochs * per_epoch)
+        warmup = min(warmup, total) if exact_warmup else min(warmup, total // 10)
+        world = trainer.world_size
+        images = batch_size * world * window
+        peak = scaled_lr(config.base_lr, images)
+        sentence = (
+            f"learning rate {peak:.4g} = base_lr {config.base_lr:g} * {images} / {REFERENCE_BATCH} "
+            f"({batch_size} images x {world} process{'es' * (world > 1)} x {window} accumulated); "
+            f"{total} steps, {warmup} of them warm-up, then {config.schedule}"
+        )
+        return cls(total, warmup, peak, config.schedule, sentence)

@@ -1,4 +1,4 @@
-"""What `massrl knn` and `massrl linear` share: features of a checkpoint, of its untrained twin and of the pixels; a table; a record."""
+"""What `massrl knn` and `massrl linear` share: features of a checkpoint and of its baselines, a table, a record."""
 
 from __future__ import annotations
 
@@ -53,8 +53,10 @@ def run(args, protocol: Protocol, score, labels: str, draws: int) -> int:
         rows, facts = _rows(args)
         scores = {name: score(*pair) for name, pair in rows.items()}
         train, test = rows["trained"]
-        print(f"{protocol.title} ({_said(protocol.parameters())}; labels: {labels}), {len(train)} training and "
-              f"{len(test)} test images at {facts['size']} px")
+        print(
+            f"{protocol.title} ({_said(protocol.parameters())}; labels: {labels}), {len(train)} training and "
+            f"{len(test)} test images at {facts['size']} px"
+        )
         print(_table(scores, facts["method"]))
         if args.json:
             print(f"record: {write_json(args.json, _record(args, protocol, scores, facts, labels, draws))}")
@@ -82,7 +84,15 @@ def _rows(args) -> tuple[dict[str, tuple[Features, Features]], dict]:
     networks["random"] = lambda: untrained_twin(method.backbone, paths["train"], seed=args.seed, **options)
     rows = {}
     for name, network in networks.items():
-        facts = {**hashes, **view, "row": name, "view": VIEW, "layer": LAYER, "device": device, "torch": torch.__version__}
+        facts = {
+            **hashes,
+            **view,
+            "row": name,
+            "view": VIEW,
+            "layer": LAYER,
+            "device": device,
+            "torch": torch.__version__,
+        }
         facts |= {"seed": args.seed} if name == "random" else {}
         module: list = []  # made at most once, and only when its features are not in the cache
 
@@ -110,7 +120,10 @@ def _same_classes(args, paths: dict[str, Path]) -> None:
 def _table(scores: dict[str, np.ndarray], method: str) -> str:
     titles = {"trained": f"{method}, trained", **BASELINES}
     head = ["", "test accuracy, %", "draws", "trained is better by"]
-    cells = [[titles[name], percent(summary(s)), str(len(s)), _gain(scores["trained"], s, name)] for name, s in scores.items()]
+    cells = [
+        [titles[name], percent(summary(s)), str(len(s)), _gain(scores["trained"], s, name)]
+        for name, s in scores.items()
+    ]
     return aligned([head, *cells])
 
 

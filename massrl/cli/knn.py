@@ -14,7 +14,9 @@ def main(argv: list[str]) -> int:
 
     options = parser("knn", DESCRIPTION)
     options.add_argument("--k", type=int, default=KNN.k, help="neighbours that vote")
-    options.add_argument("--tau", type=float, default=KNN.tau, help="temperature of the votes: smaller, nearer ones count more")
+    options.add_argument(
+        "--tau", type=float, default=KNN.tau, help="temperature of the votes: smaller, nearer ones count more"
+    )
     args = options.parse_args(argv)
     protocol = KNN(k=args.k, tau=args.tau)
 

@@ -1,10 +1,11 @@
-"""`massrl linear`: accuracy of a linear classifier on the features of a checkpoint, beside untrained weights and pixels."""
+"""`massrl linear`: accuracy of a linear classifier on a checkpoint's features, beside untrained weights and pixels."""
 
 from __future__ import annotations
 
 DESCRIPTION = (
-    "Train a linear classifier on a checkpoint's frozen features (protocol linear v1: features centred and divided by one "
-    "number, logistic regression by L-BFGS to convergence), beside the same network with random weights and raw pixels."
+    "Train a linear classifier on a checkpoint's frozen features (protocol linear v1: features centred and divided by "
+    "one number, logistic regression by L-BFGS to convergence), beside the same network with random weights and the "
+    "raw pixels."
 )
 
 
@@ -17,8 +18,15 @@ def main(argv: list[str]) -> int:
 
     options = parser("linear", DESCRIPTION)
     add = options.add_argument
-    add("--C", type=float | None, default=None, help="inverse strength of the penalty (default: 1; 10 with one label a class)")
-    add("--labels", type=str, default="all", help="training labels used: one (of each class), 10pct, all, or a fraction")
+    add(
+        "--C",
+        type=float | None,
+        default=None,
+        help="inverse strength of the penalty (default: 1; 10 with one label a class)",
+    )
+    add(
+        "--labels", type=str, default="all", help="training labels used: one (of each class), 10pct, all, or a fraction"
+    )
     add("--draws", type=int, default=20, help="draws of the labels; one when all are used")
     args = options.parse_args(argv)
     fraction(args.labels)  # refuse a wrong one before the work

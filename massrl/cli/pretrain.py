@@ -25,7 +25,9 @@ from massrl import backbones
 from massrl.callbacks import OnlineKNN, OnlineLinear, Throughput
 from massrl.cli import check
 from massrl.cli.length import fitted
-from massrl.cli.parsing import OneLine, load_class, place_of_value
+from massrl.cli.messages import load_class
+from massrl.cli.parsing import OneLine
+from massrl.cli.places import place_of_value
 from massrl.cli.progress import progress
 from massrl.methods import Method
 from massrl.run import LAST, check_free, epochs_done, fit, quiet, read_checkpoint
@@ -106,7 +108,8 @@ def pretrain(argv: list[str], small: check.Small | None = None) -> Path:
         if small:
             data.size = small.size(method, data)
         run = small.run if small else Path(config.run or _default_run(method, data))
-        check_free(run, config.ckpt_path)
+        if rank_zero_only.rank == 0:  # the processes that this one starts find its folder in use
+            check_free(run, config.ckpt_path)
         checkpoint = read_checkpoint(config.ckpt_path, method) if config.ckpt_path else None
         data.view_set = data.resolve(method)
         method.check(data.view_set)

@@ -146,7 +146,8 @@ def _pretrain(run: Path, train: Path, args, *options: str) -> Path:
     from massrl.cli import pretrain
 
     words = ["--data.train", str(train), "--run", str(run), "--data.num_workers", str(args.num_workers)]
-    return pretrain.main([*options, *words, "--seed_everything", str(args.seed), "--data.seed", str(args.seed)])
+    words += ["--seed_everything", str(args.seed), "--data.seed", str(args.seed), "--report", "false"]
+    return pretrain.main([*options, *words])
 
 
 def _accuracies(run: Path, methods: dict[str, str], train: Path, test: Path, seconds: Clock, args, knn, split: str):

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from data_loading.loader import Loader
 from data_loading.errors import SourceError
+from data_loading.loader import Loader
 
 PIXEL_SIDE = 32  # pixels as features: larger images are scaled down to this side, so that a probe on them is affordable
 

@@ -1,4 +1,4 @@
-"""Judge: the whole evaluation of one or more checkpoints on a train and a test file, beside untrained weights and pixels."""
+"""Judge: the whole evaluation of checkpoints on a train and a test file, beside untrained weights and pixels."""
 
 from __future__ import annotations
 
@@ -63,7 +63,9 @@ def label_free(
     return Judged({**measured[name], "untrained": measured["random"]}, features)
 
 
-def _features(checkpoints, train: Path, test: Path, seed: int, num_workers: int) -> dict[str, tuple[Features, Features]]:
+def _features(
+    checkpoints, train: Path, test: Path, seed: int, num_workers: int
+) -> dict[str, tuple[Features, Features]]:
     rows: dict[str, tuple[Features, Features]] = {}
     for name, checkpoint in checkpoints.items():
         data, backbone = data_config(checkpoint), load(checkpoint).backbone

@@ -1,7 +1,7 @@
 """Linear probe: multinomial logistic regression on frozen features, by L-BFGS to convergence.
 
     minimise over W, b:   C * sum_i -log softmax(W x_i + b)[y_i]  +  1/2 ||W||^2        (b is not penalised)
-    x = (feature - m) * norm / r      m: mean of the training features,  r: root of the mean of ||feature - m||^2 over them
+    x = (feature - m) * norm / r      m: mean of the training features,  r: root of the mean of ||feature - m||^2
 One scalar, so the geometry stays; after it the training features have a root-mean-square norm of `norm` whatever their
 number, and one C suits encoders of any width, and pixels. C has scikit-learn's meaning. m and r use no labels: they are
 taken over all training features, also when only some labels are used.

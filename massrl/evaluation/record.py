@@ -27,7 +27,11 @@ def file_sha256(path: str | Path) -> str:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that an accuracy depends on."""
-    return {"python": platform.python_version(), "massrl": __version__, **{name: metadata.version(name) for name in PACKAGES}}
+    return {
+        "python": platform.python_version(),
+        "massrl": __version__,
+        **{name: metadata.version(name) for name in PACKAGES},
+    }
 
 
 def git() -> dict | None:
@@ -48,7 +52,7 @@ def git() -> dict | None:
 
 
 def data_config(checkpoint: str | Path, size: int | None = None) -> dict:
-    """{"size", "mean", "std", "view_set"} that the checkpoint's encoder was trained with; `size` is used instead if given.
+    """{"size", "mean", "std", "view_set"} that the checkpoint's encoder was trained with, at another `size` if given.
 
     A checkpoint that does not say is taken with `size` and ImageNet's mean and std (None); without it, or when the file
     is missing or no checkpoint, CheckpointError.
@@ -69,11 +73,16 @@ def data_config(checkpoint: str | Path, size: int | None = None) -> dict:
 
 
 def write_json(path: str | Path, content: dict) -> Path:
+    """Write indented JSON, whole or not at all."""
+    return write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def write_text(path: str | Path, content: str) -> Path:
     """Write beside and rename, so that nobody reads half a file."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    beside.write_text(content, encoding="utf-8")
     beside.replace(path)
     return path
 

@@ -81,7 +81,9 @@ def _same_images(rows: Rows) -> None:
         for part, ours, first in zip(("train", "test"), rows[name], rows[names[0]], strict=True):
             require_labels(ours, f"{name}, {part}")
             if not (np.array_equal(ours.index, first.index) and np.array_equal(ours.y, first.y)):
-                raise ValueError(f"rows {name!r} and {names[0]!r} differ in their {part} images; a pair needs equal ones")
+                raise ValueError(
+                    f"rows {name!r} and {names[0]!r} differ in their {part} images; a pair needs equal ones"
+                )
 
 
 def percent(entry: dict) -> str:

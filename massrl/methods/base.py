@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -24,7 +23,7 @@ from data_loading.views import View, ViewSet
 from massrl import backbones, optim
 from massrl.distributed import world_size
 from massrl.nn import Target, stack_views
-from massrl.optim import OWN, OptimConfig
+from massrl.optim import OWN, OptimConfig, Schedule
 
 METHODS = Registry("method")
 register = METHODS.register
@@ -105,8 +104,9 @@ class Method(_Remembers, pl.LightningModule):
         n, need, me = found["global"], self.needs, type(self).__name__
         if n < need.global_views or (n > need.global_views and not need.or_more):
             wanted = f"{need.global_views}{' or more' if need.or_more else ''}"
-            hint = f"data.views: {self.default_views} fits" if n < need.global_views else "MASSRL takes more"
-            raise ConfigError(f"{me} takes {wanted} global views, the view set has {n}; {hint}")
+            raise ConfigError(
+                f"{me} takes {wanted} global views, the view set has {n}; data.views: {self.default_views} fits"
+            )
         if found["local"] and not need.local_views:
             raise ConfigError(
                 f"{me} takes no local views, the view set has {found['local']}; set local: 0 in data.views"
@@ -211,42 +211,6 @@ class Method(_Remembers, pl.LightningModule):
             "init_args": _plain(self.init_args),
             "resolved": {"optim": _plain(self.optim), "bn_over": self.bn_over},  # what None stood for
         }
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """Length and learning rate of a run. total, warmup: optimiser steps; peak: the learning rate after warm-up."""
-
-    total: int
-    warmup: int
-    peak: float
-    shape: str
-    sentence: str
-
-    def lr(self, step: int) -> float:
-        return self.peak * optim.lr_factor(step, self.total, self.warmup, self.shape)
-
-    @classmethod
-    def of(cls, trainer: pl.Trainer, config: OptimConfig, batch_size: int, exact_warmup: bool) -> Schedule:
-        batches, epochs, window = trainer.num_training_batches, trainer.max_epochs, trainer.accumulate_grad_batches
-        if not math.isfinite(batches) or epochs is None or epochs < 0:
-            raise ConfigError(
-                "the schedule needs the length of the run: set trainer.max_epochs, with a loader that has a length"
-            )
-        per_epoch = math.ceil(batches / window)  # Lightning steps at an epoch's end even if the window is short
-        total = max(1, per_epoch * epochs)
-        total = min(total, trainer.max_steps) if trainer.max_steps >= 0 else total
-        warmup = round(config.warmup_epochs * per_epoch)
-        warmup = min(warmup, total) if exact_warmup else min(warmup, total // 10)
-        world = trainer.world_size
-        images = batch_size * world * window
-        peak = optim.scaled_lr(config.base_lr, images)
-        sentence = (
-            f"learning rate {peak:.4g} = base_lr {config.base_lr:g} * {images} / {optim.REFERENCE_BATCH} "
-            f"({batch_size} images x {world} process{'es' * (world > 1)} x {window} accumulated); "
-            f"{total} steps, {warmup} of them warm-up, then {config.schedule}"
-        )
-        return cls(total, warmup, peak, config.schedule, sentence)
 
 
 def _plain(value: Any) -> Any:

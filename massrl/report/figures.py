@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from data_loading import sources, views
+from data_loading.beton.reader import Reader
 from data_loading.loader import Loader
+from data_loading.sources.cached import read_index
 from massrl.evaluation.features import Features
 from massrl.evaluation.knn import neighbours as nearest
 from massrl.evaluation.record import data_config
@@ -17,7 +18,7 @@ from massrl.report import style
 from massrl.report.plots import feature_map, neighbours, tsne, views_grid
 
 TITLES = {"pixels": "raw pixels", "random": "untrained"}
-MAP_POINTS, QUERIES, NEAR, ROWS = 1500, 8, 5, 6
+MAP_POINTS, QUERIES, NEAR, ROWS, SIDE = 1500, 8, 5, 5, 96
 Rows = Mapping[str, tuple[Features, Features]]
 
 
@@ -54,7 +55,7 @@ def draw_neighbours(run: Path, features: Rows, train: Path, test: Path) -> Path:
     """Nearest training images of some test images, drawn with a key and not chosen, under each row's features."""
     _, test_features = next(iter(features.values()))
     queries = some_of_each(test_features.y, QUERIES)
-    size = 96
+    size = shown_side(train)
     found, right = {}, {}
     for name, (bank, test_rows) in features.items():
         # centred by the mean of the training features, as the kNN protocol does it
@@ -74,6 +75,13 @@ def pixels(path: str | Path, rows: np.ndarray, size: int) -> np.ndarray:
     return np.concatenate(blocks).transpose(0, 2, 3, 1)
 
 
+def shown_side(path: str | Path) -> int:
+    """Side at which images are shown: at most SIDE, and not above what most of them have."""
+    with Reader(sources.as_beton(path)) as reader:
+        table = reader.image_table()
+        return min(SIDE, int(np.median(np.minimum(table.height, table.width))))
+
+
 def some_of_each(y: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
     """`count` rows, of as many classes as there are, drawn with a key; sorted by class."""
     order = np.random.default_rng(seed).permutation(len(y))
@@ -87,8 +95,7 @@ def some_of_each(y: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
 
 def class_names(path: str | Path) -> list[str] | None:
     """Names of the classes of a folder, which stand beside its file in the cache; None for other files."""
-    index = Path(sources.as_beton(path)).with_name("index.json")
-    return json.loads(index.read_text(encoding="utf-8")).get("classes") if index.exists() else None
+    return (read_index(sources.as_beton(path)) or {}).get("classes")
 
 
 def title(name: str) -> str:

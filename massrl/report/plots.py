@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from data_loading.batch import Batch
 from massrl.evaluation.table import BASELINES, HEADINGS
@@ -40,7 +40,9 @@ def loss_curve(runs: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
             for column, dash in zip(online, ("-", (0, (4, 2))), strict=False):
                 if column in columns:
                     x, y = _known(columns, column)
-                    axis.plot(x, 100 * y, color=COLOURS[at % len(COLOURS)], linestyle=dash, label=f"{name}, {ONLINE[column]}")
+                    axis.plot(
+                        x, 100 * y, color=COLOURS[at % len(COLOURS)], linestyle=dash, label=f"{name}, {ONLINE[column]}"
+                    )
         axis.set(title="Online accuracy, %", xlabel="epoch")
         axis.legend(fontsize=9, labelcolor=ink("muted"))
     return figure
@@ -67,44 +69,57 @@ def _smooth(y: np.ndarray, share: float = 0.04) -> np.ndarray:
 
 
 def views_grid(
-    batch: Batch, mean: Sequence[float], std: Sequence[float], originals: np.ndarray | None = None, images: int = 6
+    batch: Batch, mean: Sequence[float], std: Sequence[float], originals: np.ndarray | None = None, images: int = 5
 ) -> Figure:
     """The views of some images: a row per image, a column per view.
 
     batch: views normalised by mean and std, in 0..1.  originals: uint8 (B, H, W, 3), shown first.
     """
     rows = min(images, len(batch))
-    scale = [np.asarray(v, np.float32)[:, None, None] for v in (std, mean)]
-    columns = [(view.name, batch.views[v], view) for v, view in enumerate(batch.layout)]
-    first = originals is not None
-    width = len(columns) + first
-    cell = min(1.35, 11.5 / width)
-    figure = new_figure(max(5.0, cell * width + 0.2), cell * rows + 0.75)
-    grid = figure.subplots(rows, width, squeeze=False)
-    for r in range(rows):
-        if first:
-            _image(grid[r, 0], originals[r])
-        for c, (_, block, _) in enumerate(columns):
-            pixels = block[r].float().cpu().numpy() * scale[0] + scale[1]
-            _image(grid[r, c + first], np.clip(pixels, 0, 1).transpose(1, 2, 0))
-    titles = (["image\n"] if first else []) + [_two_lines(view) for _, _, view in columns]
-    for axis, title in zip(grid[0], titles, strict=True):
-        axis.set_title(title, fontsize=9, loc="center", fontweight="normal")
-    return figure
+    columns = [] if originals is None else [("image", originals[:rows])]
+    for view, block in zip(batch.layout, batch.views, strict=True):
+        pixels = block[:rows].float().cpu().numpy().transpose(0, 2, 3, 1)
+        columns.append((_two_lines(view), np.clip(pixels * np.float32(std) + np.float32(mean), 0, 1)))
+    sheet = Sheet(len(columns) * 1.06 + (originals is not None) * 0.15, rows * 1.06, cell=1.0, head=0.5)
+    for c, (title, block) in enumerate(columns):
+        x = c * 1.06 + (originals is not None and c > 0) * 0.15
+        sheet.title(x + 0.5, title, centre=True)
+        for r in range(rows):
+            sheet.image(block[r], x, r * 1.06)
+    return sheet.figure
 
 
 def _two_lines(view) -> str:
     return f"{view.strategy.replace('_', ' ')}\n{'local ' if view.role == 'local' else ''}crop {view.crop + 1}"
 
 
-def _image(axis: Axes, pixels: np.ndarray) -> None:
-    # small images are shown as what they are: squares, not a blur
-    axis.imshow(pixels, interpolation="nearest" if max(pixels.shape[:2]) <= 64 else "antialiased")
-    axis.set_xticks([])
-    axis.set_yticks([])
-    axis.grid(False)
-    for spine in axis.spines.values():
-        spine.set_visible(False)
+class Sheet:
+    """Images of side 1 on one pair of axes: a grid of axes would take seconds to lay out.
+
+    width, height: in cells; cell: inches of a cell, less where the sheet would be too wide; head: inches for titles.
+    """
+
+    def __init__(self, width: float, height: float, cell: float, head: float, widest: float = 10.5):
+        cell = min(cell, widest / width)
+        self.figure = new_figure(cell * width, cell * height + head)
+        self.figure.set_layout_engine(None)
+        self.axes = self.figure.add_axes((0, 0, 1, 1))
+        self.axes.set(xlim=(0, width), ylim=(height, -head / cell))
+        self.axes.set_axis_off()
+
+    def image(self, pixels: np.ndarray, x: float, y: float, frame: str | None = None) -> None:
+        """pixels (H, W, 3) with its upper left corner at (x, y)."""
+        # small images are shown as what they are: squares, not a blur
+        how = "nearest" if max(pixels.shape[:2]) <= 64 else "antialiased"
+        self.axes.imshow(pixels, extent=(x, x + 1, y + 1, y), interpolation=how, aspect="auto")
+        self.axes.set_autoscale_on(False)
+        if frame:
+            self.axes.add_patch(Rectangle((x, y), 1, 1, fill=False, edgecolor=frame, linewidth=2.6))
+
+    def title(self, x: float, text: str, centre: bool = False) -> None:
+        """Text above the images, from x or around it."""
+        where = {"ha": "center" if centre else "left", "va": "bottom"}
+        self.axes.text(x, -0.12, text, fontsize=9.5, linespacing=1.25, weight="normal" if centre else "bold", **where)
 
 
 def feature_map(points: Mapping[str, np.ndarray], y: np.ndarray | None, classes: Sequence[str] | None = None) -> Figure:
@@ -128,7 +143,9 @@ def feature_map(points: Mapping[str, np.ndarray], y: np.ndarray | None, classes:
         names = [classes[c] if classes and c < len(classes) else str(c) for c in known]
         marks = figure.axes[0].collections
         columns = max(1, min(len(names), int(12 * len(points) / max(map(len, names)))))
-        figure.legend(marks, names, loc="outside lower center", ncols=columns, fontsize=9, markerscale=1.8, handletextpad=0.1)
+        figure.legend(
+            marks, names, loc="outside lower center", ncols=columns, fontsize=9, markerscale=1.8, handletextpad=0.1
+        )
     return figure
 
 
@@ -161,29 +178,19 @@ def neighbours(
     queries: uint8 (Q, H, W, 3).  found: title -> (Q, k, H, W, 3), nearest first.  right: title -> (Q, k) bool.
     """
     rows, k = next(iter(found.values())).shape[:2]
-    widths = [1.0] + [w for _ in found for w in (0.35, *[1.0] * k)]
-    cell = min(0.82, 12 / sum(widths))
-    figure = new_figure(cell * sum(widths) + 0.3, cell * rows + 0.55)
-    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02)
-    grid = figure.subplots(rows, len(widths), width_ratios=widths, squeeze=False)
-    for axis in grid.flat:
-        axis.set_axis_off()
+    step, gap = 1.14, 0.5
+    sheet = Sheet(1.06 + len(found) * (k * step + gap), rows * step + 0.04, cell=0.72, head=0.36)
+    sheet.title(0.54, "query", centre=True)
     for r in range(rows):
-        grid[r, 0].set_axis_on()
-        _image(grid[r, 0], queries[r])
-    grid[0, 0].set_title("query", fontsize=9.5, loc="center")
+        sheet.image(queries[r], 0.04, r * step + 0.04)
     for at, (title, images) in enumerate(found.items()):
-        start = 2 + at * (k + 1)
-        grid[0, start].set_title(title, fontsize=9.5, loc="left")
+        left = 1.06 + gap + at * (k * step + gap)
+        sheet.title(left, title)
         for r in range(rows):
             for c in range(k):
-                axis = grid[r, start + c]
-                axis.set_axis_on()
-                _image(axis, images[r, c])
-                if right is not None:
-                    for spine in axis.spines.values():
-                        spine.set(visible=True, color=RIGHT if right[title][r, c] else WRONG, linewidth=2.4)
-    return figure
+                frame = None if right is None else RIGHT if right[title][r, c] else WRONG
+                sheet.image(images[r, c], left + c * step, r * step + 0.04, frame)
+    return sheet.figure
 
 
 def accuracy_bars(metrics: Mapping[str, Mapping], titles: Mapping[str, str] | None = None) -> Figure:

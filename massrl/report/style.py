@@ -27,7 +27,9 @@ DARK = {"paper": "#1a1d23", "ink": "#e8eaee", "muted": "#a3abb8", "line": "#3a40
 def rc(theme: dict[str, str]) -> dict:
     """matplotlib's settings for a theme."""
     return {
-        **dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor", "legend.facecolor"), theme["paper"]),
+        **dict.fromkeys(
+            ("figure.facecolor", "axes.facecolor", "savefig.facecolor", "legend.facecolor"), theme["paper"]
+        ),
         **dict.fromkeys(("text.color", "axes.titlecolor"), theme["ink"]),
         **dict.fromkeys(("axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor"), theme["muted"]),
         **dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color", "grid.color"), theme["line"]),

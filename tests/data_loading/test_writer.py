@@ -1,22 +1,20 @@
 """The writer: the bytes that the format asks for, the same for any number of workers, and nothing half-written."""
 
-import contextlib
 import io
 import os
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from data_loading import DatasetWriter, Reader
-from data_loading.beton import layout
 from data_loading.errors import BetonError, ConfigError, DecodeError
 from data_loading.fields import IntField, RGBImageField
+from helpers import running
 
 FIELDS = {"image": RGBImageField(), "label": IntField()}
 
@@ -232,16 +230,6 @@ def test_ctrl_c_ends_the_workers_and_leaves_nothing(tmp_path):
     assert not running(process.pid)
 
 
-def running(group):
-    """Processes of a group that have not ended, as Linux lists them."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):  # it has just ended
-            state, _, its_group = stat.read_text().rpartition(")")[2].split()[:3]
-            found += [stat.parent.name] if int(its_group) == group and state not in "ZX" else []
-    return found
-
-
 def test_unreadable_images_are_left_out_on_request(tmp_path):
     writer = DatasetWriter(tmp_path / "a.beton", FIELDS)
     writer.from_indexed_dataset(Drawn(20, 7, "cut"), progress=False, skip_bad=True)
@@ -305,7 +293,3 @@ def test_ints_alone_need_no_page(tmp_path):
     write(tmp_path / "a.beton", [(1,), (-2,)], {"n": IntField()})
     assert (tmp_path / "a.beton").stat().st_size == 24 + 1041 + 2 * 8
     assert Reader(tmp_path / "a.beton").column("n").tolist() == [1, -2]
-
-
-def test_the_layout_is_known_to_stock_ffcv():
-    assert layout.MIN_PAGE == 2 * 1024**2 and layout.VERSION == 2

@@ -1,0 +1,215 @@
+"""jsonargparse's messages, cut to one line: where the wrong word stands, what is wrong, the nearest right one."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from importlib import import_module
+from typing import get_args, get_type_hints
+
+from jsonargparse import ArgumentParser
+
+from massrl.cli.places import config_files, place
+
+# jsonargparse answers a wrong key in a nested value with a tree of lines; these are its branches ...
+KEY = re.compile(r'^Parser key "(?P<key>[^"]+)":\s*(?P<rest>.*)$')
+CLASS = re.compile(r"^Problem with given class_path '(?P<path>[^']+)':")
+SUBTYPES = re.compile(r"^Subtypes: \[(?P<types>.*)\]$")
+GIVEN = re.compile(r"^Given value(?P<type> type)?: (?P<value>.*)$", re.S)
+# ... and these its leaves.
+GROUP = re.compile(r"^Group '(?P<group>[^']+)' does not accept option '(?P<name>[^']+)'$")
+OPTION = re.compile(r"^Option '(?P<name>[^']+)' is not accepted$")
+NO_CLASS = re.compile(r"^Expected a dot import path string: (?P<name>.+)$")
+EXPECTED = re.compile(r"^Expected an? (?P<type>.+?)(?:\. Got value: (?P<value>.*))?$")
+CHOICE = re.compile(r"invalid choice: '?(?P<name>[^' ]*)'? \(choose from (?P<names>.*)\)$")
+NESTED = re.compile(r"^unrecognized arguments: --(?P<name>[^=]+)=")
+LITERAL = re.compile(r"^(?:typing\.)?Literal\[(?P<names>.*)\]$")
+REQUIRED = re.compile(r"^the following arguments are required: (?P<names>.*)$")
+
+
+def near(name: str, names: Iterable[str]) -> str:
+    """ " Did you mean 'x'?", or nothing where no name is close."""
+    found = difflib.get_close_matches(name, sorted(set(names)), n=1)
+    return f" Did you mean {found[0]!r}?" if found else ""
+
+
+def sentence(parser: ArgumentParser, message: str) -> str:
+    """The one line that stands for jsonargparse's message."""
+    words = getattr(parser, "words", [])
+    if message.startswith("unrecognized arguments: "):
+        word = message.removeprefix("unrecognized arguments: ").split()[0]
+        name = word.partition("=")[0]
+        if not name.startswith("-"):
+            return f"{word!r} is one word too many; options are written as --name value"
+        return f"no option {name!r}.{near(name, parser._option_string_actions)}"
+    if match := REQUIRED.match(message):
+        missing = ", ".join(f"--{name}" for name in match["names"].split(", ") if not name.startswith("-"))
+        return f"missing: {missing or match['names']}"
+    if match := CHOICE.search(message):
+        names = [name.strip(" '\"") for name in match["names"].split(",")]
+        where = message[: match.start()].removeprefix("argument ").strip(" :")
+        return f"{where}: no choice {match['name']!r}.{near(match['name'], names)} Choices: {', '.join(names)}"
+    if message.startswith("Problems parsing config: "):
+        return f"{', '.join(map(str, config_files(words)))}: not valid YAML: {_flat(message.partition(': ')[2])}"
+    return _nested(parser, message, words)
+
+
+def _nested(parser: ArgumentParser, message: str, words: list[str]) -> str:
+    leaf, keys, cls, base, expected, given = _deepest(message)
+    if leaf is None:
+        return _flat(message)
+    key, kind = ".".join(keys), type_name(cls) if cls else None
+    if match := NESTED.match(leaf):  # an option of an option, on the command line
+        *groups, name = match["name"].split(".")
+        prefix = "".join(f"{group}." for group in groups)
+        known = _options(cls, prefix) if cls else _known(parser, prefix)
+        return (
+            f"{place(words, [*keys, *groups, name])}{(groups or [kind])[-1]} has no option {name!r}.{near(name, known)}"
+        )
+    if match := GROUP.match(leaf):
+        group, name = match["group"], match["name"]
+        if cls and group in subclasses(load_class(base)):
+            return f"{place(words, [*keys, group])}write {{class_path: {group}, init_args: {{{name}: ...}}}}"
+        known = _options(cls, f"{group}.") if cls else _known(parser, f"{group}.")
+        return f"{place(words, [*keys, group, name])}{group} has no option {name!r}.{near(name, known)}"
+    if match := OPTION.match(leaf):
+        name = match["name"]
+        if cls and name == "class_path":
+            return f"{place(words, keys)}the options of {kind} belong under init_args: class_path, init_args: {{...}}"
+        if cls:
+            return f"{place(words, [*keys, name])}{kind} has no option {name!r}.{near(name, _options(cls))}"
+        top = name.partition(".")[0]
+        return f"{place(words, name.split('.'))}no option {top!r}.{near(top, _known(parser))}"
+    if match := NO_CLASS.match(leaf):
+        bases = _annotated(cls, keys[-1]) if cls else [load_class(base)]
+        names = {name for one in bases if one for name in subclasses(one)}
+        kind = bases[0].__name__.lower() if bases and bases[0] else "class"
+        listed = f" Known: {', '.join(sorted(names))}" if names else ""
+        return f"{place(words, keys)}no {kind} named {match['name']!r}.{near(match['name'], names)}{listed}"
+    if expected:
+        choices = [
+            name for text in expected if (m := LITERAL.match(text)) for name in re.findall(r"'([^']+)'", m["names"])
+        ]
+        if choices:
+            return f"{place(words, keys)}no choice {given!r}.{near(str(given), choices)} Choices: {', '.join(choices)}"
+        return f"{place(words, keys)}expected {' or '.join(expected)}, got {given!r}"
+    return f"{place(words, keys) if key else ''}{_flat(leaf)}"
+
+
+def _deepest(message: str):
+    """(leaf line, keys to it, class path, base class path, expected types, given value) of the deepest leaf."""
+    stack: list[tuple[int, str, str]] = []  # (indentation, "key" | "class" | "base", value)
+    best: tuple = (-1, -1)
+    leaf, keys, cls, base = None, [], None, None
+    expected: list[str] = []
+    given, level = None, -1
+    for raw in message.splitlines():
+        text = raw.strip()
+        indent = len(raw) - len(raw.lstrip())
+        if text.startswith("- "):
+            text, indent = text[2:], indent + 1
+        if not text or text in ("Errors:",) or text.startswith("Does not validate against any"):
+            continue
+        while stack and stack[-1][0] > indent or (stack and stack[-1][0] == indent and stack[-1][1] != "base"):
+            stack.pop()
+        if match := KEY.match(text):
+            stack.append((indent, "key", match["key"]))
+            text, indent = match["rest"], indent + 1
+            if not text:
+                continue
+        if match := CLASS.match(text):
+            stack.append((indent, "class", match["path"]))
+            continue
+        if match := SUBTYPES.match(text):
+            first = re.search(r"<class '([\w.]+)'>", match["types"])
+            if first:
+                stack.append((indent, "base", first[1]))
+            continue
+        if match := GIVEN.match(text):
+            if not match["type"] and indent < level:  # closes the union whose branches were `expected`
+                given, level = match["value"] if given is None else given, -1
+            continue
+        match = EXPECTED.match(text) if not NO_CLASS.match(text) else None
+        if match and match["type"].startswith("path but"):  # "--model X" may also name a file, which nobody meant
+            continue
+        weight = (0 if match and not match["value"] and "NoneType" in match["type"] else 1, indent)
+        known = bool(GROUP.match(text) or OPTION.match(text) or NO_CLASS.match(text))
+        weight = (weight[0] + known, indent)
+        if match and indent == level and expected:
+            expected.append(_type(match["type"]))
+        elif match and weight > best:
+            expected, level, given = [_type(match["type"])], indent, match["value"]
+        elif not match and weight > best:
+            expected, level, given = [], -1, None
+        if weight > best:
+            best, leaf = weight, text
+            keys = [part for _, kind, value in stack if kind == "key" for part in value.split(".")]
+            classes = [value for _, kind, value in stack if kind == "class"]
+            bases = [value for _, kind, value in stack if kind == "base"]
+            cls, base = (classes or [None])[-1], (bases or [None])[-1]
+    return leaf, keys, cls, base, expected, given
+
+
+def _type(text: str) -> str:
+    match = re.match(r"<class '(?:[\w]+\.)*(\w+)'>", text)
+    return {"NoneType": "null"}.get(match[1], match[1]) if match else text.strip(" .")
+
+
+def _flat(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _known(parser: ArgumentParser, prefix: str = "") -> set[str]:
+    """Names one level below `prefix` among the options of a parser."""
+    names = (action.dest for action in parser._actions)
+    return {name.removeprefix(prefix).partition(".")[0] for name in names if name.startswith(prefix)}
+
+
+def load_class(path: str | None) -> type | None:
+    if not path:
+        return None
+    module, _, name = path.rpartition(".")
+    try:
+        found = getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError):
+        return None
+    return found if isinstance(found, type) else None
+
+
+def type_name(path: str) -> str:
+    return path.rpartition(".")[2]
+
+
+def _options(path: str, prefix: str = "") -> set[str]:
+    """Names of the arguments of a class, with those that `**kwargs` passes on to its bases."""
+    cls = load_class(path)
+    if cls is None:
+        return set()
+    inner = ArgumentParser(exit_on_error=False)
+    inner.add_class_arguments(cls, fail_untyped=False)
+    return _known(inner, prefix) - {"help"}
+
+
+def _annotated(path: str, argument: str) -> list[type]:
+    """The classes in the annotation of an argument of a class: list[list[Op]] -> [Op]."""
+    cls = load_class(path)
+    hints = get_type_hints(cls.__init__) if cls else {}
+    todo, found = [hints.get(argument)], []
+    while todo:
+        hint = todo.pop(0)
+        todo += get_args(hint)
+        if isinstance(hint, type) and hint.__module__ != "builtins" and not get_args(hint):
+            found.append(hint)
+    return found
+
+
+def subclasses(base: type | None) -> dict[str, type]:
+    """The imported subclasses of a class by their own name."""
+    found: dict[str, type] = {}
+    todo = [base] if base else []
+    while todo:
+        for cls in todo.pop().__subclasses__():
+            found[cls.__name__] = cls
+            todo.append(cls)
+    return found

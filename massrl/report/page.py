@@ -1,0 +1,210 @@
+"""The sections of the report, from the figures and words that a run folder holds."""
+
+from __future__ import annotations
+
+import json
+from html import escape
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from data_loading.errors import UserError
+from massrl.evaluation.record import write_text
+from massrl.evaluation.table import BASELINES, HEADINGS
+from massrl.report import html, plots, style
+from massrl.report.content import Run, Training, read
+from massrl.report.figures import views_of_run
+from massrl.report.words import MEANING, VIEWS, commands, verdict
+
+
+def build(path: Path) -> Path:
+    """Write path/report.html; draws the loss curve, the bars and, where they are missing, the views."""
+    run = read(path)
+    notes = _figures(run)
+    parts = [_head(run), html.section("", html.paragraph(verdict(run)), kind="verdict")]
+    parts += [_accuracy(run), _label_free(run), _training(run), _views(run, notes), _map(run), _neighbours(run)]
+    parts += [_next(run), _record(run)]
+    target = path / "report.html"
+    write_text(target, html.page(f"{path.resolve().name}: report of a massrl run", "\n".join(filter(None, parts))))
+    return target
+
+
+def _figures(run: Run) -> list[str]:
+    """Draw what follows from the logs; returns sentences about what could not be drawn."""
+    figures, notes = run.path / "figures", []
+    curves = {t.method: t.columns for t in run.trainings.values() if np.isfinite(t.columns.get("loss", [])).any()}
+    if curves:
+        style.save(figures / "loss.png", lambda: plots.loss_curve(curves))
+    if run.accuracies:
+        style.save(figures / "accuracy.png", lambda: plots.accuracy_bars(run.accuracies, run.titles))
+    for name, training in run.trainings.items():
+        target = figures / f"views_{name}.png"
+        if target.exists() or not training.checkpoint.exists() or not training.data:
+            continue
+        try:
+            views_of_run(training.path, training.data, target)
+        except UserError as error:  # as when the data have been moved since
+            notes.append(f"The views of {training.method} could not be drawn: {error}")
+    return notes
+
+
+def _head(run: Run) -> str:
+    chips = []
+    for training in run.trainings.values():
+        words = [training.method, training.backbone, f"{training.epochs} epochs" if training.epochs else ""]
+        chips.append(", ".join(word for word in words if word))
+    data = next((t.data for t in run.trainings.values() if t.data), "")
+    chips += [f"data: {data}"] if data else []
+    total = sum((run.metrics.get("seconds") or {}).values())
+    chips += [f"{total / 60:.1f} minutes in all"] if total else []
+    started = next((t.environment.get("started") for t in run.trainings.values() if t.environment.get("started")), "")
+    items = "".join(f"<li>{escape(chip)}</li>" for chip in chips)
+    when = f"Started {escape(started.replace('T', ' ').replace('+00:00', ' UTC'))}. " if started else ""
+    return (
+        f"<header><h1>{escape(run.path.resolve().name)}</h1>\n"
+        f'<p class="muted">{when}An encoder trained without labels, by massrl.</p>\n'
+        f'<ul class="chips">{items}</ul></header>'
+    )
+
+
+def _accuracy(run: Run) -> str:
+    if not run.accuracies:
+        return ""
+    measures = list(run.accuracies)
+    titles = {**BASELINES, **run.titles}
+    names = list(dict.fromkeys(name for row in run.accuracies.values() for name in row))
+    best = {m: max(entry["mean"] for entry in row.values()) for m, row in run.accuracies.items()}
+    rows = [[escape(titles.get(n, n)), *(_cell(run.accuracies[m].get(n), best[m]) for m in measures)] for n in names]
+    draws = max(entry["draws"] for row in run.accuracies.values() for entry in row.values())
+    note = "Test accuracy in per cent; the encoders are frozen."
+    if draws > 1:
+        note += f" ± is the deviation over {draws} draws of the labels, the same draws in every row."
+    return html.section(
+        "What the features are worth",
+        html.table(["", *(escape(HEADINGS[m]) for m in measures)], rows),
+        html.paragraph(note, "muted"),
+        html.picture(run.path / "figures" / "accuracy.png", "The same as bars.", "Bars of the accuracies in the table"),
+        _paired(run, titles),
+        "<h2 style='margin-top:24px'>What the columns mean</h2>"
+        + html.definitions([(HEADINGS[m], MEANING[m]) for m in measures]),
+    )
+
+
+def _cell(entry: dict | None, best: float) -> str:
+    if entry is None:
+        return "<td></td>"
+    std = f" <small>± {100 * entry['std']:.1f}</small>" if entry["std"] is not None else ""
+    return f"<td{' class=best' if entry['mean'] == best else ''}>{100 * entry['mean']:.1f}{std}</td>"
+
+
+def _paired(run: Run, titles: dict[str, str]) -> str:
+    rows = []
+    for measure, methods in run.paired.items():
+        for name, bases in methods.items():
+            for base, gain in bases.items():
+                if gain["std"] is None:
+                    interval, won = "", ""
+                else:
+                    interval = f"{100 * gain['low']:+.1f} to {100 * gain['high']:+.1f}"
+                    won = f"{gain['won']} of {gain['draws']}"
+                tone = "good" if gain["mean"] > 0 else "bad"
+                words = f"{titles.get(name, name)} over {titles.get(base, base)}"
+                number = f'<td class="{tone}">{100 * gain["mean"]:+.1f}</td>'
+                rows.append([escape(words), escape(HEADINGS.get(measure, measure)), number, interval, won])
+    if not rows:
+        return ""
+    head = ["Difference on equal label draws", "", "points", "95 % interval", "draws won"]
+    note = "The interval is of the mean over label draws; it does not cover other test images or other trainings."
+    body = html.table(head, rows) + html.paragraph(note, "muted")
+    return f"<details><summary>Differences, draw by draw</summary>\n{body}</details>"
+
+
+def _label_free(run: Run) -> str:
+    if run.metrics.get("rank") is None:
+        return ""
+    before = run.evaluation.get("untrained") or {}
+    rows = [
+        [
+            words,
+            f"<td class=best>{run.metrics[key]:.{digits}f}</td>",
+            f"{before[key]:.{digits}f}" if key in before else "",
+        ]
+        for key, words, digits in (("rank", "effective rank", 1), ("alignment", "alignment of two views", 3))
+        if run.metrics.get(key) is not None
+    ]
+    pairs = [(words, MEANING[key]) for key, words in (("rank", "effective rank"), ("alignment", "alignment"))]
+    return html.section(
+        "What can be said without labels", html.table(["", "trained", "untrained"], rows), html.definitions(pairs)
+    )
+
+
+def _training(run: Run) -> str:
+    words = (
+        "The loss at each logged step (pale) and its running mean. Losses of different methods have different scales: "
+        "compare the table, not the curves. Online accuracies are measured on augmented training images as training "
+        "goes on, from features that train nothing; they follow the final figures and do not equal them."
+    )
+    seconds = run.metrics.get("seconds") or {}
+    cells = html.table([escape(k) for k in seconds], [[f"{v:.1f} s" for v in seconds.values()]]) if seconds else ""
+    return html.section(
+        "Training",
+        html.picture(run.path / "figures" / "loss.png", words, "Loss and online accuracy over epochs"),
+        f"<h2 style='margin-top:24px'>Where the time went</h2>{cells}" if cells else "",
+    )
+
+
+def _views(run: Run, notes: list[str]) -> str:
+    pictures = []
+    for name, training in run.trainings.items():
+        caption = f"<b>{escape(training.method)}.</b> {VIEWS}"
+        pictures.append(
+            html.picture(run.path / "figures" / f"views_{name}.png", caption, f"Views of {training.method}")
+        )
+    return html.section("The views it trained on", *pictures, *(html.paragraph(escape(n), "muted") for n in notes))
+
+
+def _map(run: Run) -> str:
+    words = (
+        "Each point is a test image; t-SNE places images with similar features near each other. Colours are the true "
+        "classes where there are labels; the encoder never saw them. Distances between clusters mean little."
+    )
+    return html.section(
+        "A map of the features", html.picture(run.path / "figures" / "feature_map.png", words, "t-SNE map")
+    )
+
+
+def _neighbours(run: Run) -> str:
+    words = (
+        "The training images nearest to some test images, drawn at random and not chosen, nearest first. Where there "
+        "are labels, a green frame is an image of the query's class, a red one is not."
+    )
+    return html.section(
+        "Nearest neighbours", html.picture(run.path / "figures" / "neighbours.png", words, "Nearest neighbours")
+    )
+
+
+def _next(run: Run) -> str:
+    kept = [
+        (t.method, f"<code>{escape(str(t.checkpoint))}</code>") for t in run.trainings.values() if t.checkpoint.exists()
+    ]
+    return html.section("Where it is, and what to run next", html.definitions(kept), *commands(run))
+
+
+def _record(run: Run) -> str:
+    parts = [html.details(f"Settings of {t.method} (config.yaml)", _yaml(t)) for t in run.trainings.values()]
+    first = next(iter(run.trainings.values()), None)
+    if first and first.environment:
+        parts.append(html.details("Environment", json.dumps(first.environment, indent=2)))
+    rest = {k: v for k, v in run.evaluation.items() if k != "paired"}
+    parts.append(
+        html.details(
+            "Evaluation: protocols, hashes, split, seeds, versions", json.dumps(rest, indent=2) if rest else ""
+        )
+    )
+    parts.append(html.details("metrics.json", json.dumps(run.metrics, indent=2) if run.metrics else ""))
+    return html.section("How it was made", *parts)
+
+
+def _yaml(training: Training) -> str:
+    return yaml.safe_dump(training.config, sort_keys=False, allow_unicode=True) if training.config else ""
