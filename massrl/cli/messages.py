@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable
 from importlib import import_module
-from typing import get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from jsonargparse import ArgumentParser
 
@@ -82,9 +82,9 @@ def _nested(parser: ArgumentParser, message: str, words: list[str]) -> str:
         top = name.partition(".")[0]
         return f"{place(words, name.split('.'))}no option {top!r}.{near(top, _known(parser))}"
     if match := NO_CLASS.match(leaf):
-        bases = _annotated(cls, keys[-1]) if cls else [load_class(base)]
-        names = {name for one in bases if one for name in subclasses(one)}
-        kind = bases[0].__name__.lower() if bases and bases[0] else "class"
+        bases = _classes(_annotation(parser, cls, keys))
+        names = {name for one in bases for name in subclasses(one)}
+        kind = bases[0].__name__.lower() if bases else "class"
         listed = f" Known: {', '.join(sorted(names))}" if names else ""
         return f"{place(words, keys)}no {kind} named {match['name']!r}.{near(match['name'], names)}{listed}"
     if expected:
@@ -191,11 +191,17 @@ def _options(path: str, prefix: str = "") -> set[str]:
     return _known(inner, prefix) - {"help"}
 
 
-def _annotated(path: str, argument: str) -> list[type]:
-    """The classes in the annotation of an argument of a class: list[list[Op]] -> [Op]."""
+def _annotation(parser: ArgumentParser, path: str | None, keys: list[str]) -> Any:
+    """The type of an argument: of the class at `path`, or of the parser itself."""
     cls = load_class(path)
-    hints = get_type_hints(cls.__init__) if cls else {}
-    todo, found = [hints.get(argument)], []
+    if cls is not None:
+        return get_type_hints(cls.__init__).get(keys[-1])
+    return next((getattr(a, "_typehint", None) for a in parser._actions if a.dest == ".".join(keys)), None)
+
+
+def _classes(annotation: Any) -> list[type]:
+    """The classes in an annotation: list[list[Op]] -> [Op]."""
+    todo, found = [annotation], []
     while todo:
         hint = todo.pop(0)
         todo += get_args(hint)

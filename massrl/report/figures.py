@@ -18,7 +18,7 @@ from massrl.report import style
 from massrl.report.plots import feature_map, neighbours, tsne, views_grid
 
 TITLES = {"pixels": "raw pixels", "random": "untrained"}
-MAP_POINTS, QUERIES, NEAR, ROWS, SIDE = 1500, 8, 5, 5, 96
+MAP_POINTS, QUERIES, NEAR, ROWS, SIDE = 1000, 8, 5, 5, 96
 Rows = Mapping[str, tuple[Features, Features]]
 
 

@@ -66,6 +66,12 @@ def picture(path: Path, caption: str, alt: str) -> str:
     )
 
 
+def side_by_side(figures: Sequence[str]) -> str:
+    """Figures beside each other where there is room."""
+    content = "\n".join(filter(None, figures))
+    return f'<div class="side">\n{content}\n</div>' if content else ""
+
+
 def _uri(path: Path) -> str:
     return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
 

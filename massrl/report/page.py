@@ -84,7 +84,11 @@ def _accuracy(run: Run) -> str:
         "What the features are worth",
         html.table(["", *(escape(HEADINGS[m]) for m in measures)], rows),
         html.paragraph(note, "muted"),
-        html.picture(run.path / "figures" / "accuracy.png", "The same as bars.", "Bars of the accuracies in the table"),
+        html.picture(
+            run.path / "figures" / "accuracy.png",
+            "The same as bars; whiskers are the deviation over label draws.",
+            "Bars of the accuracies in the table",
+        ),
         _paired(run, titles),
         "<h2 style='margin-top:24px'>What the columns mean</h2>"
         + html.definitions([(HEADINGS[m], MEANING[m]) for m in measures]),
@@ -157,11 +161,16 @@ def _training(run: Run) -> str:
 def _views(run: Run, notes: list[str]) -> str:
     pictures = []
     for name, training in run.trainings.items():
-        caption = f"<b>{escape(training.method)}.</b> {VIEWS}"
+        caption = f"<b>{escape(training.method)}</b>"
         pictures.append(
             html.picture(run.path / "figures" / f"views_{name}.png", caption, f"Views of {training.method}")
         )
-    return html.section("The views it trained on", *pictures, *(html.paragraph(escape(n), "muted") for n in notes))
+    return html.section(
+        "The views it trained on",
+        html.side_by_side(pictures),
+        html.paragraph(VIEWS if any(pictures) else "", "muted"),
+        *(html.paragraph(escape(n), "muted") for n in notes),
+    )
 
 
 def _map(run: Run) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from data_loading.batch import Batch
 from massrl.evaluation.table import BASELINES, HEADINGS
@@ -17,6 +18,7 @@ from massrl.report.style import CLASSES, COLOURS, GREYS, RIGHT, WRONG, ink, new_
 
 ONLINE = {"knn": "kNN", "linear": "linear probe"}  # columns of metrics.csv that are accuracies
 MANY_CLASSES = 20
+WIDE = 10.5  # inches: the width of the page
 
 
 def loss_curve(runs: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
@@ -26,7 +28,7 @@ def loss_curve(runs: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
     """
     online = [c for c in ONLINE if any(c in columns for columns in runs.values())]
     panels = len(runs) + bool(online)
-    figure = new_figure(max(5.2, 4.2 * panels), 3.1)
+    figure = new_figure(min(WIDE, max(5.2, 3.9 * panels)), 2.9)
     axes = figure.subplots(1, panels, squeeze=False)[0]
     for at, (axis, (name, columns)) in enumerate(zip(axes, runs.items(), strict=False)):
         x, y = _known(columns, "loss")
@@ -43,8 +45,10 @@ def loss_curve(runs: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
                     axis.plot(
                         x, 100 * y, color=COLOURS[at % len(COLOURS)], linestyle=dash, label=f"{name}, {ONLINE[column]}"
                     )
-        axis.set(title="Online accuracy, %", xlabel="epoch")
-        axis.legend(fontsize=9, labelcolor=ink("muted"))
+        axis.set(title="Online accuracy, %", xlabel="epoch", ylim=(0, 100))
+        axis.legend(fontsize=9, labelcolor=ink("muted"), loc="best")
+    for axis in axes:
+        axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     return figure
 
 
@@ -99,7 +103,7 @@ class Sheet:
     width, height: in cells; cell: inches of a cell, less where the sheet would be too wide; head: inches for titles.
     """
 
-    def __init__(self, width: float, height: float, cell: float, head: float, widest: float = 10.5):
+    def __init__(self, width: float, height: float, cell: float, head: float, widest: float = WIDE):
         cell = min(cell, widest / width)
         self.figure = new_figure(cell * width, cell * height + head)
         self.figure.set_layout_engine(None)
@@ -127,7 +131,7 @@ def feature_map(points: Mapping[str, np.ndarray], y: np.ndarray | None, classes:
 
     points: title -> (N, 2).  y (N,) int64, or None or -1 without labels.  classes: their names.
     """
-    figure = new_figure(max(4.2, 3.6 * len(points)), 3.9)
+    figure = new_figure(min(WIDE, 3.6 * len(points) + 0.4), min(3.9, WIDE / len(points) + 0.7))
     labelled = y is not None and bool((y >= 0).all())
     known = np.unique(y) if labelled else np.zeros(1, int)
     for axis, (title, xy) in zip(figure.subplots(1, len(points), squeeze=False)[0], points.items(), strict=True):
@@ -142,7 +146,7 @@ def feature_map(points: Mapping[str, np.ndarray], y: np.ndarray | None, classes:
     if labelled and 1 < len(known) <= MANY_CLASSES:
         names = [classes[c] if classes and c < len(classes) else str(c) for c in known]
         marks = figure.axes[0].collections
-        columns = max(1, min(len(names), int(12 * len(points) / max(map(len, names)))))
+        columns = max(1, min(len(names), int(90 / (max(map(len, names)) + 4))))
         figure.legend(
             marks, names, loc="outside lower center", ncols=columns, fontsize=9, markerscale=1.8, handletextpad=0.1
         )
@@ -167,7 +171,7 @@ def tsne(x: np.ndarray, seed: int = 0) -> np.ndarray:
     if x.shape[1] > 50 and len(x) > 50:
         x = PCA(50, random_state=seed).fit_transform(x)
     perplexity = min(30.0, max(1.0, (len(x) - 1) / 3))
-    return TSNE(2, perplexity=perplexity, init="pca", learning_rate="auto", random_state=seed).fit_transform(x)
+    return TSNE(2, perplexity=perplexity, init="pca", max_iter=500, random_state=seed).fit_transform(x)
 
 
 def neighbours(
@@ -198,7 +202,7 @@ def accuracy_bars(metrics: Mapping[str, Mapping], titles: Mapping[str, str] | No
     titles = {**BASELINES, **(titles or {})}
     measures = [m for m in HEADINGS if metrics.get(m)]
     names = list(dict.fromkeys(name for m in measures for name in metrics[m]))
-    figure = new_figure(10.5, 3.3)
+    figure = new_figure(WIDE, 3.3)
     axis = figure.subplots()
     height = 0.8 / len(names)
     colours = {name: colour for name, colour in zip(BASELINES, GREYS, strict=True)}
@@ -207,12 +211,19 @@ def accuracy_bars(metrics: Mapping[str, Mapping], titles: Mapping[str, str] | No
         entries = [metrics[m].get(name) for m in measures]
         x = np.arange(len(measures)) + (at - (len(names) - 1) / 2) * height
         mean = [100 * e["mean"] if e else np.nan for e in entries]
-        std = [100 * (e["std"] or 0.0) if e else 0.0 for e in entries]
+        std = [100 * e["std"] if e and e["std"] is not None else np.nan for e in entries]
         whiskers = {"ecolor": ink("muted"), "elinewidth": 1.2, "capsize": 2.5}
         axis.bar(x, mean, height * 0.92, yerr=std, error_kw=whiskers, color=colours[name], label=titles.get(name, name))
         for place, value, reach in zip(x, mean, std, strict=True):
             if np.isfinite(value):
-                axis.text(place, value + reach + 1.5, f"{value:.0f}", ha="center", fontsize=9, color=ink("muted"))
+                axis.text(
+                    place,
+                    value + np.nan_to_num(reach) + 1.5,
+                    f"{value:.0f}",
+                    ha="center",
+                    fontsize=9,
+                    color=ink("muted"),
+                )
     axis.set(xticks=range(len(measures)), ylim=(0, 112), yticks=range(0, 101, 25), title="Test accuracy, %")
     axis.set_xticklabels([HEADINGS[m] for m in measures])
     axis.grid(axis="x", visible=False)

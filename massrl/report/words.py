@@ -10,7 +10,7 @@ from massrl.report.content import Run
 
 MEANING = {
     "linear_1_per_class": "A linear classifier on the frozen features sees <b>one labelled image of each class</b>. "
-    "This asks how well the classes were sorted before anybody named them; pixels and random weights do badly here.",
+    "This asks how well the classes were sorted before anybody named them.",
     "linear_10pct": "The same with the labels of one image in ten.",
     "linear_all": "The same with every label: how much about the class a straight cut can read from the features.",
     "knn": "No classifier at all: a test image takes the class of the training images that are most alike "
@@ -46,9 +46,7 @@ def _accuracies(run: Run) -> str:
     where = {"knn": "By its nearest neighbours", "linear_1_per_class": "With one label a class"}
     start = where.get(measure, f"With {HEADINGS[measure].partition(', ')[2]}")
     title = escape(run.titles.get(best, best))
-    text = (
-        f"{start}, the frozen features of <b>{title}</b> name <b>{100 * row[best]['mean']:.1f} %</b> of the test images"
-    )
+    text = f"{start}, the frozen features of <b>{title}</b> name <b>{100 * row[best]['mean']:.1f} %</b> of the test images rightly"
     gains = [_against(row[best]["mean"] - row[base]["mean"], words) for base, words in _bases(row)]
     text += f": {' and '.join(gains)}. " if gains else ". "
     return text + _others(run, measure, best, methods) + _worse(run, best)

@@ -1,0 +1,85 @@
+"""The front of the command: help at once, exit codes, one line per error."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from data_loading.errors import UserError
+from massrl.cli import main as front
+
+
+def massrl(*words: str) -> subprocess.CompletedProcess:
+    root = front.__file__.rsplit("massrl", 2)[0]
+    code = f"import sys; sys.path.insert(0, {root!r}); from massrl.cli.main import main; sys.exit(main())"
+    return subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=60)
+
+
+def test_help_comes_in_less_than_two_seconds_and_names_every_command():
+    times = []
+    for _ in range(2):  # the better of two: other work may hold the machine up once
+        start = time.perf_counter()
+        done = massrl("--help")
+        times.append(time.perf_counter() - start)
+        assert done.returncode == 0 and done.stderr == ""
+        assert all(f"  {command} " in done.stdout for command in front.COMMANDS)
+    assert min(times) < 2
+
+
+def test_a_wrong_command_is_answered_with_the_nearest_in_one_line(capsys):
+    assert front.main(["pretrian"]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.count("\n") == 1 and "Did you mean 'pretrain'?" in said.err
+
+
+def test_a_wrong_option_of_the_front_is_called_an_option(capsys):
+    assert front.main(["--verbose"]) == 2
+    assert "no option '--verbose'" in capsys.readouterr().err
+
+
+def test_no_command_shows_the_help_and_version_the_version(capsys):
+    assert front.main([]) == 0
+    assert capsys.readouterr().out == front.usage()
+    assert front.main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("massrl ")
+
+
+class Failing:
+    """A command whose `main` raises."""
+
+    error: BaseException = UserError("x.beton:\n  cut short; write it again")
+
+    def main(self, argv):
+        raise self.error
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    command = Failing()
+    monkeypatch.setattr(front, "import_module", lambda name: command)
+    return command
+
+
+def test_an_error_that_the_user_can_mend_is_one_line_and_exit_code_2(failing, capsys):
+    assert front.main(["knn"]) == 2
+    assert capsys.readouterr().err == "massrl knn: error: x.beton: cut short; write it again\n"
+
+
+def test_debug_shows_the_traceback_wherever_it_stands(failing, capsys):
+    assert front.main(["knn", "--debug"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+    assert front.main(["--debug", "knn"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_fault_of_ours_keeps_its_traceback(failing):
+    failing.error = ZeroDivisionError("ours")
+    with pytest.raises(ZeroDivisionError):
+        front.main(["knn"])
+
+
+def test_an_interruption_is_exit_code_130(failing, capsys):
+    failing.error = KeyboardInterrupt()
+    assert front.main(["knn"]) == 130
+    assert capsys.readouterr().err == "massrl knn: interrupted\n"

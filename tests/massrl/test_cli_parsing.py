@@ -1,0 +1,123 @@
+"""Parser: each mistake is one line that says where it stands, what is wrong, and which name is near."""
+
+from pathlib import Path
+
+import pytest
+from jsonargparse import ActionConfigFile
+
+from massrl.cli.parsing import Parser
+from massrl.cli.places import config_files, place_of_value
+
+
+class Op:
+    def __init__(self, p: float = 1.0):
+        self.p = p
+
+
+class Solarize(Op):
+    pass
+
+
+class Method:
+    def __init__(self, width: int = 8, ops: list[Op] | None = None):
+        self.width, self.ops = width, ops
+
+
+class SimCLR(Method):
+    def __init__(self, tau: float = 0.5, **common):
+        super().__init__(**common)
+
+
+class BYOL(Method):
+    def __init__(self, ema: float = 0.99, **common):
+        super().__init__(**common)
+
+
+def parser() -> Parser:
+    parser = Parser(prog="massrl pretrain", description="")
+    parser.add_argument("--config", action=ActionConfigFile)
+    parser.add_argument("--kind", choices=["methods", "strategies"], default="methods")
+    parser.add_argument("--data.size", type=int | None, default=None)
+    parser.add_subclass_arguments(Method, "model", fail_untyped=False, default={"class_path": "SimCLR"})
+    return parser
+
+
+def error(capsys, *words: str) -> str:
+    """What the parser says of `words`, after `massrl pretrain: error: `."""
+    with pytest.raises(SystemExit) as stop:
+        parser().parse_args(list(words))
+    said = capsys.readouterr().err
+    assert stop.value.code == 2 and said.count("\n") == 1
+    return said.removeprefix("massrl pretrain: error: ").strip()
+
+
+def config(text: str) -> str:
+    Path("a.yaml").write_text(text)
+    return "a.yaml"
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--data.sise", "8"], "no option '--data.sise'. Did you mean '--data.size'?"),
+        (["--data.siz", "8"], "no option '--data.siz'. Did you mean '--data.size'?"),  # no abbreviations
+        (["--data.size", "big"], "--data.size: expected int or null, got 'big'"),
+        (["stray"], "'stray' is one word too many; options are written as --name value"),
+        (["--model.tua", "1"], "--model.tua: SimCLR has no option 'tua'. Did you mean 'tau'?"),
+        (["--model", "BYOL", "--model.emma", "1"], "--model.emma: BYOL has no option 'emma'. Did you mean 'ema'?"),
+        (["--model.widht", "1"], "--model.widht: SimCLR has no option 'widht'. Did you mean 'width'?"),  # of its base
+        (["--model.tau", "hot"], "--model.tau: expected float, got 'hot'"),
+        (["--model", "SimCRL"], "--model: no method named 'SimCRL'. Did you mean 'SimCLR'? Known: BYOL, SimCLR"),
+        (["--kind", "methodz"], "kind: no choice 'methodz'. Did you mean 'methods'? Choices: methods, strategies"),
+        (["--data.size"], "argument --data.size: expected one argument"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_one_line(capsys, words, line):
+    assert error(capsys, *words) == line
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (
+            "model: {class_path: BYOL, init_args: {emma: 1}}",
+            "a.yaml: model.init_args.emma: BYOL has no option 'emma'. Did you mean 'ema'?",
+        ),
+        ("data: {sise: 8}", "a.yaml: data.sise: data has no option 'sise'. Did you mean 'size'?"),
+        ("dta: {size: 8}", "a.yaml: dta.size: no option 'dta'. Did you mean 'data'?"),
+        ("data: {size: big}", "a.yaml: data.size: expected int or null, got 'big'"),
+        (
+            "model: {class_path: BYOL, ema: 1}",
+            "a.yaml: model: the options of SimCLR belong under init_args: class_path, init_args: {...}",
+        ),
+        ("model: {BYOL: {ema: 1}}", "a.yaml: model.BYOL: write {class_path: BYOL, init_args: {ema: ...}}"),
+        (
+            "model: {class_path: SimCLR, init_args: {ops: [{class_path: Solarise}]}}",
+            "a.yaml: model.init_args.ops: no op named 'Solarise'. Did you mean 'Solarize'? Known: Solarize",
+        ),
+    ],
+)
+def test_a_mistake_in_a_file_names_the_file_and_the_key(capsys, text, line):
+    assert error(capsys, "--config", config(text)) == line
+
+
+def test_a_file_that_is_no_yaml_and_one_that_is_not_there_are_named(capsys):
+    assert error(capsys, "--config", config("data: {size: 8")).startswith("a.yaml: not valid YAML: ")
+    assert "nope.yaml" in error(capsys, "--config", "nope.yaml")
+
+
+def test_the_command_line_goes_over_the_file_and_a_later_file_over_an_earlier():
+    Path("b.yaml").write_text("data: {size: 16}")
+    words = ["--config", config("data: {size: 8}\nmodel: {class_path: BYOL, init_args: {ema: 0.5, width: 4}}")]
+    assert parser().parse_args(words).data.size == 8
+    assert parser().parse_args([*words, "--config", "b.yaml"]).data.size == 16
+    found = parser().parse_args([*words, "--config", "b.yaml", "--data.size", "32", "--model.ema", "0.7"])
+    assert (found.data.size, found.model.init_args.ema, found.model.init_args.width) == (32, 0.7, 4)
+
+
+def test_a_value_is_found_where_it_was_given():
+    words = [f"--config={config('data: {views: {strategies: [simclr, byoll]}}')}", "--data.views", "[simclt, byol]"]
+    assert config_files(words) == [Path("a.yaml")]
+    assert place_of_value(words, "simclt") == "--data.views: "
+    assert place_of_value(words, "byoll") == "a.yaml: data.views.strategies: "
+    assert place_of_value(words, "dino") == ""

@@ -1,0 +1,84 @@
+"""The run folder's parts: the file of metrics, and what makes a checkpoint fit."""
+
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+
+from data_loading.errors import CheckpointError, ConfigError
+from drawn import small
+from massrl.run import Metrics, check_free, environment, read_checkpoint
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_metric_that_starts_late_gets_a_column_and_earlier_rows_stay(tmp_path):
+    metrics = Metrics(tmp_path / "metrics.csv")
+    metrics.log_metrics({"epoch": 0, "loss": 2.0}, step=4)
+    metrics.log_metrics({"epoch": 0, "loss": 1.5, "knn": 0.25}, step=9)
+    assert rows(metrics.path) == [
+        {"epoch": "0", "step": "4", "loss": "2.0", "knn": ""},
+        {"epoch": "0", "step": "9", "loss": "1.5", "knn": "0.25"},
+    ]
+    assert metrics.last == {"epoch": 0, "step": 9, "loss": 1.5, "knn": 0.25}
+
+
+def test_a_continued_run_keeps_the_rows_of_the_steps_that_its_checkpoint_has(tmp_path):
+    first = Metrics(tmp_path / "metrics.csv")
+    for step in (4, 9, 14):
+        first.log_metrics({"loss": float(step)}, step=step)
+    second = Metrics(first.path)
+    second.take_up(10)  # ten steps are done: 0 to 9
+    second.log_metrics({"loss": 0.0}, step=14)
+    assert [(row["step"], row["loss"]) for row in rows(first.path)] == [("4", "4.0"), ("9", "9.0"), ("14", "0.0")]
+
+
+def test_a_folder_in_use_may_only_be_continued_from_its_own_checkpoint(tmp_path):
+    run = tmp_path / "run"
+    check_free(run, None)
+    run.mkdir()
+    check_free(run, None)  # empty
+    (run / "config.yaml").touch()
+    check_free(run, run / "checkpoints" / "last.ckpt")
+    for other in (None, tmp_path / "other" / "checkpoints" / "last.ckpt"):
+        with pytest.raises(ConfigError, match="is not empty"):
+            check_free(run, other)
+    with pytest.raises(ConfigError, match="is a file"):
+        check_free(run / "config.yaml", None)
+
+
+def saved(path: Path, method, **changes) -> Path:
+    content = {
+        "state_dict": method.state_dict(),
+        "loops": {},
+        "hyper_parameters": {"method": type(method).__name__, "init_args": {}},
+    }
+    torch.save({**content, **changes}, path)
+    return path
+
+
+def test_a_checkpoint_is_refused_in_one_sentence_where_it_does_not_fit(tmp_path):
+    method = small("SimCLR")
+    read_checkpoint(saved(tmp_path / "a.ckpt", method), method)
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        read_checkpoint(tmp_path / "none.ckpt", method)
+    with pytest.raises(CheckpointError, match="a checkpoint of SimCLR, not of BYOL; give --model SimCLR"):
+        read_checkpoint(tmp_path / "a.ckpt", small("BYOL"))
+    with pytest.raises(CheckpointError, match=r"is \(8, 3, 3, 3\) here|and \(8, 3, 3, 3\) here"):
+        read_checkpoint(tmp_path / "a.ckpt", small("SimCLR", backbone_args={"width": 8}))
+    with pytest.raises(CheckpointError, match="cannot be continued"):
+        read_checkpoint(saved(tmp_path / "b.ckpt", method, hyper_parameters={}), method)
+    half = tmp_path / "half.ckpt"
+    half.write_bytes((tmp_path / "a.ckpt").read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match="cut short"):
+        read_checkpoint(half, method)
+
+
+def test_the_environment_says_with_what_a_run_was_started():
+    found = environment(["--data.train", "my images"])
+    assert found["command"] == "massrl pretrain --data.train 'my images'"
+    assert found["versions"]["torch"] and found["cores"] >= 1 and found["started"].endswith("+00:00")
