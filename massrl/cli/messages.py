@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable
 from importlib import import_module
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args
 
 from jsonargparse import ArgumentParser
 
@@ -19,6 +19,7 @@ SUBTYPES = re.compile(r"^Subtypes: \[(?P<types>.*)\]$")
 GIVEN = re.compile(r"^Given value(?P<type> type)?: (?P<value>.*)$", re.S)
 # ... and these its leaves.
 GROUP = re.compile(r"^Group '(?P<group>[^']+)' does not accept option '(?P<name>[^']+)'$")
+DOTTED = re.compile(r"^Option '(?P<group>[^'.]+)\.(?P<name>[^']+)' is not accepted$")
 OPTION = re.compile(r"^Option '(?P<name>[^']+)' is not accepted$")
 NO_CLASS = re.compile(r"^Expected a dot import path string: (?P<name>.+)$")
 EXPECTED = re.compile(r"^Expected an? (?P<type>.+?)(?:\. Got value: (?P<value>.*))?$")
@@ -67,20 +68,21 @@ def _nested(parser: ArgumentParser, message: str, words: list[str]) -> str:
         return (
             f"{place(words, [*keys, *groups, name])}{(groups or [kind])[-1]} has no option {name!r}.{near(name, known)}"
         )
-    if match := GROUP.match(leaf):
+    if match := GROUP.match(leaf) or DOTTED.match(leaf):
         group, name = match["group"], match["name"]
-        if cls and group in subclasses(load_class(base)):
+        bases = [load_class(base)] if base else _classes(_annotation(parser, None, keys))
+        if cls and any(group in subclasses(one) for one in bases):
             return f"{place(words, [*keys, group])}write {{class_path: {group}, init_args: {{{name}: ...}}}}"
         known = _options(cls, f"{group}.") if cls else _known(parser, f"{group}.")
-        return f"{place(words, [*keys, group, name])}{group} has no option {name!r}.{near(name, known)}"
+        if known or cls:
+            return f"{place(words, [*keys, group, name])}{group} has no option {name!r}.{near(name, known)}"
+        return f"{place(words, [*keys, group])}no option {group!r}.{near(group, _known(parser))}"
     if match := OPTION.match(leaf):
         name = match["name"]
         if cls and name == "class_path":
             return f"{place(words, keys)}the options of {kind} belong under init_args: class_path, init_args: {{...}}"
-        if cls:
-            return f"{place(words, [*keys, name])}{kind} has no option {name!r}.{near(name, _options(cls))}"
-        top = name.partition(".")[0]
-        return f"{place(words, name.split('.'))}no option {top!r}.{near(top, _known(parser))}"
+        known, what = (_options(cls), f"{kind} has no") if cls else (_known(parser), "no")
+        return f"{place(words, [*keys, name])}{what} option {name!r}.{near(name, known)}"
     if match := NO_CLASS.match(leaf):
         bases = _classes(_annotation(parser, cls, keys))
         names = {name for one in bases for name in subclasses(one)}
@@ -181,22 +183,23 @@ def type_name(path: str) -> str:
     return path.rpartition(".")[2]
 
 
-def _options(path: str, prefix: str = "") -> set[str]:
-    """Names of the arguments of a class, with those that `**kwargs` passes on to its bases."""
-    cls = load_class(path)
-    if cls is None:
-        return set()
+def _arguments(path: str) -> ArgumentParser:
+    """A parser of the arguments of a class, with those that `**kwargs` passes on to its bases."""
     inner = ArgumentParser(exit_on_error=False)
-    inner.add_class_arguments(cls, fail_untyped=False)
-    return _known(inner, prefix) - {"help"}
+    if cls := load_class(path):
+        inner.add_class_arguments(cls, fail_untyped=False)
+    return inner
+
+
+def _options(path: str, prefix: str = "") -> set[str]:
+    return _known(_arguments(path), prefix) - {"help"}
 
 
 def _annotation(parser: ArgumentParser, path: str | None, keys: list[str]) -> Any:
     """The type of an argument: of the class at `path`, or of the parser itself."""
-    cls = load_class(path)
-    if cls is not None:
-        return get_type_hints(cls.__init__).get(keys[-1])
-    return next((getattr(a, "_typehint", None) for a in parser._actions if a.dest == ".".join(keys)), None)
+    actions = _arguments(path)._actions if path else parser._actions
+    dest = keys[-1] if path else ".".join(keys)
+    return next((getattr(action, "_typehint", None) for action in actions if action.dest == dest), None)
 
 
 def _classes(annotation: Any) -> list[type]:

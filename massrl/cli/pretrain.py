@@ -33,7 +33,7 @@ from massrl.methods import Method
 from massrl.run import LAST, check_free, epochs_done, fit, quiet, read_checkpoint
 
 SMALL = 64  # pixels: up to here a ResNet gets the CIFAR stem
-NOT_KEPT = ("config", "run", "ckpt_path", "check")  # of one start, not of the run
+NOT_KEPT = ("config", "run", "ckpt_path", "check", "skip_bad")  # of one start, not of the run
 say = rank_zero_only(print)
 
 
@@ -71,12 +71,15 @@ class Trainer(LightningCLI):
         add("--run", type=str | None, default=None, help="folder of results (default: runs/METHOD-DATA-TIME)")
         add("--ckpt_path", type=str | None, default=None, help="go on from this checkpoint; settings are its run's own")
         add("--minutes", type=float, default=4.0, help="fit the length to this where no --trainer.max_epochs is set")
+        add("--skip-bad", action="store_true", help="the same as --data.skip_bad true")
         add("--report", type=bool, default=True, help="write report.html at the end")
         add(
             "--check", action="store_true", help="two steps on little data in a temporary folder; leaves nothing behind"
         )
 
     def before_instantiate_classes(self) -> None:
+        if self.config.skip_bad:
+            self.config.data.skip_bad = True
         small_stem(self.config)
         if self.small:
             self.small.replace(self.config)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from data_loading import sources
 from data_loading.errors import ConfigError
 from massrl.evaluation.table import HEADINGS
 from massrl.report.figures import title
@@ -54,6 +55,11 @@ class Training:
     @property
     def data(self) -> str:
         return str((self.config.get("data") or {}).get("train", ""))
+
+    def file(self) -> Path:
+        """The training data as a .beton file: a folder's stands in the cache that the run used."""
+        data = self.config["data"]
+        return sources.as_beton(data["train"], Path(data["cache_dir"]), skip_bad=bool(data.get("skip_bad")))
 
     @property
     def epochs(self) -> int | None:

@@ -28,7 +28,7 @@ def loss_curve(runs: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
     """
     online = [c for c in ONLINE if any(c in columns for columns in runs.values())]
     panels = len(runs) + bool(online)
-    figure = new_figure(min(WIDE, max(5.2, 3.9 * panels)), 2.9)
+    figure = new_figure(min(WIDE, max(5.2, 3.9 * panels)), 3.1)
     axes = figure.subplots(1, panels, squeeze=False)[0]
     for at, (axis, (name, columns)) in enumerate(zip(axes, runs.items(), strict=False)):
         x, y = _known(columns, "loss")
@@ -46,7 +46,7 @@ def loss_curve(runs: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
                         x, 100 * y, color=COLOURS[at % len(COLOURS)], linestyle=dash, label=f"{name}, {ONLINE[column]}"
                     )
         axis.set(title="Online accuracy, %", xlabel="epoch", ylim=(0, 100))
-        axis.legend(fontsize=9, labelcolor=ink("muted"), loc="best")
+        figure.legend(*axis.get_legend_handles_labels(), loc="outside lower right", ncols=4, fontsize=9)
     for axis in axes:
         axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     return figure
@@ -122,7 +122,7 @@ class Sheet:
 
     def title(self, x: float, text: str, centre: bool = False) -> None:
         """Text above the images, from x or around it."""
-        where = {"ha": "center" if centre else "left", "va": "bottom"}
+        where = {"ha": "center" if centre else "left", "va": "bottom" if "\n" in text else "baseline"}
         self.axes.text(x, -0.12, text, fontsize=9.5, linespacing=1.25, weight="normal" if centre else "bold", **where)
 
 

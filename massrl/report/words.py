@@ -46,7 +46,8 @@ def _accuracies(run: Run) -> str:
     where = {"knn": "By its nearest neighbours", "linear_1_per_class": "With one label a class"}
     start = where.get(measure, f"With {HEADINGS[measure].partition(', ')[2]}")
     title = escape(run.titles.get(best, best))
-    text = f"{start}, the frozen features of <b>{title}</b> name <b>{100 * row[best]['mean']:.1f} %</b> of the test images rightly"
+    share = f"<b>{100 * row[best]['mean']:.1f} %</b> of the test images"
+    text = f"{start}, the frozen features of <b>{title}</b> name {share} rightly"
     gains = [_against(row[best]["mean"] - row[base]["mean"], words) for base, words in _bases(row)]
     text += f": {' and '.join(gains)}. " if gains else ". "
     return text + _others(run, measure, best, methods) + _worse(run, best)

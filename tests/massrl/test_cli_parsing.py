@@ -68,7 +68,7 @@ def config(text: str) -> str:
         (["--model.widht", "1"], "--model.widht: SimCLR has no option 'widht'. Did you mean 'width'?"),  # of its base
         (["--model.tau", "hot"], "--model.tau: expected float, got 'hot'"),
         (["--model", "SimCRL"], "--model: no method named 'SimCRL'. Did you mean 'SimCLR'? Known: BYOL, SimCLR"),
-        (["--kind", "methodz"], "kind: no choice 'methodz'. Did you mean 'methods'? Choices: methods, strategies"),
+        (["--kind", "methodz"], "--kind: no choice 'methodz'. Did you mean 'methods'? Choices: methods, strategies"),
         (["--data.size"], "argument --data.size: expected one argument"),
     ],
 )
@@ -84,7 +84,7 @@ def test_a_mistake_on_the_command_line_is_one_line(capsys, words, line):
             "a.yaml: model.init_args.emma: BYOL has no option 'emma'. Did you mean 'ema'?",
         ),
         ("data: {sise: 8}", "a.yaml: data.sise: data has no option 'sise'. Did you mean 'size'?"),
-        ("dta: {size: 8}", "a.yaml: dta.size: no option 'dta'. Did you mean 'data'?"),
+        ("dta: {size: 8}", "a.yaml: dta: no option 'dta'. Did you mean 'data'?"),
         ("data: {size: big}", "a.yaml: data.size: expected int or null, got 'big'"),
         (
             "model: {class_path: BYOL, ema: 1}",

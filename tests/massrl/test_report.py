@@ -1,0 +1,277 @@
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+from data_loading import Batch
+from data_loading.errors import ConfigError
+from massrl.cli import report as command
+from massrl.cli.check import sample_checkpoint, sample_folder
+from massrl.evaluation.record import write_json
+from massrl.report import build, plots, style
+from massrl.report.content import read, read_csv
+from massrl.report.figures import some_of_each
+
+MEASURES = ("linear_1_per_class", "linear_10pct", "linear_all", "knn")
+
+
+def accuracies(**means):
+    """Accuracies of `means` (row -> mean) at every measure."""
+    return {
+        m: {name: {"mean": mean, "std": 0.02 if "all" not in m else None, "draws": 20} for name, mean in means.items()}
+        for m in MEASURES
+    }
+
+
+def training(path, method, values=(3.0, 2.0, 1.0)):
+    path.mkdir(parents=True)
+    rows = [f"{i},{i * 10 + 9},{value},{0.1 * i if i else ''}" for i, value in enumerate(values)]
+    (path / "metrics.csv").write_text("\n".join(["epoch,step,loss,knn", *rows]) + "\n")
+    config = (
+        f"model: {{class_path: massrl.methods.{method}, init_args: {{backbone: tiny_resnet}}}}\ndata: {{train: gone}}\n"
+    )
+    (path / "config.yaml").write_text(config)
+
+
+def make_quickstart(folder):
+    run = folder / "quickstart"
+    training(run / "massrl", "massrl.MASSRL")
+    training(run / "simclr", "simclr.SimCLR")
+    found = accuracies(pixels=0.6, random=0.4, massrl=0.85, simclr=0.9)
+    write_json(run / "metrics.json", {**found, "seconds": {"write": 0.1, "massrl": 60.0, "simclr": 59.0}})
+    gain = {"mean": 0.25, "std": 0.02, "low": 0.24, "high": 0.26, "won": 20, "draws": 20}
+    write_json(run / "evaluation.json", {"paired": {"linear_1_per_class": {"simclr": {"pixels": gain}}}})
+    return run
+
+
+@pytest.fixture
+def quickstart(tmp_path):
+    return make_quickstart(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """The run folder of a quickstart with its page; drawing takes a second, so tests that only read share it."""
+    run = make_quickstart(tmp_path_factory.mktemp("built"))
+    build(run)
+    return run
+
+
+class Page(HTMLParser):
+    """Collects tags, the addresses that a browser would fetch, and text."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.open, self.addresses, self.words = [], [], []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        self.addresses += [value for name, value in attributes if name in ("src", "srcset", "href", "data")]
+        if tag not in ("meta", "img", "source", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+
+def page(run):
+    build(run)
+    return parsed(run)
+
+
+def parsed(run):
+    page = Page((run / "report.html").read_text(encoding="utf-8"))
+    assert not page.open
+    return page
+
+
+def test_the_page_is_well_formed_and_asks_no_other_address(built):
+    found = parsed(built)
+    assert found.addresses
+    assert all(address.startswith("data:image/png;base64,") for address in found.addresses)
+    html = (built / "report.html").read_text()
+    assert not re.search(r"https?://|@import|url\(|<script|<link", html)
+
+
+def test_the_verdict_names_the_winner_and_the_gain_over_both_baselines(built):
+    text = parsed(built).text
+    assert "features of SimCLR name 90.0 % of the test images rightly" in text
+    assert "30.0 points more than raw pixels" in text
+    assert "50.0 points more than the same network with random weights" in text
+    assert "Beside it: MASSRL 85.0 %" in text
+
+
+def test_a_method_below_a_baseline_is_said_to_be(quickstart):
+    found = accuracies(pixels=0.6, random=0.4, massrl=0.5)
+    write_json(quickstart / "metrics.json", found)
+    text = page(quickstart).text
+    assert "10.0 points less than raw pixels" in text
+    assert "It is worse at linear, 1 label/class (below raw pixels)" in text
+
+
+def test_the_table_holds_mean_and_deviation_and_one_draw_has_none(built):
+    text = parsed(built).text
+    assert "60.0 ± 2.0" in text
+    assert "+25.0 +24.0 to +26.0 20 of 20" in text
+    rows = re.search(r"SimCLR</td>.*?</tr>", (built / "report.html").read_text()).group()
+    assert rows.count("±") == 3  # of four measures one has a single draw
+
+
+def test_a_plain_run_says_that_it_is_not_measured_and_where_the_checkpoint_is(tmp_path):
+    checkpoint = sample_checkpoint(tmp_path, sample_folder(tmp_path))
+    run = checkpoint.parents[1]
+    text = page(run).text
+    assert "SimCLR has been trained; it has not been measured yet" in text
+    assert f"massrl knn --checkpoint {checkpoint}" in text
+    assert "tiny_resnet" in text
+    assert (run / "figures" / "loss.png").exists()
+    assert (run / "figures" / "views_simclr.png").exists()
+
+
+def test_a_run_without_labels_shows_rank_and_alignment(tmp_path):
+    training(tmp_path / "massrl", "massrl.MASSRL")
+    write_json(tmp_path / "metrics.json", {"rank": 41.25, "alignment": 0.31, "seconds": {"massrl": 3.0}})
+    write_json(tmp_path / "evaluation.json", {"untrained": {"rank": 12.5, "alignment": 0.2}})
+    text = page(tmp_path).text
+    assert "about 41.2 directions (with random weights: 12.5)" in text
+    assert "0.310" in text
+    assert "raw pixels" not in text
+
+
+def test_collapse_is_called_collapse(tmp_path):
+    training(tmp_path / "massrl", "massrl.MASSRL")
+    write_json(tmp_path / "metrics.json", {"rank": 1.02, "alignment": 0.0})
+    assert "That is a collapse" in page(tmp_path).text
+
+
+def test_words_of_the_run_cannot_become_markup(tmp_path):
+    run = tmp_path / "a<b>&"
+    training(run, "massrl.MASSRL")
+    (run / "config.yaml").write_text("model: {class_path: '<script>alert(1)</script>'}\n")
+    build(run)
+    assert "<script" not in (run / "report.html").read_text()
+
+
+def test_building_again_gives_the_same_page_and_leaves_nothing_beside_it(built):
+    first = (built / "report.html").read_bytes()
+    build(built)
+    assert (built / "report.html").read_bytes() == first
+    assert not [p for p in built.rglob(".*")]
+
+
+@pytest.mark.parametrize("make", [False, True])
+def test_a_folder_that_is_no_run_is_refused(tmp_path, make):
+    run = tmp_path / "empty"
+    if make:
+        run.mkdir()
+    with pytest.raises(ConfigError, match="empty: (no such run folder|not a run folder)"):
+        build(run)
+
+
+def test_a_damaged_log_is_named(tmp_path):
+    training(tmp_path / "massrl", "massrl.MASSRL")
+    (tmp_path / "massrl" / "metrics.csv").write_text("epoch,step,loss\n0,9,1.\n0,x")
+    with pytest.raises(ConfigError, match="metrics.csv"):
+        build(tmp_path)
+    (tmp_path / "metrics.json").write_text("{")
+    with pytest.raises(ConfigError, match="metrics.json: not valid JSON"):
+        read(tmp_path)
+
+
+def test_the_command_prints_the_path_of_the_page(quickstart, capsys):
+    assert command.main([str(quickstart)]) == 0
+    assert capsys.readouterr().out.strip() == str(quickstart / "report.html")
+
+
+def test_the_check_of_the_command_leaves_nothing(tmp_path, capsys):
+    assert command.main(["--check"]) == 0
+    assert "check passed" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+
+
+def test_columns_without_a_value_are_nan(tmp_path):
+    (tmp_path / "m.csv").write_text("epoch,step,loss\n0,1,\n0,2,3.5\n")
+    np.testing.assert_array_equal(read_csv(tmp_path / "m.csv")["loss"], [np.nan, 3.5])
+
+
+def test_a_figure_is_saved_in_a_light_and_a_dark_theme(tmp_path):
+    def draw():
+        figure = style.new_figure(2, 1)
+        figure.subplots()
+        return figure
+
+    path = style.save(tmp_path / "a.png", draw)
+    from PIL import Image
+
+    corner = {p.name: Image.open(p).convert("RGB").getpixel((0, 0)) for p in (path, style.dark(path))}
+    assert corner == {"a.png": (255, 255, 255), "a_dark.png": (0x1A, 0x1D, 0x23)}
+
+
+def test_the_running_mean_of_a_constant_is_the_constant():
+    np.testing.assert_allclose(plots._smooth(np.full(100, 2.5)), 2.5)
+
+
+def test_the_epoch_axis_ends_at_the_number_of_epochs():
+    columns = {"epoch": np.array([0.0, 0, 1, 1]), "step": np.array([4.0, 9, 14, 19]), "loss": np.ones(4)}
+    np.testing.assert_allclose(plots._known(columns, "loss")[0], [0.5, 1, 1.5, 2])
+
+
+def test_the_grid_of_views_undoes_the_normalisation():
+    image = torch.tensor([0.2, 0.5, 0.8])[:, None, None].expand(3, 4, 4)
+    mean, std = (0.1, 0.2, 0.3), (0.5, 0.25, 2.0)
+    view = (image - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
+    figure = plots.views_grid(Batch.from_views([view[None], view[None]]), mean, std)
+    shown = [np.asarray(drawn.get_array()) for drawn in figure.axes[0].images]
+    assert len(shown) == 2
+    np.testing.assert_allclose(shown[0], image.permute(1, 2, 0), atol=1e-6)
+
+
+def test_neighbours_are_framed_by_whether_they_are_right():
+    draw = np.random.default_rng(0)
+    queries = draw.integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
+    images = draw.integers(0, 256, (2, 3, 8, 8, 3), dtype=np.uint8)
+    right = np.array([[True, False, True], [False, False, False]])
+    figure = plots.neighbours(queries, {"raw pixels": images}, {"raw pixels": right})
+    frames = [style_of for patch in figure.axes[0].patches for style_of in [patch.get_edgecolor()]]
+    from matplotlib.colors import to_rgba
+
+    assert frames.count(to_rgba(style.RIGHT)) == 2
+    assert frames.count(to_rgba(style.WRONG)) == 4
+    assert not plots.neighbours(queries, {"raw pixels": images}).axes[0].patches
+
+
+def test_the_map_takes_few_points_no_labels_and_many_classes():
+    draw = np.random.default_rng(0)
+    xy = plots.tsne(draw.normal(size=(5, 3)).astype(np.float32))
+    assert xy.shape == (5, 2)
+    assert np.isfinite(xy).all()
+    for y in (None, np.full(5, -1), np.arange(5)):
+        assert isinstance(plots.feature_map({"a": xy}, y), Figure)
+    many = draw.normal(size=(60, 2))
+    assert isinstance(plots.feature_map({"a": many, "b": many}, np.arange(60) % 30), Figure)
+
+
+def test_queries_are_of_as_many_classes_as_there_are():
+    y = np.array([0] * 50 + [1] * 3 + [2])
+    rows = some_of_each(y, 5)
+    assert len(set(rows)) == 5
+    assert set(y[rows]) == {0, 1, 2}
+    assert some_of_each(np.full(4, -1), 8).tolist() != []
+
+
+def test_numbers_on_the_page_are_those_of_metrics_json(built):
+    metrics = json.loads((built / "metrics.json").read_text())
+    text = parsed(built).text
+    for row in (metrics[m] for m in MEASURES):
+        assert all(f"{100 * entry['mean']:.1f}" in text for entry in row.values())
