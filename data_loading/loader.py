@@ -82,7 +82,12 @@ class Loader:
                 raise ConfigError(f"{what} is {value}; it must be at least 1")
         self.reader = Reader(sources.as_beton(path))
         self.view_set = get_views(views, size)
-        self.batch_size, self.num_workers, self.order, self.batches_ahead = batch_size, num_workers, order, batches_ahead
+        self.batch_size, self.num_workers, self.order, self.batches_ahead = (
+            batch_size,
+            num_workers,
+            order,
+            batches_ahead,
+        )
         run_seed = checked_seed(seed)
         self.order_seed = run_seed if order_seed is None else checked_seed(order_seed, "order_seed")
         self.view_seed = run_seed if view_seed is None else checked_seed(view_seed, "view_seed")
@@ -222,7 +227,9 @@ def _rows(reader: Reader, indices: Sequence[int] | None) -> np.ndarray:
         return np.arange(len(reader))
     rows = np.asarray(indices, np.int64).reshape(-1)
     if rows.size and not (0 <= rows.min() and rows.max() < len(reader)):
-        raise ConfigError(f"{reader.path}: indices run from {rows.min()} to {rows.max()}, the file has {len(reader)} rows")
+        raise ConfigError(
+            f"{reader.path}: indices run from {rows.min()} to {rows.max()}, the file has {len(reader)} rows"
+        )
     return rows
 
 

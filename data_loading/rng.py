@@ -35,9 +35,7 @@ def word(state):
     """The next 32 random bits of a drawing state, uint32 (6): key (seed, epoch), sample low and high, stream, draw."""
     draw = state[DRAW]
     state[DRAW] = draw + U32(1)
-    w = philox(
-        state[SAMPLE_LOW], state[SAMPLE_HIGH], state[STREAM], draw >> U32(2), state[KEY_SEED], state[KEY_EPOCH]
-    )
+    w = philox(state[SAMPLE_LOW], state[SAMPLE_HIGH], state[STREAM], draw >> U32(2), state[KEY_SEED], state[KEY_EPOCH])
     lane = draw & U32(3)
     return w[0] if lane == 0 else w[1] if lane == 1 else w[2] if lane == 2 else w[3]
 

@@ -132,7 +132,9 @@ class ViewSet:
         try:
             return cls(**known)
         except TypeError as error:
-            raise ViewError(f"views: {error}; a view set is written as {', '.join(ViewSet(['simclr']).to_dict())}") from None
+            raise ViewError(
+                f"views: {error}; a view set is written as {', '.join(ViewSet(['simclr']).to_dict())}"
+            ) from None
 
 
 def get(which: str | ViewSet | dict, size: int | None = None) -> ViewSet:

@@ -20,7 +20,9 @@ class Normalize:
 
     def __init__(self, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD):
         if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
-            raise ViewError(f"Normalize: mean {tuple(mean)} and std {tuple(std)} must be three numbers each, std above 0")
+            raise ViewError(
+                f"Normalize: mean {tuple(mean)} and std {tuple(std)} must be three numbers each, std above 0"
+            )
         self.mean, self.std = tuple(map(float, mean)), tuple(map(float, std))
 
     def scale_bias(self) -> tuple[np.ndarray, np.ndarray]:

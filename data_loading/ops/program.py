@@ -5,7 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 from data_loading.jit import jit
-from data_loading.ops import affine, blur, color_jitter, elastic, erasing, flip, gamma, grayscale, noise, solarize, thickness
+from data_loading.ops import (
+    affine,
+    blur,
+    color_jitter,
+    elastic,
+    erasing,
+    flip,
+    gamma,
+    grayscale,
+    noise,
+    solarize,
+    thickness,
+)
 from data_loading.ops.base import (
     AFFINE,
     BLUR,

@@ -94,7 +94,7 @@ def _write_digits(path: Path, split: str) -> Path:
     return path
 
 
-def _folder(run: Path, folder: Path, args, extra: tuple[str, ...] = ()) -> None:
+def _folder(run: Path, folder: Path, args, extra: tuple[str, ...] = (), cache: Path = Path("runs/.cache")) -> None:
     """A folder: write it to the cache in two parts, pretrain MASSRL, and say what can be said."""
     from data_loading import sources
     from data_loading.errors import SourceError
@@ -109,7 +109,9 @@ def _folder(run: Path, folder: Path, args, extra: tuple[str, ...] = ()) -> None:
     seconds = Clock()
     with seconds.of("write"):
         train, test = (
-            sources.as_beton(folder, subset=f"{name}-{fraction}-{args.seed}", indices=rows, skip_bad=args.skip_bad)
+            sources.as_beton(
+                folder, cache, subset=f"{name}-{fraction}-{args.seed}", indices=rows, skip_bad=args.skip_bad
+            )
             for name, rows in zip(("train", "test"), parts, strict=True)
         )
     options = _fitting(train, args.size)
@@ -158,7 +160,9 @@ def _accuracies(run: Path, methods: dict[str, str], train: Path, test: Path, sec
     print("\nevaluating frozen features ...", flush=True)
     with seconds.of("evaluate"):
         checkpoints = {name: run / name / "checkpoints" / "last.ckpt" for name in methods}
-        judged = accuracies(checkpoints, train, test, knn=knn, draws=args.draws, seed=args.seed, num_workers=args.num_workers)
+        judged = accuracies(
+            checkpoints, train, test, knn=knn, draws=args.draws, seed=args.seed, num_workers=args.num_workers
+        )
         figures.draw(run, judged.features, train, test, list(methods))
     titles = {name: f"{title} ({seconds[name]:.0f} s)" for name, title in methods.items()}
     print(f"\n{format_table(judged.result, titles)}")
@@ -185,7 +189,9 @@ def _label_free(run: Path, train: Path, test: Path, seconds: Clock, args, split:
     _finish(run, judged.result, seconds, {"massrl": checkpoint}, train, test, split, args)
 
 
-def _finish(run: Path, result: dict, seconds: Clock, checkpoints: dict, train: Path, test: Path, split: str, args) -> None:
+def _finish(
+    run: Path, result: dict, seconds: Clock, checkpoints: dict, train: Path, test: Path, split: str, args
+) -> None:
     from data_loading.beton.reader import Reader
     from massrl.evaluation.record import file_sha256, save_metrics
     from massrl.report import build
@@ -233,6 +239,6 @@ def _check(args) -> int:
             if not folder.exists():
                 print(f"{folder} is not there: 16 drawn images take its place")
                 folder = sample_folder(Path(temporary))
-            _folder(run, folder, args, steps)
+            _folder(run, folder, args, steps, Path(temporary) / "cache")
     print("check passed: nothing was kept")
     return 0

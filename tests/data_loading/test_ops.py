@@ -128,9 +128,13 @@ def test_solarize_inverts_at_the_threshold_and_above():
 
 def test_affine_equals_torch_grid_sample():
     matrix = np.array([0.8, -0.4, 0.15, 0.3, 1.2, -0.1], F32)
-    grid = torch.nn.functional.affine_grid(torch.from_numpy(matrix.reshape(1, 2, 3)), (1, 3, 19, 23), align_corners=False)
+    grid = torch.nn.functional.affine_grid(
+        torch.from_numpy(matrix.reshape(1, 2, 3)), (1, 3, 19, 23), align_corners=False
+    )
     theirs = torch.nn.functional.grid_sample(torch.from_numpy(image())[None], grid, align_corners=False)[0]
-    np.testing.assert_allclose(run(base.AFFINE, matrix), theirs.numpy(), atol=0.1)  # float32 positions of up to 23 pixels
+    np.testing.assert_allclose(
+        run(base.AFFINE, matrix), theirs.numpy(), atol=0.1
+    )  # float32 positions of up to 23 pixels
 
 
 def test_elastic_displaces_by_a_bicubic_field():

@@ -110,7 +110,9 @@ def test_boxes_are_distributed_as_torchvisions_random_resized_crop(height, width
     for a, b in zip(ours, theirs, strict=True):  # width, height, left, top
         error = math.sqrt((a.var() + b.var()) / 4000)
         assert abs(a.mean() - b.mean()) <= 5 * error + 1e-9
-        assert np.abs(np.quantile(a, [0.1, 0.5, 0.9]) - np.quantile(b, [0.1, 0.5, 0.9])).max() <= 0.05 * max(height, width)
+        assert np.abs(np.quantile(a, [0.1, 0.5, 0.9]) - np.quantile(b, [0.1, 0.5, 0.9])).max() <= 0.05 * max(
+            height, width
+        )
 
 
 def test_the_fallback_is_the_largest_central_box_of_the_nearest_ratio():
