@@ -60,9 +60,7 @@ class BetonDataModule(pl.LightningDataModule):
         """The view set of this run: `views`, else the method's `default_views`, at `size`."""
         which = self.views if self.views is not None else getattr(method, "default_views", None)
         if which is None:
-            raise ConfigError(
-                "data.views is not set, and there is no method whose default it could take; name a view set"
-            )
+            raise ConfigError("data.views is not set, and no method is there whose default it could take; name one")
         return views.get(which, self.size)
 
     def train_dataloader(self) -> Loader:

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numba
 
-
 KERNELS = ("jit.py", "rng.py", "plan.py", "render.py")  # the files beside ops/ that hold compiled functions
 
 

@@ -51,7 +51,7 @@ class Renderer:
     def __call__(self, memory, start, height, width, plan: Plan, first: int, outs: list[np.ndarray]) -> None:
         """Render samples first, first + 1, ... of a plan.
 
-        memory uint8 (bytes,): sample i's pixels (H, W, 3) lie at start[i] (n,) int64, its sides are height[i], width[i].
+        memory uint8 (bytes,): sample i's pixels (H, W, 3) lie at start[i] (int64), its sides are height[i], width[i].
         outs: for each group of the view set (V, B, 3, S, S), float32 or uint8.
         """
         numbers = plan.numbers

@@ -24,7 +24,8 @@ class Affine(Op):
 
     degrees: rotation drawn from [-degrees, degrees].  shear: tangent, from [-shear, shear].
     translate: shift as a fraction of the side, from [-translate, translate] in x and in y.
-    scale: size of the picture, log-uniform in the interval.  aspect: ln of the half ratio of the axes, from [-aspect, aspect].
+    scale: size of the picture, log-uniform in the interval.
+    aspect: half the logarithm of the axes' ratio, from [-aspect, aspect].
     """
 
     rule = AFFINE

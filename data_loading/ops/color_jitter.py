@@ -1,4 +1,4 @@
-"""Colour jitter: brightness, contrast, saturation and hue in random order, as torchvision's ColorJitter on float images.
+"""Colour jitter: brightness, contrast, saturation and hue in random order, as torchvision's on float images.
 
 brightness: f x.  contrast: f x + (1 - f) mean of gray.  saturation: f x + (1 - f) gray.  Each is clamped to 0..255.
 hue: the hue of HSV is turned by a fraction of the circle; value and chroma are kept.
@@ -109,7 +109,7 @@ def saturation(plane, factor):
 
 @jit
 def channel(top, chroma, sixths, offset):
-    """The HSV channel at hue `sixths` in [0, 8): top - chroma clamp(min(f, 4 - f), 0, 1), f = (sixths + offset) mod 6."""
+    """An HSV channel: top - chroma clamp(min(f, 4 - f), 0, 1), f = (sixths + offset) mod 6; sixths in [0, 8)."""
     f = sixths + offset
     f = f - F32(6.0) if f >= F32(6.0) else f
     f = f - F32(6.0) if f >= F32(6.0) else f

@@ -1,8 +1,8 @@
 """Elastic: shift each pixel by a smooth random field, bilinear, black outside (Simard et al., ICDAR 2003).
 
-The field is a 4 x 4 grid of normal displacements (standard deviation `sigma`, in units where the side is 2), spread over
-the view by bicubic interpolation, as torch's interpolate(mode="bicubic", align_corners=True). Directly after an Affine
-the two maps are composed and the image is resampled once, which keeps it sharper than two resamplings would.
+The field is a 4 x 4 grid of normal displacements (standard deviation `sigma`, in units where the side is 2), spread
+over the view by bicubic interpolation, as torch's interpolate(mode="bicubic", align_corners=True).
+Directly after an Affine the two maps are composed and the image is resampled once, which keeps it sharper than twice.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def spread(field, height, width, row, column):
 
 @jit
 def kernel(plane, scratch, field, sigma, key0, key1, matrix):
-    """In place; matrix (6,) is the affine map (A | t) that came just before: both are one resampling, at A (p + d(p)) + t."""
+    """In place; matrix (6,) is the affine map (A | t) just before: both are one resampling, at A (p + d(p)) + t."""
     _, height, width = plane.shape
     displacements(key0, key1, sigma, field)
     scratch[:] = plane

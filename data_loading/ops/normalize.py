@@ -16,13 +16,11 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 @OPS.register
 class Normalize:
-    """Subtract the mean and divide by the standard deviation, per channel, both in units of 0..1; ImageNet's unless said."""
+    """Subtract mean and divide by standard deviation, per channel, both in units of 0..1; ImageNet's unless said."""
 
     def __init__(self, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD):
         if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
-            raise ViewError(
-                f"Normalize: mean {tuple(mean)} and std {tuple(std)} must be three numbers each, std above 0"
-            )
+            raise ViewError(f"Normalize: mean {tuple(mean)} and std {tuple(std)} need three numbers each, std above 0")
         self.mean, self.std = tuple(map(float, mean)), tuple(map(float, std))
 
     def scale_bias(self) -> tuple[np.ndarray, np.ndarray]:

@@ -43,7 +43,7 @@ F32 = np.float32
 
 @jit
 def draw(rule, params, state, op, arg, word, n):
-    """Write the steps of one op from place n on: op (K,), arg (K, ARGS) float32 and the same words as uint32 -> next n."""
+    """Write an op's steps from place n on: op (K,), arg (K, ARGS) float32, word the same as uint32 -> next n."""
     if rule == COLOR_JITTER:
         return color_jitter.draw(params, state, op, arg, n)
     if rule == BLUR:
@@ -74,7 +74,7 @@ def identity(matrix):
 
 @jit
 def run(op, arg, word, plane, scratch, line, field, matrix):
-    """Run a program on plane (3, H, W) float32, in place; scratch as plane; line, field (2, 4, 4) and matrix (6,) float32."""
+    """Run a program on plane (3, H, W), in place; scratch as plane; line, field (2, 4, 4), matrix (6,); float32."""
     identity(matrix)
     for k in range(op.size):
         code, a = op[k], arg[k]

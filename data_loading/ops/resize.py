@@ -1,7 +1,8 @@
 """Crop and resize, antialiased bilinear: Pillow's and torchvision's `antialias=True`, without rounding in between.
 
-The vertical pass comes first, one output row at a time, into a row that stays in the nearest cache; the horizontal pass
-reads that row and writes the three planes. A tap is a source pixel with a weight; taps stop at the crop or at the image.
+The vertical pass comes first, one output row at a time, into a row that stays in the nearest cache; the horizontal
+pass reads that row and writes the three planes. A tap is a source pixel with a weight; taps stop at the crop or at the
+image.
 """
 
 from __future__ import annotations
@@ -66,8 +67,8 @@ def across(row, x0, first, count, weight, plane, y):
 def crop_resize(pixels, height, width, box, inside, xs, nx, wx, ys, ny, wy, row, plane):
     """pixels uint8 (height * width * 3,) RGB -> plane (3, S, T) float32 in 0..255.
 
-    box float32 x0, y0, x1, y1; inside: taps stop at the box. The rest is scratch: first, count and weight of the taps of
-    both axes, and a row of 3 * width float32.
+    box float32 x0, y0, x1, y1; inside: taps stop at the box. The rest is scratch: first, count and weight of the taps
+    of both axes, and a row of 3 * width float32.
     """
     _, n_rows, n_columns = plane.shape
     x0, x1 = (int(box[0]), int(box[2])) if inside else (0, width)

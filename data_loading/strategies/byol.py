@@ -1,4 +1,4 @@
-"""BYOL's augmentation (Grill et al., arXiv:2006.07733, appendix B, table 6): two variants that differ in blur and solarize."""
+"""BYOL's augmentation (Grill et al., arXiv:2006.07733, appendix B): two variants, of other blur and solarize."""
 
 from data_loading.ops import ColorJitter, GaussianBlur, Grayscale, HorizontalFlip, Solarize
 from data_loading.strategies.base import STRATEGIES, Strategy

@@ -1,4 +1,4 @@
-"""SimCLR's augmentation (Chen et al., arXiv:2002.05709, appendix A; strength 1 for ImageNet, 0.5 without blur for CIFAR-10).
+"""SimCLR's augmentation (Chen et al., arXiv:2002.05709, appendix A and B.9 for CIFAR-10).
 
 Differs from the paper: the blur's sigma is in pixels of the view whatever its size, as in popular code.
 """

@@ -42,8 +42,11 @@ def parser(command: str, description: str) -> Parser:
     return parser
 
 
-def run(args, protocol: Protocol, score, labels: str, draws: int) -> int:
-    """Measure, print the table, write the record.  score: (train, test) Features -> accuracies (draws,) in 0..1."""
+def run(args, protocol: Protocol, said: str, score, labels: str, draws: int) -> int:
+    """Measure, print the table, write the record.
+
+    said: the parameters in words.  score: (train, test) Features -> accuracies (draws,) in 0..1.
+    """
     with ExitStack() as stack:
         if args.check:
             _small(args, Path(stack.enter_context(tempfile.TemporaryDirectory())))
@@ -54,7 +57,7 @@ def run(args, protocol: Protocol, score, labels: str, draws: int) -> int:
         scores = {name: score(*pair) for name, pair in rows.items()}
         train, test = rows["trained"]
         print(
-            f"{protocol.title} ({_said(protocol.parameters())}; labels: {labels}), {len(train)} training and "
+            f"{protocol.title} ({said}; labels: {labels}), {len(train)} training and "
             f"{len(test)} test images at {facts['size']} px"
         )
         print(_table(scores, facts["method"]))
@@ -156,10 +159,6 @@ def _record(args, protocol: Protocol, scores: dict, facts: dict, labels: str, dr
         "versions": versions(),
         "git": git(),
     }
-
-
-def _said(parameters: dict) -> str:
-    return ", ".join(f"{key} {value:g}" for key, value in parameters.items())
 
 
 def _small(args, temporary: Path) -> None:

@@ -25,4 +25,4 @@ def main(argv: list[str]) -> int:
 
         return np.array([protocol.accuracy(train.x, train.y, test.x, test.y)])
 
-    return run(args, protocol, score, labels="all", draws=1)
+    return run(args, protocol, f"k {args.k}, tau {args.tau:g}", score, labels="all", draws=1)

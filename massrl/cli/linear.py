@@ -38,4 +38,9 @@ def main(argv: list[str]) -> int:
         subsets = (draw(train.y, args.labels, args.seed, number) for number in range(draws))
         return np.array([protocol.scaled_accuracy(x, train.y, test_x, test.y, rows) for rows in subsets])
 
-    return run(args, protocol, score, labels=args.labels, draws=draws)
+    said = (
+        f"C {protocol.C:g}"
+        if args.C is not None
+        else f"C {Linear.C:g}, {Linear.C_one_per_class:g} with one label a class"
+    )
+    return run(args, protocol, said, score, labels=args.labels, draws=draws)

@@ -183,8 +183,9 @@ def _label_free(run: Path, train: Path, test: Path, seconds: Clock, args, split:
         figures.draw(run, judged.features, train, test, ["massrl"])
     found, untrained = judged.result, judged.result["untrained"]
     print(
-        f"\nrank of the features (more directions used: higher)  {found['rank']:.1f}, untrained {untrained['rank']:.1f}\n"
-        f"alignment of two views (nearer: lower)                {found['alignment']:.3f}, untrained {untrained['alignment']:.3f}"
+        f"\n{'':24}{'MASSRL':>10}{'untrained network':>20}\n"
+        f"{'rank of features':24}{found['rank']:10.1f}{untrained['rank']:20.1f}   (more directions: better)\n"
+        f"{'alignment of views':24}{found['alignment']:10.3f}{untrained['alignment']:20.3f}   (nearer: better)"
     )
     _finish(run, judged.result, seconds, {"massrl": checkpoint}, train, test, split, args)
 

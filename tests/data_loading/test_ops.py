@@ -47,7 +47,7 @@ def image(seed=0, height=19, width=23):
 
 
 def run(code, args=(), words=(), plane=None, before=None):
-    """One step of a program on a copy of `plane`, through the interpreter that renders views; `before`: a step before."""
+    """One step of a program on a copy of `plane`, through the interpreter of views; `before`: a step before it."""
     plane = (image() if plane is None else plane).copy()
     steps = [(code, args, words)] if before is None else [(*before, ()), (code, args, words)]
     op, word = np.array([step[0] for step in steps], np.uint8), np.zeros((len(steps), ARGS), np.uint32)
