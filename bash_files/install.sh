@@ -70,8 +70,8 @@ describe_install() {    # describe_install EXTRA: one line for the announcement
 }
 
 installed() {
-    [ -x "$VENV/bin/massrl" ] && [ -e "$VENV/.massrl-installed$1" ] || return 1
-    [ "$(cat "$VENV/.massrl-installed$1")" = "$(fingerprint "$1")" ]
+    [ -x "$VENV/bin/massrl" ] && [ -e "$VENV/.massrl-installed${1:+-$1}" ] || return 1
+    [ "$(cat "$VENV/.massrl-installed${1:+-$1}")" = "$(fingerprint "$1")" ]
 }
 
 prepare() {
@@ -90,7 +90,7 @@ prepare() {
     "$VENV/bin/python" -m pip --version >/dev/null 2>&1 || fail "$VENV has no pip; run $VENV/bin/python -m ensurepip"
     reach_index
     install_into "$extra"
-    fingerprint "$extra" > "$VENV/.massrl-installed$extra"
+    fingerprint "$extra" > "$VENV/.massrl-installed${extra:+-$extra}"
     [ -z "$extra" ] || fingerprint "" > "$VENV/.massrl-installed"
 }
 

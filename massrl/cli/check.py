@@ -49,6 +49,7 @@ def sample_folder(tmp: Path) -> Path:
 def sample_checkpoint(tmp: Path, data: Path) -> Path:
     """A checkpoint of SimCLR with a tiny ResNet after two steps on `data`, at 16 pixels; prints nothing."""
     from massrl.cli.pretrain import main
+    from massrl.run import quiet
 
     run = Path(tmp) / "sample_run"
     words = ["--model", "SimCLR", "--model.backbone", "tiny_resnet", "--model.backbone_args", "{width: 4}"]
@@ -64,7 +65,7 @@ def sample_checkpoint(tmp: Path, data: Path) -> Path:
     ]
     words += ["--data.cache_dir", str(Path(tmp) / "cache"), "--run", str(run), "--report", "false"]
     words += ["--trainer.max_epochs", "1", "--trainer.limit_train_batches", str(STEPS), "--trainer.accelerator", "cpu"]
-    with contextlib.redirect_stdout(io.StringIO()):
+    with contextlib.redirect_stdout(io.StringIO()), quiet(everything=True):
         main([*words, "--trainer.devices", "1", "--trainer.enable_progress_bar", "false"])
     return run / "checkpoints" / "last.ckpt"
 

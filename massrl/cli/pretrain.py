@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import pytorch_lightning as pl
 import yaml
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities import rank_zero_only
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
 
 from data_loading import views
 from data_loading.datamodule import BetonDataModule
@@ -247,12 +248,13 @@ def _placed(argv: list[str], sentence: str) -> str:
 
 @contextlib.contextmanager
 def _interrupted(run: Path) -> Iterator[None]:
-    """Lightning turns Ctrl-C into exit code 1; here it stays an interruption, which says how to go on."""
+    """Ctrl-C and SIGTERM say how to go on, and end as they should: Lightning would exit with code 1 and 0."""
     try:
         yield
     except SystemExit as stop:
-        if not isinstance(stop.__context__, KeyboardInterrupt):
+        terminated = isinstance(stop, SIGTERMException)
+        if not terminated and not isinstance(stop.__context__, KeyboardInterrupt):
             raise
         if (run / LAST).exists():
             print(f"\nto go on: massrl pretrain --ckpt_path {run / LAST}", file=sys.stderr)
-        raise KeyboardInterrupt from None
+        raise (SystemExit(128 + signal.SIGTERM) if terminated else KeyboardInterrupt()) from None

@@ -68,4 +68,4 @@ class Lines(ProgressBar):
 
 
 def progress() -> ProgressBar:
-    return Bar() if sys.stderr.isatty() else Lines()
+    return Bar() if sys.stdout.isatty() else Lines()
