@@ -142,7 +142,7 @@ fetch_torchvision() {
     local build
     build="$(sed -n 's/^torch==[^+]*+//p' "$1")"
     if [ -z "$build" ] || grep -q '^torchvision==' "$1"; then return; fi
-    "$VENV/bin/python" -m pip --retries 1 --timeout 15 install -q --no-deps --only-binary :all: -c "$1" \
+    "$VENV/bin/python" -m pip --retries 1 --timeout 15 install -q --only-binary :all: -c "$1" \
         --index-url "${PIP_INDEX_URL:-https://download.pytorch.org/whl/$build}" torchvision ||
         echo "no torchvision for torch+$build found there; taking the usual index"
 }

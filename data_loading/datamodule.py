@@ -48,6 +48,7 @@ class BetonDataModule(pl.LightningDataModule):
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, checked_seed(seed, "data.seed")
         self.mean, self.std, self.cache_dir, self.skip_bad = mean, std, cache_dir, skip_bad
         self.view_set: ViewSet | None = None
+        self._written: Path | None = None
 
     def prepare_data(self) -> None:
         """Write a folder to the cache, once, before the processes of a run part."""
@@ -55,6 +56,8 @@ class BetonDataModule(pl.LightningDataModule):
 
     def setup(self, stage: str | None = None) -> None:
         self.view_set = self.resolve(getattr(self.trainer, "lightning_module", None))
+        if self.trainer is not None and self.trainer.world_size > 1:
+            self.seed = self.trainer.strategy.broadcast(self.seed)  # one that was drawn differs between processes
 
     def resolve(self, method: object | None = None) -> ViewSet:
         """The view set of this run: `views`, else the method's `default_views`, at `size`."""
@@ -76,4 +79,6 @@ class BetonDataModule(pl.LightningDataModule):
 
     def file(self) -> Path:
         """The .beton file of `train`."""
-        return sources.as_beton(self.train, cache=Path(self.cache_dir), skip_bad=self.skip_bad)
+        if self._written is None:
+            self._written = sources.as_beton(self.train, cache=Path(self.cache_dir), skip_bad=self.skip_bad)
+        return self._written

@@ -106,6 +106,7 @@ class Loader:
         self._table = self.reader.image_table()
         rows = self._table.height[self.indices], self._table.width[self.indices]
         self._largest = int(max(side.max() for side in rows))
+        self._most_pixels = int((rows[0].astype(np.int64) * rows[1]).max())
         self._labels = self.reader.column("label") if "label" in self.reader.fields else None
         self._drawer = Drawer(self.view_set, self.view_seed)
         self._local = threading.local()
@@ -120,7 +121,7 @@ class Loader:
         return self
 
     def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
+        self.epoch = checked_seed(epoch, "epoch")
 
     def __len__(self) -> int:
         """Batches of a full epoch, the same on every rank."""
@@ -132,6 +133,7 @@ class Loader:
 
     def _batches(self) -> Iterator[Batch]:
         epoch = self.epoch  # read at the first next(): Lightning sets the epoch after it has called iter()
+        self.epoch = epoch + 1
         rows, valid = self._epoch_rows(epoch)
         if is_cold():
             log.warning("compiling the kernels of data_loading; this happens once and takes about half a minute")
@@ -146,8 +148,6 @@ class Loader:
                 wait(chunks)
                 for chunk in chunks:
                     chunk.result()  # an error in a thread is raised here
-                if i + 1 == len(self):
-                    self.epoch = epoch + 1
                 yield batch
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
@@ -188,7 +188,7 @@ class Loader:
         """Render samples first, first + 1, ... of a batch: raw ones in one call, encoded ones one by one."""
         if not hasattr(self._local, "renderer"):
             self._local.renderer = Renderer(self.view_set, self._largest, self._normalize)
-            self._local.buffer = np.empty(3 * self._largest * self._largest, np.uint8)
+            self._local.buffer = None  # decoded pixels; made when the first encoded sample is met
         table, render = self._table, self._local.renderer
         height, width = table.height[rows].astype(np.int64), table.width[rows].astype(np.int64)
         encoded = (table.mode[rows] == JPEG) | (table.mode[rows] == PNG)
@@ -205,6 +205,8 @@ class Loader:
 
     def _decode(self, row: int, height: int, width: int) -> np.ndarray:
         """Sample `row`'s pixels as uint8 (H * W * 3,), in this thread's buffer where the decoder can use it."""
+        if self._local.buffer is None:
+            self._local.buffer = np.empty(3 * self._most_pixels, np.uint8)
         start = int(self._table.ptr[row])
         stored = self.reader.memory[start : start + int(self._table.size[row])]
         try:

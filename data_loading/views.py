@@ -52,8 +52,8 @@ class ViewSet:
         crop_scale: tuple[float, float] | None = None,
         crop_ratio: tuple[float, float] | None = None,
     ):
-        if not strategies:
-            raise ViewError("a view set needs at least one strategy")
+        if not strategies or isinstance(strategies, str):
+            raise ViewError(f"strategies is {strategies!r}; a view set needs a list of at least one, as [simclr, byol]")
         self.strategies = [strategy(s) for s in strategies]
         self.size = self.strategies[0].size if size is None else size
         self.crops, self.shared_crops, self.local, self.local_size = crops, shared_crops, local, local_size
@@ -128,10 +128,9 @@ class ViewSet:
 
     @classmethod
     def from_dict(cls, values: dict) -> ViewSet:
-        known = {k: tuple(v) if k.startswith("crop_") and v is not None else v for k, v in values.items()}
         try:
-            return cls(**known)
-        except TypeError as error:
+            return cls(**{k: tuple(v) if k.startswith("crop_") and v is not None else v for k, v in values.items()})
+        except (TypeError, ValueError) as error:
             raise ViewError(
                 f"views: {error}; a view set is written as {', '.join(ViewSet(['simclr']).to_dict())}"
             ) from None

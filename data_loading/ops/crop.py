@@ -78,7 +78,7 @@ def draw_random_resized(params, state, height, width, box):
 
 @jit
 def center_box(params, height, width, size, box):
-    """torchvision's Resize(int(size / ratio)) and CenterCrop(size), carried back to source pixels."""
+    """torchvision's Resize(round(size / ratio)) and CenterCrop(size), carried back to source pixels."""
     short = int(size / params[0] + 0.5)
     h = short if height <= width else int(short * height / width)
     w = int(short * width / height) if height <= width else short

@@ -119,6 +119,10 @@ def _images(folder: Path, deep: bool) -> list[tuple[str, int, int]]:
                 if entry.is_dir():
                     pending += [f"{below}{entry.name}/"] if deep else []
                 elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
-                    stat = entry.stat()
+                    try:
+                        stat = entry.stat()
+                    except OSError:  # a link that leads nowhere: reading it will say so, and may be skipped
+                        found.append((below + entry.name, 0, 0))
+                        continue
                     found.append((below + entry.name, stat.st_size, stat.st_mtime_ns))
     return sorted(found)

@@ -12,6 +12,8 @@ from data_loading.sources.folder import Folder
 def open(source: str | Path, split: str | None = None) -> Source:  # noqa: A001, used as sources.open
     """The source named: "digits" (split "train", "test", or None for all), or the path of a folder of images."""
     if str(source) == "digits":
+        if Path("digits").is_dir():
+            raise SourceError("digits is a data set of scikit-learn and a folder here; give the folder's absolute path")
         from data_loading.sources.digits import Digits  # imports scikit-learn, which takes a second
 
         return Digits(split)

@@ -16,11 +16,13 @@ from typing import ClassVar
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
+from threadpoolctl import threadpool_limits
 
 from data_loading.errors import ConfigError
 from massrl.evaluation.protocol import Protocol, check_pair
 
 log = logging.getLogger(__name__)
+SMALL = 10**8  # multiplications of one product of samples and weights
 
 
 @dataclass(frozen=True)
@@ -102,5 +104,7 @@ def fit(x: np.ndarray, y: np.ndarray, C: float, tol: float = 1e-6, max_iter: int
 
     # ftol 0: stop by the gradient, not by a small step of the value
     options = {"maxiter": max_iter, "maxfun": 2 * max_iter, "gtol": tol, "ftol": 0.0, "maxcor": 20, "maxls": 50}
-    found = minimize(objective, np.zeros(count * (width + 1)), jac=True, method="L-BFGS-B", options=options)
+    # Small products are faster on one thread, and several times so on a machine that is shared.
+    with threadpool_limits(1 if n * width * count < SMALL else None, "blas"):
+        found = minimize(objective, np.zeros(count * (width + 1)), jac=True, method="L-BFGS-B", options=options)
     return found.x[: count * width].reshape(count, width), found.x[count * width :], found.nit

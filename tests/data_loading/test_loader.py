@@ -78,6 +78,12 @@ def test_an_epoch_holds_every_sample_once_and_the_next_has_another_order(raw):
     assert first != second
 
 
+def test_an_epoch_that_was_left_early_is_not_drawn_again(raw):
+    loader = Loader(raw, 10, ViewSet(["simclr"], size=8))
+    first, second = next(iter(loader)), next(iter(loader))
+    assert not torch.equal(first.index, second.index)
+
+
 def test_set_epoch_repeats_an_epoch(raw):
     loader = Loader(raw, 10, ViewSet(["simclr"], size=8))
     first = contents(loader)
@@ -183,6 +189,7 @@ def test_a_jpeg_that_does_not_decode_is_named(tmp_path):
         ({"views": "simclt"}, "Did you mean 'simclr'"),
         ({"rank": 2, "world_size": 2}, "rank is 2"),
         ({"seed": -1}, "seed -1"),
+        ({"views": ViewSet(["simclr"]), "size": 0}, "size is 0"),
     ],
 )
 def test_impossible_arguments_are_refused_in_a_sentence(raw, arguments, words):

@@ -234,6 +234,25 @@ def test_an_affine_rotation_keeps_lengths_and_its_angle():
         assert abs(math.degrees(math.atan2(matrix[1, 0], matrix[0, 0]))) <= 30
 
 
+@pytest.mark.parametrize(
+    ("op", "matrix"),
+    [
+        (Affine(scale=(2.0, 2.0)), [0.5, 0, 0, 0.5]),  # twice as large: half of the picture is read
+        (Affine(scale=(0.5, 0.5)), [2, 0, 0, 2]),
+    ],
+)
+def test_an_affine_scale_enlarges_the_picture(op, matrix):
+    (((_, arg),),) = draws(op, n=1)
+    assert arg[[0, 1, 3, 4]].tolist() == matrix
+
+
+def test_affine_shear_and_aspect_keep_to_their_intervals():
+    for ((_, arg),) in draws(Affine(shear=0.25), n=500):
+        assert arg[0] == arg[4] == 1 and arg[3] == 0 and abs(arg[1]) <= 0.25
+    for ((_, arg),) in draws(Affine(aspect=0.1), n=500):
+        assert arg[0] * arg[4] == pytest.approx(1, abs=1e-6) and abs(math.log(arg[0])) <= 0.1 + 1e-6
+
+
 def test_erasing_draws_areas_inside_the_view():
     for steps in draws(Erasing(scale=(0.1, 0.3), ratio=(0.5, 2.0)), n=1000):
         top, left, height, width = steps[0][1][:4]
@@ -261,6 +280,6 @@ def test_every_op_has_a_summary_and_annotated_arguments():
     import inspect
 
     for name, op in OPS.items():
-        assert OPS.summary(name).endswith(".") or OPS.summary(name), name
+        assert OPS.summary(name).endswith("."), name
         for argument in list(inspect.signature(op.__init__).parameters.values())[1:]:
             assert argument.annotation is not inspect.Parameter.empty, f"{name}({argument.name})"

@@ -71,7 +71,8 @@ def test_a_wrong_name_is_answered_with_the_nearest():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"strategies": []}, "at least one strategy"),
+        ({"strategies": []}, "a list of at least one"),
+        ({"strategies": "simclr"}, "a list of at least one"),
         ({"strategies": ["simclr"], "crops": 0}, "at least one crop"),
         ({"strategies": ["simclr"], "size": 0}, "size is 0"),
         ({"strategies": ["eval"], "crop_scale": (0.2, 1.0)}, "crops at the centre"),
@@ -81,6 +82,12 @@ def test_a_wrong_name_is_answered_with_the_nearest():
 def test_impossible_view_sets_are_refused(arguments, words):
     with pytest.raises(ViewError, match=words):
         ViewSet(**arguments)
+
+
+@pytest.mark.parametrize("scale", [0.2, [0.2], [0.2, "x"]])
+def test_a_crop_scale_that_is_no_pair_is_refused(scale):
+    with pytest.raises(ViewError):
+        ViewSet.from_dict({"strategies": ["simclr"], "crop_scale": scale})
 
 
 def test_an_unknown_key_of_a_view_set_is_named():
