@@ -38,6 +38,8 @@ from data_loading.errors import CheckpointError, ConfigError
 from massrl.evaluation.record import git, versions, write_json
 from massrl.methods import Method
 
+# What the optimiser's state brings along, so that another value would be ignored.
+STORED = ("name", "weight_decay", "momentum", "trust", "predictor_lr")
 LAST = Path("checkpoints", "last.ckpt")
 # What Lightning warns of although it is meant, or cannot be helped.
 EXPECTED_WARNINGS = (
@@ -150,6 +152,13 @@ def read_checkpoint(path: str | Path, method: Method) -> dict[str, Any]:
         raise CheckpointError(f"{path}: not a checkpoint of a massrl run; it cannot be continued")
     if name != mine:
         raise CheckpointError(f"{path}: a checkpoint of {name}, not of {mine}; give --model {name} or another file")
+    resolved = (found["hyper_parameters"].get("resolved") or {}).get("optim") or {}
+    changed = [key for key in STORED if key in resolved and resolved[key] != getattr(method.optim, key)]
+    if changed:
+        what = ", ".join(
+            f"optim.{key} is {resolved[key]} there and {getattr(method.optim, key)} here" for key in changed
+        )
+        raise CheckpointError(f"{path}: {what}; the optimiser goes on as it was saved, so leave it as it was")
     mismatch = _mismatch({k: v.shape for k, v in method.state_dict().items()}, found["state_dict"])
     if mismatch:
         raise CheckpointError(f"{path}: its {name} has other model options: {mismatch}; give the same ones")
@@ -189,12 +198,15 @@ def check_free(run: Path, ckpt_path: str | Path | None) -> None:
 def _folder(run: Path, describe: Describe) -> Iterator[None]:
     """The run folder; what was made of it is removed when the very first step never happens."""
     made = [folder for folder in (run, *run.parents) if not folder.exists()]
+    empty = bool(made) or not any(run.iterdir())
     (run / LAST.parent).mkdir(parents=True, exist_ok=True)
     try:
         yield
     finally:
-        if not describe.stepped and made:
+        if not describe.stepped and empty:
             shutil.rmtree(run)
+            if not made:
+                run.mkdir()
             for parent in made[1:]:
                 if not any(parent.iterdir()):
                     parent.rmdir()

@@ -81,7 +81,7 @@ def _rows(args) -> tuple[dict[str, tuple[Features, Features]], dict]:
             if "label" not in reader.fields:
                 raise SourceError(f"{getattr(args, part)}: images have no labels; an accuracy needs class folders")
     view = {"size": data["size"], "mean": data["mean"], "std": data["std"]}
-    options = {**view, "batch_size": args.batch_size, "num_workers": args.num_workers}
+    options = {**view, "num_workers": args.num_workers}
     device = "cuda" if torch.cuda.is_available() else "cpu"
     networks = {"trained": lambda: method.backbone, "pixels": lambda: None}
     networks["random"] = lambda: untrained_twin(method.backbone, paths["train"], seed=args.seed, **options)
@@ -101,7 +101,7 @@ def _rows(args) -> tuple[dict[str, tuple[Features, Features]], dict]:
 
         def make(path: Path, network=network, module=module) -> Features:
             module[:] = module or [network()]
-            return extract(module[0], path, device=device, **options)
+            return extract(module[0], path, device=device, batch_size=args.batch_size, **options)
 
         rows[name] = tuple(
             cached(Path(args.cache_dir), {**facts, "part": part}, lambda make=make, part=part: make(paths[part]))

@@ -67,10 +67,18 @@ class _Clock(pl.Callback):
         return (self.ends[-1] - self.ends[skip - 1]) / (len(self.ends) - skip)
 
 
+def batches_of_epoch(data: BetonDataModule, settings: dict[str, Any]) -> int:
+    """Batches of an epoch, as --trainer.limit_train_batches cuts it: a number, or a fraction."""
+    batches, cut = len(data.train_dataloader()), settings.get("limit_train_batches")
+    if cut is None:
+        return batches
+    return max(1, min(batches, cut if isinstance(cut, int) or cut > 1 else int(batches * cut)))
+
+
 def measure(method: Method, data: BetonDataModule, settings: dict[str, Any], minutes: float) -> tuple[float, int]:
     """(seconds a step, batches an epoch), from throwaway copies on one device; random state is left as it was."""
     clock = _Clock(SHARE * 60 * minutes)
-    batches = len(data.train_dataloader())
+    batches = batches_of_epoch(data, settings)
     throwaway = {
         **settings,
         "max_epochs": math.ceil(STEPS / batches),
@@ -96,7 +104,7 @@ def fitted(
     if passed := os.environ.get(PASSED_ON):
         epochs, _, cut = passed.partition(",")
         return Length(int(epochs), int(cut) if cut else None), ""
-    if world > 1 and "LOCAL_RANK" in os.environ:
+    if world > 1 and {"LOCAL_RANK", "SLURM_PROCID"} & os.environ.keys():
         raise ConfigError("--trainer.max_epochs is missing; processes that are started together need it to agree")
     if not (minutes > 0 and math.isfinite(minutes)):
         raise ConfigError(f"--minutes is {minutes:g}; it must be more than 0")

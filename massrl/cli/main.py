@@ -82,6 +82,11 @@ def run(command: str, argv: list[str], debug: bool = False) -> int:
     except BrokenPipeError:  # as in `massrl list methods | head`: nobody reads on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:  # a path that cannot be written, a full disk
+        if debug or error.filename is None:
+            raise
+        print(f"massrl {command}: error: {error.filename}: {error.strerror or error}", file=sys.stderr)
+        return 2
     return result if isinstance(result, int) else 0
 
 

@@ -25,7 +25,7 @@ from data_loading.strategies import strategy
 from massrl import backbones
 from massrl.callbacks import OnlineKNN, OnlineLinear, Throughput
 from massrl.cli import check
-from massrl.cli.length import fitted
+from massrl.cli.length import batches_of_epoch, fitted
 from massrl.cli.messages import load_class
 from massrl.cli.parsing import OneLine
 from massrl.cli.places import place_of_value
@@ -118,7 +118,7 @@ def pretrain(argv: list[str], small: check.Small | None = None) -> Path:
         data.view_set = data.resolve(method)
         method.check(data.view_set)
         data.prepare_data()
-        settings = _settings(cli, method, data, checkpoint)
+        settings = _settings(cli, method, data, checkpoint, small is not None)
     text, resolved = _resolved(cli, data)
     if not small:
         say(
@@ -180,7 +180,9 @@ def _default_run(method: Method, data: BetonDataModule) -> Path:
     return next(path for path in free if not path.exists())
 
 
-def _settings(cli: Trainer, method: Method, data: BetonDataModule, checkpoint: dict | None) -> dict[str, Any]:
+def _settings(
+    cli: Trainer, method: Method, data: BetonDataModule, checkpoint: dict | None, small: bool
+) -> dict[str, Any]:
     """Arguments of the Trainer, with the length of the run; what was fitted is written into the config, too."""
     settings = cli.settings
     if (settings.get("max_steps") or -1) != -1:
@@ -202,16 +204,18 @@ def _settings(cli: Trainer, method: Method, data: BetonDataModule, checkpoint: d
         settings.update(found)
         for key, value in found.items():
             cli.config.trainer[key] = value
-    if checkpoint and 0 <= (settings.get("max_epochs") or -1) <= done:
+    epochs = settings.get("max_epochs")
+    if epochs is not None and epochs < 1:
+        raise ConfigError(f"--trainer.max_epochs is {epochs}; set it to 1 or more, or leave it out for --minutes")
+    if checkpoint and small:  # two steps after those that the checkpoint has behind it
+        epochs = settings["max_epochs"] = done + 1
+    if checkpoint and epochs is not None and epochs <= done:
         raise ConfigError(
             f"{cli.config.ckpt_path}: has {done} epochs behind it and --trainer.max_epochs is "
             f"{settings['max_epochs']}; set it higher to go on"
         )
     if settings.get("log_every_n_steps") is None:
-        batches = len(data.train_dataloader())
-        cut = settings.get("limit_train_batches")
-        batches = min(batches, cut) if isinstance(cut, int) else max(1, int(batches * (1.0 if cut is None else cut)))
-        settings["log_every_n_steps"] = max(1, min(10, batches))
+        settings["log_every_n_steps"] = max(1, min(10, batches_of_epoch(data, settings)))
     return settings
 
 

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from data_loading.errors import ConfigError
+from data_loading.rng import checked_seed
 from massrl.cli.parsing import Parser
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "pretrain"
@@ -20,10 +22,17 @@ REPLACED = ("data", *METHODS, "figures", "metrics.json", "evaluation.json", "rep
 SMALL_SIZE = 64  # side of the views on a CPU, in pixels
 TEST_FRACTION, HELD_OUT = 0.2, 0.1  # of a folder with classes, and of one without
 MIN_IMAGES = 10
+MARK = ".quickstart"  # a file in every folder that a quickstart may clear
+CHECKED = 16  # images of a folder that --check takes
 
 
 def main(argv: list[str]) -> int:
     args = _parser().parse_args(argv)
+    checked_seed(args.seed, "--seed")
+    if args.draws < 1 or not args.minutes > 0:
+        raise ConfigError(
+            f"--draws is {args.draws} and --minutes {args.minutes:g}; draws must be 1 or more, minutes above 0"
+        )
     if args.check:
         return _check(args)
     run = Path(args.run or ("runs/quickstart" if args.folder is None else f"runs/quickstart-{_name(args.folder)}"))
@@ -104,8 +113,9 @@ def _folder(run: Path, folder: Path, args, extra: tuple[str, ...] = (), cache: P
     fraction = TEST_FRACTION if classes > 1 else HELD_OUT
     if len(source) < MIN_IMAGES:
         raise SourceError(f"{folder}: {len(source)} images are too few to pretrain on; give at least {MIN_IMAGES}")
-    parts = sources.split_indices(source.labels if classes > 1 else len(source), fraction, seed=args.seed)
-    _clear(run)
+    parts = sources.split_indices(source.labels if classes > 1 else len(source), fraction, args.seed, source.classes)
+    if args.check:
+        parts = tuple(rows[:: -(-len(rows) // CHECKED)] for rows in parts)
     seconds = Clock()
     with seconds.of("write"):
         train, test = (
@@ -115,7 +125,8 @@ def _folder(run: Path, folder: Path, args, extra: tuple[str, ...] = (), cache: P
             for name, rows in zip(("train", "test"), parts, strict=True)
         )
     options = _fitting(train, args.size)
-    print(f"\nMASSRL: pretraining on {len(parts[0])} images of {folder}, without labels", flush=True)
+    _clear(run)  # only now: the folder is whole, so an error in it costs no earlier results
+    print(f"\nMASSRL: pretraining on {_length(train)} images of {folder}, without labels", flush=True)
     with seconds.of("massrl"):
         _pretrain(run / "massrl", train, args, *options, "--minutes", str(args.minutes), *extra)
     split = f"{folder.name}: {fraction:.0%} held out by a keyed draw, seed {args.seed}"
@@ -123,6 +134,13 @@ def _folder(run: Path, folder: Path, args, extra: tuple[str, ...] = (), cache: P
         _accuracies(run, {"massrl": "MASSRL"}, train, test, seconds, args, None, split)
     else:
         _label_free(run, train, test, seconds, args, split)
+
+
+def _length(path: Path) -> int:
+    from data_loading.beton.reader import Reader
+
+    with Reader(path) as reader:
+        return len(reader)
 
 
 def _fitting(train: Path, size: int | None) -> list[str]:
@@ -136,7 +154,7 @@ def _fitting(train: Path, size: int | None) -> list[str]:
     with Reader(train) as reader:
         table, n = reader.image_table(), len(reader)
         shorter = int(np.median(np.minimum(table.height, table.width)))
-    side = size or min(224 if large else SMALL_SIZE, max(shorter, 8))
+    side = min(224 if large else SMALL_SIZE, max(shorter, 8)) if size is None else size
     where = "a GPU is there" if large else "there is no GPU"
     print(f"{where}: {'ResNet-18' if large else 'a small ResNet'} on views of {side} x {side} pixels")
     batch = min(256 if large else 64, max(2, n // 2))
@@ -149,6 +167,7 @@ def _pretrain(run: Path, train: Path, args, *options: str) -> Path:
 
     words = ["--data.train", str(train), "--run", str(run), "--data.num_workers", str(args.num_workers)]
     words += ["--seed_everything", str(args.seed), "--data.seed", str(args.seed), "--report", "false"]
+    words += ["--trainer.devices", "1"]  # Lightning would start this whole command again for each further GPU
     return pretrain.main([*options, *words])
 
 
@@ -207,8 +226,6 @@ def _finish(
 
 
 def _config(name: str) -> Path:
-    from data_loading.errors import ConfigError
-
     path = CONFIGS / name
     if not path.exists():
         raise ConfigError(f"{path} is not there: the quickstart runs from a clone of the repository (pip install -e .)")
@@ -216,7 +233,9 @@ def _config(name: str) -> Path:
 
 
 def _clear(run: Path) -> None:
-    """Take away what an earlier quickstart left in the run folder, and nothing else."""
+    """Take away what an earlier quickstart left in the run folder; refuse a folder that none has marked as its own."""
+    if run.exists() and not (run / MARK).exists() and (not run.is_dir() or any(run.iterdir())):
+        raise ConfigError(f"--run {run} is not empty and not the folder of a quickstart; name another")
     for name in REPLACED:
         old = run / name
         if old.is_dir():
@@ -224,10 +243,11 @@ def _clear(run: Path) -> None:
         else:
             old.unlink(missing_ok=True)
     run.mkdir(parents=True, exist_ok=True)
+    (run / MARK).touch()
 
 
 def _check(args) -> int:
-    """The same with two steps each, in a temporary folder; FOLDER is replaced by 16 drawn images where it is given."""
+    """The same with two steps each, in a temporary folder, on 16 images a part of FOLDER, drawn where there is none."""
     from massrl.cli.check import sample_folder
 
     steps = ("--trainer.max_epochs", "1", "--trainer.limit_train_batches", "2", "--data.batch_size", "4")

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+from torch import nn
+
 from data_loading.views import ViewSet
 from massrl.evaluation.features import Features, extract
 from massrl.evaluation.knn import KNN
@@ -37,7 +40,7 @@ def accuracies(
     num_workers: int = 2,
 ) -> Judged:
     """Rows "pixels", "random" (the first checkpoint's architecture, untrained) and one for each checkpoint."""
-    features = _features(checkpoints, train, test, seed, num_workers)
+    features, _ = _features(checkpoints, train, test, seed, num_workers)
     return Judged(compare(features, knn=knn, linear=linear, draws=draws, seed=seed), features)
 
 
@@ -49,30 +52,31 @@ def label_free(
     rank: effective rank (RankMe) of the training images' features, which are more than the features' width; alignment:
     mean squared distance of two views of a held-out image on the unit sphere.
     """
-    features = _features({name: checkpoint}, train, test, seed, num_workers)
-    data, backbone = data_config(checkpoint), load(checkpoint).backbone
+    features, networks = _features({name: checkpoint}, train, test, seed, num_workers)
+    data = data_config(checkpoint)
     normalise = {"mean": data["mean"], "std": data["std"], "num_workers": num_workers}
-    twin = untrained_twin(backbone, train, data["size"], seed=seed, **normalise)
     measured = {
         row: {
             "rank": rankme(features[row][0].x),
             "alignment": view_alignment(network, test, views, seed=seed, **normalise),
         }
-        for row, network in ((name, backbone), ("random", twin))
+        for row, network in networks.items()
     }
     return Judged({**measured[name], "untrained": measured["random"]}, features)
 
 
-def _features(
-    checkpoints, train: Path, test: Path, seed: int, num_workers: int
-) -> dict[str, tuple[Features, Features]]:
+def _features(checkpoints: Mapping[str, Path], train: Path, test: Path, seed: int, num_workers: int):
+    """(row -> (train, test) features, row -> network), the networks on the GPU where there is one."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     rows: dict[str, tuple[Features, Features]] = {}
+    networks: dict[str, nn.Module] = {}
     for name, checkpoint in checkpoints.items():
-        data, backbone = data_config(checkpoint), load(checkpoint).backbone
+        data, backbone = data_config(checkpoint), load(checkpoint).backbone.to(device)
         normalise = {"mean": data["mean"], "std": data["std"], "num_workers": num_workers}
         if not rows:
-            twin = untrained_twin(backbone, train, data["size"], seed=seed, **normalise)
             rows["pixels"] = tuple(extract(None, p, data["size"], num_workers=num_workers) for p in (train, test))
-            rows["random"] = tuple(extract(twin, p, data["size"], **normalise) for p in (train, test))
+            networks["random"] = untrained_twin(backbone, train, data["size"], seed=seed, **normalise)
+            rows["random"] = tuple(extract(networks["random"], p, data["size"], **normalise) for p in (train, test))
+        networks[name] = backbone
         rows[name] = tuple(extract(backbone, p, data["size"], **normalise) for p in (train, test))
-    return rows
+    return rows, networks

@@ -46,4 +46,6 @@ def draw(y: np.ndarray, labels: str | float, seed: int = 0, number: int = 0) -> 
 
 def draws_of(labels: str | float, draws: int) -> int:
     """How many draws differ: one when all labels are used."""
+    if draws < 1:
+        raise ConfigError(f"draws is {draws}; it must be at least 1")
     return 1 if fraction(labels) == "all" else draws

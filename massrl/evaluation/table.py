@@ -70,9 +70,13 @@ def difference(a: np.ndarray, b: np.ndarray) -> dict:
 
 
 def _paired(row: dict[str, np.ndarray]) -> dict:
+    """Each method less each baseline, and less each method that is listed after it."""
     methods = [name for name in row if name not in BASELINES]
     bases = [name for name in row if name in BASELINES]
-    return {name: {base: difference(row[name], row[base]) for base in bases} for name in methods}
+    return {
+        name: {base: difference(row[name], row[base]) for base in [*bases, *methods[i + 1 :]]}
+        for i, name in enumerate(methods)
+    }
 
 
 def _same_images(rows: Rows) -> None:

@@ -13,7 +13,7 @@ from data_loading.loader import Loader
 from massrl.backbones import reinitialise
 from massrl.evaluation.features import device_of, evaluating
 
-CALIBRATION_IMAGES = 2048
+CALIBRATION_IMAGES, CALIBRATION_BATCH = 2048, 256  # fixed: the baseline must not depend on how features are batched
 
 
 def untrained_twin(
@@ -22,7 +22,6 @@ def untrained_twin(
     size: int | None = None,
     *,
     seed: int = 0,
-    batch_size: int = 256,
     num_workers: int = 2,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
@@ -35,8 +34,8 @@ def untrained_twin(
     twin = reinitialise(copy.deepcopy(backbone), seed)
     normalise = {k: tuple(v) for k, v in (("mean", mean), ("std", std)) if v is not None}
     options = {"size": size, "num_workers": num_workers, "indices": indices, "seed": seed}
-    count = max(1, CALIBRATION_IMAGES // batch_size)
-    loader = Loader(path, batch_size, "eval", order="random", drop_last=False, **options, **normalise)
+    count = max(1, CALIBRATION_IMAGES // CALIBRATION_BATCH)
+    loader = Loader(path, CALIBRATION_BATCH, "eval", order="random", drop_last=False, **options, **normalise)
 
     def images():
         for i, batch in enumerate(loader):

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
+from threadpoolctl import threadpool_limits
 
 from data_loading.batch import Batch
 from massrl.evaluation.table import BASELINES, HEADINGS
@@ -164,13 +165,19 @@ def _class_colour(at: int, count: int):
 def tsne(x: np.ndarray, seed: int = 0) -> np.ndarray:
     """x (N, F) -> (N, 2): t-SNE of at most 50 principal components, by cosine, as kNN sees the features."""
     from sklearn.decomposition import PCA
-    from sklearn.manifold import TSNE
 
     x = np.asarray(x, np.float64) - x.mean(0, dtype=np.float64)
     x = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
     if x.shape[1] > 50 and len(x) > 50:
         x = PCA(50, random_state=seed).fit_transform(x)
     perplexity = min(30.0, max(1.0, (len(x) - 1) / 3))
+    with threadpool_limits(1):  # threads that wait for each other cost more than they bring for a thousand points
+        return _tsne(x, perplexity, seed)
+
+
+def _tsne(x: np.ndarray, perplexity: float, seed: int) -> np.ndarray:
+    from sklearn.manifold import TSNE
+
     return TSNE(2, perplexity=perplexity, init="pca", max_iter=500, random_state=seed).fit_transform(x)
 
 

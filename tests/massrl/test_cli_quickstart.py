@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from data_loading.errors import ConfigError, SourceError
 from massrl.cli import quickstart
 from massrl.cli.check import sample_folder
 
@@ -51,9 +52,37 @@ def test_a_second_quickstart_replaces_the_first_and_nothing_else(here):
     run = here / "out"
     (run / "massrl").mkdir(parents=True)
     (run / "massrl" / "old").touch()
+    (run / quickstart.MARK).touch()
     (run / "notes.txt").write_text("mine")
     quickstart._clear(run)
     assert not (run / "massrl").exists() and (run / "notes.txt").read_text() == "mine"
+
+
+def test_a_folder_that_is_not_a_quickstarts_is_never_cleared(here):
+    (here / "mine" / "data").mkdir(parents=True)
+    (here / "mine" / "data" / "precious").write_text("kept")
+    for words in ([str(sample_folder(here)), *QUICK], []):
+        with pytest.raises(ConfigError, match="not the folder of a quickstart"):
+            quickstart.main([*words, "--run", "mine"])
+    assert (here / "mine" / "data" / "precious").read_text() == "kept"
+
+
+def test_a_bad_image_costs_no_earlier_results(here):
+    folder, run = sample_folder(here), here / "out"
+    run.mkdir()
+    (run / quickstart.MARK).touch()
+    (run / "report.html").write_text("earlier")
+    next(folder.glob("bars/*.jpg")).write_bytes(b"no image")
+    with pytest.raises(SourceError, match="bars/"):
+        quickstart.main([str(folder), "--run", "out", *QUICK])
+    assert (run / "report.html").read_text() == "earlier"
+
+
+@pytest.mark.parametrize("words", [["--seed", "-1"], ["--draws", "0"], ["--minutes", "0"]])
+def test_numbers_out_of_range_are_refused_before_anything_is_done(here, words):
+    with pytest.raises(ConfigError, match=words[0].strip("-")):
+        quickstart.main(words)
+    assert list(here.iterdir()) == []
 
 
 def test_a_check_leaves_nothing_behind(here, capsys):
