@@ -103,3 +103,11 @@ def test_the_examples_of_contributing_work():
     # a process of its own: the examples register a method and a strategy
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_method_table_of_the_readme_is_the_registrys():
+    from massrl.methods import METHODS
+
+    table = re.search(r"<!-- methods.*?-->\n(.*?)\n\n", (ROOT / "README.md").read_text(), re.S)[1].splitlines()
+    summaries = {name: METHODS.summary(name).partition(": ")[2] for name in METHODS}
+    assert table[2:] == [f"| `{name}` | {summaries[name]} |" for name in METHODS]

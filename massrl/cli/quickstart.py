@@ -183,8 +183,7 @@ def _accuracies(run: Path, methods: dict[str, str], train: Path, test: Path, sec
             checkpoints, train, test, knn=knn, draws=args.draws, seed=args.seed, num_workers=args.num_workers
         )
         figures.draw(run, judged.features, train, test, list(methods))
-    titles = {name: f"{title} ({seconds[name]:.0f} s)" for name, title in methods.items()}
-    print(f"\n{format_table(judged.result, titles)}")
+    print(f"\n{format_table(judged.result, methods)}")
     _finish(run, judged.result, seconds, checkpoints, train, test, split, args)
 
 

@@ -30,7 +30,7 @@ def test_a_folder_with_classes_gives_the_table_and_its_record(here, capsys):
             assert set(entry) == {"mean", "std", "draws"} and 0 <= entry["mean"] <= 1
             assert (entry["std"] is None) == (entry["draws"] == 1)
     printed = capsys.readouterr().out
-    assert "raw pixels" in printed and "untrained network" in printed and "MASSRL (" in printed
+    assert "raw pixels" in printed and "untrained network" in printed and "\nMASSRL " in printed
     assert (here / "out" / "massrl" / "checkpoints" / "last.ckpt").exists()
     assert "<table" in (here / "out" / "report.html").read_text()
 
