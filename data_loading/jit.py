@@ -43,13 +43,11 @@ def jit(function):
     folder = cache_folder()
     before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, folder or ""
     try:  # the cache's place is chosen while decorating
-        return numba.njit(function, nogil=True, cache=folder is not None, error_model="numpy", fastmath=_FAST)
+        # No fastmath: where LLVM may reorder or fuse, the last bit depends on what was inlined where, and a run whose
+        # kernels come from the cache would draw other pixels than the one that compiled them.
+        return numba.njit(function, nogil=True, cache=folder is not None, error_model="numpy")
     finally:
         numba.config.CACHE_DIR = before
-
-
-# Sums may be reordered and fused, so loops vectorise; NaN and infinity keep their meaning.
-_FAST = {"reassoc", "contract", "nsz", "arcp", "afn"}
 
 
 def is_cold() -> bool:

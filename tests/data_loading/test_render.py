@@ -1,5 +1,9 @@
 """Rendering: one decoded image and its plan give all views, equal to the ops' references run one after the other."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -105,3 +109,26 @@ def test_a_strategy_without_effect_gives_the_resized_crop():
     (a,), _ = render(pictures(2, 30, 40), ViewSet([Strategy("s", [idle])], size=16))
     (b,), _ = render(pictures(2, 30, 40), ViewSet([Strategy("s", [[]])], size=16))
     np.testing.assert_array_equal(a, b)
+
+
+DIGEST = """
+import hashlib, sys
+from data_loading import Loader, ViewSet
+views = ViewSet(["simclr", "byol", "digits_all"], size=16)
+digest = hashlib.sha256()
+for batch in Loader(sys.argv[1], 32, views, num_workers=2):
+    digest.update(batch.blocks[0].numpy().tobytes())
+print(digest.hexdigest())
+"""
+
+
+@pytest.mark.long
+def test_freshly_compiled_kernels_draw_the_same_bytes_as_cached_ones(tmp_path):
+    from data_loading.sources import as_beton
+
+    file = as_beton("digits", tmp_path, progress=False)
+    command = [sys.executable, "-c", DIGEST, str(file)]
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "numba")}
+    digests = [subprocess.run(command, env=environment, capture_output=True, text=True, check=True) for _ in range(2)]
+    assert "compiling the kernels" in digests[0].stderr and "compiling" not in digests[1].stderr
+    assert digests[0].stdout == digests[1].stdout

@@ -29,14 +29,15 @@ def picture(height, width, seed=0):
 def test_crop_then_resize_equals_pillow_within_one_level(box, size):
     source = picture(45, 60)
     theirs = np.asarray(Image.fromarray(source).crop(box).resize((size, size), Image.Resampling.BILINEAR), F32)
-    assert np.abs(crop_resize(source, box, size) - theirs).max() <= 1.0  # Pillow rounds after each of its two passes
+    # Pillow rounds after each of its two passes, half a level each, and its weights have 22 bits
+    assert np.abs(crop_resize(source, box, size) - theirs).max() <= 1.0 + 1e-3
 
 
 @pytest.mark.parametrize("box", [(3.25, 1.5, 40.75, 30.0), (10.1, 10.2, 20.3, 40.4)])
 def test_a_box_of_fractions_reads_outside_itself_as_pillows_box_argument(box):
     source = picture(45, 60)
     theirs = Image.fromarray(source).resize((16, 16), Image.Resampling.BILINEAR, box=box)
-    assert np.abs(crop_resize(source, box, 16, inside=False) - np.asarray(theirs, F32)).max() <= 1.0
+    assert np.abs(crop_resize(source, box, 16, inside=False) - np.asarray(theirs, F32)).max() <= 1.0 + 1e-3
 
 
 def test_crop_then_resize_equals_torchvision_on_floats():
