@@ -1,0 +1,46 @@
+"""`massrl data`: write .beton files, say what is in them, look at their views."""
+
+from __future__ import annotations
+
+import difflib
+from importlib import import_module
+
+from data_loading.errors import ConfigError
+
+# action -> (its arguments, a line of help); the module of the same name here has main(argv)
+ACTIONS = {
+    "write": ("SOURCE OUT", "write a folder of images, or digits, into a .beton file"),
+    "info": ("FILE", "what is in a .beton file or folder: fields, sizes, classes, hash"),
+    "show": ("FILE", "draw samples and their views into a PNG"),
+}
+
+
+def usage() -> str:
+    actions = "\n".join(f"  {f'{name} {words}':<19}{line}" for name, (words, line) in ACTIONS.items())
+    return (
+        "usage: massrl data ACTION [OPTIONS]\n\n"
+        f"actions:\n{actions}\n\n"
+        "options:\n"
+        "  --help             this text; after an action, the help of that action\n"
+        "  --check            do each action once on 16 drawn images in a temporary folder\n"
+    )
+
+
+def main(argv: list[str]) -> int:
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(usage(), end="")
+        return 0
+    if argv == ["--check"]:
+        for action in ACTIONS:
+            run(action, ["--check"])
+        return 0
+    if argv[0] not in ACTIONS:
+        near = difflib.get_close_matches(argv[0], ACTIONS, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(f"no action {argv[0]!r}.{hint} Actions: {', '.join(ACTIONS)}")
+    return run(argv[0], argv[1:])
+
+
+def run(action: str, argv: list[str]) -> int:
+    result = import_module(f"massrl.cli.data.{action}").main(argv)
+    return result if isinstance(result, int) else 0

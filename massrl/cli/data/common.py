@@ -1,0 +1,33 @@
+"""What the actions of `massrl data` share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from massrl.cli.parsing import Parser
+
+CHECK = "do it once on 16 drawn images in a temporary folder"
+
+
+def parse(parser: Parser, argv: list[str], *needed: str):
+    """Parse; the `needed` positional words may be missing under --check only."""
+    args = parser.parse_args(argv)
+    missing = [name for name in needed if getattr(args, name) is None]
+    if missing and not args.check:
+        parser.error(f"missing: {' '.join(name.upper() for name in missing)}")
+    return args
+
+
+def drawn(folder: str) -> Path:
+    """A folder of 16 drawn images, which stand for the user's."""
+    from massrl.cli.check import sample_folder
+
+    print("check: 16 drawn images in a temporary folder stand for your data")
+    return sample_folder(Path(folder))
+
+
+def checked_file(folder: str) -> Path:
+    """The same as a .beton file."""
+    from data_loading import sources
+
+    return sources.as_beton(drawn(folder), cache=Path(folder) / "cache", progress=False)
