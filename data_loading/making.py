@@ -11,6 +11,7 @@ from torch import Tensor
 from data_loading.batch import Batch
 from data_loading.beton.reader import Reader
 from data_loading.cache import Mapped, Slots
+from data_loading.decode import RAW
 from data_loading.memory import Blocks
 from data_loading.ops.normalize import Normalize
 from data_loading.plan import Drawer, Plan
@@ -45,6 +46,7 @@ class Making:
     start: np.ndarray
     plan: Plan
     outs: list[np.ndarray]
+    raw: bool  # all of it
     replaced: bool = False  # a bad sample had to be
 
 
@@ -93,7 +95,8 @@ class Maker:
         if self.half and self.with_plan:  # boxes are halved with their images; the batch's plan stays as it was drawn
             plan = Plan(**{**vars(plan), "box": plan.box.copy()})
         start, outs = epoch.stored.place(k, self.table.ptr[rows]), [out for _, out in taken]
-        return Making(batch, epoch, position, rows, height, width, epoch.stored.memory, start, plan, outs)
+        raw = bool((self.table.mode[rows] == RAW).all())
+        return Making(batch, epoch, position, rows, height, width, epoch.stored.memory, start, plan, outs, raw)
 
     def replace(self, making: Making, b: int, row: int) -> None:
         """Let sample b be another row of the file."""

@@ -13,7 +13,7 @@ import torch
 from data_loading.beton.reader import Reader
 from data_loading.errors import ConfigError
 from data_loading.jit import jit
-from data_loading.rng import permutation, philox_numpy, stream
+from data_loading.rng import keys, permutation, stream
 
 ORDERS = ("random", "sequential", "quasi_random")
 U32 = np.uint32
@@ -39,7 +39,7 @@ def epoch_order(kind: str, rows: np.ndarray, page: np.ndarray, seed: int, epoch:
     turn = opened[page_of]  # of each row: when its page is opened
     grouped = mixed[np.argsort(turn[mixed], kind="stable")]  # page after page, random within each
     counts = np.bincount(turn, minlength=len(pages))
-    drawn = _draw_pages(counts, pool_pages, _words(len(rows), seed, epoch, "order/pool"))
+    drawn = _draw_pages(counts, pool_pages, keys(len(rows), U32(seed), U32(epoch), U32(stream("order/pool"))))
     out = np.empty(len(rows), np.int64)
     out[np.argsort(drawn, kind="stable")] = rows[grouped]
     return out
@@ -78,15 +78,8 @@ def place(rank: int | None, world_size: int | None) -> tuple[int, int]:
     return rank, world_size
 
 
-def _words(n: int, seed: int, epoch: int, name: str) -> np.ndarray:
-    """One random word for each of n draws, (n,) uint32."""
-    counter = np.zeros((n, 4), U32)
-    counter[:, 0], counter[:, 2] = np.arange(n, dtype=U32), stream(name)
-    return philox_numpy(counter, (seed, epoch))[:, 0]
-
-
 def _draw_pages(counts: np.ndarray, pool: int, words: np.ndarray) -> np.ndarray:
-    """counts (P,) rows of each page in the order of opening, words (n,) uint32 -> the page of each draw, (n,) int64."""
+    """counts (P,) rows of each page in the order of opening, words (n,) uint64 -> the page of each draw, (n,) int64."""
     drawn, left = np.empty(len(words), np.int64), counts.copy()
     n = _draw_from_pool(left, min(pool, len(counts)), words, drawn)
     rest = np.repeat(np.arange(len(left)), left)
@@ -100,7 +93,7 @@ def _draw_from_pool(left, pool, words, drawn):
     opened = np.arange(pool)
     following = pool
     for t in range(words.size):
-        k = np.int64((np.uint64(words[t]) * np.uint64(pool)) >> np.uint64(32))
+        k = np.int64(((words[t] >> np.uint64(32)) * np.uint64(pool)) >> np.uint64(32))
         page = opened[k]
         drawn[t] = page
         left[page] -= 1

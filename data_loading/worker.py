@@ -26,18 +26,16 @@ class Worker:
 
     def __call__(self, making: Making, first: int, last: int) -> None:
         """Raw samples in one call, encoded ones one by one."""
-        modes = self.maker.table.mode[making.rows[first:last]]
-        if (modes == RAW).all():
+        if making.raw:
             part = slice(first, last)
             sides = making.height[part], making.width[part]
             self._render(making.memory, making.start[part], *sides, making.plan, first, making.outs)
             return
         for b in range(first, last):
-            start = making.start[b]
-            if modes[b - first] == RAW:
+            start, row = making.start[b], making.rows[b]
+            if self.maker.table.mode[row] == RAW:
                 self._draw(making, b, making.memory, start)
                 continue
-            row = making.rows[b]
             stored = making.memory[start : start + self.maker.table.size[row]]
             try:
                 pixels = self._decode(int(row), stored, self.maker.half and self._halves(making.plan, b))
