@@ -157,6 +157,8 @@ class Loader:
         """Lightning calls `sampler.set_epoch` before each epoch."""
         return self
 
+    batch_sampler = None  # Lightning asks for it where there is a sampler
+
     def set_epoch(self, epoch: int) -> None:
         """Draw this epoch next; from its start, unless a state has been loaded that stands within it."""
         if checked_seed(epoch, "epoch") != self._next[0]:

@@ -2,36 +2,12 @@
 
 import threading
 
-import numpy as np
 import pytest
 import torch
 
-from data_loading import Batch, BetonDataModule, DatasetWriter, Loader, ViewSet
+from betons import contents, same, write
+from data_loading import Batch, Loader, ViewSet
 from data_loading.errors import ConfigError, DecodeError, UserError
-from data_loading.fields import IntField, RGBImageField
-
-
-class Drawn:
-    """n images of random pixels and of different shapes, labelled i mod 3."""
-
-    def __init__(self, n, side=(12, 40), flat=False):
-        self.n, self.side, self.flat = n, side, flat
-
-    def __len__(self):
-        return self.n
-
-    def __getitem__(self, i):
-        rng = np.random.default_rng(i)
-        height, width = rng.integers(*self.side, 2)
-        image = np.kron(rng.integers(0, 256, (height // 4 + 1, width // 4 + 1, 3)), np.ones((4, 4, 1))).astype(np.uint8)
-        return (image,) if self.flat else (image, i % 3)
-
-
-def write(path, n=50, mode="raw", **kwargs):
-    source = Drawn(n, **kwargs)
-    fields = {"image": RGBImageField(write_mode=mode)} | ({} if source.flat else {"label": IntField()})
-    DatasetWriter(path, fields).from_indexed_dataset(source, progress=False)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -42,17 +18,6 @@ def raw(tmp_path_factory):
 @pytest.fixture(scope="module")
 def jpg(tmp_path_factory):
     return write(tmp_path_factory.mktemp("jpg") / "jpg.beton", mode="jpg")
-
-
-def contents(loader):
-    return [(batch.index.clone(), batch.labels.clone(), [v.clone() for v in batch.views]) for batch in loader]
-
-
-def same(a, b):
-    return len(a) == len(b) and all(
-        torch.equal(i, j) and torch.equal(y, z) and all(map(torch.equal, v, w))
-        for (i, y, v), (j, z, w) in zip(a, b, strict=True)
-    )
 
 
 @pytest.mark.parametrize("mode", ["raw", "jpg"])
@@ -209,19 +174,3 @@ def test_a_batch_is_made_from_the_views_of_any_loader():
     assert len(batch) == 5 and [v.crop for v in batch.layout] == [0, 1]
     assert torch.equal(batch.global_views[1], x2) and batch.labels.tolist() == [-1] * 5
     assert Batch.from_views([x1], labels=torch.arange(5)).labels.tolist() == [0, 1, 2, 3, 4]
-
-
-class Wants:
-    default_views = "simclr32"
-
-
-def test_the_data_module_takes_the_methods_default_views_and_its_own_before_them(raw):
-    assert [v.name for v in BetonDataModule(str(raw)).resolve(Wants()).views] == ["simclr32.0", "simclr32.1"]
-    assert len(BetonDataModule(str(raw), views="massrl", size=16).resolve(Wants())) == 4
-    with pytest.raises(ConfigError, match="data.views is not set"):
-        BetonDataModule(str(raw)).resolve()
-
-
-def test_the_data_module_draws_the_same_batches_as_a_loader(raw):
-    data = BetonDataModule(str(raw), views="simclr32", batch_size=8, seed=3)
-    assert same(contents(data.train_dataloader()), contents(Loader(raw, 8, "simclr32", seed=3)))
