@@ -98,6 +98,8 @@ class Loader:
         for what in ("batch_size", "num_workers", "batches_ahead", "pool_pages"):
             if self._arguments[what] < 1:
                 raise ConfigError(f"{what} is {self._arguments[what]}; it must be at least 1")
+        if pin_memory and not torch.cuda.is_available():
+            raise ConfigError("pin_memory needs a CUDA device and none is there; leave it out")
         self.reader = Reader(sources.as_beton(path))
         self.view_set = get_views(views, size)
         self.num_workers, self.order, self.pool_pages, self.dtype = num_workers, order, pool_pages, dtype
@@ -209,6 +211,7 @@ class Loader:
         workers = [self._spare.pop() if self._spare else Worker(self._maker) for _ in range(self.num_workers)]
         team, ahead = Team(workers), deque()
         try:
+            team.start()
             submitted = first
             for i in range(first, total):
                 while submitted < total and submitted <= i + self.batches_ahead:

@@ -49,7 +49,7 @@ class Job:
 class Team:
     """One thread per worker; `worker` is an object of the thread's own that chunks are given.
 
-    close() ends all threads after their present chunk and waits for them; so does the end of Python.
+    start() them;  close() ends all after their present chunk and waits for them, and so does the end of Python.
     """
 
     def __init__(self, workers: Sequence[Any]):
@@ -59,9 +59,11 @@ class Team:
             threading.Thread(target=_work, args=(self._queue, stop, worker), name=f"data_loading-{i}", daemon=True)
             for i, worker in enumerate(workers)
         ]
+        self.close = weakref.finalize(self, _end, self._queue, stop, self._threads)
+
+    def start(self) -> None:
         for thread in self._threads:
             thread.start()
-        self.close = weakref.finalize(self, _end, self._queue, stop, self._threads)
 
     def submit(self, job: Job) -> Job:
         for k in range(job.chunks):
@@ -83,5 +85,6 @@ def _end(queue: SimpleQueue, stop: threading.Event, threads: Sequence[threading.
     for _ in threads:
         queue.put(None)
     for thread in threads:
-        if thread is not threading.current_thread():  # garbage may be collected, and a loader with it, in any thread
+        # Garbage may be collected, and a loader with it, in any thread; and Ctrl-C may come before all have started.
+        if thread is not threading.current_thread() and thread.ident is not None:
             thread.join()
