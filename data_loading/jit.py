@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numba
 
-KERNELS = ("jit.py", "rng.py", "plan.py", "render.py")  # the files beside ops/ that hold compiled functions
+KERNELS = ("jit.py", "simd.py", "rng.py", "plan.py", "render.py")  # the files beside ops/ that hold compiled functions
 
 
 def _sources() -> list[Path]:
