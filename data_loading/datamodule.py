@@ -30,7 +30,7 @@ class BetonDataModule(pl.LightningDataModule):
         seed: of the order and of the views; None draws one and writes it into config.yaml.
         order: random, sequential, or quasi_random, which reads the file in pieces.
         pool_pages: pages of the file that quasi_random draws from at a time.
-        dtype: float32, normalised, or uint8.
+        dtype: float32, float16 or bfloat16, normalised, or uint8.
         mean: per channel, in 0..1.
         std: per channel, in 0..1.
         cache: page, process or shared; None takes what FFCV_DEFAULT_CACHE_PROCESS says, else page.

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numba
 
-KERNELS = ("jit.py", "rng.py", "order.py", "plan.py", "render.py")  # the files beside ops/ that hold compiled functions
+# the files beside ops/ that hold compiled functions
+KERNELS = ("jit.py", "simd.py", "rng.py", "order.py", "plan.py", "render.py")
 
 
 def _sources() -> list[Path]:

@@ -50,7 +50,8 @@ class Loader:
     drop_last:   leave out the last partial batch (default unless the order is sequential); else the last sample is
                  repeated to fill it and marked in `Batch.valid`.
     indices:     rows of the file to use.
-    dtype:       "float32", normalised by mean and std (in 0..1, ImageNet's unless said), or "uint8".
+    dtype:       "float32", "float16" or "bfloat16", normalised by mean and std (in 0..1, ImageNet's unless said), or
+                 "uint8".
     cache:       "page", "process" (at most cache_gib GiB) or "shared"; None asks FFCV_DEFAULT_CACHE_PROCESS.
     on_error:    "raise", or "skip": a sample that does not decode is replaced by the one before it in the order, marked
                  in `Batch.valid`, and told in `loader.bad`.
@@ -119,6 +120,7 @@ class Loader:
             view_set=self.view_set,
             drawer=Drawer(self.view_set, self.view_seed),
             normalize=Normalize(mean, std) if dtype != "uint8" else None,
+            dtype=dtype,
             with_plan=with_plan,
             skip=on_error == "skip",
             half=decode_scale == "half",

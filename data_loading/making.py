@@ -59,6 +59,7 @@ class Maker:
     view_set: ViewSet
     drawer: Drawer
     normalize: Normalize | None
+    dtype: str = "float32"  # of the batch's blocks
     with_plan: bool = False
     skip: bool = False  # replace bad samples
     half: bool = False  # decode at half the size where no view is smaller for it

@@ -15,7 +15,12 @@ import torch
 from torch import Tensor
 
 # name -> the tensor's type, and the one that kernels see (numba knows no float16 and no bfloat16: their bits)
-DTYPES = {"float32": (torch.float32, torch.float32), "uint8": (torch.uint8, torch.uint8)}
+DTYPES = {
+    "float32": (torch.float32, torch.float32),
+    "float16": (torch.float16, torch.int16),
+    "bfloat16": (torch.bfloat16, torch.int16),
+    "uint8": (torch.uint8, torch.uint8),
+}
 
 
 class Blocks:

@@ -1,106 +1,277 @@
-"""Render: one decoded image and its plan -> all its views, written straight into the batch's memory."""
+"""Render: one decoded image and its plan -> all its views, written straight into the batch's memory.
+
+A view is made row by row: a row is resized into a tile that stays in the nearest cache, the program's steps run over
+the tile, and it is normalised into the batch. Three kinds of steps need more than a row. A blur keeps its last rows in
+a ring. Contrast needs the mean of the whole image, and geometric ops the image itself: there the rows go into a plane,
+and a second pass goes on from it.
+"""
 
 from __future__ import annotations
 
-import math
+from typing import NamedTuple
 
 import numpy as np
 
 from data_loading.jit import jit
-from data_loading.ops import normalize, program
+from data_loading.ops import blur, normalize, program, resize
+from data_loading.ops.base import BLUR, CONTRAST, END, FLIP
+from data_loading.ops.grayscale import gray_sum
 from data_loading.ops.normalize import Normalize
-from data_loading.ops.resize import crop_resize
 from data_loading.plan import Plan
+from data_loading.simd import LANES, load, reverse, store
 from data_loading.views import ViewSet
 
 F32 = np.float32
-BLUR_LINE = 181  # twice the largest radius of a blur (60) and its taps
+KINDS = {"float32": 0, "uint8": 1, "float16": 2, "bfloat16": 3}
+
+
+class Scratch(NamedTuple):
+    """A thread's memory for views of one side S; pitch is S rounded up to whole vectors."""
+
+    columns: np.ndarray  # (pitch,) int64 and (K, pitch) float32: the taps of both axes
+    column_weight: np.ndarray
+    rows: np.ndarray
+    row_weight: np.ndarray
+    line: np.ndarray  # a source row, resized vertically
+    tile: np.ndarray  # (3 pitch,) one row of the view
+    base: np.ndarray  # (3 S S + 16,) a resized crop that several views share
+    plane: np.ndarray  # (3 S S + 16,) a view between two passes
+    spare: np.ndarray  # (3, S, S)
+    blurred: np.ndarray  # a row with margins
+    ring: np.ndarray  # the rows of a blur
+    taps: np.ndarray
+    places: np.ndarray
+    field: np.ndarray
+    matrix: np.ndarray
+    edge: np.ndarray  # (16,) of each dtype of a batch
+    edge8: np.ndarray
+    edge16: np.ndarray
+
+
+def scratch(side: int, largest: int) -> Scratch:
+    """side of the views, largest side of any image, in pixels. Zeros: what lies behind a row's end is computed too."""
+    pitch = -(-side // LANES) * LANES
+    reach = resize.most_taps(largest, side)
+    radius = blur.MARGIN
+    return Scratch(
+        np.zeros(pitch, np.int64),
+        np.zeros((reach, pitch), F32),
+        np.zeros(pitch, np.int64),
+        np.zeros((reach, pitch), F32),
+        np.zeros(3 * largest + LANES, F32),
+        np.zeros(3 * pitch, F32),
+        np.zeros(3 * side * side + LANES, F32),
+        np.zeros(3 * side * side + LANES, F32),
+        np.zeros((3, side, side), F32),
+        np.zeros(2 * radius + pitch + LANES, F32),
+        np.zeros((2 * radius + 1) * 3 * pitch, F32),
+        np.zeros(radius + 1, F32),
+        np.zeros(2 * radius + 1, np.int64),
+        np.zeros((2, 4, 4), F32),
+        np.zeros(6, F32),
+        np.zeros(LANES, F32),
+        np.zeros(LANES, np.uint8),
+        np.zeros(LANES, np.int16),
+    )
 
 
 class Renderer:
     """One thread's scratch memory and the tables of a view set; not to be shared between threads.
 
-    largest: the longest side of any image, in pixels.  normalize: None writes uint8.
+    largest: the longest side of any image, in pixels.  normalize: None keeps 0..255.  dtype: of the batch, a name.
     """
 
-    def __init__(self, view_set: ViewSet, largest: int, normalize: Normalize | None):
+    def __init__(self, view_set: ViewSet, largest: int, normalize: Normalize | None, dtype: str | None = None):
+        self.kind = KINDS[dtype or ("float32" if normalize else "uint8")]
+        self.scale, self.bias = normalize.scale_bias() if normalize else (np.ones(3, F32), np.zeros(3, F32))
+        self.cubic = view_set.interpolation == "bicubic"
         self.groups = []
-        scale, bias = (normalize or Normalize()).scale_bias()
         for side, members in view_set.groups():
             crops = np.array([view_set.views[v].crop for v in members], np.int64)
             order = np.argsort(crops, kind="stable")  # views of one crop follow each other: it is resized once
-            inside = np.array([view_set.crop_rule(c).edge == "crop" for c in crops])
-            reach = 2 * math.ceil(max(largest / side, 1.0)) + 3  # taps of a pixel, at most
-            scratch = (
-                np.empty(side, np.int64),
-                np.empty(side, np.int64),
-                np.empty((side, reach), F32),
-                np.empty(side, np.int64),
-                np.empty(side, np.int64),
-                np.empty((side, reach), F32),
-                np.empty(3 * largest, F32),
-                np.empty((3, side, side), F32),
-                np.empty((3, side, side), F32),
-                np.empty((3, side, side), F32),
-                np.empty(side + BLUR_LINE, F32),
-                np.empty((2, 4, 4), F32),
-                np.empty(6, F32),
-            )
-            self.groups.append((np.asarray(members, np.int64), order, crops, inside, scale, bias, scratch))
+            edges = np.array([EDGES[view_set.crop_rule(c).edge] for c in crops])
+            shared = np.array([(crops == c).sum() > 1 for c in crops])
+            tables = (np.asarray(members, np.int64), order, crops, edges, shared)
+            self.groups.append((tables, scratch(side, largest)))
 
     def __call__(self, memory, start, height, width, plan: Plan, first: int, outs: list[np.ndarray]) -> None:
         """Render samples first, first + 1, ... of a plan.
 
         memory uint8 (bytes,): sample i's pixels (H, W, 3) lie at start[i] (int64), its sides are height[i], width[i].
-        outs: for each group of the view set (V, B, 3, S, S), float32 or uint8.
+        outs: for each group of the view set (V, B, 3, S, S): float32, uint8, or the bits of 16-bit floats as int16.
         """
-        numbers = plan.numbers
-        for (members, order, crops, inside, scale, bias, scratch), out in zip(self.groups, outs, strict=True):
-            floats, bytes_ = (EMPTY_FLOAT, out) if out.dtype == np.uint8 else (out, EMPTY_BYTES)
+        for (tables, memory_of_thread), out in zip(self.groups, outs, strict=True):
+            flat = out.reshape(-1)
             render(
-                memory,
-                start,
-                height,
-                width,
-                plan.box,
-                plan.op,
-                numbers,
-                plan.arg,
-                first,
-                members,
-                order,
-                crops,
-                inside,
-                scale,
-                bias,
-                floats,
-                bytes_,
-                *scratch,
-            )
+                memory, start, height, width, plan.box, plan.op, plan.numbers, plan.arg, first, *tables,
+                self.cubic, self.scale, self.bias, self.kind, out.shape[1], out.shape[3],
+                flat if self.kind == 0 else memory_of_thread.edge,
+                flat if self.kind == 1 else memory_of_thread.edge8,
+                flat if self.kind >= 2 else memory_of_thread.edge16,
+                memory_of_thread,
+            )  # fmt: skip
 
 
-EMPTY_FLOAT, EMPTY_BYTES = np.empty((0, 0, 0, 0, 0), F32), np.empty((0, 0, 0, 0, 0), np.uint8)
+CROP, IMAGE, PAD = 0, 1, 2
+EDGES = {"crop": CROP, "image": IMAGE, "pad": PAD}
 
 
 @jit
 def render(
-    memory, start, height, width, box, op, arg, word, first, members, order, crops, inside, scale, bias,
-    floats, bytes_, xs, nx, wx, ys, ny, wy, row, base, plane, spare, line, field, matrix,
+    memory, start, height, width, box, op, arg, word, first, members, order, crops, edges, shared,
+    cubic, scale, bias, kind, batch, side, floats, bytes_, halves, s,
 ):  # fmt: skip
-    """See Renderer: floats or bytes_ is the output, the other is empty; from xs on all is scratch."""
+    """See Renderer."""
     for i in range(start.size):
-        h, w, b = height[i], width[i], first + i
-        pixels = memory[start[i] : start[i] + 3 * h * w]
+        b = first + i
         crop = -1
         for k in range(order.size):
             g = order[k]  # place in the group's block
             v = members[g]  # number of the view
-            if crops[g] != crop:
+            flipped = op[v, b, 0] == FLIP  # the first step costs nothing: rows are read backwards
+            if not shared[g] or crops[g] != crop:
                 crop = crops[g]
-                crop_resize(pixels, h, w, box[v, b], inside[g], xs, nx, wx, ys, ny, wy, row, base)
-            plane[:] = base
-            program.run(op[v, b], arg[v, b], word[v, b], plane, spare, line, field, matrix)
-            if floats.size > 0:
-                normalize.kernel(plane, scale, bias, floats[g, b])
-            else:
-                normalize.quantize(plane, bytes_[g, b])
+                turned = flipped and not shared[g]
+                taps = find_taps(box[v, b], height[i], width[i], edges[g], cubic, turned, side, s)
+                if shared[g]:
+                    for y in range(side):
+                        resize_row(
+                            memory, start[i], width[i], taps, cubic, y, side,
+                            s.columns, s.column_weight, s.rows, s.row_weight, s.line, s.tile,
+                        )  # fmt: skip
+                        put_row(s.tile, side, s.base, y * side, side * side)
+            place = (g * batch + b) * 3 * side * side
+            view(
+                memory, start[i], width[i], taps, cubic, shared[g], flipped, op[v, b], arg[v, b], word[v, b],
+                scale, bias, kind, side, floats, bytes_, halves, place, s,
+            )  # fmt: skip
+
+
+@jit
+def find_taps(box, height, width, edge, cubic, flip, side, s):
+    """Write the taps of both axes -> (number of taps across, down, first source column, number of columns)."""
+    x0, x1, y0, y1 = 0, width, 0, height
+    if edge == CROP:
+        x0, x1, y0, y1 = int(box[0]), int(box[2]), int(box[1]), int(box[3])
+    pad = edge == PAD
+    across = resize.taps(float(box[0]), float(box[2]), x0, x1, side, cubic, pad, flip, s.columns, s.column_weight)
+    down = resize.taps(float(box[1]), float(box[3]), y0, y1, side, cubic, pad, False, s.rows, s.row_weight)
+    a, b = s.columns[0], s.columns[side - 1]
+    left, right = min(a, b), max(a, b) + across
+    for x in range(s.columns.size):
+        s.columns[x] = 3 * (min(s.columns[x], right - 1) - left) if x < side else 0  # places in the row
+    return across, down, left, right - left
+
+
+@jit
+def resize_row(memory, start, width, taps, cubic, y, side, first, weight, rows, row_weight, line, tile):
+    """Row y of the resized crop -> tile; first and weight of the columns and of the rows as find_taps wrote them."""
+    across, down, left, columns = taps
+    at = start + 3 * (rows[y] * width + left)
+    resize.vertical(memory, at, 3 * width, 3 * columns, row_weight, y, down, line)
+    resize.horizontal(line, first, weight, across, side, tile)
+    if cubic:
+        resize.clamp(tile)  # it overshoots
+
+
+@jit
+def view(
+    memory, start, width, taps, cubic, shared, flipped, op, arg, word,
+    scale, bias, kind, side, floats, bytes_, halves, place, s,
+):  # fmt: skip
+    """One view, in as many passes as its program needs."""
+    size = side * side
+    tile, ring, plane = s.tile, s.ring, s.plane
+    columns, column_weight, rows, row_weight, line = s.columns, s.column_weight, s.rows, s.row_weight, s.line
+    k = 1 if flipped else 0  # the next step
+    mean, known = F32(0.0), False  # of gray, for a contrast that is step k
+    in_plane = False
+    while True:
+        # The pass runs steps k..a-1 on rows, then a blur at a, then steps up to b-1 on the blurred rows.
+        a = k + 1 if known else k
+        while a < op.size and program.on_rows(op[a]):
+            a += 1
+        b, radius = a, 0
+        if a < op.size and op[a] == BLUR:
+            radius = blur.blur_radius(arg[a, 0], side, side)
+            b += 1
+            while b < op.size and program.on_rows(op[b]):
+                b += 1
+        last = b == op.size or op[b] == END
+        before_contrast = not last and op[b] == CONTRAST
+        if last or before_contrast or not in_plane or b > k:
+            if radius > 0:
+                blur.gaussian(arg[a, 0], radius, s.taps)
+            gray, done = 0.0, 0
+            for y in range(side):
+                if in_plane:
+                    take_row(plane, y * side, size, side, False, tile)
+                elif shared:
+                    take_row(s.base, y * side, size, side, flipped, tile)
+                else:
+                    resize_row(
+                        memory, start, width, taps, cubic, y, side,
+                        columns, column_weight, rows, row_weight, line, tile,
+                    )  # fmt: skip
+                for j in range(k, a):
+                    program.row(op[j], arg[j], mean, tile, side)
+                if radius > 0:
+                    blur.across(tile, side, radius, s.taps, s.blurred, ring, y % (2 * radius + 1) * tile.size)
+                while done <= y - radius or (y == side - 1 and done < side):
+                    if radius > 0:
+                        blur.down(ring, done, side, radius, s.taps, s.places, tile)
+                    for j in range(a + 1, b):
+                        program.row(op[j], arg[j], mean, tile, side)
+                    at = done * side
+                    if not last:
+                        put_row(tile, side, plane, at, size)
+                        if before_contrast:
+                            gray += gray_sum(tile, side)
+                    elif kind == 0:
+                        normalize.kernel(tile, side, scale, bias, floats, place + at, size, s.edge)
+                    elif kind == 1:
+                        normalize.kernel(tile, side, scale, bias, bytes_, place + at, size, s.edge8)
+                    else:
+                        normalize.kernel16(tile, side, scale, bias, kind == 3, halves, place + at, size, s.edge16)
+                    done += 1
+            mean = F32(gray / size)
+        if last:
+            return
+        in_plane, known, k = True, before_contrast, b
+        if not before_contrast and op[b] != BLUR:
+            image = plane[: 3 * size].reshape((3, side, side))
+            k = program.image(op, arg, word, b, image, s.spare, s.field, s.matrix)
+
+
+@jit
+def put_row(tile, width, plane, place, step):
+    """tile -> rows of three planes `step` apart, exactly `width` pixels of each."""
+    n = tile.size // 3
+    for c in range(3):
+        i, o = c * n, place + c * step
+        end = o + width
+        while o + LANES <= end:
+            store(plane, o, load(tile, i))
+            i, o = i + LANES, o + LANES
+        while o < end:
+            plane[o] = tile[i]
+            i, o = i + 1, o + 1
+
+
+@jit
+def take_row(plane, place, step, width, flip, tile):
+    """The other way; flip: mirrored."""
+    n = tile.size // 3
+    for c in range(3):
+        o = place + c * step
+        if not flip:
+            for i in range(0, n, LANES):
+                store(tile, c * n + i, load(plane, o + i))  # what it reads behind the row's end does not count
+        else:
+            i = 0
+            while i + LANES <= width:
+                store(tile, c * n + i, reverse(load(plane, o + width - LANES - i)))
+                i += LANES
+            while i < width:
+                tile[c * n + i] = plane[o + width - 1 - i]
+                i += 1

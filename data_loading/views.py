@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from data_loading.errors import UnknownName, ViewError
 from data_loading.ops.base import Op
 from data_loading.ops.crop import Crop, RandomResizedCrop
+from data_loading.ops.resize import INTERPOLATIONS
 from data_loading.registry import Registry
 from data_loading.strategies import STRATEGIES, Strategy, strategy
 
@@ -39,6 +40,7 @@ class ViewSet:
     shared_crops: the strategies share the boxes (drawn by the first strategy's rule), else each view has its own.
     local, local_size: number and side of the local crops of multi-crop.
     crop_scale, crop_ratio: area and aspect of the global boxes in place of the strategies' own.
+    interpolation: "bilinear" or "bicubic", both antialiased.
     """
 
     def __init__(
@@ -51,7 +53,11 @@ class ViewSet:
         local_size: int = 96,
         crop_scale: tuple[float, float] | None = None,
         crop_ratio: tuple[float, float] | None = None,
+        interpolation: str = "bilinear",
     ):
+        if interpolation not in INTERPOLATIONS:
+            raise ViewError(f"interpolation is {interpolation!r}; choose one of {', '.join(INTERPOLATIONS)}")
+        self.interpolation = interpolation
         if not strategies or isinstance(strategies, str):
             raise ViewError(f"strategies is {strategies!r}; a view set needs a list of at least one, as [simclr, byol]")
         self.strategies = [strategy(s) for s in strategies]
@@ -118,7 +124,7 @@ class ViewSet:
         return self if size is None else ViewSet(**{**self._arguments(), "size": size})
 
     def _arguments(self) -> dict:
-        names = ("crops", "size", "shared_crops", "local", "local_size", "crop_scale", "crop_ratio")
+        names = ("crops", "size", "shared_crops", "local", "local_size", "crop_scale", "crop_ratio", "interpolation")
         return {"strategies": list(self.strategies), **{name: copy.copy(getattr(self, name)) for name in names}}
 
     def to_dict(self) -> dict:

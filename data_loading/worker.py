@@ -21,7 +21,7 @@ class Worker:
 
     def __init__(self, maker: Maker):
         self.maker = maker
-        self._render = Renderer(maker.view_set, maker.largest, maker.normalize)
+        self._render = Renderer(maker.view_set, maker.largest, maker.normalize, maker.dtype)
         self._buffer: np.ndarray | None = None  # decoded pixels; made when the first encoded sample is met
 
     def __call__(self, making: Making, first: int, last: int) -> None:

@@ -13,8 +13,10 @@ from scipy.ndimage import correlate1d
 from data_loading.jit import jit
 from data_loading.ops.base import BLUR, OPS, Op, interval
 from data_loading.rng import uniform
+from data_loading.simd import LANES, at, fma, load, spread, store
 
 F32 = np.float32
+MARGIN = 64  # on both sides of a line: the largest radius is 60
 
 
 @OPS.register
@@ -61,38 +63,55 @@ def reflect(i, n):
 
 
 @jit
-def kernel(plane, scratch, line, sigma):
-    """In place; scratch as plane; line float32 (at least W + 2 * 60 + 61): a padded row, then the taps."""
-    _, height, width = plane.shape
-    radius = min(int(math.ceil(F32(3.0) * sigma)), min(height, width) - 1)
-    if radius == 0:
-        return
-    row, taps = line[: width + 2 * radius], line[line.size - radius - 1 :]
-    total = 0.0
+def blur_radius(sigma, height, width):
+    """0 where the blur would change nothing that counts: below sigma 0.2 the neighbours' weights are under 4e-6."""
+    return min(int(math.ceil(F32(3.0) * sigma)), min(height, width) - 1) if sigma >= F32(0.2) else 0
+
+
+@jit
+def gaussian(sigma, radius, taps):
+    """taps[0..radius] float32: the weights at distance 0, 1, ..., of a sum of 1."""
+    total = 1.0
+    for k in range(1, radius + 1):
+        total += 2.0 * math.exp(-0.5 * (k / sigma) ** 2)
     for k in range(radius + 1):
-        taps[k] = math.exp(-0.5 * (k / sigma) ** 2)
-        total += taps[k] * (1.0 if k == 0 else 2.0)
-    for k in range(radius + 1):
-        taps[k] = taps[k] / F32(total)
+        taps[k] = math.exp(-0.5 * (k / sigma) ** 2) / total
+
+
+@jit
+def across(tile, width, radius, taps, line, out, place):
+    """Along a row: tile -> out[place :], of the same form. line: float32 scratch, MARGIN + pitch + MARGIN + 16."""
+    n = tile.size // 3
     for c in range(3):
-        for y in range(height):  # along rows, into scratch
-            source, out = plane[c, y], scratch[c, y]
-            row[radius : radius + width] = source
+        for i in range(0, n, LANES):
+            store(line, MARGIN + i, load(tile, c * n + i))
+        for k in range(1, radius + 1):
+            line[MARGIN - k] = line[MARGIN + k]
+            line[MARGIN + width - 1 + k] = line[MARGIN + width - 1 - k]
+        o = place + c * n
+        for i in range(MARGIN, MARGIN + n, LANES):
+            v = load(line, i) * spread(taps, 0)
             for k in range(1, radius + 1):
-                row[radius - k] = source[reflect(-k, width)]
-                row[radius + width - 1 + k] = source[reflect(width - 1 + k, width)]
-            centre, t = row[radius : radius + width], taps[0]
-            for x in range(width):
-                out[x] = t * centre[x]
-            for k in range(1, radius + 1):
-                left, right, t = row[radius - k : radius - k + width], row[radius + k : radius + k + width], taps[k]
-                for x in range(width):
-                    out[x] += t * (left[x] + right[x])
-        for y in range(height):  # along columns, back
-            out, centre, t = plane[c, y], scratch[c, y], taps[0]
-            for x in range(width):
-                out[x] = t * centre[x]
-            for k in range(1, radius + 1):
-                up, down, t = scratch[c, reflect(y - k, height)], scratch[c, reflect(y + k, height)], taps[k]
-                for x in range(width):
-                    out[x] += t * (up[x] + down[x])
+                v = fma(load(line, i - k) + load(line, i + k), spread(taps, k), v)
+            store(out, o, v)
+            o += LANES
+
+
+@jit
+def down(ring, y, height, radius, taps, places, tile):
+    """Along columns: row y of the image from a ring of 2 radius + 1 rows -> tile. places: int64 scratch."""
+    n = tile.size
+    for k in range(-radius, radius + 1):
+        places[radius + k] = reflect(y + k, height) % (2 * radius + 1) * n
+    centre = places[radius]
+    for i in range(0, n, 3 * LANES):
+        w, o = spread(taps, 0), centre + i
+        a, b, c = load(ring, o) * w, load(ring, o + LANES) * w, load(ring, o + 2 * LANES) * w
+        for k in range(1, radius + 1):
+            w, p, q = spread(taps, k), at(places, radius - k) + i, at(places, radius + k) + i
+            a = fma(load(ring, p) + load(ring, q), w, a)
+            b = fma(load(ring, p + LANES) + load(ring, q + LANES), w, b)
+            c = fma(load(ring, p + 2 * LANES) + load(ring, q + 2 * LANES), w, c)
+        store(tile, i, a)
+        store(tile, i + LANES, b)
+        store(tile, i + 2 * LANES, c)

@@ -15,6 +15,7 @@ from data_loading.jit import jit
 from data_loading.ops.base import BRIGHTNESS, COLOR_JITTER, CONTRAST, HUE, OPS, SATURATION, Op, within
 from data_loading.ops.grayscale import gray
 from data_loading.rng import integer, uniform
+from data_loading.simd import LANES, fma, load, maximum, minimum, splat, store, where_at_least, where_equal
 
 F32 = np.float32
 
@@ -75,65 +76,58 @@ def draw(params, state, op, arg, n):
 
 @jit
 def clamp(v):
-    return min(max(v, F32(0.0)), F32(255.0))
+    return minimum(maximum(v, splat(F32(0.0))), splat(F32(255.0)))
 
 
 @jit
-def brightness(plane, factor):
-    flat = plane.reshape(-1)
-    for i in range(flat.size):
-        flat[i] = clamp(flat[i] * factor)
+def brightness(tile, factor):
+    for i in range(0, tile.size, LANES):
+        store(tile, i, clamp(load(tile, i) * factor))
 
 
 @jit
-def contrast(plane, factor):
-    r, g, b = plane[0].reshape(-1), plane[1].reshape(-1), plane[2].reshape(-1)
-    total = 0.0
-    for i in range(r.size):
-        total += np.float64(gray(r[i], g[i], b[i]))
-    rest = F32(total / r.size) * (F32(1.0) - factor)
-    flat = plane.reshape(-1)
-    for i in range(flat.size):
-        flat[i] = clamp(flat[i] * factor + rest)
+def contrast(tile, factor, mean):
+    """mean: of the whole image's gray, in 0..255."""
+    rest = mean * (F32(1.0) - factor)
+    for i in range(0, tile.size, LANES):
+        store(tile, i, clamp(fma(load(tile, i), splat(factor), splat(rest))))
 
 
 @jit
-def saturation(plane, factor):
-    r, g, b = plane[0].reshape(-1), plane[1].reshape(-1), plane[2].reshape(-1)
-    for i in range(r.size):
-        rest = gray(r[i], g[i], b[i]) * (F32(1.0) - factor)
-        r[i] = clamp(r[i] * factor + rest)
-        g[i] = clamp(g[i] * factor + rest)
-        b[i] = clamp(b[i] * factor + rest)
+def saturation(tile, factor):
+    n = tile.size // 3
+    for i in range(0, n, LANES):
+        r, g, b = load(tile, i), load(tile, n + i), load(tile, 2 * n + i)
+        rest = gray(r, g, b) * (F32(1.0) - factor)
+        store(tile, i, clamp(fma(r, splat(factor), rest)))
+        store(tile, n + i, clamp(fma(g, splat(factor), rest)))
+        store(tile, 2 * n + i, clamp(fma(b, splat(factor), rest)))
 
 
 @jit
 def channel(top, chroma, sixths, offset):
     """An HSV channel: top - chroma clamp(min(f, 4 - f), 0, 1), f = (sixths + offset) mod 6; sixths in [0, 8)."""
-    f = sixths + offset
-    f = f - F32(6.0) if f >= F32(6.0) else f
-    f = f - F32(6.0) if f >= F32(6.0) else f
-    return top - chroma * max(min(min(f, F32(4.0) - f), F32(1.0)), F32(0.0))
+    six, f = splat(F32(6.0)), sixths + offset
+    f = where_at_least(f, six, f - six, f)
+    f = where_at_least(f, six, f - six, f)
+    return top - chroma * maximum(minimum(minimum(f, F32(4.0) - f), splat(F32(1.0))), splat(F32(0.0)))
 
 
 @jit
-def hue(plane, turn):
-    """Turn the hue by `turn` of the circle; branch-free, so that it vectorises."""
-    r, g, b = plane[0].reshape(-1), plane[1].reshape(-1), plane[2].reshape(-1)
-    shift = turn * F32(6.0)
-    for i in range(r.size):
-        red, green, blue = r[i], g[i], b[i]
-        top, low = max(red, max(green, blue)), min(red, min(green, blue))
+def hue(tile, turn):
+    """Turn the hue by `turn` of the circle, without branches."""
+    n, shift, zero = tile.size // 3, turn * F32(6.0), splat(F32(0.0))
+    for i in range(0, n, LANES):
+        r, g, b = load(tile, i), load(tile, n + i), load(tile, 2 * n + i)
+        top, low = maximum(r, maximum(g, b)), minimum(r, minimum(g, b))
         chroma = top - low
-        scale = F32(1.0) / max(chroma, F32(1e-6))
-        h = (red - green) * scale + F32(4.0)
-        h = (blue - red) * scale + F32(2.0) if top == green else h
-        h = (green - blue) * scale if top == red else h
-        h += shift  # in [-4, 8)
-        h = h + F32(6.0) if h < F32(0.0) else h
-        r[i] = channel(top, chroma, h, F32(5.0))
-        g[i] = channel(top, chroma, h, F32(3.0))
-        b[i] = channel(top, chroma, h, F32(1.0))
+        scale = splat(F32(1.0)) / maximum(chroma, splat(F32(1e-6)))
+        h = where_equal(top, g, (b - r) * scale + F32(2.0), (r - g) * scale + F32(4.0))
+        h = where_equal(top, r, (g - b) * scale, h) + shift  # in [-4, 8)
+        h = where_at_least(h, zero, h, h + F32(6.0))
+        store(tile, i, channel(top, chroma, h, F32(5.0)))
+        store(tile, n + i, channel(top, chroma, h, F32(3.0)))
+        store(tile, 2 * n + i, channel(top, chroma, h, F32(1.0)))
 
 
 def reference_brightness(image: np.ndarray, factor: float) -> np.ndarray:

@@ -50,8 +50,7 @@ def reference(image: np.ndarray, gamma: float, gain: float) -> np.ndarray:
 
 
 @jit
-def kernel(plane, gamma, gain):
-    flat = plane.reshape(-1)
-    for i in range(flat.size):
-        x = max(flat[i], F32(0.0)) * F32(1.0 / 255.0)
-        flat[i] = min(F32(255.0) * gain * x**gamma, F32(255.0))
+def kernel(tile, gamma, gain):
+    for i in range(tile.size):
+        x = max(tile[i], F32(0.0)) * F32(1.0 / 255.0)
+        tile[i] = min(F32(255.0) * gain * x**gamma, F32(255.0))

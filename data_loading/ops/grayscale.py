@@ -6,6 +6,7 @@ import numpy as np
 
 from data_loading.jit import jit
 from data_loading.ops.base import GRAYSCALE, OPS, Op
+from data_loading.simd import LANES, fma, load, splat, store, total
 
 F32 = np.float32
 
@@ -33,14 +34,28 @@ def reference(image: np.ndarray) -> np.ndarray:
 
 @jit
 def gray(r, g, b):
-    return F32(0.2989) * r + F32(0.587) * g + F32(0.114) * b
+    return fma(b, splat(F32(0.114)), fma(g, splat(F32(0.587)), r * F32(0.2989)))
 
 
 @jit
-def kernel(plane):
-    r, g, b = plane[0].reshape(-1), plane[1].reshape(-1), plane[2].reshape(-1)
-    for i in range(r.size):
-        y = gray(r[i], g[i], b[i])
-        r[i] = y
-        g[i] = y
-        b[i] = y
+def kernel(tile):
+    n = tile.size // 3
+    for i in range(0, n, LANES):
+        y = gray(load(tile, i), load(tile, n + i), load(tile, 2 * n + i))
+        store(tile, i, y)
+        store(tile, n + i, y)
+        store(tile, 2 * n + i, y)
+
+
+@jit
+def gray_sum(tile, width):
+    """The sum of a row's gray, float32; the mean that contrast needs is made of these."""
+    n, i, sums = tile.size // 3, 0, splat(F32(0.0))
+    while i + LANES <= width:
+        sums = sums + gray(load(tile, i), load(tile, n + i), load(tile, 2 * n + i))
+        i += LANES
+    rest = total(sums)
+    while i < width:
+        rest += F32(0.2989) * tile[i] + F32(0.587) * tile[n + i] + F32(0.114) * tile[2 * n + i]
+        i += 1
+    return rest

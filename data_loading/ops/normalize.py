@@ -9,8 +9,9 @@ import numpy as np
 from data_loading.errors import ViewError
 from data_loading.jit import jit
 from data_loading.ops.base import OPS
+from data_loading.simd import LANES, fma, load, spread, store, store_bfloat16, store_float16
 
-F32, U8 = np.float32, np.uint8
+F32 = np.float32
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -34,18 +35,40 @@ def reference(image: np.ndarray, mean: Sequence[float], std: Sequence[float]) ->
 
 
 @jit
-def kernel(plane, scale, bias, out):
-    """plane (3, H, W) float32 in 0..255 -> out (3, H, W) float32."""
+def kernel(tile, width, scale, bias, out, place, step, edge):
+    """A row -> out[place + c step :][:width], x scale + bias. out: flat, float32 or uint8 (which rounds).
+
+    edge (16,) of out's dtype takes the last vector where the row does not fill it.
+    """
+    n = tile.size // 3
     for c in range(3):
-        source, target, a, b = plane[c].reshape(-1), out[c].reshape(-1), scale[c], bias[c]
-        for i in range(source.size):
-            target[i] = source[i] * a + b
+        i, o = c * n, place + c * step
+        end = o + width
+        while o + LANES <= end:
+            store(out, o, fma(load(tile, i), spread(scale, c), spread(bias, c)))
+            i, o = i + LANES, o + LANES
+        if o < end:
+            store(edge, 0, fma(load(tile, i), spread(scale, c), spread(bias, c)))
+            for k in range(end - o):
+                out[o + k] = edge[k]
 
 
 @jit
-def quantize(plane, out):
-    """The one rounding: plane (3, H, W) float32 in 0..255 -> out uint8, half up."""
+def kernel16(tile, width, scale, bias, brain, out, place, step, edge):
+    """The same into 16-bit floats, whose bits int16 arrays hold: bfloat16 where `brain`, else float16."""
+    n = tile.size // 3
     for c in range(3):
-        source, target = plane[c].reshape(-1), out[c].reshape(-1)
-        for i in range(source.size):
-            target[i] = U8(np.int32(min(max(source[i], F32(0.0)), F32(255.0)) + F32(0.5)))
+        i, o = c * n, place + c * step
+        end = o + width
+        while o < end:
+            v = fma(load(tile, i), spread(scale, c), spread(bias, c))
+            whole = o + LANES <= end
+            target, t = (out, o) if whole else (edge, 0)
+            if brain:
+                store_bfloat16(target, t, v)
+            else:
+                store_float16(target, t, v)
+            if not whole:
+                for k in range(end - o):
+                    out[o + k] = edge[k]
+            i, o = i + LANES, o + LANES

@@ -73,42 +73,52 @@ def identity(matrix):
 
 
 @jit
-def run(op, arg, word, plane, scratch, line, field, matrix):
-    """Run a program on plane (3, H, W), in place; scratch as plane; line, field (2, 4, 4), matrix (6,); float32."""
-    identity(matrix)
-    for k in range(op.size):
-        code, a = op[k], arg[k]
-        if code == 0:
-            return
-        if code == FLIP:
-            flip.kernel(plane)
-        elif code == BRIGHTNESS:
-            color_jitter.brightness(plane, a[0])
-        elif code == CONTRAST:
-            color_jitter.contrast(plane, a[0])
-        elif code == SATURATION:
-            color_jitter.saturation(plane, a[0])
-        elif code == HUE:
-            color_jitter.hue(plane, a[0])
-        elif code == GRAYSCALE:
-            grayscale.kernel(plane)
-        elif code == BLUR:
-            blur.kernel(plane, scratch, line, a[0])
-        elif code == SOLARIZE:
-            solarize.kernel(plane, a[0])
-        elif code == AFFINE:
-            if k + 1 < op.size and op[k + 1] == ELASTIC:  # one resampling for both
-                matrix[:] = a[:6]
-            else:
-                affine.kernel(plane, scratch, a)
-        elif code == ELASTIC:
-            elastic.kernel(plane, scratch, field, a[0], word[k, 1], word[k, 2], matrix)
-            identity(matrix)
-        elif code == THICKNESS:
-            thickness.kernel(plane, scratch, a[0])
-        elif code == GAMMA:
-            gamma.kernel(plane, a[0], a[1])
-        elif code == ERASING:
-            erasing.kernel(plane, a)
-        elif code == NOISE:
-            noise.kernel(plane, a[0], word[k, 1], word[k, 2])
+def on_rows(code):
+    """Whether a step needs no other pixels than its row's (contrast does, until its mean is known; a blur, some)."""
+    return code in (FLIP, BRIGHTNESS, SATURATION, HUE, GRAYSCALE, SOLARIZE, GAMMA)
+
+
+@jit
+def row(code, arg, mean, tile, width):
+    """Run one step on a row: tile float32 (3 pitch,), one channel behind the other; mean: of the gray, for contrast."""
+    if code == BRIGHTNESS:
+        color_jitter.brightness(tile, arg[0])
+    elif code == CONTRAST:
+        color_jitter.contrast(tile, arg[0], mean)
+    elif code == SATURATION:
+        color_jitter.saturation(tile, arg[0])
+    elif code == HUE:
+        color_jitter.hue(tile, arg[0])
+    elif code == GRAYSCALE:
+        grayscale.kernel(tile)
+    elif code == SOLARIZE:
+        solarize.kernel(tile, arg[0])
+    elif code == GAMMA:
+        gamma.kernel(tile, arg[0], arg[1])
+    elif code == FLIP:
+        flip.kernel(tile, width)
+
+
+@jit
+def image(op, arg, word, k, plane, scratch, field, matrix):
+    """Run step k, which needs the whole image, on plane (3, H, W) float32 in place -> the number of the next step.
+
+    scratch as plane; field (2, 4, 4), matrix (6,): float32 scratch.
+    """
+    code, a = op[k], arg[k]
+    if code == ELASTIC:
+        identity(matrix)
+        elastic.kernel(plane, scratch, field, a[0], word[k, 1], word[k, 2], matrix)
+    elif code == AFFINE and k + 1 < op.size and op[k + 1] == ELASTIC:  # one resampling for both
+        matrix[:] = a[:6]
+        elastic.kernel(plane, scratch, field, arg[k + 1, 0], word[k + 1, 1], word[k + 1, 2], matrix)
+        return k + 2
+    elif code == AFFINE:
+        affine.kernel(plane, scratch, a)
+    elif code == THICKNESS:
+        thickness.kernel(plane, scratch, a[0])
+    elif code == ERASING:
+        erasing.kernel(plane, a)
+    elif code == NOISE:
+        noise.kernel(plane, a[0], word[k, 1], word[k, 2])
+    return k + 1

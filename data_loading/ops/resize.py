@@ -1,8 +1,8 @@
-"""Crop and resize, antialiased bilinear: Pillow's and torchvision's `antialias=True`, without rounding in between.
+"""Crop and resize, antialiased: Pillow's and torchvision's `antialias=True`, without rounding in between.
 
 The vertical pass comes first, one output row at a time, into a row that stays in the nearest cache; the horizontal
-pass reads that row and writes the three planes. A tap is a source pixel with a weight; taps stop at the crop or at the
-image.
+pass reads that row and writes a tile: the row's three channels, one behind the other. A tap is a source pixel with a
+weight. All pixels of an axis have the same number of taps, so that the loops need no tests.
 """
 
 from __future__ import annotations
@@ -12,73 +12,177 @@ import math
 import numpy as np
 
 from data_loading.jit import jit
+from data_loading.simd import (
+    LANES,
+    at,
+    fma,
+    load,
+    load4,
+    maximum,
+    minimum,
+    splat,
+    splat4,
+    spread,
+    spread4,
+    store,
+    store_pixels,
+    weighted_pixels,
+)
 
 F32 = np.float32
+BILINEAR, BICUBIC = 0, 1
+INTERPOLATIONS = {"bilinear": BILINEAR, "bicubic": BICUBIC}
+SUPPORT = (1, 2)  # half the width of each kernel, in taps where nothing shrinks
+
+
+def most_taps(longest: int, size: int) -> int:
+    """An upper bound for the taps of a pixel when up to `longest` source pixels become `size`."""
+    return 2 * SUPPORT[BICUBIC] * math.ceil(max(longest / size, 1.0)) + 2
 
 
 @jit
-def taps(low, high, limit_low, limit_high, n, first, count, weight):
-    """Taps of n output pixels over the source interval [low, high), reading only [limit_low, limit_high).
+def kernel(x, cubic):
+    """The interpolation kernel at distance x: triangle, or Keys' cubic with a = -0.5 (Pillow's)."""
+    x = abs(x)
+    if not cubic:
+        return max(0.0, 1.0 - x)
+    if x < 1.0:
+        return (1.5 * x - 2.5) * x * x + 1.0
+    return ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0 if x < 2.0 else 0.0
 
-    Writes first (n,) int64, count (n,) int64 and weight (n, K) float32; the weights of a pixel sum to 1.
+
+@jit
+def taps(low, high, limit_low, limit_high, n, cubic, pad, flip, first, weight):
+    """Taps of n output pixels over the source interval [low, high), reading only [limit_low, limit_high); returns K.
+
+    Pixel i is the sum over k < K of weight[k, i] source[first[i] + k]; the weights sum to 1, or with `pad` to what lies
+    inside the limits, so that the outside counts as black. flip: output pixels in reverse order. Writes first (>= n,)
+    int64 and weight (>= K, >= n) float32; behind the n-th pixel first is limit_low and the weights are 0.
     """
     scale = (high - low) / n
-    support = max(scale, 1.0)
+    stretch = max(scale, 1.0)
+    support = stretch * (2.0 if cubic else 1.0)
+    count = 1
     for i in range(n):
         centre = low + (i + 0.5) * scale
-        start = max(int(math.floor(centre - support + 0.5)), limit_low)
-        stop = min(int(math.floor(centre + support + 0.5)), limit_high)
+        start, stop = int(math.floor(centre - support + 0.5)), int(math.floor(centre + support + 0.5))
+        start, stop = max(start, limit_low), min(stop, limit_high)
+        while stop - start > 1 and abs(kernel((start - centre + 0.5) / stretch, cubic)) < 1e-6:
+            start += 1
+        while stop - start > 1 and abs(kernel((stop - 0.5 - centre) / stretch, cubic)) < 1e-6:
+            stop -= 1
+        count = max(count, stop - start)
+    last = limit_high - count
+    for i in range(n):
+        centre = low + (i + 0.5) * scale
+        start, stop = int(math.floor(centre - support + 0.5)), int(math.floor(centre + support + 0.5))
         total = 0.0
-        for k in range(start, stop):
-            total += max(0.0, 1.0 - abs((k - centre + 0.5) / support))
-        first[i], count[i] = start, stop - start
-        for k in range(start, stop):
-            weight[i, k - start] = max(0.0, 1.0 - abs((k - centre + 0.5) / support)) / total
+        for k in range(start if pad else max(start, limit_low), stop if pad else min(stop, limit_high)):
+            total += kernel((k + 0.5 - centre) / stretch, cubic)
+        begin = max(start, limit_low)
+        while begin < min(last, stop - 1) and abs(kernel((begin + 0.5 - centre) / stretch, cubic)) < 1e-6:
+            begin += 1
+        begin = max(min(begin, last), limit_low)
+        at = n - 1 - i if flip else i
+        first[at] = begin
+        for k in range(count):
+            inside = start <= begin + k < stop
+            weight[k, at] = kernel((begin + k + 0.5 - centre) / stretch, cubic) / total if inside else 0.0
+    for i in range(n, first.size):
+        first[i] = limit_low
+        for k in range(count):
+            weight[k, i] = 0.0
+    return count
 
 
 @jit
-def add_row(row, source, weight, fresh):
-    """row = weight source where fresh, else row += weight source; source uint8."""
-    if fresh:
-        for i in range(row.size):
-            row[i] = weight * F32(source[i])
-    else:
-        for i in range(row.size):
-            row[i] += weight * F32(source[i])
+def vertical(source, at, stride, n, weight, y, count, row):
+    """row[:n] = sum over k < count of weight[k, y] source[at + k stride :][:n]; source uint8, n >= 1."""
+    pitch = weight.shape[1]
+    flat = weight.reshape(-1)
+    i = 0
+    while i + 4 * LANES <= n:
+        o, w = at + i, spread(flat, y)
+        a, b = load(source, o) * w, load(source, o + LANES) * w
+        c, d = load(source, o + 2 * LANES) * w, load(source, o + 3 * LANES) * w
+        for k in range(1, count):
+            o, w = o + stride, spread(flat, k * pitch + y)
+            a, b = fma(load(source, o), w, a), fma(load(source, o + LANES), w, b)
+            c, d = fma(load(source, o + 2 * LANES), w, c), fma(load(source, o + 3 * LANES), w, d)
+        store(row, i, a)
+        store(row, i + LANES, b)
+        store(row, i + 2 * LANES, c)
+        store(row, i + 3 * LANES, d)
+        i += 4 * LANES
+    while i < n and n >= LANES:
+        i = min(i, n - LANES)  # the last vector overlaps the one before: nothing is read behind the row
+        o = at + i
+        a = load(source, o) * spread(flat, y)
+        for k in range(1, count):
+            o += stride
+            a = fma(load(source, o), spread(flat, k * pitch + y), a)
+        store(row, i, a)
+        i += LANES
+    while i < n:  # rows of fewer than 6 pixels
+        value = F32(0.0)
+        for k in range(count):
+            value += flat[k * pitch + y] * F32(source[at + k * stride + i])
+        row[i] = value
+        i += 1
 
 
 @jit
-def across(row, x0, first, count, weight, plane, y):
-    """The horizontal pass of one row (interleaved RGB, starting at source pixel x0) into plane[:, y]."""
-    red, green, blue = plane[0, y], plane[1, y], plane[2, y]
-    for x in range(red.size):
-        at = 3 * (first[x] - x0)
-        r, g, b = F32(0.0), F32(0.0), F32(0.0)
-        for k in range(count[x]):
-            w = weight[x, k]
-            r += w * row[at]
-            g += w * row[at + 1]
-            b += w * row[at + 2]
-            at += 3
-        red[x], green[x], blue[x] = r, g, b
+def horizontal(row, first, weight, count, n, tile):
+    """A row of interleaved RGB -> tile float32 (3 pitch,), n pixels of a channel; first: places in row."""
+    pitch = weight.shape[1]
+    flat = weight.reshape(-1)
+    for x in range(0, n, 4):
+        if count == 2:  # written out: the loop below takes half as long again
+            weighted_pixels(row, first, flat, pitch, x, tile, 2)
+        elif count == 3:
+            weighted_pixels(row, first, flat, pitch, x, tile, 3)
+        elif count == 4:
+            weighted_pixels(row, first, flat, pitch, x, tile, 4)
+        elif count == 5:
+            weighted_pixels(row, first, flat, pitch, x, tile, 5)
+        else:
+            i, j, k, m = at(first, x), at(first, x + 1), at(first, x + 2), at(first, x + 3)
+            a = b = c = d = splat4(F32(0.0))
+            for w in range(x, x + count * pitch, pitch):
+                a, b = fma(load4(row, i), spread4(flat, w), a), fma(load4(row, j), spread4(flat, w + 1), b)
+                c, d = fma(load4(row, k), spread4(flat, w + 2), c), fma(load4(row, m), spread4(flat, w + 3), d)
+                i, j, k, m = i + 3, j + 3, k + 3, m + 3
+            store_pixels(tile, pitch, x, a, b, c, d)
 
 
 @jit
-def crop_resize(pixels, height, width, box, inside, xs, nx, wx, ys, ny, wy, row, plane):
-    """pixels uint8 (height * width * 3,) RGB -> plane (3, S, T) float32 in 0..255.
+def clamp(tile):
+    for i in range(0, tile.size, LANES):
+        store(tile, i, minimum(maximum(load(tile, i), splat(F32(0.0))), splat(F32(255.0))))
 
-    box float32 x0, y0, x1, y1; inside: taps stop at the box. The rest is scratch: first, count and weight of the taps
-    of both axes, and a row of 3 * width float32.
-    """
-    _, n_rows, n_columns = plane.shape
-    x0, x1 = (int(box[0]), int(box[2])) if inside else (0, width)
-    y0, y1 = (int(box[1]), int(box[3])) if inside else (0, height)
-    taps(float(box[0]), float(box[2]), x0, x1, n_columns, xs, nx, wx)
-    taps(float(box[1]), float(box[3]), y0, y1, n_rows, ys, ny, wy)
-    left, right = xs[0], xs[n_columns - 1] + nx[n_columns - 1]
-    line = row[: 3 * (right - left)]
-    for y in range(n_rows):
-        for k in range(ny[y]):
-            start = 3 * ((ys[y] + k) * width + left)
-            add_row(line, pixels[start : start + line.size], wy[y, k], k == 0)
-        across(line, left, xs, nx, wx, plane, y)
+
+def reference(image: np.ndarray, box, size: tuple[int, int], edge: str = "crop", cubic: bool = False) -> np.ndarray:
+    """image (H, W, 3) -> (3, size...) float64 in 0..255: one matrix of weights per axis."""
+    height, width, _ = image.shape
+    x0, y0, x1, y1 = (float(v) for v in box)
+
+    def matrix(low: float, high: float, length: int, n: int) -> np.ndarray:
+        scale = (high - low) / n
+        stretch = max(scale, 1.0)
+        centre = low + (np.arange(n)[:, None] + 0.5) * scale
+        limits = (int(low), int(high)) if edge == "crop" else (0, length)
+        at = np.arange(math.floor(low - 3 * stretch), math.ceil(high + 3 * stretch))
+        x = np.abs((at + 0.5 - centre) / stretch)
+        near, far = (1.5 * x - 2.5) * x * x + 1, ((-0.5 * x + 2.5) * x - 4) * x + 2
+        weight = np.where(x < 1, near, np.where(x < 2, far, 0)) if cubic else np.maximum(0, 1 - x)
+        if edge != "pad":
+            weight[:, (at < limits[0]) | (at >= limits[1])] = 0
+        weight = weight / weight.sum(axis=1, keepdims=True)
+        inside = (at >= 0) & (at < length)
+        full = np.zeros((n, length))
+        full[:, at[inside]] = weight[:, inside]
+        return full
+
+    rows, columns = matrix(y0, y1, height, size[0]), matrix(x0, x1, width, size[1])
+    out = np.einsum("yh,hwc,xw->cyx", rows, image.astype(np.float64), columns, optimize=True)
+    return np.clip(out, 0, 255)

@@ -6,6 +6,7 @@ import numpy as np
 
 from data_loading.jit import jit
 from data_loading.ops.base import OPS, SOLARIZE, Op, within
+from data_loading.simd import LANES, load, maximum, splat, store, where_at_least
 
 F32 = np.float32
 
@@ -37,7 +38,12 @@ def reference(image: np.ndarray, threshold: float) -> np.ndarray:
 
 
 @jit
-def kernel(plane, threshold):
-    flat = plane.reshape(-1)
-    for i in range(flat.size):
-        flat[i] = F32(255.0) - flat[i] if flat[i] >= threshold else flat[i]
+def kernel(tile, threshold):
+    """|c - v|, c = 255 at or above the threshold, else 0, for v in 0..255.
+
+    A choice between 255 - v and v would become a masked store, which takes many times as long on some processors.
+    """
+    for i in range(0, tile.size, LANES):
+        v = load(tile, i)
+        c = where_at_least(v, splat(threshold), splat(F32(255.0)), splat(F32(0.0)))
+        store(tile, i, maximum(c - v, v - c))

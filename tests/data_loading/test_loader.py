@@ -116,6 +116,13 @@ def test_float_and_byte_batches_hold_the_same_view(raw):
     assert (floats.views[0] * 255 - bytes_.views[0]).abs().max() <= 0.5 + 1e-3  # one rounding
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_sixteen_bit_batches_are_the_float_ones_rounded(raw, dtype):
+    wide, narrow = (next(iter(Loader(raw, 4, ViewSet(["simclr"], size=16), dtype=d))) for d in ("float32", dtype))
+    assert narrow.views[1].dtype == getattr(torch, dtype)
+    assert torch.equal(narrow.views[1], wide.views[1].to(narrow.views[1].dtype))
+
+
 def test_views_are_slices_of_one_block_per_size(raw):
     batch = next(iter(Loader(raw, 4, ViewSet(["byol"], crops=2, size=16, local=3, local_size=8))))
     assert [tuple(b.shape) for b in batch.blocks] == [(2, 4, 3, 16, 16), (3, 4, 3, 8, 8)]

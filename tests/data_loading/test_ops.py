@@ -37,27 +37,24 @@ from data_loading.ops import (
     thickness,
 )
 from data_loading.ops.base import ARGS, PARAMS, Op
+from data_loading.simd import LANES
+from rendering import run_steps
 
 F32 = np.float32
 LEVEL = 0.02  # tolerance in levels of 255: float32 against float64 over a few operations
 
 
-def image(seed=0, height=19, width=23):
-    return np.random.default_rng(seed).integers(0, 256, (3, height, width)).astype(F32)
+SIDE = 21  # not a multiple of what a processor handles at once
+
+
+def image(seed=0, side=SIDE):
+    return np.random.default_rng(seed).integers(0, 256, (3, side, side)).astype(F32)
 
 
 def run(code, args=(), words=(), plane=None, before=None):
-    """One step of a program on a copy of `plane`, through the interpreter of views; `before`: a step before it."""
-    plane = (image() if plane is None else plane).copy()
-    steps = [(code, args, words)] if before is None else [(*before, ()), (code, args, words)]
-    op, word = np.array([step[0] for step in steps], np.uint8), np.zeros((len(steps), ARGS), np.uint32)
-    for k, (_, numbers, keys) in enumerate(steps):
-        word.view(F32)[k, : len(numbers)] = numbers
-        for place, value in keys:
-            word[k, place] = value
-    line, field, matrix = np.empty(plane.shape[2] + 181, F32), np.empty((2, 4, 4), F32), np.empty(6, F32)
-    program.run(op, word.view(F32), word, plane, np.empty_like(plane), line, field, matrix)
-    return plane
+    """One step of a program on `plane`, through the renderer; `before`: a step before it."""
+    steps = [(code, args, words)] if before is None else [before, (code, args, words)]
+    return run_steps(image() if plane is None else plane, steps)
 
 
 def as_tensor(x):
@@ -122,14 +119,14 @@ def test_ops_on_one_flat_colour_stay_finite_and_in_range(level):
 
 
 def test_solarize_inverts_at_the_threshold_and_above():
-    plane = np.array([127.0, 128.0, 129.0], F32).reshape(1, 1, 3).repeat(3, 0)
+    plane = np.broadcast_to(np.array([127.0, 128.0, 129.0], F32), (3, 3, 3))
     assert run(base.SOLARIZE, (128.0,), plane=plane)[0, 0].tolist() == [127, 127, 126]
 
 
 def test_affine_equals_torch_grid_sample():
     matrix = np.array([0.8, -0.4, 0.15, 0.3, 1.2, -0.1], F32)
     grid = torch.nn.functional.affine_grid(
-        torch.from_numpy(matrix.reshape(1, 2, 3)), (1, 3, 19, 23), align_corners=False
+        torch.from_numpy(matrix.reshape(1, 2, 3)), (1, 3, SIDE, SIDE), align_corners=False
     )
     theirs = torch.nn.functional.grid_sample(torch.from_numpy(image())[None], grid, align_corners=False)[0]
     np.testing.assert_allclose(
@@ -143,8 +140,10 @@ def test_elastic_displaces_by_a_bicubic_field():
     elastic.displacements(np.uint32(key[0]), np.uint32(key[1]), F32(sigma), field)
     out = run(base.ELASTIC, (sigma,), words=[(1, key[0]), (2, key[1])])
     np.testing.assert_allclose(out, elastic.reference(image(), field), atol=0.1)
-    dense = torch.nn.functional.interpolate(torch.from_numpy(field)[None], (19, 23), mode="bicubic", align_corners=True)
-    mine = [[elastic.spread(field[0], 19, 23, y, x) for x in range(23)] for y in range(19)]
+    dense = torch.nn.functional.interpolate(
+        torch.from_numpy(field)[None], (SIDE, SIDE), mode="bicubic", align_corners=True
+    )
+    mine = [[elastic.spread(field[0], SIDE, SIDE, y, x) for x in range(SIDE)] for y in range(SIDE)]
     np.testing.assert_allclose(mine, dense[0, 0].numpy(), atol=1e-5)
 
 
@@ -166,17 +165,24 @@ def test_noise_is_the_keyed_normal_noise_of_its_reference():
 
 def test_normalize_equals_its_definition_and_torchvision():
     ours, plane = Normalize(), image()
-    out = np.empty_like(plane)
-    normalize.kernel(plane, *ours.scale_bias(), out)
+    out = run_steps(plane, [], ours)
     np.testing.assert_allclose(out, normalize.reference(plane, ours.mean, ours.std), atol=1e-5)
     np.testing.assert_allclose(out, tv.normalize(as_tensor(plane), ours.mean, ours.std).numpy(), atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_floats_are_the_nearest_to_the_float32(dtype):
+    bits = run_steps(image(), [], Normalize(), dtype)
+    exact = torch.from_numpy(run_steps(image(), [], Normalize()))
+    assert torch.equal(torch.from_numpy(bits).view(getattr(torch, dtype)), exact.to(getattr(torch, dtype)))
+
+
 def test_uint8_is_rounded_once_half_up():
-    plane = np.array([0.0, 0.49, 0.5, 254.5, 255.0, 300.0, -3.0], F32).reshape(1, 1, 7).repeat(3, 0)
-    out = np.empty(plane.shape, np.uint8)
-    normalize.quantize(plane, out)
-    assert out[0, 0].tolist() == [0, 0, 1, 255, 255, 255, 0]
+    tile = np.zeros(3 * LANES, F32)
+    tile[:7] = [0.0, 0.49, 0.5, 254.5, 255.0, 300.0, -3.0]
+    out = np.empty(3 * 7, np.uint8)
+    normalize.kernel(tile, 7, np.ones(3, F32), np.zeros(3, F32), out, 0, 7, np.empty(LANES, np.uint8))
+    assert out[:7].tolist() == [0, 0, 1, 255, 255, 255, 0]
 
 
 def draws(op: Op, n=4000):

@@ -1,4 +1,4 @@
-"""Crop and resize is Pillow's antialiased bilinear, within one level of its rounding."""
+"""Crop and resize is Pillow's antialiased bilinear or bicubic, within one level of its rounding."""
 
 import numpy as np
 import pytest
@@ -6,18 +6,35 @@ import torch
 import torchvision.transforms.v2.functional as tv
 from PIL import Image
 
+from data_loading import Strategy, ViewSet
 from data_loading.ops import resize
+from data_loading.ops.base import ARGS
+from data_loading.ops.crop import Crop
+from data_loading.plan import Plan
+from data_loading.render import Renderer
 
 F32 = np.float32
 
 
-def crop_resize(picture, box, size, inside=True):
+class Box(Crop):
+    """The whole rule that the tests need: what to do at the edge."""
+
+    rule = 0
+
+
+def crop_resize(picture, box, size, edge="crop", interpolation="bilinear"):
+    """picture uint8 (H, W, 3) -> (size, size, 3) float32, through the renderer."""
     height, width, _ = picture.shape
-    reach = 2 * int(np.ceil(max(height, width) / size)) + 3
-    scratch = [a for _ in range(2) for a in (np.empty(size, int), np.empty(size, int), np.empty((size, reach), F32))]
-    row, plane = np.empty(3 * width, F32), np.empty((3, size, size), F32)
-    resize.crop_resize(picture.reshape(-1), height, width, np.asarray(box, F32), inside, *scratch, row, plane)
-    return plane.transpose(1, 2, 0)
+    rule = Box()
+    rule.edge = edge
+    views = ViewSet([Strategy("plain", [[]], crop=rule)], crops=1, size=size, interpolation=interpolation)
+    plan = Plan(
+        np.array(box, F32).reshape(1, 1, 4), np.zeros((1, 1, 1), np.uint8), np.zeros((1, 1, 1, ARGS), np.uint32)
+    )
+    out = np.empty((1, 1, 3, size, size), F32)
+    renderer = Renderer(views, max(height, width), None, "float32")
+    renderer(picture.reshape(-1), np.zeros(1, np.int64), np.array([height]), np.array([width]), plan, 0, [out])
+    return out[0, 0].transpose(1, 2, 0)
 
 
 def picture(height, width, seed=0):
@@ -26,18 +43,34 @@ def picture(height, width, seed=0):
 
 @pytest.mark.parametrize("box", [(0, 0, 60, 45), (7, 3, 29, 40), (10, 10, 11, 11), (0, 0, 60, 1), (5, 5, 21, 21)])
 @pytest.mark.parametrize("size", [1, 8, 16, 37, 96])
-def test_crop_then_resize_equals_pillow_within_one_level(box, size):
-    source = picture(45, 60)
-    theirs = np.asarray(Image.fromarray(source).crop(box).resize((size, size), Image.Resampling.BILINEAR), F32)
-    # Pillow rounds after each of its two passes, half a level each, and its weights have 22 bits
-    assert np.abs(crop_resize(source, box, size) - theirs).max() <= 1.0 + 1e-3
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_crop_then_resize_equals_pillow_within_one_level(box, size, interpolation):
+    source = picture(45, 60) // 2 + 64  # no overshoot over 0..255, which Pillow would cut off between its passes
+    kind = Image.Resampling[interpolation.upper()]
+    theirs = np.asarray(Image.fromarray(source).crop(box).resize((size, size), kind), F32)
+    # Pillow rounds after each of its two passes, half a level each (a little more where cubic weights are negative)
+    tolerance = 1.0 if interpolation == "bilinear" else 1.3
+    ours = crop_resize(source, box, size, interpolation=interpolation)
+    assert np.abs(ours - theirs).max() <= tolerance + 1e-3
+    np.testing.assert_allclose(
+        ours.transpose(2, 0, 1),
+        resize.reference(source, box, (size, size), cubic=interpolation == "bicubic"),
+        atol=2e-3,
+    )
 
 
 @pytest.mark.parametrize("box", [(3.25, 1.5, 40.75, 30.0), (10.1, 10.2, 20.3, 40.4)])
 def test_a_box_of_fractions_reads_outside_itself_as_pillows_box_argument(box):
     source = picture(45, 60)
     theirs = Image.fromarray(source).resize((16, 16), Image.Resampling.BILINEAR, box=box)
-    assert np.abs(crop_resize(source, box, 16, inside=False) - np.asarray(theirs, F32)).max() <= 1.0 + 1e-3
+    assert np.abs(crop_resize(source, box, 16, "image") - np.asarray(theirs, F32)).max() <= 1.0 + 1e-3
+
+
+@pytest.mark.parametrize("offset", [(-4, -4), (4, 4), (-3, 2), (0, 0), (-40, 0), (31, 31)])
+def test_a_padded_crop_is_black_outside_the_image(offset):
+    source, (x, y) = picture(32, 32), offset
+    padded = np.pad(source, ((50, 50), (50, 50), (0, 0)))[50 + y : 82 + y, 50 + x : 82 + x]
+    np.testing.assert_array_equal(crop_resize(source, (x, y, x + 32, y + 32), 32, "pad"), padded.astype(F32))
 
 
 def test_crop_then_resize_equals_torchvision_on_floats():
@@ -53,9 +86,12 @@ def test_the_whole_image_at_its_own_size_is_copied_exactly():
     np.testing.assert_array_equal(crop_resize(source, (0, 0, 24, 24), 24), source.astype(F32))
 
 
-def test_weights_of_a_pixel_sum_to_one():
-    first, count, weight = np.empty(7, int), np.empty(7, int), np.empty((7, 40), F32)
-    resize.taps(3.0, 80.0, 3, 80, 7, first, count, weight)
-    for i in range(7):
-        assert weight[i, : count[i]].sum() == pytest.approx(1, abs=1e-6)
-        assert first[i] >= 3 and first[i] + count[i] <= 80
+@pytest.mark.parametrize("cubic", [False, True])
+@pytest.mark.parametrize("flip", [False, True])
+def test_weights_of_a_pixel_sum_to_one_and_stay_inside_the_limits(cubic, flip):
+    first, weight = np.empty(16, int), np.empty((60, 16), F32)
+    count = resize.taps(3.0, 80.0, 3, 80, 7, cubic, False, flip, first, weight)
+    np.testing.assert_allclose(weight[:count, :7].sum(axis=0), 1, atol=1e-6)
+    assert first.min() >= 3 and first.max() + count <= 80
+    assert not weight[:count, 7:].any()
+    assert (np.diff(first[:7]) <= 0).all() if flip else (np.diff(first[:7]) >= 0).all()

@@ -1,0 +1,344 @@
+"""A vector of 16 float32 (and one of 4) for numba kernels: the only module that speaks to LLVM.
+
+LLVM lowers it to whatever the processor has (SSE, AVX2, AVX-512, NEON). Operators work lane by lane, a float32 beside a
+vector counts in each lane. No operation may be reordered, so a kernel gives the same bytes wherever it is inlined.
+"""
+
+from __future__ import annotations
+
+import operator
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic, models, overload, register_model
+
+LANES = 16  # two or four registers without AVX-512; 8 lanes were measured to be slower there too
+F32, I32, I16, I8 = ir.FloatType(), ir.IntType(32), ir.IntType(16), ir.IntType(8)
+
+
+class VectorType(types.Type):
+    """numba's type of a vector of `lanes` float32."""
+
+    def __init__(self, lanes: int):
+        self.lanes = lanes
+        self.ir = ir.VectorType(F32, lanes)
+        super().__init__(name=f"float32x{lanes}")
+
+
+V, V4 = VectorType(LANES), VectorType(4)
+
+
+@register_model(VectorType)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, manager, kind):
+        super().__init__(manager, kind, kind.ir)
+
+
+def _address(context, builder, array_type, array, index, pointee):
+    """The address of element `index` of a contiguous array, as a pointer to `pointee`."""
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [index]), pointee.as_pointer())
+
+
+def _spread(builder, scalar, lanes):
+    """The scalar in every lane."""
+    undefined = ir.Constant(ir.VectorType(F32, lanes), ir.Undefined)
+    first = builder.insert_element(undefined, scalar, ir.Constant(I32, 0))
+    return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(I32, lanes), [0] * lanes))
+
+
+def _shuffled(builder, a, b, order):
+    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(I32, len(order)), order))
+
+
+def _every(lanes, kind, value):
+    return ir.Constant(ir.VectorType(kind, lanes), [value] * lanes)
+
+
+def _load(vector):
+    @intrinsic
+    def load(typing, array, index):
+        def code(context, builder, signature, arguments):
+            kind, lanes = signature.args[0], vector.lanes
+            if kind.dtype == types.float32:
+                at = _address(context, builder, kind, *arguments, vector.ir)
+                return builder.load(at, align=4)
+            at = _address(context, builder, kind, *arguments, ir.VectorType(I8, lanes))
+            wide = builder.zext(builder.load(at, align=1), ir.VectorType(I32, lanes))
+            return builder.sitofp(wide, vector.ir)  # below 256: signed conversion is exact and cheaper
+
+        return vector(array, index), code
+
+    return load
+
+
+load = _load(V)  # load(array, i): LANES elements from i on of a contiguous float32 or uint8 array
+load4 = _load(V4)  # load4(array, i): four elements
+
+
+@intrinsic
+def at(typing, array, index):
+    """at(array, i): element i of a contiguous array, where i is known to lie inside; numba's own allows for -1."""
+
+    def code(context, builder, signature, arguments):
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        return builder.load(builder.gep(data, [arguments[1]]))
+
+    return array.dtype(array, index), code
+
+
+def _spread_from(vector):
+    @intrinsic
+    def spread(typing, array, index):
+        def code(context, builder, signature, arguments):
+            at = _address(context, builder, signature.args[0], *arguments, F32)
+            return _spread(builder, builder.load(at), vector.lanes)
+
+        return vector(array, index), code
+
+    return spread
+
+
+spread = _spread_from(V)  # spread(array, i): element i of a float32 array in each lane
+spread4 = _spread_from(V4)
+
+
+@intrinsic
+def store(typing, array, index, vector):
+    """store(array, i, v): write LANES elements from i on of a float32 array, or of a uint8 array, rounded half up."""
+
+    def code(context, builder, signature, arguments):
+        (kind, _, _), (array, index, value) = signature.args, arguments
+        if kind.dtype == types.float32:
+            builder.store(value, _address(context, builder, kind, array, index, V.ir), align=4)
+            return context.get_dummy_value()
+        low, high = _every(LANES, F32, 0.0), _every(LANES, F32, 255.0)
+        value = builder.select(builder.fcmp_ordered(">", value, low), value, low)
+        value = builder.select(builder.fcmp_ordered("<", value, high), value, high)
+        whole = builder.fptosi(builder.fadd(value, _every(LANES, F32, 0.5)), ir.VectorType(I32, LANES))
+        small = builder.trunc(whole, ir.VectorType(I8, LANES))
+        builder.store(small, _address(context, builder, kind, array, index, small.type), align=1)
+        return context.get_dummy_value()
+
+    return types.void(array, index, vector), code
+
+
+@intrinsic
+def store_float16(typing, array, index, vector):
+    """Write LANES elements from i on of an int16 array as the bits of float16, rounded to nearest even."""
+
+    def code(context, builder, signature, arguments):
+        array, index, value = arguments
+        half = builder.fptrunc(value, ir.VectorType(ir.HalfType(), LANES))
+        bits = builder.bitcast(half, ir.VectorType(I16, LANES))
+        builder.store(bits, _address(context, builder, signature.args[0], array, index, bits.type), align=2)
+        return context.get_dummy_value()
+
+    return types.void(array, index, vector), code
+
+
+@intrinsic
+def store_bfloat16(typing, array, index, vector):
+    """Write LANES elements from i on of an int16 array as the bits of bfloat16, rounded to nearest even; no NaN."""
+
+    def code(context, builder, signature, arguments):
+        array, index, value = arguments
+        wide = ir.VectorType(I32, LANES)
+        bits = builder.bitcast(value, wide)
+        odd = builder.and_(builder.lshr(bits, _every(LANES, I32, 16)), _every(LANES, I32, 1))
+        bits = builder.add(bits, builder.add(odd, _every(LANES, I32, 0x7FFF)))
+        bits = builder.trunc(builder.lshr(bits, _every(LANES, I32, 16)), ir.VectorType(I16, LANES))
+        builder.store(bits, _address(context, builder, signature.args[0], array, index, bits.type), align=2)
+        return context.get_dummy_value()
+
+    return types.void(array, index, vector), code
+
+
+def _weighted_pixel(builder, row, place, weights, taps):
+    """Sum of taps RGB pixels from row[place :], each times its weight; lane 3 belongs to no pixel."""
+    result = None
+    for k in range(taps):
+        source = builder.gep(row, [builder.add(place, ir.Constant(place.type, 3 * k))])
+        pixel = builder.load(builder.bitcast(source, V4.ir.as_pointer()), align=4)
+        w = _spread(builder, builder.load(weights[k]), 4)
+        result = builder.fmul(pixel, w) if k == 0 else _fma(builder, V4, pixel, w, result)
+    return result
+
+
+def _store_planar(builder, planes, pixels):
+    """Four RGB pixels -> four values of each plane."""
+    a, b, c, d = pixels
+    ab, cd = _shuffled(builder, a, b, [0, 4, 1, 5]), _shuffled(builder, c, d, [0, 4, 1, 5])
+    blue_ab, blue_cd = _shuffled(builder, a, b, [2, 6, 2, 6]), _shuffled(builder, c, d, [2, 6, 2, 6])
+    values = (
+        _shuffled(builder, ab, cd, [0, 1, 4, 5]),
+        _shuffled(builder, ab, cd, [2, 3, 6, 7]),
+        _shuffled(builder, blue_ab, blue_cd, [0, 1, 4, 5]),
+    )
+    for value, plane in zip(values, planes, strict=True):
+        builder.store(value, builder.bitcast(plane, V4.ir.as_pointer()), align=4)
+
+
+@intrinsic(prefer_literal=True)
+def weighted_pixels(typing, row, first, weight, pitch, x, tile, taps):
+    """Pixels x to x + 3 of a tile (3 pitch,): each the sum over k < taps of weight[x + k pitch] row[first[x] + 3 k :].
+
+    taps is a literal, its loop is written out. row is read one element beyond the last pixel.
+    """
+
+    def code(context, builder, signature, arguments):
+        row, first, weight, tile = (
+            context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in (0, 1, 2, 5)
+        )
+        pitch, x = arguments[3], arguments[4]
+        pixels = []
+        for j in range(4):
+            at = builder.add(x, ir.Constant(x.type, j))
+            place, weights = builder.load(builder.gep(first, [at])), []
+            for _ in range(taps.literal_value):
+                weights.append(builder.gep(weight, [at]))
+                at = builder.add(at, pitch)
+            pixels.append(_weighted_pixel(builder, row, place, weights, taps.literal_value))
+        planes = [builder.gep(tile, [x])]
+        for _ in range(2):
+            x = builder.add(x, pitch)
+            planes.append(builder.gep(tile, [x]))
+        _store_planar(builder, planes, pixels)
+        return context.get_dummy_value()
+
+    return types.void(row, first, weight, pitch, x, tile, taps), code
+
+
+@intrinsic
+def store_pixels(typing, tile, pitch, x, a, b, c, d):
+    """Four RGB pixels, lanes 0 to 2 of four vectors, into x to x + 3 of a tile (3 pitch,)."""
+
+    def code(context, builder, signature, arguments):
+        tile = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        pitch, x = arguments[1], arguments[2]
+        planes = [builder.gep(tile, [x]), builder.gep(tile, [builder.add(x, pitch)])]
+        planes.append(builder.gep(tile, [builder.add(builder.add(x, pitch), pitch)]))
+        _store_planar(builder, planes, arguments[3:])
+        return context.get_dummy_value()
+
+    return types.void(tile, pitch, x, a, b, c, d), code
+
+
+def _splat(vector):
+    @intrinsic
+    def splat(typing, value):
+        def code(context, builder, signature, arguments):
+            return _spread(builder, arguments[0], vector.lanes)
+
+        return vector(types.float32), code
+
+    return splat
+
+
+splat = _splat(V)  # splat(x): the float32 x in each lane
+splat4 = _splat(V4)
+
+
+def _binary(instruction):
+    @intrinsic
+    def binary(typing, a, b):
+        def code(context, builder, signature, arguments):
+            return getattr(builder, instruction)(*arguments)
+
+        return a(a, b), code
+
+    return binary
+
+
+_BINARY = {operator.add: "fadd", operator.sub: "fsub", operator.mul: "fmul", operator.truediv: "fdiv"}
+
+
+def _overload(function, instruction):
+    both = _binary(instruction)
+
+    @overload(function)
+    def of_vectors(a, b):
+        if isinstance(a, VectorType) and a == b:
+            return lambda a, b: both(a, b)
+        if a == V and isinstance(b, types.Float):
+            return lambda a, b: both(a, splat(b))
+        if b == V and isinstance(a, types.Float):
+            return lambda a, b: both(splat(a), b)
+        return None
+
+
+for _function, _instruction in _BINARY.items():
+    _overload(_function, _instruction)
+
+
+def _fma(builder, vector, a, b, c):
+    name = f"llvm.fmuladd.v{vector.lanes}f32"
+    kind = ir.FunctionType(vector.ir, [vector.ir] * 3)
+    function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+    return builder.call(function, [a, b, c])
+
+
+@intrinsic
+def fma(typing, a, b, c):
+    """a b + c, in one rounding where the processor can."""
+
+    def code(context, builder, signature, arguments):
+        return _fma(builder, a, *arguments)
+
+    return a(a, b, c), code
+
+
+def _selected(predicate):
+    @intrinsic
+    def smaller_or_larger(typing, a, b):
+        def code(context, builder, signature, arguments):
+            a, b = arguments
+            return builder.select(builder.fcmp_ordered(predicate, a, b), a, b)
+
+        return a(a, b), code
+
+    return smaller_or_larger
+
+
+minimum, maximum = _selected("<"), _selected(">")
+
+
+def _where(predicate):
+    @intrinsic
+    def where(typing, a, b, yes, no):
+        def code(context, builder, signature, arguments):
+            a, b, yes, no = arguments
+            return builder.select(builder.fcmp_ordered(predicate, a, b), yes, no)
+
+        return yes(a, b, yes, no), code
+
+    return where
+
+
+where_equal, where_at_least = _where("=="), _where(">=")  # where_x(a, b, yes, no): lane by lane, yes where a x b
+
+
+@intrinsic
+def total(typing, vector):
+    """The sum of the lanes, by halves; float32."""
+
+    def code(context, builder, signature, arguments):
+        value, lanes = arguments[0], LANES
+        while lanes > 1:
+            lanes //= 2
+            low = _shuffled(builder, value, value, list(range(lanes)))
+            high = _shuffled(builder, value, value, list(range(lanes, 2 * lanes)))
+            value = builder.fadd(low, high)
+        return builder.extract_element(value, ir.Constant(I32, 0))
+
+    return types.float32(vector), code
+
+
+@intrinsic
+def reverse(typing, vector):
+    """The lanes in reverse order."""
+
+    def code(context, builder, signature, arguments):
+        return _shuffled(builder, arguments[0], arguments[0], list(range(LANES - 1, -1, -1)))
+
+    return vector(vector), code
