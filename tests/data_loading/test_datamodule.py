@@ -1,6 +1,7 @@
 """BetonDataModule under Lightning's Trainer: every checkpoint resumes with the very batches that were left."""
 
 import copy
+import json
 import pickle
 
 import pytest
@@ -104,6 +105,50 @@ def test_a_run_goes_on_from_any_checkpoint_as_if_it_had_never_stopped(tmp_path, 
         trainer(tmp_path, **options).fit(again, datamodule=data(raw, order=order), ckpt_path=path, weights_only=True)
         assert again.seen == whole.seen[begun:], path.name
         assert torch.equal(again.layer.weight, whole.layer.weight), path.name
+
+
+class Notes(Records):
+    """Writes the rows that each process saw and validated to a file of its own."""
+
+    def __init__(self, folder):
+        super().__init__()
+        self.folder = folder
+
+    def validation_step(self, batch, i):
+        self.validated += batch.index[batch.valid].tolist()
+
+    def on_fit_end(self):
+        name = f"{self.trainer.global_rank} of {self.trainer.world_size}.json"
+        (self.folder / name).write_text(json.dumps({"seen": self.seen, "validated": self.validated}))
+
+
+def test_two_processes_share_the_batches_of_one_and_go_on_from_their_checkpoint(tmp_path, raw):
+    torch.set_num_threads(1)  # a fork after OpenMP has had two threads hangs
+    two = {"strategy": "ddp_fork", "devices": 2, "num_sanity_val_steps": 0}
+
+    def seen(folder, world, rank=0):
+        found = json.loads((folder / f"{rank} of {world}.json").read_text())
+        return {(epoch, i): rows for epoch, i, rows in found["seen"]}, found["validated"]
+
+    def module(batch_size):
+        return BetonDataModule(raw, val=raw, views="simclr", size=8, batch_size=batch_size, num_workers=1, seed=5)
+
+    trainer(tmp_path, 2, num_sanity_val_steps=0).fit(Notes(tmp_path), datamodule=module(8))
+    keep = ModelCheckpoint(tmp_path / "kept", "at{step}", every_n_train_steps=4, save_top_k=-1)
+    trainer(tmp_path, 2, [keep], **two).fit(Notes(tmp_path), datamodule=module(4))
+    (whole, validated), (a, validated_a), (b, validated_b) = (
+        seen(tmp_path, *place) for place in ((1, 0), (2, 0), (2, 1))
+    )
+    assert len(whole) == 12 and {key: a[key] + b[key] for key in a} == whole
+    assert sorted(validated_a + validated_b) == sorted(validated)
+    for folder, options, batch_size in (("two", two, 4), ("one", {}, 8)):
+        (tmp_path / folder).mkdir()
+        trainer(tmp_path, 2, **options).fit(
+            Notes(tmp_path / folder), datamodule=module(batch_size), ckpt_path=tmp_path / "kept" / "atstep=8.ckpt"
+        )
+    left = {key: rows for key, rows in whole.items() if key >= (1, 2)}
+    (a, _), (b, _), (one, _) = seen(tmp_path / "two", 2), seen(tmp_path / "two", 2, 1), seen(tmp_path / "one", 1)
+    assert {key: a[key] + b[key] for key in a} == left and one == left
 
 
 def test_a_seed_that_was_drawn_comes_back_with_the_checkpoint(tmp_path, raw):
