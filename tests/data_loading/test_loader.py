@@ -1,6 +1,7 @@
 """The loader: the same batches for any number of threads, each sample once an epoch, errors that reach the user."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from betons import Drawn, contents, same, spoil, write
 from data_loading import Batch, DatasetWriter, Loader, ViewSet
 from data_loading.errors import ConfigError, DecodeError, UserError
 from data_loading.fields import IntField, RGBImageField
+from helpers import CHECKOUT
 
 
 @pytest.fixture(scope="module")
@@ -357,3 +359,15 @@ def test_a_batch_is_made_from_the_views_of_any_loader():
     assert len(batch) == 5 and [v.crop for v in batch.layout] == [0, 1]
     assert torch.equal(batch.global_views[1], x2) and batch.labels.tolist() == [-1] * 5
     assert Batch.from_views([x1], labels=torch.arange(5)).labels.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_the_blocks_of_the_manual_run_one_after_the_other(tmp_path):
+    for name in ("train", "val"):
+        write(tmp_path / f"{name}.beton", n=64)  # each test runs in a folder of its own
+    page = (CHECKOUT / "docs" / "loader.md").read_text()
+    blocks = re.findall(r"^```python\n(.*?)^```", page, re.M | re.S)
+    assert len(blocks) == 4
+    names = {}
+    for block in blocks:
+        exec(compile(block, "docs/loader.md", "exec"), names)
+    assert len(names["data"].train_dataloader()) == len(names["data"].val_dataloader()) == 4
