@@ -8,7 +8,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from data_loading import sources, views
-from data_loading.errors import ConfigError
+from data_loading.errors import CheckpointError, ConfigError
 from data_loading.loader import Loader
 from data_loading.ops.normalize import IMAGENET_MEAN, IMAGENET_STD
 from data_loading.rng import checked_seed
@@ -38,6 +38,7 @@ class BetonDataModule(pl.LightningDataModule):
         on_error: raise, or skip, which puts another sample in the place of one that does not decode.
         cache_dir: where folders are written as .beton files.
         skip_bad: leave out images of a folder that do not decode, and say how many.
+        resume: go on in the data where a checkpoint stopped; false: begin its data anew, as on another file.
     """
 
     def __init__(
@@ -61,12 +62,14 @@ class BetonDataModule(pl.LightningDataModule):
         on_error: str = "raise",
         cache_dir: str = "runs/.cache",
         skip_bad: bool = False,
+        resume: bool = True,
     ):
         super().__init__()
         self.train, self.val, self.test, self.predict = train, val, test, predict
         self.views, self.size, self.order = views, size, order
         self.batch_size, self.seed = batch_size, checked_seed(seed, "data.seed")
         self.mean, self.std, self.cache_dir, self.skip_bad = mean, std, cache_dir, skip_bad
+        self.resume = resume
         self.options = {
             "num_workers": num_workers,
             "pool_pages": pool_pages,
@@ -105,8 +108,13 @@ class BetonDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> Loader:
         self._loader = self._make(self.train, self.view_set or self.resolve(), self.order)
-        if self._state:
-            self._loader.load_state_dict(self._state)
+        if not self.resume:
+            self._loader.load_state_dict = lambda _: None  # Lightning has the loader's state, too
+        elif self._state:
+            try:
+                self._loader.load_state_dict(self._state)
+            except CheckpointError as error:
+                raise CheckpointError(f"{error}, or begin its data anew with data.resume false") from error
         return self._loader
 
     def val_dataloader(self) -> Loader:

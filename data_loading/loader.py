@@ -7,6 +7,7 @@ changes nothing but the speed.
 from __future__ import annotations
 
 import logging
+import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
@@ -204,6 +205,10 @@ class Loader:
         (number, first), total, rank, world_size = self._next, len(self), *self.place
         self._check(world_size)
         self._next = number + 1, 0
+        if self.batch_size != self._given_batch_size and first:
+            log.warning("batches of %d images per process: the state fixed the global batch", self.batch_size)
+        if os.environ.get("WORLD_SIZE", "1") != "1" and self._given_place[1] is None and world_size == 1:
+            log.warning("WORLD_SIZE is set, but torch.distributed does not run: this process takes whole batches")
         if is_cold():
             log.warning("compiling the kernels of data_loading; this happens once and takes about half a minute")
         part = partial(

@@ -43,7 +43,7 @@ def checked(state: dict[str, Any], mine: dict[str, Any], path: object) -> dict[s
         raise CheckpointError(f"{path}: the loader's state is damaged: {what} is {state[what]!r}")
     theirs, ours = state["fingerprint"].split(":"), mine["fingerprint"].split(":")
     if theirs[0] != ours[0]:
-        raise CheckpointError(f"{path}: the state is of another file, or of another version of this one; load that one")
+        raise CheckpointError(f"{path}: the state is of another file, or of another version of this one; give that one")
     if state["samples"] != mine["samples"] or theirs[1] != ours[1]:
         raise CheckpointError(
             f"{path}: the state is of {state['samples']} samples and the loader has {mine['samples']} others; "

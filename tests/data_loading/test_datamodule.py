@@ -163,8 +163,10 @@ def test_a_checkpoint_of_another_file_is_refused(tmp_path, raw):
     other = write(tmp_path / "other.beton", n=49)
     module = data(str(other))
     module.load_state_dict(Loader(raw, 8, "eval", size=8).state_dict())
-    with pytest.raises(CheckpointError, match="another file"):
+    with pytest.raises(CheckpointError, match="another file.*, or begin its data anew with data.resume false"):
         module.train_dataloader()
+    module.resume = False
+    assert len(list(module.train_dataloader())) == 6
 
 
 def test_validation_test_and_predict_see_every_image_once_in_the_files_order(tmp_path, raw):
