@@ -11,12 +11,12 @@ from __future__ import annotations
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from data_loading.beton.reader import Reader
 from data_loading.errors import BetonError, ConfigError
-from data_loading.shared import NodeMemory
 
 CACHES = ("page", "process", "shared")
 VARIABLE = "FFCV_DEFAULT_CACHE_PROCESS"
@@ -130,7 +130,9 @@ class Cache:
     def __init__(self, reader: Reader, kind: str, gib: float | None = None):
         self.reader, self.kind = reader, kind
         self.limit = int(gib * 2**30) if gib is not None else _memory() // 2
-        self._shared: NodeMemory | None = None
+        self._shared: Any = None
+        if kind == "shared" and not hasattr(os, "memfd_create"):
+            raise ConfigError("cache='shared' needs Linux; choose 'page' or 'process'")
         if kind == "process":
             table = reader.image_table()
             if (table.ptr % reader.page_size + table.size > reader.page_size).any():
@@ -141,6 +143,8 @@ class Cache:
         if self.kind == "process":
             return Slots(self.reader.path, self.reader.page_size, ptr // self.reader.page_size, ahead, self.limit)
         if self.kind == "shared" and self._shared is None:
+            from data_loading.shared import NodeMemory  # it uses what only Linux has
+
             self._shared = NodeMemory(self.reader.path)
         return Mapped(self._shared.memory if self._shared else self.reader.memory)
 

@@ -36,6 +36,8 @@ class BetonDataModule(pl.LightningDataModule):
         cache: page, process or shared; None takes what FFCV_DEFAULT_CACHE_PROCESS says, else page.
         batches_ahead: batches that are prepared before they are asked for.
         on_error: raise, or skip, which puts another sample in the place of one that does not decode.
+        decode_scale: full, or half, which decodes JPEGs at half their size where no view gets smaller than its crop.
+        fast_dct: the JPEG decoder's quick DCT, off by about a level.
         cache_dir: where folders are written as .beton files.
         skip_bad: leave out images of a folder that do not decode, and say how many.
         resume: go on in the data where a checkpoint stopped; false: begin its data anew, as on another file.
@@ -60,6 +62,8 @@ class BetonDataModule(pl.LightningDataModule):
         cache: str | None = None,
         batches_ahead: int = 3,
         on_error: str = "raise",
+        decode_scale: str = "full",
+        fast_dct: bool = False,
         cache_dir: str = "runs/.cache",
         skip_bad: bool = False,
         resume: bool = True,
@@ -77,6 +81,8 @@ class BetonDataModule(pl.LightningDataModule):
             "cache": cache,
             "batches_ahead": batches_ahead,
             "on_error": on_error,
+            "decode_scale": decode_scale,
+            "fast_dct": fast_dct,
         }
         if val is None:
             self.val_dataloader = None  # Lightning asks whether there is one, and would warn of an empty one

@@ -110,7 +110,7 @@ class Loader:
         self.view_seed = run_seed if view_seed is None else checked_seed(view_seed, "view_seed")
         self.drop_last = (order != "sequential") if drop_last is None else drop_last
         self.batches_ahead = batches_ahead
-        self._given_place, self._given_batch_size = (rank, world_size), batch_size
+        self._given_place, self._given_batch_size = (rank, world_size), int(batch_size)
         self._global_batch: int | None = None  # as a state has fixed it
         self._next = self._at = (0, 0)  # epoch and batch: where the next iteration begins; what has been handed out
         self.indices = chosen_rows(self.reader, indices)
@@ -166,7 +166,8 @@ class Loader:
 
     def set_epoch(self, epoch: int) -> None:
         """Draw this epoch next; from its start, unless a state has been loaded that stands within it."""
-        if checked_seed(epoch, "epoch") != self._next[0]:
+        epoch = checked_seed(epoch, "epoch")
+        if epoch != self._next[0]:
             self._next = self._at = (epoch, 0)
 
     def __len__(self) -> int:

@@ -29,8 +29,6 @@ class NodeMemory:
     """The bytes of `path`, uint8 (n,), read-only; `memory` stays valid for as long as anyone refers to it."""
 
     def __init__(self, path: Path):
-        if not hasattr(os, "memfd_create"):
-            raise ConfigError("cache='shared' needs Linux; choose 'page' or 'process'")
         found = path.stat()
         key = f"{found.st_dev} {found.st_ino} {found.st_size} {found.st_mtime_ns}"
         name = f"data_loading-{os.getuid()}-{hashlib.blake2b(key.encode(), digest_size=8).hexdigest()}"

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from betons import by_sample, digest, write
@@ -61,6 +62,12 @@ def test_the_position_at_an_epochs_end_is_the_start_of_the_next(raw):
     ahead = loader(raw)
     list(ahead)
     assert (ahead.state_dict()["epoch"], ahead.state_dict()["batch"]) == (1, 0)
+
+
+def test_numpys_numbers_do_not_get_into_a_state(raw):
+    ahead = loader(raw, np.int64(8), seed=np.int64(1))
+    ahead.set_epoch(np.int64(3))
+    assert json.loads(json.dumps(ahead.state_dict())) == ahead.state_dict()
 
 
 def test_a_state_is_gone_on_from_once(raw):
