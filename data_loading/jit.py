@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numba
 
-KERNELS = ("jit.py", "simd.py", "rng.py", "plan.py", "render.py")  # the files beside ops/ that hold compiled functions
+KERNELS = ("jit.py", "rng.py", "plan.py", "render.py")  # the files beside ops/ and simd/ that hold compiled functions
 
 
 def _sources() -> list[Path]:
     here = Path(__file__).parent
-    return [here / name for name in KERNELS] + sorted(here.glob("ops/*.py"))
+    return [here / name for name in KERNELS] + sorted([*here.glob("ops/*.py"), *here.glob("simd/*.py")])
 
 
 @cache

@@ -12,6 +12,7 @@ ACTIONS = {
     "write": ("SOURCE OUT", "write a folder of images, or digits, into a .beton file"),
     "info": ("FILE", "what is in a .beton file or folder: fields, sizes, classes, hash"),
     "show": ("FILE", "draw samples and their views into a PNG"),
+    "replay": ("FILE", "draw the views of a sample as a run saw them"),
 }
 
 
