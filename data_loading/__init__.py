@@ -16,7 +16,7 @@ _HOME = {
     "Strategy": "strategies",
     "BetonDataModule": "datamodule",
     "Plan": "plan",
-    "replay": "replay",
+    "replay_views": "replay",
 }
 __all__ = sorted(_HOME)
 

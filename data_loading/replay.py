@@ -26,7 +26,9 @@ class Replay(NamedTuple):
     plan: Plan
 
 
-def replay(path: str | Path, views: str | dict | ViewSet, seed: int, epoch: int, index: int, size: int | None = None):
+def replay_views(
+    path: str | Path, views: str | dict | ViewSet, seed: int, epoch: int, index: int, size: int | None = None
+):
     """Draw the views that a Loader of `path` made of row `index` in `epoch` (from 0) under `seed` -> Replay."""
     view_set = view_sets.get(views, size)
     file = sources.as_beton(path)

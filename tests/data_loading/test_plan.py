@@ -140,10 +140,8 @@ def test_the_second_of_two_disjoint_crops_does_not_overlap_the_first(height, wid
 
 
 def test_disjoint_crops_overlap_only_where_the_first_is_the_whole_image():
-    box = draw(
-        ViewSet(["simclr"], crops=2, disjoint=True, crop_scale=(1.0, 1.0), crop_ratio=(1.0, 1.0)), [0], 50, 50
-    ).box
-    assert box[:, 0].tolist() == [[0, 0, 50, 50]] * 2
+    whole = ViewSet(["simclr"], crops=2, disjoint=True, crop_scale=(1.0, 1.0), crop_ratio=(1.0, 1.0))
+    assert draw(whole, [0], height=50, width=50).box[:, 0].tolist() == [[0, 0, 50, 50]] * 2
 
 
 def test_a_padded_crop_shifts_the_image_by_every_amount_equally_often():

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from data_loading import Loader, replay
+from data_loading import Loader, replay_views
 from data_loading.errors import ConfigError
 from data_loading.sources import as_beton
 from massrl.cli.main import main
@@ -22,7 +22,7 @@ def test_replay_draws_the_views_that_a_loader_drew(file):
     batch = next(iter(loader))
     for b in (0, 17, 63):
         index = int(batch.index[b])
-        again = replay(file, VIEWS, seed=5, epoch=3, index=index)
+        again = replay_views(file, VIEWS, seed=5, epoch=3, index=index)
         for seen, drawn in zip(batch.views, again.views, strict=True):
             assert (seen[b].permute(1, 2, 0).numpy() == drawn).all()
         assert again.plan.rows(again.view_set, 0) == batch.plan.rows(batch.view_set, b)
@@ -34,12 +34,12 @@ def test_the_command_reads_views_and_seed_from_the_runs_config(file, tmp_path, c
     out = tmp_path / "replay.png"
     words = ["data", "replay", str(file), "--config", str(config), "--epoch", "3", "--index", "7", "--out", str(out)]
     assert main(words) == 0
-    again = replay(file, VIEWS, seed=5, epoch=3, index=7)
+    again = replay_views(file, VIEWS, seed=5, epoch=3, index=7)
     assert capsys.readouterr().out.startswith(again.plan.table(again.view_set, 0)) and out.exists()
 
 
 def test_an_index_outside_of_the_file_and_a_missing_seed_are_refused(file, tmp_path, capsys):
     with pytest.raises(ConfigError, match="samples 0 to 1796"):
-        replay(file, "simclr", seed=0, epoch=0, index=1797)
+        replay_views(file, "simclr", seed=0, epoch=0, index=1797)
     assert main(["data", "replay", str(file), "--views", "simclr"]) == 2
     assert "no seed is named" in capsys.readouterr().err

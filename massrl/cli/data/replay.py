@@ -38,10 +38,10 @@ def main(argv: list[str]) -> None:
 
 
 def _replay(args) -> None:
-    from data_loading import replay
+    from data_loading import replay_views
 
     which, size, seed = _recipe(args)
-    drawn = replay(args.file, which, seed, args.epoch, args.index, size)
+    drawn = replay_views(args.file, which, seed, args.epoch, args.index, size)
     columns = [(view.name, [pixels]) for view, pixels in zip(drawn.view_set.views, drawn.views, strict=True)]
     out = save_grid([("image", [drawn.image]), *columns], [f"sample {args.index}"], Path(args.out))
     print(drawn.plan.table(drawn.view_set, 0))
