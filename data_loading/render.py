@@ -39,7 +39,7 @@ class Scratch(NamedTuple):
     base: np.ndarray  # (3 S S + 16,) a resized crop that several views share
     plane: np.ndarray  # (3 S S + 16,) a view between two passes
     spare: np.ndarray  # (3, S, S)
-    blurred: np.ndarray  # a row with margins
+    lines: np.ndarray  # a row with margins, to be blurred
     ring: np.ndarray  # the rows of a blur
     taps: np.ndarray
     places: np.ndarray
@@ -65,7 +65,7 @@ def scratch(side: int, largest: int) -> Scratch:
         np.zeros(3 * side * side + LANES, F32),
         np.zeros(3 * side * side + LANES, F32),
         np.zeros((3, side, side), F32),
-        np.zeros(2 * radius + pitch + LANES, F32),
+        np.zeros(3 * (2 * radius + pitch), F32),
         np.zeros((2 * radius + 1) * 3 * pitch, F32),
         np.zeros(radius + 1, F32),
         np.zeros(2 * radius + 1, np.int64),
@@ -226,7 +226,7 @@ def view(
                 for j in range(k, a):
                     program.row(op[j], arg[j], mean, tile, side)
                 if radius > 0:
-                    blur.across(tile, side, radius, s.taps, s.blurred, ring, y % (2 * radius + 1) * tile.size)
+                    blur.across(tile, side, radius, s.taps, s.lines, ring, y % (2 * radius + 1) * tile.size)
                 while done <= y - radius or (y == side - 1 and done < side):
                     if radius > 0:
                         blur.down(ring, done, side, radius, s.taps, s.places, tile)

@@ -3,6 +3,7 @@
 from data_loading.simd.pixels import store_pixels, weighted_pixels
 from data_loading.simd.vector import (
     LANES,
+    absolute,
     at,
     fma,
     load,
@@ -24,6 +25,7 @@ from data_loading.simd.vector import (
 
 __all__ = [
     "LANES",
+    "absolute",
     "at",
     "fma",
     "load",

@@ -218,6 +218,18 @@ def fma(typing, a, b, c):
     return a(a, b, c), code
 
 
+@intrinsic
+def absolute(typing, a):
+    """|a|."""
+
+    def code(context, builder, signature, arguments):
+        name, kind = f"llvm.fabs.v{a.lanes}f32", ir.FunctionType(a.ir, [a.ir])
+        function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+        return builder.call(function, arguments)
+
+    return a(a), code
+
+
 def _selected(predicate):
     @intrinsic
     def smaller_or_larger(typing, a, b):
