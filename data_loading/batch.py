@@ -17,7 +17,7 @@ from data_loading.views import View, ViewSet
 class Batch:
     """Views of B images, and what is known of the images.
 
-    blocks: for each view size one tensor (V, B, 3, S, S), float32 normalised or uint8; `views` are slices of them.
+    blocks: for each view size one tensor (V, B, 3, S, S), normalised floats or uint8; `views` are slices of them.
     labels (B,) int64, -1 where there is none; index (B,) int64, the row in the file; valid (B,) bool, False where an
     evaluation repeats its last sample to fill the batch; fields: whatever else the file stores.
     """

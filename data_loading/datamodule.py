@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 
 from data_loading import sources, views
-from data_loading.errors import ConfigError
+from data_loading.errors import CheckpointError, ConfigError
 from data_loading.loader import Loader
 from data_loading.ops.normalize import IMAGENET_MEAN, IMAGENET_STD
 from data_loading.rng import checked_seed
@@ -15,44 +16,83 @@ from data_loading.views import ViewSet
 
 
 class BetonDataModule(pl.LightningDataModule):
-    """Views of the images of a .beton file or a folder.
+    """Views of the images of .beton files or folders; a checkpoint of the Trainer resumes at the very next batch.
 
     Args:
-        train: a .beton file, or a folder of images, which is written once to the cache.
+        train: a .beton file, or a folder of images, which is written once to the cache; labels are not needed.
+        val: the same for validation; its images get the views of `eval`, in the file's order, every one of them.
+        test: the same for the Trainer's test.
+        predict: the same for its predict.
         views: a view set, its name, or a strategy's name; None takes the method's default.
         size: side of the global views in pixels; None takes the view set's.
         batch_size: images per process.
         num_workers: loader threads per process.
         seed: of the order and of the views; None draws one and writes it into config.yaml.
+        order: random, sequential, or quasi_random, which reads the file in pieces.
+        pool_pages: pages of the file that quasi_random draws from at a time.
+        dtype: float32, float16 or bfloat16, normalised, or uint8.
         mean: per channel, in 0..1.
         std: per channel, in 0..1.
+        cache: page, process or shared; None takes what FFCV_DEFAULT_CACHE_PROCESS says, else page.
+        batches_ahead: batches that are prepared before they are asked for.
+        on_error: raise, or skip, which puts another sample in the place of one that does not decode.
         cache_dir: where folders are written as .beton files.
         skip_bad: leave out images of a folder that do not decode, and say how many.
+        resume: go on in the data where a checkpoint stopped; false: begin its data anew, as on another file.
     """
 
     def __init__(
         self,
         train: str,
+        val: str | None = None,
+        test: str | None = None,
+        predict: str | None = None,
         views: str | ViewSet | None = None,
         size: int | None = None,
         batch_size: int = 256,
         num_workers: int = 2,
         seed: int | None = 0,
+        order: str = "random",
+        pool_pages: int = 128,
+        dtype: str = "float32",
         mean: tuple[float, float, float] = IMAGENET_MEAN,
         std: tuple[float, float, float] = IMAGENET_STD,
+        cache: str | None = None,
+        batches_ahead: int = 3,
+        on_error: str = "raise",
         cache_dir: str = "runs/.cache",
         skip_bad: bool = False,
+        resume: bool = True,
     ):
         super().__init__()
-        self.train, self.views, self.size = train, views, size
-        self.batch_size, self.num_workers, self.seed = batch_size, num_workers, checked_seed(seed, "data.seed")
+        self.train, self.val, self.test, self.predict = train, val, test, predict
+        self.views, self.size, self.order = views, size, order
+        self.batch_size, self.seed = batch_size, checked_seed(seed, "data.seed")
         self.mean, self.std, self.cache_dir, self.skip_bad = mean, std, cache_dir, skip_bad
+        self.resume = resume
+        self.options = {
+            "num_workers": num_workers,
+            "pool_pages": pool_pages,
+            "dtype": dtype,
+            "cache": cache,
+            "batches_ahead": batches_ahead,
+            "on_error": on_error,
+        }
+        if val is None:
+            self.val_dataloader = None  # Lightning asks whether there is one, and would warn of an empty one
         self.view_set: ViewSet | None = None
-        self._written: Path | None = None
+        self._written: dict[str, Path] = {}
+        self._loader: Loader | None = None  # the newest one of training
+        self._state: dict[str, Any] = {}  # of a checkpoint, until there is a loader
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_loader": None}  # copies make a loader of their own
 
     def prepare_data(self) -> None:
-        """Write a folder to the cache, once, before the processes of a run part."""
-        self.file()
+        """Write folders to the cache, once, before the processes of a run part."""
+        for path in (self.train, self.val, self.test, self.predict):
+            if path is not None:
+                self.file(path)
 
     def setup(self, stage: str | None = None) -> None:
         self.view_set = self.resolve(getattr(self.trainer, "lightning_module", None))
@@ -67,18 +107,57 @@ class BetonDataModule(pl.LightningDataModule):
         return views.get(which, self.size)
 
     def train_dataloader(self) -> Loader:
-        return Loader(
-            self.file(),
-            self.batch_size,
-            self.view_set or self.resolve(),
-            num_workers=self.num_workers,
-            seed=self.seed,
-            mean=self.mean,
-            std=self.std,
-        )
+        self._loader = self._make(self.train, self.view_set or self.resolve(), self.order)
+        if not self.resume:
+            self._loader.load_state_dict = lambda _: None  # Lightning has the loader's state, too
+        elif self._state:
+            try:
+                self._loader.load_state_dict(self._state)
+            except CheckpointError as error:
+                raise CheckpointError(f"{error}, or begin its data anew with data.resume false") from error
+        return self._loader
 
-    def file(self) -> Path:
-        """The .beton file of `train`."""
-        if self._written is None:
-            self._written = sources.as_beton(self.train, cache=Path(self.cache_dir), skip_bad=self.skip_bad)
-        return self._written
+    def val_dataloader(self) -> Loader:
+        return self._evaluation(self.val, "val")
+
+    def test_dataloader(self) -> Loader:
+        return self._evaluation(self.test, "test")
+
+    def predict_dataloader(self) -> Loader:
+        return self._evaluation(self.predict, "predict")
+
+    def state_dict(self) -> dict[str, Any]:
+        """The training loader's. Lightning restores this one always, a loader's own only within an epoch."""
+        return self._loader.state_dict() if self._loader is not None else dict(self._state)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._state = dict(state_dict)
+
+    def file(self, path: str | None = None) -> Path:
+        """The .beton file of `path`, or of `train`."""
+        path = self.train if path is None else path
+        if path not in self._written:
+            self._written[path] = sources.as_beton(path, cache=Path(self.cache_dir), skip_bad=self.skip_bad)
+        return self._written[path]
+
+    def _evaluation(self, path: str | None, name: str) -> Loader:
+        if path is None:
+            raise ConfigError(f"data.{name} is not set; give it a .beton file or a folder of images")
+        size = (self.view_set or self.resolve(getattr(self.trainer, "lightning_module", None))).size
+        return self._make(path, views.get("eval", size), "sequential")
+
+    def _make(self, path: str, view_set: ViewSet, order: str) -> Loader:
+        place = {}
+        if self.trainer is not None:  # some strategies work without torch.distributed
+            place = {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
+        normalise = {"mean": self.mean, "std": self.std}
+        return Loader(
+            self.file(path),
+            self.batch_size,
+            view_set,
+            seed=self.seed,
+            order=order,
+            **normalise,
+            **self.options,
+            **place,
+        )

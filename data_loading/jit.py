@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numba
 
-KERNELS = ("jit.py", "rng.py", "plan.py", "render.py")  # the files beside ops/ and simd/ that hold compiled functions
+KERNELS = ("jit.py", "rng.py", "order.py", "plan.py", "render.py")  # beside ops/ and simd/: files of compiled functions
 
 
 def _sources() -> list[Path]:

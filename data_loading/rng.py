@@ -87,11 +87,16 @@ def checked_seed(seed: int | None, what: str = "seed") -> int:
     return int(seed)
 
 
+@jit
+def keys(n, seed, epoch, stream_number):
+    """One 64-bit draw of a stream for each of the samples 0, 1, ... n - 1, (n,) uint64; all but n are uint32."""
+    out = np.empty(n, U64)
+    for i in range(n):
+        w = philox(U32(i & 0xFFFFFFFF), U32(i >> 32), stream_number, U32(0), seed, epoch)
+        out[i] = (U64(w[0]) << U64(32)) | U64(w[1])
+    return out
+
+
 def permutation(n: int, seed: int, epoch: int, name: str = "order") -> np.ndarray:
     """The order of an epoch: a stable argsort of one 64-bit keyed draw per sample -> (n,) int64."""
-    counter = np.zeros((n, 4), np.uint32)
-    samples = np.arange(n, dtype=np.uint64)
-    counter[:, 0], counter[:, 1] = samples & np.uint64(0xFFFFFFFF), samples >> np.uint64(32)
-    counter[:, 2] = stream(name)
-    words = philox_numpy(counter, (seed, epoch))
-    return np.argsort(words[:, 0].astype(np.uint64) << np.uint64(32) | words[:, 1], kind="stable")
+    return np.argsort(keys(n, U32(seed), U32(epoch), U32(stream(name))), kind="stable")

@@ -7,9 +7,13 @@ import numpy as np
 from data_loading.decode.raw import by_pillow, into
 
 
-def decode_png(data: bytes | np.ndarray, buffer: np.ndarray | None = None) -> np.ndarray:
+def decode_png(
+    data: bytes | np.ndarray, buffer: np.ndarray | None = None, size: tuple[int, int] | None = None
+) -> np.ndarray:
     """data: a stored PNG -> (H, W, 3) uint8 in true RGB, in `buffer` (uint8 1-D) where that is large enough.
+
+    size: the (H, W) that the image must have, checked before it is decoded.
 
     The fork encodes RGB arrays with OpenCV, which takes them for BGR; hence the swap. DecodeError for damaged data.
     """
-    return into(buffer, by_pillow(data, "PNG")[:, :, ::-1])
+    return into(buffer, by_pillow(data, "PNG", size)[:, :, ::-1])

@@ -27,11 +27,22 @@ def into(buffer: np.ndarray | None, image: np.ndarray) -> np.ndarray:
     return out
 
 
-def by_pillow(data: bytes | np.ndarray, kind: str) -> np.ndarray:
+def check_size(found: tuple[int, int], size: tuple[int, int] | None) -> None:
+    """A DecodeError where an image's header says another (H, W) than the file's table does."""
+    if size is not None and found != size:
+        raise DecodeError(
+            f"the image is {found[1]} x {found[0]}, the file's table says {size[1]} x {size[0]}; write the file again"
+        )
+
+
+def by_pillow(data: bytes | np.ndarray, kind: str, size: tuple[int, int] | None = None) -> np.ndarray:
     """What Pillow's convert("RGB") makes of a file of one `kind` ("JPEG", "PNG"): (H, W, 3) uint8, or DecodeError."""
     try:
         with Image.open(io.BytesIO(data), formats=[kind]) as image:
+            check_size((image.height, image.width), size)
             return np.asarray(image.convert("RGB"))
+    except DecodeError:
+        raise
     except Exception as error:  # Pillow raises OSError, SyntaxError, struct.error, ... for damaged files
         raise DecodeError(f"not a readable {kind} image: {reason(error)}") from error
 

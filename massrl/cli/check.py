@@ -85,7 +85,8 @@ class Small:
         said = []
         config.data.train, what = self._data(config.data.train)
         said.append(f"data.train: {what}")
-        config.data.batch_size, config.data.num_workers = BATCH, 1
+        config.data.batch_size, config.data.num_workers, config.data.resume = BATCH, 1, False
+        config.data.val = config.data.test = config.data.predict = None
         config.data.cache_dir = str(self.tmp / "cache")
         for key, value in TRAINER.items():
             config.trainer[key] = value

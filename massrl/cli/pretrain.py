@@ -225,7 +225,7 @@ def _resolved(cli: Trainer, data: BetonDataModule) -> tuple[str, dict[str, Any]]
     config = {key: value for key, value in config.items() if key not in NOT_KEPT}
     if config["data"]["views"] is None or isinstance(config["data"]["views"], str):
         config["data"]["views"] = data.view_set.to_dict()
-    config["data"].update(size=data.view_set.size, seed=data.seed)
+    config["data"].update(size=data.view_set.size, seed=data.seed, resume=True)
     return yaml.safe_dump(config, sort_keys=False, allow_unicode=True), config
 
 

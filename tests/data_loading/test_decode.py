@@ -1,6 +1,7 @@
 """Decoding: what Pillow reads is read, with Pillow's pixels; what it does not is one typed error."""
 
 import io
+import tracemalloc
 
 import cv2
 import numpy as np
@@ -65,6 +66,47 @@ def test_what_is_no_whole_jpeg_is_a_decode_error_in_words(data):
     with pytest.raises(DecodeError, match="not a readable JPEG") as caught:
         decode_jpeg(data)
     assert "0x" not in str(caught.value)  # Pillow names the address of its BytesIO
+
+
+def promising(height, width):
+    """The colour JPEG with other sides in its header."""
+    data = bytearray(JPEGS["colour"])
+    at = data.index(b"\xff\xc0") + 5
+    data[at : at + 4] = height.to_bytes(2, "big") + width.to_bytes(2, "big")
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    "data", [promising(65535, 65535), promising(25, 33), JPEGS["cmyk"]], ids=["huge", "25", "cmyk"]
+)
+def test_a_header_that_disagrees_with_the_table_is_refused_before_memory_is_taken(data):
+    tracemalloc.start()
+    with pytest.raises(DecodeError, match="the file's table says 32 x 24|exceeds limit"):
+        decode_jpeg(data, size=(24, 32))
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+    assert decode_jpeg(JPEGS["colour"], size=(24, 33)).shape == (24, 33, 3)
+
+
+def test_a_png_of_another_size_than_the_tables_is_refused():
+    with pytest.raises(DecodeError, match="the image is 33 x 24, the file's table says 33 x 23"):
+        decode_png(encoded(kind="PNG"), size=(23, 33))
+
+
+def test_half_a_jpeg_is_the_image_at_half_its_size():
+    blocks = np.kron(np.random.default_rng(0).integers(0, 256, (12, 17, 3)), np.ones((8, 8, 1))).astype(np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(blocks[:95, :131]).save(file, "JPEG", quality=95, subsampling=0)
+    half = decode_jpeg(file.getvalue(), size=(95, 131), half=True)
+    assert half.shape == (48, 66, 3)
+    # Blocks of 8 are the DCT's own: each becomes 4 x 4 of its colour.
+    assert abs(half[:44, :64].astype(int) - blocks[::2, ::2][:44, :64]).max() <= 3
+    assert decode_jpeg(JPEGS["cmyk"], half=True).shape == (24, 33, 3)
+
+
+def test_the_quick_dct_is_off_by_a_few_levels():
+    quick = decode_jpeg(JPEGS["colour"], fast_dct=True).astype(int)
+    assert 0 < abs(quick - by_pillow(JPEGS["colour"])).max() <= 12
 
 
 def test_a_stored_png_comes_back_in_true_colours():

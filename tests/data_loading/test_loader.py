@@ -1,37 +1,23 @@
 """The loader: the same batches for any number of threads, each sample once an epoch, errors that reach the user."""
 
+import os
+import re
+import signal
+import subprocess
+import sys
 import threading
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from data_loading import Batch, BetonDataModule, DatasetWriter, Loader, ViewSet
+from betons import Drawn, contents, same, spoil, write
+from data_loading import Batch, DatasetWriter, Loader, ViewSet
 from data_loading.errors import ConfigError, DecodeError, UserError
 from data_loading.fields import IntField, RGBImageField
-
-
-class Drawn:
-    """n images of random pixels and of different shapes, labelled i mod 3."""
-
-    def __init__(self, n, side=(12, 40), flat=False):
-        self.n, self.side, self.flat = n, side, flat
-
-    def __len__(self):
-        return self.n
-
-    def __getitem__(self, i):
-        rng = np.random.default_rng(i)
-        height, width = rng.integers(*self.side, 2)
-        image = np.kron(rng.integers(0, 256, (height // 4 + 1, width // 4 + 1, 3)), np.ones((4, 4, 1))).astype(np.uint8)
-        return (image,) if self.flat else (image, i % 3)
-
-
-def write(path, n=50, mode="raw", **kwargs):
-    source = Drawn(n, **kwargs)
-    fields = {"image": RGBImageField(write_mode=mode)} | ({} if source.flat else {"label": IntField()})
-    DatasetWriter(path, fields).from_indexed_dataset(source, progress=False)
-    return path
+from helpers import CHECKOUT
 
 
 @pytest.fixture(scope="module")
@@ -44,21 +30,10 @@ def jpg(tmp_path_factory):
     return write(tmp_path_factory.mktemp("jpg") / "jpg.beton", mode="jpg")
 
 
-def contents(loader):
-    return [(batch.index.clone(), batch.labels.clone(), [v.clone() for v in batch.views]) for batch in loader]
-
-
-def same(a, b):
-    return len(a) == len(b) and all(
-        torch.equal(i, j) and torch.equal(y, z) and all(map(torch.equal, v, w))
-        for (i, y, v), (j, z, w) in zip(a, b, strict=True)
-    )
-
-
 @pytest.mark.parametrize("mode", ["raw", "jpg"])
-def test_batches_are_the_same_for_one_two_and_seven_threads(mode, request):
+def test_batches_are_the_same_for_one_two_and_eight_threads(mode, request):
     path = request.getfixturevalue(mode)
-    made = [contents(Loader(path, 8, ViewSet(["simclr", "byol"], size=16), num_workers=n)) for n in (1, 2, 7)]
+    made = [contents(Loader(path, 8, ViewSet(["simclr", "byol"], size=16), num_workers=n)) for n in (1, 2, 8)]
     assert same(made[0], made[1]) and same(made[0], made[2])
 
 
@@ -143,6 +118,13 @@ def test_float_and_byte_batches_hold_the_same_view(raw):
     assert (floats.views[0] * 255 - bytes_.views[0]).abs().max() <= 0.5 + 1e-3  # one rounding
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_sixteen_bit_batches_are_the_float_ones_rounded(raw, dtype):
+    wide, narrow = (next(iter(Loader(raw, 4, ViewSet(["simclr"], size=16), dtype=d))) for d in ("float32", dtype))
+    assert narrow.views[1].dtype == getattr(torch, dtype)
+    assert torch.equal(narrow.views[1], wide.views[1].to(narrow.views[1].dtype))
+
+
 def test_views_are_slices_of_one_block_per_size(raw):
     batch = next(iter(Loader(raw, 4, ViewSet(["byol"], crops=2, size=16, local=3, local_size=8))))
     assert [tuple(b.shape) for b in batch.blocks] == [(2, 4, 3, 16, 16), (3, 4, 3, 8, 8)]
@@ -160,23 +142,187 @@ def test_a_batch_stays_as_it_is_while_the_next_ones_are_made(raw):
     assert torch.equal(first.views[0], before)
 
 
+def ours(within=0.0):
+    """The threads of loaders that are alive, or still are after some seconds."""
+    limit = time.monotonic() + within
+    while (found := _ours()) and time.monotonic() < limit:
+        time.sleep(0.01)
+    return found
+
+
+def _ours():
+    return [t.name for t in threading.enumerate() if t.name.startswith("data_loading")]
+
+
 def test_leaving_an_epoch_early_ends_its_threads(raw):
     for _ in Loader(raw, 2, "eval", size=8, num_workers=3):
+        assert len(ours()) == 3
         break
-    assert not [t for t in threading.enumerate() if t.name.startswith("data_loading")]
+    assert not ours()
+
+
+def test_an_error_of_the_consumer_ends_the_threads(raw):
+    with pytest.raises(ZeroDivisionError):
+        for _ in Loader(raw, 2, "eval", size=8, num_workers=3, cache="process"):
+            1 / 0  # noqa: B018
+    assert not ours()
+
+
+def test_closing_or_dropping_an_iterator_ends_its_threads(raw):
+    one, two = iter(Loader(raw, 2, "eval", size=8)), iter(Loader(raw, 2, "eval", size=8))
+    next(one), next(two)
+    assert len(ours()) == 4
+    one.close()
+    assert len(ours()) == 2
+    del two
+    assert not ours()
+
+
+def test_ctrl_c_ends_an_epoch_and_its_threads(jpg):
+    loader = Loader(jpg, 10, ViewSet(["simclr"], size=64), num_workers=3)
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        while True:
+            list(loader)
+    assert not ours(within=10)
+
+
+def test_a_program_that_ends_within_an_epoch_ends_at_once(raw):
+    program = f"from data_loading import Loader; epoch = iter(Loader({str(raw)!r}, 2, 'eval', size=8)); next(epoch)"
+    subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, timeout=60)
+
+
+def test_loaders_made_again_each_epoch_leave_no_threads_files_or_memory(raw, jpg):
+    def epochs(n):
+        for _ in range(n):
+            for path in (raw, jpg):
+                for batch in Loader(path, 8, ViewSet(["simclr"], size=64), cache="process"):
+                    del batch
+        return len(os.listdir("/proc/self/fd")), memory()
+
+    epochs(3)
+    files, held = epochs(1)
+    files_after, held_after = epochs(20)
+    assert not ours() and files_after == files
+    assert held_after - held < 8e6  # bytes; 20 loaders' batches would be 50 MB
+
+
+def memory():
+    """Bytes of this process that are in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def blocks_of(loader):
+    """The addresses of an epoch's blocks, each let go before the next."""
+    for batch in loader:
+        address = batch.blocks[0].data_ptr()
+        del batch
+        yield address
+
+
+def test_the_memory_of_batches_is_used_again_once_nobody_holds_it(raw):
+    loader = Loader(raw, 2, ViewSet(["simclr"], size=64), batches_ahead=2, num_workers=1)
+    assert len(set(blocks_of(loader))) <= 4  # of 25 batches: two ahead, one in the making, one at the consumer
+
+
+def test_a_slice_or_an_array_of_a_batch_holds_its_memory(raw):
+    kept = []
+    for i, batch in enumerate(Loader(raw, 2, ViewSet(["simclr"], size=64), batches_ahead=1)):
+        part = batch.views[1][1, 0]
+        kept.append((part if i % 2 else part.numpy(), part.clone()))
+        del batch, part
+    for part, before in kept:
+        assert torch.equal(torch.as_tensor(part), before)
 
 
 def test_a_jpeg_that_does_not_decode_is_named(tmp_path):
     path = write(tmp_path / "bad.beton", n=4, mode="jpg")
-    loader = Loader(path, 4, "eval", size=8, order="sequential")
-    table = loader.reader.image_table()
-    start, size = int(table.ptr[2]), int(table.size[2])
-    loader.reader.close()
-    with open(path, "r+b") as file:
-        file.seek(start)
-        file.write(b"\xff\xd8" + b"\x00" * (size - 2))
+    spoil(path, 2)
     with pytest.raises(DecodeError, match=r"bad\.beton: sample 2"):
         list(Loader(path, 4, "eval", size=8, order="sequential"))
+    assert not ours()
+
+
+@pytest.mark.parametrize("cache", ["page", "process"])
+@pytest.mark.parametrize("order", ["random", "sequential"])
+def test_a_bad_sample_that_is_skipped_becomes_the_one_before_it_for_any_threads_and_ranks(
+    tmp_path, caplog, cache, order
+):
+    path = write(tmp_path / "bad.beton", n=24, mode="jpg")
+    whole = [int(i) for b in Loader(path, 8, "eval", size=8, order=order, num_workers=1) for i in b.index]
+    bad = {whole[0], whole[9], whole[10]}
+    for row in bad:
+        spoil(path, row)
+
+    def made(rank=0, world=1, workers=1):
+        loader = Loader(path, 8 // world, ViewSet(["simclr", "byol"], size=8), order=order, cache=cache, rank=rank,
+                        world_size=world, num_workers=workers, on_error="skip", with_plan=True)  # fmt: skip
+        return loader, list(loader)
+
+    loader, batches = made()
+    assert loader.bad.keys() == bad and all(f"sample {row}:" in why for row, why in loader.bad.items())
+    assert sorted(r.getMessage() for r in caplog.records) == sorted(
+        f"{why}; another sample takes its place" for why in loader.bad.values()
+    )
+    rows, valid = torch.cat([b.index for b in batches]), torch.cat([b.valid for b in batches])
+    views = torch.cat([b.views[3] for b in batches])
+    boxes = np.concatenate([b.plan.box[3] for b in batches])
+    assert (~valid).nonzero().flatten().tolist() == [0, 9, 10]
+    for at, before in ((0, 23), (9, 8), (10, 8)):
+        assert rows[at] == rows[before] == whole[before]
+        assert torch.equal(views[at], views[before]) and (boxes[at] == boxes[before]).all()
+    assert torch.equal(torch.cat([b.labels for b in batches]), rows % 3)
+    for workers in (2, 7):
+        assert same(contents(made(workers=workers)[1]), contents(batches))
+    halves = [made(rank, 2)[1] for rank in range(2)]
+    for batch, one, two in zip(batches, *halves, strict=True):
+        assert torch.equal(batch.views[3], torch.cat([one.views[3], two.views[3]]))
+
+
+def test_a_file_of_bad_samples_only_ends_in_an_error(tmp_path):
+    path = write(tmp_path / "bad.beton", n=4, mode="jpg")
+    for row in range(4):
+        spoil(path, row)
+    with pytest.raises(DecodeError, match="nor does any of the 3 samples before it"):
+        list(Loader(path, 4, "eval", size=8, on_error="skip"))
+
+
+def test_half_decoding_halves_the_boxes_and_leaves_small_crops_alone(tmp_path):
+    path = write(tmp_path / "large.beton", n=8, mode="jpg", side=(300, 400))
+
+    def views(size, **options):
+        rrc = ViewSet(["simclr"], size=size, crop_scale=(0.5, 1.0))
+        return next(iter(Loader(path, 8, rrc, dtype="uint8", with_plan=True, view_seed=1, **options)))
+
+    small, large = ([views(size, decode_scale=scale) for scale in ("full", "half")] for size in (64, 256))
+    assert not torch.equal(small[0].views[0], small[1].views[0])
+    assert (small[0].views[0].float() - small[1].views[0].float()).abs().mean() < 4  # levels; the images are noise
+    assert torch.equal(large[0].views[0], large[1].views[0])
+    assert (small[0].plan.box == small[1].plan.box).all()
+
+
+def test_a_filter_keeps_the_rows_whose_field_satisfies_it(raw):
+    twos = Loader(raw, 4, "eval", size=8, seed=5).filter("label", lambda label: label == 2)
+    assert {int(x) for b in twos for x in b.labels} == {2} and len(twos) == 4
+    assert sorted(i for b in Loader(raw, 4, "eval", size=8, indices=[2, 5, 6, 8, 11], drop_last=False).filter(
+        "label", lambda label: label == 2) for i in b.index.tolist()) == [2, 5, 8, 11]  # fmt: skip
+    with pytest.raises(ConfigError, match="one bool for each"):
+        twos.filter("label", lambda label: label[:3] == 2)
+    with pytest.raises(UserError, match="no field 'colour'"):
+        twos.filter("colour", lambda x: x)
+
+
+def test_other_fields_of_the_file_come_with_the_batch(tmp_path):
+    class Numbered(Drawn):
+        def __getitem__(self, i):
+            return *super().__getitem__(i), 100 + i
+
+    path = tmp_path / "numbered.beton"
+    fields = {"image": RGBImageField(write_mode="raw"), "label": IntField(), "number": IntField()}
+    DatasetWriter(path, fields).from_indexed_dataset(Numbered(10), progress=False)
+    for batch in Loader(path, 5, "eval", size=8):
+        assert list(batch.fields) == ["number"]
+        assert torch.equal(batch.fields["number"], batch.index + 100)
 
 
 @pytest.mark.parametrize(
@@ -185,6 +331,10 @@ def test_a_jpeg_that_does_not_decode_is_named(tmp_path):
         ({"order": "shuffled"}, "order is 'shuffled'"),
         ({"dtype": "float64"}, "dtype is 'float64'"),
         ({"num_workers": 0}, "num_workers is 0"),
+        ({"on_error": "ignore"}, "on_error is 'ignore'"),
+        ({"decode_scale": "quarter"}, "decode_scale is 'quarter'"),
+        ({"pool_pages": 0}, "pool_pages is 0"),
+        ({"indices": []}, "0 samples are fewer"),
         ({"batch_size": 51, "order": "random"}, "choose a smaller batch_size"),
         ({"views": "simclt"}, "Did you mean 'simclr'"),
         ({"rank": 2, "world_size": 2}, "rank is 2"),
@@ -211,17 +361,13 @@ def test_a_batch_is_made_from_the_views_of_any_loader():
     assert Batch.from_views([x1], labels=torch.arange(5)).labels.tolist() == [0, 1, 2, 3, 4]
 
 
-class Wants:
-    default_views = "simclr32"
-
-
-def test_the_data_module_takes_the_methods_default_views_and_its_own_before_them(raw):
-    assert [v.name for v in BetonDataModule(str(raw)).resolve(Wants()).views] == ["simclr32.0", "simclr32.1"]
-    assert len(BetonDataModule(str(raw), views="massrl", size=16).resolve(Wants())) == 4
-    with pytest.raises(ConfigError, match="data.views is not set"):
-        BetonDataModule(str(raw)).resolve()
-
-
-def test_the_data_module_draws_the_same_batches_as_a_loader(raw):
-    data = BetonDataModule(str(raw), views="simclr32", batch_size=8, seed=3)
-    assert same(contents(data.train_dataloader()), contents(Loader(raw, 8, "simclr32", seed=3)))
+def test_the_blocks_of_the_manual_run_one_after_the_other(tmp_path):
+    for name in ("train", "val"):
+        write(tmp_path / f"{name}.beton", n=64)  # each test runs in a folder of its own
+    page = (CHECKOUT / "docs" / "loader.md").read_text()
+    blocks = re.findall(r"^```python\n(.*?)^```", page, re.M | re.S)
+    assert len(blocks) == 4
+    names = {}
+    for block in blocks:
+        exec(compile(block, "docs/loader.md", "exec"), names)
+    assert len(names["data"].train_dataloader()) == len(names["data"].val_dataloader()) == 4

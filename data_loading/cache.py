@@ -1,0 +1,156 @@
+"""Cache: where the stored bytes lie when a batch is decoded.
+
+page:    the file's memory map; the operating system keeps what is used often (the default).
+process: memory of this process. Pages are read ahead of their first use and given up after their last one in the
+         epoch; with order="quasi_random" few are held at a time, with "random" in the end all.
+shared:  the whole file once in the memory of the node, for all of its processes; see `shared`.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from data_loading.beton.reader import Reader
+from data_loading.errors import BetonError, ConfigError
+from data_loading.shared import NodeMemory
+
+CACHES = ("page", "process", "shared")
+VARIABLE = "FFCV_DEFAULT_CACHE_PROCESS"
+READERS = 4  # threads that wait for the disk
+
+
+def choose(cache: str | None) -> str:
+    """A cache by name; None takes what FFCV's variable says (0, 1, 2), else the page cache."""
+    if cache is None:
+        value = os.environ.get(VARIABLE, "0").strip() or "0"
+        if value == "3":
+            raise ConfigError(f"{VARIABLE}=3 asks for a cache in redis, which is not offered; set it to 0, 1 or 2")
+        if value not in ("0", "1", "2"):
+            raise ConfigError(f"{VARIABLE} is {value!r}; it takes 0 (page cache), 1 (process) or 2 (shared)")
+        return CACHES[int(value)]
+    if cache not in CACHES:
+        raise ConfigError(f"cache is {cache!r}; choose one of {', '.join(CACHES)}")
+    return cache
+
+
+class Mapped:
+    """An epoch's bytes in memory that holds the whole file: nothing to fetch."""
+
+    def __init__(self, memory: np.ndarray):
+        self.memory = memory
+
+    def fetch(self, i: int) -> None:
+        """Begin to read what batch i needs."""
+
+    def place(self, i: int, ptr: np.ndarray) -> np.ndarray:
+        """ptr (B,) int64 in the file -> where the bytes lie in `memory`, (B,) int64, once they are there."""
+        return ptr
+
+    def release(self, i: int) -> None:
+        """Batch i is done."""
+
+    def close(self) -> None:
+        """The epoch is over."""
+
+
+class Slots:
+    """An epoch's pages in slots of this process's memory, each held from its first batch to its last.
+
+    page (n, B) int64: the page of each sample of each batch.  ahead: batches in work at a time, the present one apart.
+    limit: bytes at most.
+    """
+
+    def __init__(self, path: Path, page_size: int, page: np.ndarray, ahead: int, limit: int):
+        self.path, self.page_size = path, page_size
+        self._page = page
+        n, per_batch = page.shape
+        pages, first = np.unique(page, return_index=True)
+        last = n * per_batch - 1 - np.unique(page[::-1, ::-1], return_index=True)[1]
+        first, last = first // per_batch, last // per_batch
+        batches = np.arange(n)
+        begun = np.searchsorted(np.sort(first), batches + ahead, side="right")
+        ended = np.searchsorted(np.sort(last), batches, side="left")
+        slots = int((begun - ended).max())
+        if slots * page_size > limit:
+            raise ConfigError(
+                f"cache='process': this order holds {slots} pages of {path} at a time, "
+                f"{slots * page_size / 2**30:.1f} GiB, and cache_gib allows {limit / 2**30:.1f}; "
+                f"choose order='quasi_random' with fewer pool_pages, or cache='page'"
+            )
+        self._slots = np.empty(slots * page_size, np.uint8)
+        self.memory = self._slots.view()
+        self.memory.flags.writeable = False  # as a memory map is: numba compiles kernels for one of the two only
+        self._free = list(range(slots))
+        self._slot = np.full(int(pages[-1]) + 1, -1, np.int64)
+        self._begin = [pages[a] for a in _split(first, n)]
+        self._end = [pages[a] for a in _split(last, n)]
+        self._reads: dict[int, Future] = {}
+        self._file = open(path, "rb", buffering=0)
+        self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="data_loading-read")
+
+    def fetch(self, i: int) -> None:
+        for page in self._begin[i].tolist():
+            self._slot[page] = slot = self._free.pop()
+            self._reads[page] = self._pool.submit(self._read, page, slot)
+
+    def place(self, i: int, ptr: np.ndarray) -> np.ndarray:
+        for page in np.unique(self._page[i]).tolist():
+            self._reads[page].result()
+        return self._slot[ptr // self.page_size] * self.page_size + ptr % self.page_size
+
+    def release(self, i: int) -> None:
+        for page in self._end[i].tolist():
+            self._free.append(int(self._slot[page]))
+            del self._reads[page]
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._file.close()
+
+    def _read(self, page: int, slot: int) -> None:
+        start, into = page * self.page_size, memoryview(self._slots)[slot * self.page_size :][: self.page_size]
+        done = 0
+        while done < len(into):
+            n = os.preadv(self._file.fileno(), [into[done:]], start + done)
+            if n == 0:  # the last page ends with the file
+                break
+            done += n
+
+
+class Cache:
+    """What a loader decodes from, over all of its epochs.
+
+    kind: page, process or shared.  gib: what `process` may hold, in GiB; half of the machine's memory unless said.
+    """
+
+    def __init__(self, reader: Reader, kind: str, gib: float | None = None):
+        self.reader, self.kind = reader, kind
+        self.limit = int(gib * 2**30) if gib is not None else _memory() // 2
+        self._shared: NodeMemory | None = None
+        if kind == "process":
+            table = reader.image_table()
+            if (table.ptr % reader.page_size + table.size > reader.page_size).any():
+                raise BetonError(f"{reader.path}: images cross the borders of pages; choose cache='page'")
+
+    def epoch(self, ptr: np.ndarray | None, ahead: int) -> Mapped | Slots:
+        """The bytes of one epoch; ptr (n, B) int64 of each sample of each batch, needed for `process` only."""
+        if self.kind == "process":
+            return Slots(self.reader.path, self.reader.page_size, ptr // self.reader.page_size, ahead, self.limit)
+        if self.kind == "shared" and self._shared is None:
+            self._shared = NodeMemory(self.reader.path)
+        return Mapped(self._shared.memory if self._shared else self.reader.memory)
+
+
+def _split(batch: np.ndarray, n: int) -> list[np.ndarray]:
+    """batch (P,) -> for each of n batches, which of the P belong to it."""
+    order = np.argsort(batch, kind="stable")
+    return np.split(order, np.searchsorted(batch[order], np.arange(1, n)))
+
+
+def _memory() -> int:
+    """The machine's memory in bytes."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -1,0 +1,105 @@
+"""Order: which row of the file comes when, as a function of (kind, rows, order seed, epoch) alone.
+
+The order is one for all ranks: global batch g is a slice of it, and rank r takes its part of the slice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from data_loading.beton.reader import Reader
+from data_loading.errors import ConfigError
+from data_loading.jit import jit
+from data_loading.rng import keys, permutation, stream
+
+ORDERS = ("random", "sequential", "quasi_random")
+U32 = np.uint32
+
+
+def epoch_order(kind: str, rows: np.ndarray, page: np.ndarray, seed: int, epoch: int, pool_pages: int) -> np.ndarray:
+    """rows (n,) int64 of the file, page (n,) int64 the page that each lies on -> rows (n,) in the epoch's order.
+
+    random:        one permutation of all rows.
+    quasi_random:  pages in random order; `pool_pages` of them are open at a time, each next row comes from one of the
+                   open pages, drawn evenly, in random order within the page; a page that is used up makes room for the
+                   next. Once no page is left to open, what the open ones still hold is shuffled as one.
+    """
+    if kind == "sequential":
+        return rows
+    mixed = permutation(len(rows), seed, epoch)
+    if kind == "random":
+        return rows[mixed]
+    places, page_of = np.unique(page, return_inverse=True)
+    pages = permutation(len(places), seed, epoch, "order/pages")  # the order in which pages are opened
+    opened = np.empty(len(pages), np.int64)
+    opened[pages] = np.arange(len(pages))
+    turn = opened[page_of]  # of each row: when its page is opened
+    grouped = mixed[np.argsort(turn[mixed], kind="stable")]  # page after page, random within each
+    counts = np.bincount(turn, minlength=len(pages))
+    drawn = _draw_pages(counts, pool_pages, keys(len(rows), U32(seed), U32(epoch), U32(stream("order/pool"))))
+    out = np.empty(len(rows), np.int64)
+    out[np.argsort(drawn, kind="stable")] = rows[grouped]
+    return out
+
+
+def batch_positions(i: int, n: int, batch_size: int, rank: int, world_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where rank's part of global batch i stands in an order of n rows, (B,) int64, and which are not repeats, (B,).
+
+    A part that reaches beyond the order repeats its last row.
+    """
+    at = np.arange(batch_size) + (i * world_size + rank) * batch_size
+    return np.minimum(at, n - 1), at < n
+
+
+def chosen_rows(reader: Reader, indices: Sequence[int] | np.ndarray | None) -> np.ndarray:
+    """Rows of the file to use, (n,) int64; all where none are named."""
+    if indices is None:
+        return np.arange(len(reader))
+    rows = np.asarray(indices, np.int64).reshape(-1)
+    if rows.size and not (0 <= rows.min() and rows.max() < len(reader)):
+        raise ConfigError(
+            f"{reader.path}: indices run from {rows.min()} to {rows.max()}, the file has {len(reader)} rows"
+        )
+    return rows
+
+
+def place(rank: int | None, world_size: int | None) -> tuple[int, int]:
+    """This process's part: as given, else torch.distributed's; the variables RANK and WORLD_SIZE prove nothing."""
+    running = torch.distributed.is_available() and torch.distributed.is_initialized()
+    if world_size is None:
+        world_size = torch.distributed.get_world_size() if running else 1
+    if rank is None:
+        rank = torch.distributed.get_rank() if running and world_size > 1 else 0
+    if not 0 <= rank < world_size:
+        raise ConfigError(f"rank is {rank}; with world_size {world_size} it must lie from 0 to {world_size - 1}")
+    return rank, world_size
+
+
+def _draw_pages(counts: np.ndarray, pool: int, words: np.ndarray) -> np.ndarray:
+    """counts (P,) rows of each page in the order of opening, words (n,) uint64 -> the page of each draw, (n,) int64."""
+    drawn, left = np.empty(len(words), np.int64), counts.copy()
+    n = _draw_from_pool(left, min(pool, len(counts)), words, drawn)
+    rest = np.repeat(np.arange(len(left)), left)
+    drawn[n:] = rest[np.argsort(words[n:], kind="stable")]
+    return drawn
+
+
+@jit
+def _draw_from_pool(left, pool, words, drawn):
+    """Draw until a page is used up and none is left to open; counts `left` down and returns the number of draws."""
+    opened = np.arange(pool)
+    following = pool
+    for t in range(words.size):
+        k = np.int64(((words[t] >> np.uint64(32)) * np.uint64(pool)) >> np.uint64(32))
+        page = opened[k]
+        drawn[t] = page
+        left[page] -= 1
+        if left[page] == 0:
+            if following == left.size:
+                return t + 1
+            opened[k] = following
+            following += 1
+    return words.size

@@ -1,0 +1,132 @@
+"""Shared: a file's bytes once in the memory of a node, mapped by all processes that read it.
+
+The memory has no name in any file system (memfd_create), so the kernel frees it with the last process that holds it,
+however that one ends. A note of a few bytes says which processes hold it: `/dev/shm/data_loading-USER-FILE`, one line
+"pid fd" each. Whoever finds no living holder reads the file in, while the others wait at the note's lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import mmap
+import os
+import tempfile
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from data_loading.errors import BetonError, ConfigError
+
+PIECE = 1 << 26  # bytes copied at once
+
+
+class NodeMemory:
+    """The bytes of `path`, uint8 (n,), read-only; `memory` stays valid for as long as anyone refers to it."""
+
+    def __init__(self, path: Path):
+        if not hasattr(os, "memfd_create"):
+            raise ConfigError("cache='shared' needs Linux; choose 'page' or 'process'")
+        found = path.stat()
+        key = f"{found.st_dev} {found.st_ino} {found.st_size} {found.st_mtime_ns}"
+        name = f"data_loading-{os.getuid()}-{hashlib.blake2b(key.encode(), digest_size=8).hexdigest()}"
+        note = Path("/dev/shm" if os.access("/dev/shm", os.W_OK) else tempfile.gettempdir()) / name
+        with _locked(note) as file:
+            holders = [line.split() for line in file.read().decode().splitlines()]
+            living = [h for h in holders if _holds(h, name, found.st_size)]
+            if living:
+                pid, number = living[0]
+                fd = os.open(f"/proc/{pid}/fd/{number}", os.O_RDONLY)
+            else:
+                fd = _filled(path, name, found.st_size)
+            _write(file, [*living, [str(os.getpid()), str(fd)]])
+        self.filled = not living  # by this process
+        self.memory = np.frombuffer(mmap.mmap(fd, found.st_size, prot=mmap.PROT_READ), np.uint8)
+        self.close = weakref.finalize(self, _let_go, note, os.getpid(), fd)
+
+
+def _holds(holder: list[str], name: str, size: int) -> bool:
+    """Whether the process of a note's line still holds the memory; its number may be another process's by now."""
+    try:
+        pid, fd = (int(word) for word in holder)
+        place = f"/proc/{pid}/fd/{fd}"
+        return os.readlink(place) == f"/memfd:{name} (deleted)" and os.stat(place).st_size == size
+    except (ValueError, OSError):
+        return False
+
+
+def _filled(path: Path, name: str, size: int) -> int:
+    """A descriptor of new memory that holds the file."""
+    free = _available()
+    if free is not None and size > free:
+        raise ConfigError(
+            f"cache='shared': {path} has {size / 2**30:.1f} GiB and {free / 2**30:.1f} GiB of memory are free; "
+            f"choose cache='page'"
+        )
+    fd = os.memfd_create(name)
+    try:
+        with open(path, "rb") as source:
+            done = 0
+            while done < size:
+                n = os.sendfile(fd, source.fileno(), done, min(PIECE, size - done))
+                if n == 0:
+                    raise BetonError(f"{path} became shorter while it was read: {done} of {size} bytes")
+                done += n
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _available() -> int | None:
+    """Bytes of memory that are free or can be freed; None where the system does not say."""
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return None
+
+
+@contextlib.contextmanager
+def _locked(note: Path) -> Iterator[IO[bytes]]:
+    """The note, made where it is missing, held by this process alone."""
+    while True:
+        fd = os.open(note, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "r+b") as file:
+            if os.fstat(fd).st_uid != os.getuid():
+                raise ConfigError(f"{note} belongs to another user; remove it, or choose cache='page'")
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            try:
+                current = os.stat(note).st_ino == os.fstat(fd).st_ino
+            except FileNotFoundError:
+                current = False
+            if current:  # else its last holder removed it while this process waited
+                yield file
+                return
+
+
+def _write(file: IO[bytes], holders: list[list[str]]) -> None:
+    file.seek(0)
+    file.truncate()
+    file.write("".join(f"{' '.join(h)}\n" for h in holders).encode())
+    file.flush()
+
+
+def _let_go(note: Path, pid: int, fd: int) -> None:
+    """Close the descriptor and take its line out of the note; the last one removes the note."""
+    if os.getpid() != pid:  # a fork of the process that opened it
+        return
+    with _locked(note) as file:
+        mine = [str(pid), str(fd)]
+        others = [h for line in file.read().decode().splitlines() if (h := line.split()) != mine]
+        if others:
+            _write(file, others)
+        else:
+            note.unlink()
+    os.close(fd)

@@ -1,0 +1,65 @@
+"""State: where a loader stands, as plain values that JSON and a checkpoint hold, and what it may be loaded into."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+
+from data_loading.beton.reader import Reader
+from data_loading.errors import CheckpointError
+
+VERSION = 1
+KEYS = ("version", "order_seed", "view_seed", "epoch", "batch", "global_batch", "samples", "fingerprint")
+PROBES, PROBE = 64, 4096  # places in the pages that are hashed, and bytes of each
+
+
+def fingerprint(reader: Reader, rows: np.ndarray | None, order: str) -> str:
+    """FILE:ROWS:ORDER, with hashes in hex of the file (its size, its records, 64 places of its pages) and of the rows.
+
+    rows (n,) int64 that are used, or None for all.  Reads the records and a few hundred KB of the pages.
+    """
+    memory, table = reader.memory, reader.image_table()
+    start = int(table.ptr.min()) if len(table.ptr) else memory.size
+    digest = hashlib.blake2b(memory.size.to_bytes(8, "little"), digest_size=8)
+    digest.update(memory[:start])
+    for at in np.linspace(start, memory.size, PROBES, endpoint=False).astype(np.int64):
+        digest.update(memory[at : at + PROBE])
+    chosen = "all" if rows is None else hashlib.blake2b(rows.astype("<i8").tobytes(), digest_size=8).hexdigest()
+    return f"{digest.hexdigest()}:{chosen}:{order}"
+
+
+def checked(state: dict[str, Any], mine: dict[str, Any], path: object) -> dict[str, Any]:
+    """A state that a loader whose own state is `mine` can go on from; a CheckpointError where it cannot."""
+    if not isinstance(state, dict) or not set(KEYS) <= state.keys():
+        raise CheckpointError(f"{path}: not a loader's state; it needs {', '.join(KEYS)}")
+    if state["version"] != VERSION:
+        raise CheckpointError(f"{path}: the loader's state is of version {state['version']}; this is {VERSION}")
+    numbers = ("order_seed", "view_seed", "epoch", "batch", "global_batch", "samples")
+    bad = [key for key in numbers if type(state[key]) is not int or not 0 <= state[key] < 2**63]
+    if bad or not isinstance(state["fingerprint"], str):
+        what = bad[0] if bad else "fingerprint"
+        raise CheckpointError(f"{path}: the loader's state is damaged: {what} is {state[what]!r}")
+    theirs, ours = state["fingerprint"].split(":"), mine["fingerprint"].split(":")
+    if theirs[0] != ours[0]:
+        raise CheckpointError(f"{path}: the state is of another file, or of another version of this one; give that one")
+    if state["samples"] != mine["samples"] or theirs[1] != ours[1]:
+        raise CheckpointError(
+            f"{path}: the state is of {state['samples']} samples and the loader has {mine['samples']} others; "
+            f"choose the same indices"
+        )
+    if theirs[2:] != ours[2:]:
+        there, here = ":".join(theirs[2:]), ":".join(ours[2:])
+        raise CheckpointError(f"{path}: the order is {there} in the state and {here} here; choose the same one")
+    return state
+
+
+def batch_size(global_batch: int, world_size: int) -> int:
+    """Images per process of a global batch that a state has fixed."""
+    if global_batch % world_size:
+        raise CheckpointError(
+            f"the run had global batches of {global_batch} images, which {world_size} processes cannot share evenly; "
+            f"resume with a number of processes that divides it"
+        )
+    return global_batch // world_size
