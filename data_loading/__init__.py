@@ -15,6 +15,8 @@ _HOME = {
     "ViewSet": "views",
     "Strategy": "strategies",
     "BetonDataModule": "datamodule",
+    "Plan": "plan",
+    "replay_views": "replay",
 }
 __all__ = sorted(_HOME)
 

@@ -14,13 +14,12 @@ from pathlib import Path
 
 import numba
 
-# the files beside ops/ that hold compiled functions
-KERNELS = ("jit.py", "simd.py", "rng.py", "order.py", "plan.py", "render.py")
+KERNELS = ("jit.py", "rng.py", "order.py", "plan.py", "render.py")  # beside ops/ and simd/: files of compiled functions
 
 
 def _sources() -> list[Path]:
     here = Path(__file__).parent
-    return [here / name for name in KERNELS] + sorted(here.glob("ops/*.py"))
+    return [here / name for name in KERNELS] + sorted([*here.glob("ops/*.py"), *here.glob("simd/*.py")])
 
 
 @cache

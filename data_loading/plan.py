@@ -6,12 +6,13 @@ A plan is a function of (seed, epoch, sample numbers, image sizes, view set). It
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from data_loading.jit import jit
 from data_loading.ops import crop, program
-from data_loading.ops.base import ARGS, PARAMS
+from data_loading.ops.base import ARGS, END, PARAMS, STEPS
 from data_loading.rng import DRAW, KEY_EPOCH, KEY_SEED, SAMPLE_HIGH, SAMPLE_LOW, STATE, STREAM, stream, uniform
 from data_loading.views import ViewSet
 
@@ -34,6 +35,46 @@ class Plan:
     def numbers(self) -> np.ndarray:
         """The words read as float32."""
         return self.arg.view(F32)
+
+    def rows(self, view_set: ViewSet, b: int) -> list[dict]:
+        """Sample b's views as plain values: view, box (x0, y0, x1, y1), steps as (name, {number: value})."""
+        out = []
+        for v, view in enumerate(view_set.views):
+            steps = []
+            for code, number, word in zip(self.op[v, b], self.numbers[v, b], self.arg[v, b], strict=True):
+                if code == END:
+                    break
+                name, words = STEPS[int(code)]
+                values = {w: float(number[i]) for i, w in enumerate(words) if w != "key"}
+                if "key" in words:
+                    values["key"] = [int(word[i]) for i, w in enumerate(words) if w == "key"]
+                steps.append((name, values))
+            out.append({"view": view.name, "box": [float(x) for x in self.box[v, b]], "steps": steps})
+        return out
+
+    def table(self, view_set: ViewSet, b: int) -> str:
+        """Sample b's views as text, a line each."""
+        lines = []
+        for row in self.rows(view_set, b):
+            x0, y0, x1, y1 = row["box"]
+            steps = [f"{name} {' '.join(map(_short, values.values()))}".strip() for name, values in row["steps"]]
+            lines.append(
+                f"{row['view']:<14}({x0:.6g}, {y0:.6g})-({x1:.6g}, {y1:.6g})  {', '.join(steps) or 'no steps'}"
+            )
+        return "\n".join(lines)
+
+    def save(self, path: str | Path) -> None:
+        """Write the plan as .npz."""
+        np.savez_compressed(path, box=self.box, op=self.op, arg=self.arg)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Plan:
+        with np.load(path) as stored:
+            return cls(stored["box"], stored["op"], stored["arg"])
+
+
+def _short(value: float | list[int]) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else "key " + "-".join(f"{word:08x}" for word in value)
 
 
 class Drawer:
@@ -66,6 +107,7 @@ class Drawer:
         self.crop_params = np.zeros((len(crops), PARAMS))
         for c, r in zip(crops, rules, strict=True):
             self.crop_params[c, : len(r.params())] = r.params()
+        self.partner = np.array([view_set.crop_partner(c) for c in crops], np.int64)
         self.crop_stream = np.array([stream(view_set.crop_stream(c)) for c in crops], U32)
         self.view_crop = np.array([view.crop for view in view_set.views], np.int64)
         self.view_size = np.array([view.size for view in view_set.views], np.int64)
@@ -87,6 +129,7 @@ class Drawer:
             self.crop_rule,
             self.crop_params,
             self.crop_stream,
+            self.partner,
             self.view_crop,
             self.view_size,
             plan.box,
@@ -117,14 +160,21 @@ def start(state, seed, epoch, sample, stream_number):
 
 
 @jit
-def draw_boxes(seed, epoch, samples, height, width, rule, params, streams, view_crop, view_size, box):
-    state = np.empty(STATE, U32)
+def draw_boxes(seed, epoch, samples, height, width, rule, params, streams, partner, view_crop, view_size, box):
+    state, other = np.empty(STATE, U32), np.empty(4, F32)
     for v in range(view_crop.size):
         c = view_crop[v]
+        p = partner[c]
         for b in range(samples.size):
             # Views of one crop draw it again from the same numbers, which costs less than keeping it.
+            if p >= 0:
+                start(state, seed, epoch, samples[b], streams[p])
+                crop.draw(rule[p], params[p], state, height[b], width[b], view_size[v], other)
             start(state, seed, epoch, samples[b], streams[c])
-            crop.draw(rule[c], params[c], state, height[b], width[b], view_size[v], box[v, b])
+            if p >= 0:
+                crop.draw_disjoint(params[c], state, height[b], width[b], other, box[v, b])
+            else:
+                crop.draw(rule[c], params[c], state, height[b], width[b], view_size[v], box[v, b])
 
 
 @jit

@@ -8,10 +8,12 @@ and a second pass goes on from it.
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple
 
 import numpy as np
 
+from data_loading import reference
 from data_loading.jit import jit
 from data_loading.ops import blur, normalize, program, resize
 from data_loading.ops.base import BLUR, CONTRAST, END, FLIP
@@ -37,7 +39,7 @@ class Scratch(NamedTuple):
     base: np.ndarray  # (3 S S + 16,) a resized crop that several views share
     plane: np.ndarray  # (3 S S + 16,) a view between two passes
     spare: np.ndarray  # (3, S, S)
-    blurred: np.ndarray  # a row with margins
+    lines: np.ndarray  # a row with margins, to be blurred
     ring: np.ndarray  # the rows of a blur
     taps: np.ndarray
     places: np.ndarray
@@ -63,7 +65,7 @@ def scratch(side: int, largest: int) -> Scratch:
         np.zeros(3 * side * side + LANES, F32),
         np.zeros(3 * side * side + LANES, F32),
         np.zeros((3, side, side), F32),
-        np.zeros(2 * radius + pitch + LANES, F32),
+        np.zeros(3 * (2 * radius + pitch), F32),
         np.zeros((2 * radius + 1) * 3 * pitch, F32),
         np.zeros(radius + 1, F32),
         np.zeros(2 * radius + 1, np.int64),
@@ -79,10 +81,14 @@ class Renderer:
     """One thread's scratch memory and the tables of a view set; not to be shared between threads.
 
     largest: the longest side of any image, in pixels.  normalize: None keeps 0..255.  dtype: of the batch, a name.
+    With MASSRL_REFERENCE=1 in the environment the NumPy references draw the views, hundreds of times slower.
     """
 
     def __init__(self, view_set: ViewSet, largest: int, normalize: Normalize | None, dtype: str | None = None):
-        self.kind = KINDS[dtype or ("float32" if normalize else "uint8")]
+        self.dtype = dtype or ("float32" if normalize else "uint8")
+        self.kind = KINDS[self.dtype]
+        self.view_set = view_set
+        self.by_reference = os.environ.get("MASSRL_REFERENCE", "0") not in ("", "0")
         self.scale, self.bias = normalize.scale_bias() if normalize else (np.ones(3, F32), np.zeros(3, F32))
         self.cubic = view_set.interpolation == "bicubic"
         self.groups = []
@@ -100,6 +106,10 @@ class Renderer:
         memory uint8 (bytes,): sample i's pixels (H, W, 3) lie at start[i] (int64), its sides are height[i], width[i].
         outs: for each group of the view set (V, B, 3, S, S): float32, uint8, or the bits of 16-bit floats as int16.
         """
+        if self.by_reference:
+            facts = (memory, start, height, width, plan, first, outs)
+            reference.render(self.view_set, *facts, self.scale, self.bias, self.dtype)
+            return
         for (tables, memory_of_thread), out in zip(self.groups, outs, strict=True):
             flat = out.reshape(-1)
             render(
@@ -216,7 +226,7 @@ def view(
                 for j in range(k, a):
                     program.row(op[j], arg[j], mean, tile, side)
                 if radius > 0:
-                    blur.across(tile, side, radius, s.taps, s.blurred, ring, y % (2 * radius + 1) * tile.size)
+                    blur.across(tile, side, radius, s.taps, s.lines, ring, y % (2 * radius + 1) * tile.size)
                 while done <= y - radius or (y == side - 1 and done < side):
                     if radius > 0:
                         blur.down(ring, done, side, radius, s.taps, s.places, tile)

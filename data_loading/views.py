@@ -41,6 +41,7 @@ class ViewSet:
     local, local_size: number and side of the local crops of multi-crop.
     crop_scale, crop_ratio: area and aspect of the global boxes in place of the strategies' own.
     interpolation: "bilinear" or "bicubic", both antialiased.
+    disjoint: of each pair of global crops (0 and 1, 2 and 3, ...) the second does not overlap the first, where it can.
     """
 
     def __init__(
@@ -54,22 +55,26 @@ class ViewSet:
         crop_scale: tuple[float, float] | None = None,
         crop_ratio: tuple[float, float] | None = None,
         interpolation: str = "bilinear",
+        disjoint: bool = False,
     ):
         if interpolation not in INTERPOLATIONS:
             raise ViewError(f"interpolation is {interpolation!r}; choose one of {', '.join(INTERPOLATIONS)}")
-        self.interpolation = interpolation
+        self.interpolation, self.disjoint = interpolation, disjoint
         if not strategies or isinstance(strategies, str):
             raise ViewError(f"strategies is {strategies!r}; a view set needs a list of at least one, as [simclr, byol]")
         self.strategies = [strategy(s) for s in strategies]
         self.size = self.strategies[0].size if size is None else size
         self.crops, self.shared_crops, self.local, self.local_size = crops, shared_crops, local, local_size
         self.crop_scale, self.crop_ratio = crop_scale, crop_ratio
+        if disjoint and any(not isinstance(s.crop, RandomResizedCrop) for s in self.strategies):
+            raise ViewError("disjoint needs strategies that crop at random by RandomResizedCrop")
         if crops < 0 or local < 0 or crops + local == 0:
             raise ViewError(f"a view set needs at least one crop; crops is {crops}, local is {local}")
         for what, side in (("size", self.size), ("local_size", local_size)):
             if not 1 <= side <= 4096:
                 raise ViewError(f"{what} is {side}; views have sides of 1 to 4096 pixels")
         self._rules: list[Crop] = []  # by crop number
+        self._partners: list[int] = []  # the crop that each one must not overlap; -1: none
         self._ops: list[list[Op]] = []  # by view
         self.views: list[View] = []
         for role, count, side in (("global", crops, self.size), ("local", local, local_size)):
@@ -85,6 +90,7 @@ class ViewSet:
             for c in range(count):
                 if at == 0 or not self.shared_crops:
                     self._rules.append(rule)
+                    self._partners.append(len(self._rules) - 2 if self.disjoint and role == "global" and c % 2 else -1)
                 crop = first + c if self.shared_crops else len(self._rules) - 1
                 name = f"{label}.{'local' if role == 'local' else ''}{c}"
                 self.views.append(View(name, role, size, crop, one.name, c % len(one.variants)))
@@ -110,6 +116,10 @@ class ViewSet:
     def crop_rule(self, crop: int) -> Crop:
         return self._rules[crop]
 
+    def crop_partner(self, crop: int) -> int:
+        """The crop that this one must not overlap, -1 for none."""
+        return self._partners[crop]
+
     def crop_stream(self, crop: int) -> str:
         """The name of the random stream of a box: its number when strategies share it, else its view."""
         return f"crop{crop}" if self.shared_crops else f"{self.views[crop].name}/crop"
@@ -124,7 +134,17 @@ class ViewSet:
         return self if size is None else ViewSet(**{**self._arguments(), "size": size})
 
     def _arguments(self) -> dict:
-        names = ("crops", "size", "shared_crops", "local", "local_size", "crop_scale", "crop_ratio", "interpolation")
+        names = (
+            "crops",
+            "size",
+            "shared_crops",
+            "local",
+            "local_size",
+            "crop_scale",
+            "crop_ratio",
+            "interpolation",
+            "disjoint",
+        )
         return {"strategies": list(self.strategies), **{name: copy.copy(getattr(self, name)) for name in names}}
 
     def to_dict(self) -> dict:
@@ -175,6 +195,24 @@ def massrl(size: int | None = None) -> ViewSet:
 def digits_massrl(size: int | None = None) -> ViewSet:
     """MASSRL on digits: two crops, each under a geometric strategy and under everything composed."""
     return ViewSet(["digits_affine", "digits_all"], crops=2, size=size, shared_crops=True)
+
+
+@VIEW_SETS.register
+def rrc(size: int | None = None) -> ViewSet:
+    """One crop, resized and flipped: supervised training on ImageNet."""
+    return ViewSet(["crop_flip"], crops=1, size=size)
+
+
+@VIEW_SETS.register
+def cifar(size: int | None = None) -> ViewSet:
+    """One view, padded, cropped and flipped: supervised training on CIFAR-10."""
+    return ViewSet(["pad_flip"], crops=1, size=size)
+
+
+@VIEW_SETS.register
+def multicrop(size: int | None = None) -> ViewSet:
+    """Two global crops (area 0.14 to 1) and six local ones of 96 pixels, under SimCLR's augmentation."""
+    return ViewSet(["simclr"], crops=2, size=size, local=6, local_size=96, crop_scale=(0.14, 1.0))
 
 
 @VIEW_SETS.register(name="eval")

@@ -24,7 +24,9 @@ BELOW = {
     "data_loading.threads": [],
     "data_loading.memory": [],
     "data_loading.shared": [],
-    "data_loading.render": ["plan"],
+    "data_loading.replay": ["render", "sources"],
+    "data_loading.render": ["reference"],
+    "data_loading.reference": ["plan"],
     "data_loading.render_torch": ["plan"],
     "data_loading.batch": ["plan"],
     "data_loading.cache": ["beton", "shared"],
@@ -50,7 +52,7 @@ BELOW = {
     **{f"massrl.{name}": ["data_loading"] for name in ("losses", "nn", "backbones", "optim", "distributed")},
 }
 # What stands under everything: no arrow from here leads anywhere else.
-GROUND = {"data_loading": {"errors", "registry", "jit"}, "massrl": {"_version"}}
+GROUND = {"data_loading": {"errors", "registry", "jit", "simd"}, "massrl": {"_version"}}
 
 
 def allowed(module: str) -> set[str]:

@@ -4,7 +4,7 @@ from data_loading.ops.affine import Affine
 from data_loading.ops.base import OPS, Op
 from data_loading.ops.blur import GaussianBlur
 from data_loading.ops.color_jitter import ColorJitter
-from data_loading.ops.crop import CenterCrop, RandomResizedCrop
+from data_loading.ops.crop import CenterCrop, PadCrop, RandomResizedCrop
 from data_loading.ops.elastic import Elastic
 from data_loading.ops.erasing import Erasing
 from data_loading.ops.flip import HorizontalFlip
@@ -29,6 +29,7 @@ __all__ = [
     "Grayscale",
     "HorizontalFlip",
     "Normalize",
+    "PadCrop",
     "RandomResizedCrop",
     "Solarize",
     "Thickness",

@@ -14,6 +14,23 @@ PARAMS = 12  # numbers that a drawing rule may read
 
 END, FLIP, BRIGHTNESS, CONTRAST, SATURATION, HUE, GRAYSCALE, BLUR, SOLARIZE = range(9)
 AFFINE, ELASTIC, THICKNESS, GAMMA, ERASING, NOISE = range(9, 15)
+# What the steps and their numbers are called; a key is two words.
+STEPS = {
+    FLIP: ("flip", ()),
+    BRIGHTNESS: ("brightness", ("factor",)),
+    CONTRAST: ("contrast", ("factor",)),
+    SATURATION: ("saturation", ("factor",)),
+    HUE: ("hue", ("turn",)),
+    GRAYSCALE: ("grayscale", ()),
+    BLUR: ("blur", ("sigma",)),
+    SOLARIZE: ("solarize", ("threshold",)),
+    AFFINE: ("affine", ("a", "b", "tx", "c", "d", "ty")),
+    ELASTIC: ("elastic", ("sigma", "key", "key")),
+    THICKNESS: ("thickness", ("amount",)),
+    GAMMA: ("gamma", ("gamma", "gain")),
+    ERASING: ("erasing", ("top", "left", "height", "width", "fill")),
+    NOISE: ("noise", ("sigma", "key", "key")),
+}
 COLOR_JITTER = 32  # a drawing rule only: it writes brightness, contrast, saturation and hue
 
 

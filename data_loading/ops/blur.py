@@ -79,22 +79,28 @@ def gaussian(sigma, radius, taps):
 
 
 @jit
-def across(tile, width, radius, taps, line, out, place):
-    """Along a row: tile -> out[place :], of the same form. line: float32 scratch, MARGIN + pitch + MARGIN + 16."""
+def across(tile, width, radius, taps, lines, out, place):
+    """Along a row: tile -> out[place :], of the same form. lines: float32 scratch, 3 (MARGIN + pitch + MARGIN)."""
     n = tile.size // 3
+    step = n + 2 * MARGIN
     for c in range(3):
+        row = c * step + MARGIN
         for i in range(0, n, LANES):
-            store(line, MARGIN + i, load(tile, c * n + i))
+            store(lines, row + i, load(tile, c * n + i))
         for k in range(1, radius + 1):
-            line[MARGIN - k] = line[MARGIN + k]
-            line[MARGIN + width - 1 + k] = line[MARGIN + width - 1 - k]
-        o = place + c * n
-        for i in range(MARGIN, MARGIN + n, LANES):
-            v = load(line, i) * spread(taps, 0)
-            for k in range(1, radius + 1):
-                v = fma(load(line, i - k) + load(line, i + k), spread(taps, k), v)
-            store(out, o, v)
-            o += LANES
+            lines[row - k] = lines[row + k]
+            lines[row + width - 1 + k] = lines[row + width - 1 - k]
+    for i in range(0, n, LANES):
+        x, y, z, w = MARGIN + i, MARGIN + step + i, MARGIN + 2 * step + i, spread(taps, 0)
+        a, b, c = load(lines, x) * w, load(lines, y) * w, load(lines, z) * w
+        for k in range(1, radius + 1):
+            w = spread(taps, k)
+            a = fma(load(lines, x - k) + load(lines, x + k), w, a)
+            b = fma(load(lines, y - k) + load(lines, y + k), w, b)
+            c = fma(load(lines, z - k) + load(lines, z + k), w, c)
+        store(out, place + i, a)
+        store(out, place + n + i, b)
+        store(out, place + 2 * n + i, c)
 
 
 @jit

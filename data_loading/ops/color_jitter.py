@@ -15,7 +15,7 @@ from data_loading.jit import jit
 from data_loading.ops.base import BRIGHTNESS, COLOR_JITTER, CONTRAST, HUE, OPS, SATURATION, Op, within
 from data_loading.ops.grayscale import gray
 from data_loading.rng import integer, uniform
-from data_loading.simd import LANES, fma, load, maximum, minimum, splat, store, where_at_least, where_equal
+from data_loading.simd import LANES, absolute, fma, load, maximum, minimum, splat, store, where_at_least, where_equal
 
 F32 = np.float32
 
@@ -105,29 +105,26 @@ def saturation(tile, factor):
 
 
 @jit
-def channel(top, chroma, sixths, offset):
-    """An HSV channel: top - chroma clamp(min(f, 4 - f), 0, 1), f = (sixths + offset) mod 6; sixths in [0, 8)."""
-    six, f = splat(F32(6.0)), sixths + offset
-    f = where_at_least(f, six, f - six, f)
-    f = where_at_least(f, six, f - six, f)
-    return top - chroma * maximum(minimum(minimum(f, F32(4.0) - f), splat(F32(1.0))), splat(F32(0.0)))
+def ramp(x):
+    return minimum(maximum(x, splat(F32(0.0))), splat(F32(1.0)))
 
 
 @jit
 def hue(tile, turn):
-    """Turn the hue by `turn` of the circle, without branches."""
-    n, shift, zero = tile.size // 3, turn * F32(6.0), splat(F32(0.0))
+    """Turn the hue by `turn` of the circle; with h in sixths of it, red is low + chroma ramp(|h - 3| - 1), ..."""
+    n, shift, zero, six = tile.size // 3, turn * F32(6.0), splat(F32(0.0)), splat(F32(6.0))
     for i in range(0, n, LANES):
         r, g, b = load(tile, i), load(tile, n + i), load(tile, 2 * n + i)
         top, low = maximum(r, maximum(g, b)), minimum(r, minimum(g, b))
         chroma = top - low
         scale = splat(F32(1.0)) / maximum(chroma, splat(F32(1e-6)))
-        h = where_equal(top, g, (b - r) * scale + F32(2.0), (r - g) * scale + F32(4.0))
+        h = where_equal(top, g, fma(b - r, scale, splat(F32(2.0))), fma(r - g, scale, splat(F32(4.0))))
         h = where_equal(top, r, (g - b) * scale, h) + shift  # in [-4, 8)
-        h = where_at_least(h, zero, h, h + F32(6.0))
-        store(tile, i, channel(top, chroma, h, F32(5.0)))
-        store(tile, n + i, channel(top, chroma, h, F32(3.0)))
-        store(tile, 2 * n + i, channel(top, chroma, h, F32(1.0)))
+        h = where_at_least(h, zero, h, h + six)
+        h = where_at_least(h, six, h - six, h)
+        store(tile, i, fma(chroma, ramp(absolute(h - F32(3.0)) - F32(1.0)), low))
+        store(tile, n + i, fma(chroma, ramp(F32(2.0) - absolute(h - F32(2.0))), low))
+        store(tile, 2 * n + i, fma(chroma, ramp(F32(2.0) - absolute(h - F32(4.0))), low))
 
 
 def reference_brightness(image: np.ndarray, factor: float) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 RandomResizedCrop draws as torchvision's: ten tries of area and ratio, else the largest central box of a fitting ratio.
 CenterCrop is Resize then CenterCrop of the usual evaluation, as one box: taps may read outside it (edge "image").
+PadCrop shifts the whole image, as to pad with black and crop at random: its box may leave the image (edge "pad").
 """
 
 from __future__ import annotations
@@ -16,11 +17,15 @@ from data_loading.ops.base import OPS, interval, within
 from data_loading.rng import integer, uniform
 
 F32 = np.float32
-RANDOM_RESIZED, CENTER = 0, 1
+RANDOM_RESIZED, CENTER, PAD = 0, 1, 2
 
 
 class Crop:
-    """A rule for the box of a view. `edge`: "crop" (taps stop at the box) or "image" (taps may read outside it)."""
+    """A rule for the box of a view.
+
+    edge: "crop", taps stop at the box; "image", they may read outside it; "pad", so may they, and find black beyond the
+    image.
+    """
 
     rule: int
     edge = "crop"
@@ -57,22 +62,81 @@ class CenterCrop(Crop):
         return [self.ratio]
 
 
+@OPS.register
+class PadCrop(Crop):
+    """Pad the image by `padding` black pixels of a `size`-pixel view on each side, then crop at random (CIFAR's)."""
+
+    rule = PAD
+    edge = "pad"
+
+    def __init__(self, padding: int = 4):
+        self.padding = int(within(self, "padding", padding, 0, 1024))
+
+    def params(self) -> list[float]:
+        return [self.padding]
+
+
 @jit
 def draw_random_resized(params, state, height, width, box):
+    """torchvision's RandomResizedCrop: ten tries, else the largest central box of a fitting ratio."""
+    if not try_random_resized(params, state, height, width, box, box, False):
+        central(params, 0, 0, width, height, box)
+
+
+@jit
+def draw_disjoint(params, state, height, width, other, box):
+    """As draw_random_resized, but a try that overlaps the box `other` is rejected.
+
+    When all ten are, the box is the central one of the largest strip beside `other`; where `other` is the whole image,
+    there is none, and the boxes overlap.
+    """
+    if try_random_resized(params, state, height, width, other, box, True):
+        return
+    x0, y0, x1, y1 = int(other[0]), int(other[1]), int(other[2]), int(other[3])
+    left, right, top, bottom = x0 * height, (width - x1) * height, y0 * width, (height - y1) * width
+    largest = max(max(left, right), max(top, bottom))
+    if largest == 0:
+        draw_random_resized(params, state, height, width, box)
+    elif largest == left:
+        central(params, 0, 0, x0, height, box)
+    elif largest == right:
+        central(params, x1, 0, width, height, box)
+    elif largest == top:
+        central(params, 0, 0, width, y0, box)
+    else:
+        central(params, 0, y1, width, height, box)
+
+
+@jit
+def overlap(a, x0, y0, x1, y1):
+    return a[0] < x1 and x0 < a[2] and a[1] < y1 and y0 < a[3]
+
+
+@jit
+def try_random_resized(params, state, height, width, other, box, disjoint):
+    """Up to ten tries -> whether one fitted, and lies in box."""
     for _ in range(10):
         area = height * width * uniform(state, params[0], params[1])
         ratio = math.exp(uniform(state, params[2], params[3]))
         w, h = int(np.rint(math.sqrt(area * ratio))), int(np.rint(math.sqrt(area / ratio)))
         if 0 < w <= width and 0 < h <= height:
             y, x = integer(state, height - h + 1), integer(state, width - w + 1)
-            box[0], box[1], box[2], box[3] = x, y, x + w, y + h
-            return
+            if not (disjoint and overlap(other, x, y, x + w, y + h)):
+                box[0], box[1], box[2], box[3] = x, y, x + w, y + h
+                return True
+    return False
+
+
+@jit
+def central(params, x0, y0, x1, y1, box):
+    """The largest central box of a fitting ratio in a region."""
+    width, height = x1 - x0, y1 - y0
     w, h = width, height
     if width / height < params[4]:
         h = min(max(int(np.rint(width / params[4])), 1), height)
     elif width / height > params[5]:
         w = min(max(int(np.rint(height * params[5])), 1), width)
-    y, x = (height - h) // 2, (width - w) // 2
+    y, x = y0 + (height - h) // 2, x0 + (width - w) // 2
     box[0], box[1], box[2], box[3] = x, y, x + w, y + h
 
 
@@ -88,14 +152,24 @@ def center_box(params, height, width, size, box):
 
 
 @jit
+def pad_box(params, state, height, width, size, box):
+    """The whole image shifted by whole pixels of the view, up to params[0] of them."""
+    dy, dx = integer(state, 2 * int(params[0]) + 1) - params[0], integer(state, 2 * int(params[0]) + 1) - params[0]
+    x, y = dx * width / size, dy * height / size
+    box[0], box[1], box[2], box[3] = x, y, x + width, y + height
+
+
+@jit
 def draw(rule, params, state, height, width, size, box):
     if rule == RANDOM_RESIZED:
         draw_random_resized(params, state, height, width, box)
+    elif rule == PAD:
+        pad_box(params, state, height, width, size, box)
     else:
         center_box(params, height, width, size, box)
 
 
 def check_crop(crop: object) -> Crop:
     if not isinstance(crop, Crop):
-        raise ViewError(f"a crop is RandomResizedCrop or CenterCrop, not {crop!r}")
+        raise ViewError(f"a crop is RandomResizedCrop, CenterCrop or PadCrop, not {crop!r}")
     return crop

@@ -34,6 +34,19 @@ def reference(image: np.ndarray, mean: Sequence[float], std: Sequence[float]) ->
     return (image / 255 - np.reshape(mean, (3, 1, 1))) / np.reshape(std, (3, 1, 1))
 
 
+def as_dtype(values: np.ndarray, kind: str) -> np.ndarray:
+    """Numbers as a batch stores them: float32, uint8 (rounded half up), or the bits of 16-bit floats as int16."""
+    values = values.astype(F32)
+    if kind == "float32":
+        return values
+    if kind == "uint8":
+        return np.floor(np.clip(values, 0, 255) + 0.5).astype(np.uint8)
+    if kind == "float16":
+        return values.astype(np.float16).view(np.int16)
+    bits = values.view(np.uint32)
+    return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16).view(np.int16)
+
+
 @jit
 def kernel(tile, width, scale, bias, out, place, step, edge):
     """A row -> out[place + c step :][:width], x scale + bias. out: flat, float32 or uint8 (which rounds).

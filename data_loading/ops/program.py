@@ -25,6 +25,7 @@ from data_loading.ops.base import (
     COLOR_JITTER,
     CONTRAST,
     ELASTIC,
+    END,
     ERASING,
     FLIP,
     GAMMA,
@@ -33,6 +34,7 @@ from data_loading.ops.base import (
     NOISE,
     SATURATION,
     SOLARIZE,
+    STEPS,
     THICKNESS,
 )
 
@@ -122,3 +124,40 @@ def image(op, arg, word, k, plane, scratch, field, matrix):
     elif code == NOISE:
         noise.kernel(plane, a[0], word[k, 1], word[k, 2])
     return k + 1
+
+
+REFERENCES = {
+    FLIP: flip.reference,
+    BRIGHTNESS: color_jitter.reference_brightness,
+    CONTRAST: color_jitter.reference_contrast,
+    SATURATION: color_jitter.reference_saturation,
+    HUE: color_jitter.reference_hue,
+    GRAYSCALE: grayscale.reference,
+    BLUR: blur.reference,
+    SOLARIZE: solarize.reference,
+    THICKNESS: thickness.reference,
+    GAMMA: gamma.reference,
+    ERASING: erasing.reference,
+}
+
+
+def reference(op: np.ndarray, arg: np.ndarray, word: np.ndarray, picture: np.ndarray) -> np.ndarray:
+    """A whole program by the ops' NumPy references; picture (3, H, W) in 0..255 -> (3, H, W) float64."""
+    k = 0
+    while k < op.size and op[k] != END:
+        code, a = int(op[k]), [float(x) for x in arg[k]]
+        if code in REFERENCES:
+            picture = REFERENCES[code](picture, *a[: len(STEPS[code][1])])
+        elif code == NOISE:
+            picture = noise.reference(picture, a[0], (int(word[k, 1]), int(word[k, 2])))
+        elif code == AFFINE and not (k + 1 < op.size and op[k + 1] == ELASTIC):
+            picture = affine.reference(picture, a[:6])
+        else:
+            matrix = (1, 0, 0, 0, 1, 0)
+            if code == AFFINE:  # one resampling for both
+                matrix, k = a[:6], k + 1
+            field = np.empty((2, 4, 4), F32)
+            elastic.displacements(word[k, 1], word[k, 2], arg[k, 0], field)
+            picture = elastic.reference(picture, field, matrix)
+        k += 1
+    return np.asarray(picture, np.float64)

@@ -32,6 +32,7 @@ from data_loading.simd import (
 F32 = np.float32
 BILINEAR, BICUBIC = 0, 1
 INTERPOLATIONS = {"bilinear": BILINEAR, "bicubic": BICUBIC}
+NOTHING = 1e-6  # a weight that does not count; at most one at either end, where support is cut to whole pixels
 SUPPORT = (1, 2)  # half the width of each kernel, in taps where nothing shrinks
 
 
@@ -61,33 +62,36 @@ def taps(low, high, limit_low, limit_high, n, cubic, pad, flip, first, weight):
     """
     scale = (high - low) / n
     stretch = max(scale, 1.0)
-    support = stretch * (2.0 if cubic else 1.0)
+    support, inverse = stretch * (2.0 if cubic else 1.0), 1.0 / stretch
     count = 1
     for i in range(n):
         centre = low + (i + 0.5) * scale
         start, stop = int(math.floor(centre - support + 0.5)), int(math.floor(centre + support + 0.5))
         start, stop = max(start, limit_low), min(stop, limit_high)
-        while stop - start > 1 and abs(kernel((start - centre + 0.5) / stretch, cubic)) < 1e-6:
-            start += 1
-        while stop - start > 1 and abs(kernel((stop - 0.5 - centre) / stretch, cubic)) < 1e-6:
-            stop -= 1
+        start += stop - start > 1 and abs(kernel((start - centre + 0.5) * inverse, cubic)) < NOTHING
+        stop -= stop - start > 1 and abs(kernel((stop - 0.5 - centre) * inverse, cubic)) < NOTHING
         count = max(count, stop - start)
     last = limit_high - count
     for i in range(n):
         centre = low + (i + 0.5) * scale
         start, stop = int(math.floor(centre - support + 0.5)), int(math.floor(centre + support + 0.5))
-        total = 0.0
-        for k in range(start if pad else max(start, limit_low), stop if pad else min(stop, limit_high)):
-            total += kernel((k + 0.5 - centre) / stretch, cubic)
         begin = max(start, limit_low)
-        while begin < min(last, stop - 1) and abs(kernel((begin + 0.5 - centre) / stretch, cubic)) < 1e-6:
+        if begin < stop - 1 and abs(kernel((begin + 0.5 - centre) * inverse, cubic)) < NOTHING:
             begin += 1
         begin = max(min(begin, last), limit_low)
+        total = 0.0
         at = n - 1 - i if flip else i
         first[at] = begin
+        for k in range(begin, begin + count):
+            w = kernel((k + 0.5 - centre) * inverse, cubic) if start <= k < stop else 0.0
+            weight[k - begin, at] = w
+            total += w
+        if pad:
+            total = 0.0
+            for k in range(start, stop):
+                total += kernel((k + 0.5 - centre) * inverse, cubic)
         for k in range(count):
-            inside = start <= begin + k < stop
-            weight[k, at] = kernel((begin + k + 0.5 - centre) / stretch, cubic) / total if inside else 0.0
+            weight[k, at] = weight[k, at] / total
     for i in range(n, first.size):
         first[i] = limit_low
         for k in range(count):

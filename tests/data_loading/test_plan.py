@@ -9,7 +9,7 @@ from torchvision.transforms import RandomResizedCrop as TheirCrop
 
 from data_loading import Strategy, ViewSet, views
 from data_loading.ops import ColorJitter, Grayscale, HorizontalFlip, RandomResizedCrop, Solarize, base
-from data_loading.plan import Drawer
+from data_loading.plan import Drawer, Plan
 
 
 def draw(view_set, samples=range(64), seed=0, epoch=0, height=375, width=500):
@@ -125,3 +125,43 @@ def test_evaluation_takes_the_box_of_resize_then_centre_crop():
     box = draw("eval", [0], height=375, width=500).box[0, 0]
     # Resize(256): 341 x 256; CenterCrop(224): left rint(58.5) = 58, top 16; back to source pixels
     np.testing.assert_allclose(box, [58 * 500 / 341, 16 * 375 / 256, 282 * 500 / 341, 240 * 375 / 256], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("height", "width"), [(300, 400), (64, 64)])
+def test_the_second_of_two_disjoint_crops_does_not_overlap_the_first(height, width):
+    views_ = ViewSet(["simclr"], crops=4, disjoint=True, crop_scale=(0.08, 0.5))
+    box = draw(views_, range(500), height=height, width=width).box
+    for a, b in ((0, 1), (2, 3)):
+        apart = (box[a, :, 2] <= box[b, :, 0]) | (box[b, :, 2] <= box[a, :, 0])
+        apart |= (box[a, :, 3] <= box[b, :, 1]) | (box[b, :, 3] <= box[a, :, 1])
+        assert apart.all()
+    plain = draw(ViewSet(["simclr"], crops=4, crop_scale=(0.08, 0.5)), range(500), height=height, width=width).box
+    np.testing.assert_array_equal(box[0], plain[0])  # the first is drawn as ever
+
+
+def test_disjoint_crops_overlap_only_where_the_first_is_the_whole_image():
+    whole = ViewSet(["simclr"], crops=2, disjoint=True, crop_scale=(1.0, 1.0), crop_ratio=(1.0, 1.0))
+    assert draw(whole, [0], height=50, width=50).box[:, 0].tolist() == [[0, 0, 50, 50]] * 2
+
+
+def test_a_padded_crop_shifts_the_image_by_every_amount_equally_often():
+    box = draw(views.get("cifar"), range(8100), height=32, width=32).box[0]
+    assert (box[:, 2] - box[:, 0] == 32).all() and (box[:, 3] - box[:, 1] == 32).all()
+    places, counts = np.unique(box[:, :2], axis=0, return_counts=True)
+    assert len(places) == 81 and places.min() == -4 and places.max() == 4
+    assert np.abs(counts - 100).max() < 5 * np.sqrt(100)  # five standard deviations of a count
+
+
+def test_a_plan_is_shown_as_a_table_and_saved(tmp_path):
+    view_set = ViewSet(["byol"], crops=2, size=32)
+    plan = draw(view_set, range(5))
+    plan.save(tmp_path / "plan.npz")
+    again = Plan.load(tmp_path / "plan.npz")
+    assert all((getattr(again, name) == getattr(plan, name)).all() for name in ("box", "op", "arg"))
+    first, second = plan.rows(view_set, 3)
+    assert first["view"] == "byol.0" and first["box"] == plan.box[0, 3].tolist()
+    assert [name for name, _ in first["steps"]].count("blur") == 1  # variant a always blurs
+    lines = plan.table(view_set, 3).splitlines()
+    assert len(lines) == 2 and lines[1].startswith(second["view"])
+    for name, values in second["steps"]:
+        assert f"{name} {' '.join(f'{v:.4g}' for v in values.values())}".strip() in lines[1]

@@ -15,6 +15,7 @@ from data_loading.ops import ColorJitter, GaussianBlur, Grayscale, HorizontalFli
 from data_loading.ops.normalize import Normalize
 from data_loading.plan import Drawer
 from data_loading.render import Renderer
+from rendering import run_steps
 
 
 def pictures(n, height, width, seed=0):
@@ -57,6 +58,36 @@ def test_a_simclr_view_equals_torchvision_run_on_the_same_numbers():
                 x = THEIRS[code](x, arg) if code else x
             ours = (out[v, b] * std + mean) * 255
             assert np.abs(ours - x.numpy() * 255).max() < 0.1  # a tenth of a level, after up to seven float32 ops
+
+
+@pytest.mark.parametrize(
+    "view_set",
+    [
+        ViewSet(["simclr", "byol"], crops=2, size=20, shared_crops=True),
+        ViewSet(["simclr"], crops=2, size=21, interpolation="bicubic", local=2, local_size=9),
+        views.get("digits_all", 10),
+        views.get("cifar", 32),
+        views.get("eval", 65),
+    ],
+    ids=str,
+)
+def test_every_program_equals_the_numpy_references_run_one_after_the_other(view_set, monkeypatch):
+    images = pictures(6, 32, 32)
+    outs, _ = render(images, view_set, np.float32)
+    monkeypatch.setenv("MASSRL_REFERENCE", "1")
+    exact, _ = render(images, view_set, np.float32)
+    for ours, theirs in zip(outs, exact, strict=True):
+        # In levels of 255 (a step of 0.017 is one level): float32 against float64, over up to seven ops
+        assert np.abs(ours - theirs).max() * 0.225 * 255 < 0.1
+
+
+def test_a_second_blur_and_a_contrast_behind_a_blur_are_passes_of_their_own():
+    steps = [(base.BLUR, (1.0,)), (base.CONTRAST, (0.5,)), (base.BLUR, (0.7,)), (base.FLIP, ()), (base.HUE, (0.1,))]
+    image = np.random.default_rng(0).integers(0, 256, (3, 20, 20)).astype(np.float32)
+    x = torch.from_numpy(image / 255)
+    for code, args in steps:
+        x = THEIRS[code](x, args)
+    assert np.abs(run_steps(image, steps) - x.numpy() * 255).max() < 0.1
 
 
 def test_views_of_a_shared_crop_differ_only_by_their_ops():

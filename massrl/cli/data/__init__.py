@@ -12,6 +12,9 @@ ACTIONS = {
     "write": ("SOURCE OUT", "write a folder of images, or digits, into a .beton file"),
     "info": ("FILE", "what is in a .beton file or folder: fields, sizes, classes, hash"),
     "show": ("FILE", "draw samples and their views into a PNG"),
+    "replay": ("FILE", "draw the views of a sample as a run saw them"),
+    "bench": ("FILE", "images a second of our loader beside the peers that are installed"),
+    "doctor": ("FILE", "what binds on this machine, and what to change"),
 }
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+from data_loading.errors import UserError
 from massrl.cli.parsing import Parser
 
 CHECK = "do it once on 16 drawn images in a temporary folder"
@@ -31,3 +33,29 @@ def checked_file(folder: str) -> Path:
     from data_loading import sources
 
     return sources.as_beton(drawn(folder), cache=Path(folder) / "cache", progress=False)
+
+
+def save_grid(columns: list, names: list[str], out: Path) -> Path:
+    """Draw columns of (title, images) into a PNG, one row per name."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(1.6 * len(columns) + 0.4, 1.7 * len(names) + 0.3), layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    grid = figure.subplots(len(names), len(columns), squeeze=False)
+    for c, (title, images) in enumerate(columns):
+        grid[0, c].set_title(title, fontsize=8)
+        for r, image in enumerate(images):
+            grid[r, c].imshow(image)
+            grid[r, c].set(xticks=[], yticks=[])
+    for r, name in enumerate(names):
+        grid[r, 0].set_ylabel(name, fontsize=8)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        beside = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+        with open(beside, "wb") as file:
+            canvas.print_png(file)
+        beside.replace(out)
+    except OSError as error:
+        raise UserError(f"{out} cannot be written: {error.strerror or error}") from error
+    return out

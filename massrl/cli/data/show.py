@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 
 from data_loading.errors import ConfigError, UserError
-from massrl.cli.data.common import CHECK, checked_file, parse
+from massrl.cli.data.common import CHECK, checked_file, parse, save_grid
 from massrl.cli.parsing import Parser
 
 
@@ -55,30 +54,4 @@ def _show(args) -> Path:
     columns = [("image", images)]
     for view, drawn in zip(loader.view_set.views, batch.views, strict=True):
         columns.append((view.name, drawn.permute(0, 2, 3, 1).numpy()))  # (n, S, S, 3)
-    return _grid(columns, [f"sample {row}" for row in rows], Path(args.out))
-
-
-def _grid(columns: list, names: list[str], out: Path) -> Path:
-    """Draw columns of (title, images) into a PNG, one row per name."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(1.6 * len(columns) + 0.4, 1.7 * len(names) + 0.3), layout="constrained")
-    canvas = FigureCanvasAgg(figure)
-    grid = figure.subplots(len(names), len(columns), squeeze=False)
-    for c, (title, images) in enumerate(columns):
-        grid[0, c].set_title(title, fontsize=8)
-        for r, image in enumerate(images):
-            grid[r, c].imshow(image)
-            grid[r, c].set(xticks=[], yticks=[])
-    for r, name in enumerate(names):
-        grid[r, 0].set_ylabel(name, fontsize=8)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        beside = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-        with open(beside, "wb") as file:
-            canvas.print_png(file)
-        beside.replace(out)
-    except OSError as error:
-        raise UserError(f"{out} cannot be written: {error.strerror or error}") from error
-    return out
+    return save_grid(columns, [f"sample {row}" for row in rows], Path(args.out))

@@ -1,4 +1,4 @@
-"""A vector of 16 float32 (and one of 4) for numba kernels: the only module that speaks to LLVM.
+"""A vector of 16 float32 (and one of 4) for numba kernels.
 
 LLVM lowers it to whatever the processor has (SSE, AVX2, AVX-512, NEON). Operators work lane by lane, a float32 beside a
 vector counts in each lane. No operation may be reordered, so a kernel gives the same bytes wherever it is inlined.
@@ -40,14 +40,14 @@ def _address(context, builder, array_type, array, index, pointee):
     return builder.bitcast(builder.gep(data, [index]), pointee.as_pointer())
 
 
-def _spread(builder, scalar, lanes):
+def spread_lanes(builder, scalar, lanes):
     """The scalar in every lane."""
     undefined = ir.Constant(ir.VectorType(F32, lanes), ir.Undefined)
     first = builder.insert_element(undefined, scalar, ir.Constant(I32, 0))
     return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(I32, lanes), [0] * lanes))
 
 
-def _shuffled(builder, a, b, order):
+def shuffled(builder, a, b, order):
     return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(I32, len(order)), order))
 
 
@@ -92,7 +92,7 @@ def _spread_from(vector):
     def spread(typing, array, index):
         def code(context, builder, signature, arguments):
             at = _address(context, builder, signature.args[0], *arguments, F32)
-            return _spread(builder, builder.load(at), vector.lanes)
+            return spread_lanes(builder, builder.load(at), vector.lanes)
 
         return vector(array, index), code
 
@@ -154,81 +154,11 @@ def store_bfloat16(typing, array, index, vector):
     return types.void(array, index, vector), code
 
 
-def _weighted_pixel(builder, row, place, weights, taps):
-    """Sum of taps RGB pixels from row[place :], each times its weight; lane 3 belongs to no pixel."""
-    result = None
-    for k in range(taps):
-        source = builder.gep(row, [builder.add(place, ir.Constant(place.type, 3 * k))])
-        pixel = builder.load(builder.bitcast(source, V4.ir.as_pointer()), align=4)
-        w = _spread(builder, builder.load(weights[k]), 4)
-        result = builder.fmul(pixel, w) if k == 0 else _fma(builder, V4, pixel, w, result)
-    return result
-
-
-def _store_planar(builder, planes, pixels):
-    """Four RGB pixels -> four values of each plane."""
-    a, b, c, d = pixels
-    ab, cd = _shuffled(builder, a, b, [0, 4, 1, 5]), _shuffled(builder, c, d, [0, 4, 1, 5])
-    blue_ab, blue_cd = _shuffled(builder, a, b, [2, 6, 2, 6]), _shuffled(builder, c, d, [2, 6, 2, 6])
-    values = (
-        _shuffled(builder, ab, cd, [0, 1, 4, 5]),
-        _shuffled(builder, ab, cd, [2, 3, 6, 7]),
-        _shuffled(builder, blue_ab, blue_cd, [0, 1, 4, 5]),
-    )
-    for value, plane in zip(values, planes, strict=True):
-        builder.store(value, builder.bitcast(plane, V4.ir.as_pointer()), align=4)
-
-
-@intrinsic(prefer_literal=True)
-def weighted_pixels(typing, row, first, weight, pitch, x, tile, taps):
-    """Pixels x to x + 3 of a tile (3 pitch,): each the sum over k < taps of weight[x + k pitch] row[first[x] + 3 k :].
-
-    taps is a literal, its loop is written out. row is read one element beyond the last pixel.
-    """
-
-    def code(context, builder, signature, arguments):
-        row, first, weight, tile = (
-            context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in (0, 1, 2, 5)
-        )
-        pitch, x = arguments[3], arguments[4]
-        pixels = []
-        for j in range(4):
-            at = builder.add(x, ir.Constant(x.type, j))
-            place, weights = builder.load(builder.gep(first, [at])), []
-            for _ in range(taps.literal_value):
-                weights.append(builder.gep(weight, [at]))
-                at = builder.add(at, pitch)
-            pixels.append(_weighted_pixel(builder, row, place, weights, taps.literal_value))
-        planes = [builder.gep(tile, [x])]
-        for _ in range(2):
-            x = builder.add(x, pitch)
-            planes.append(builder.gep(tile, [x]))
-        _store_planar(builder, planes, pixels)
-        return context.get_dummy_value()
-
-    return types.void(row, first, weight, pitch, x, tile, taps), code
-
-
-@intrinsic
-def store_pixels(typing, tile, pitch, x, a, b, c, d):
-    """Four RGB pixels, lanes 0 to 2 of four vectors, into x to x + 3 of a tile (3 pitch,)."""
-
-    def code(context, builder, signature, arguments):
-        tile = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        pitch, x = arguments[1], arguments[2]
-        planes = [builder.gep(tile, [x]), builder.gep(tile, [builder.add(x, pitch)])]
-        planes.append(builder.gep(tile, [builder.add(builder.add(x, pitch), pitch)]))
-        _store_planar(builder, planes, arguments[3:])
-        return context.get_dummy_value()
-
-    return types.void(tile, pitch, x, a, b, c, d), code
-
-
 def _splat(vector):
     @intrinsic
     def splat(typing, value):
         def code(context, builder, signature, arguments):
-            return _spread(builder, arguments[0], vector.lanes)
+            return spread_lanes(builder, arguments[0], vector.lanes)
 
         return vector(types.float32), code
 
@@ -271,7 +201,7 @@ for _function, _instruction in _BINARY.items():
     _overload(_function, _instruction)
 
 
-def _fma(builder, vector, a, b, c):
+def multiply_add(builder, vector, a, b, c):
     name = f"llvm.fmuladd.v{vector.lanes}f32"
     kind = ir.FunctionType(vector.ir, [vector.ir] * 3)
     function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
@@ -283,9 +213,21 @@ def fma(typing, a, b, c):
     """a b + c, in one rounding where the processor can."""
 
     def code(context, builder, signature, arguments):
-        return _fma(builder, a, *arguments)
+        return multiply_add(builder, a, *arguments)
 
     return a(a, b, c), code
+
+
+@intrinsic
+def absolute(typing, a):
+    """|a|."""
+
+    def code(context, builder, signature, arguments):
+        name, kind = f"llvm.fabs.v{a.lanes}f32", ir.FunctionType(a.ir, [a.ir])
+        function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+        return builder.call(function, arguments)
+
+    return a(a), code
 
 
 def _selected(predicate):
@@ -326,8 +268,8 @@ def total(typing, vector):
         value, lanes = arguments[0], LANES
         while lanes > 1:
             lanes //= 2
-            low = _shuffled(builder, value, value, list(range(lanes)))
-            high = _shuffled(builder, value, value, list(range(lanes, 2 * lanes)))
+            low = shuffled(builder, value, value, list(range(lanes)))
+            high = shuffled(builder, value, value, list(range(lanes, 2 * lanes)))
             value = builder.fadd(low, high)
         return builder.extract_element(value, ir.Constant(I32, 0))
 
@@ -339,6 +281,6 @@ def reverse(typing, vector):
     """The lanes in reverse order."""
 
     def code(context, builder, signature, arguments):
-        return _shuffled(builder, arguments[0], arguments[0], list(range(LANES - 1, -1, -1)))
+        return shuffled(builder, arguments[0], arguments[0], list(range(LANES - 1, -1, -1)))
 
     return vector(vector), code

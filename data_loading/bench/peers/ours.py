@@ -1,0 +1,25 @@
+"""Our loader: threads, one decode for all views."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from data_loading.bench.peers.base import Peer
+from data_loading.loader import Loader
+
+
+class Entry(Peer):
+    def batches(self, rows: Sequence[int]) -> Iterator[int]:
+        loader = Loader(
+            self.file,
+            self.batch_size,
+            self.work.view_set(),
+            size=self.work.views[0].size,
+            num_workers=self.workers,
+            order="sequential",
+            drop_last=True,
+            indices=rows,
+            dtype=self.work.dtype,
+        )
+        for batch in loader:
+            yield len(batch)

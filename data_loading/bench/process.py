@@ -1,0 +1,96 @@
+"""A peer in a process of its own, asked over a pipe; its memory is read from outside while it warms up."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+from data_loading.errors import UserError
+
+ROOT = Path(__file__).parents[2]  # the folder that holds data_loading
+MB = 1e6
+
+
+class PeerProcess:
+    """name: of a peer.  python: the interpreter, where the peer lives in an environment of its own."""
+
+    def __init__(self, name: str, python: str | None = None):
+        self.name = name
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        quiet = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "PYTHONPATH": path}
+        self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  (closed with the process)
+        try:
+            self.process = subprocess.Popen(
+                [python or sys.executable, "-P", "-m", "data_loading.bench.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self.errors,
+                text=True,
+                env={**os.environ, **quiet},
+            )
+        except OSError as error:
+            self.errors.close()
+            raise UserError(f"{name}: {python} cannot be started: {error.strerror or error}") from error
+
+    def ask(self, do: str, **arguments) -> dict:
+        """Send a command and wait for its answer; UserError names the peer and what it said."""
+        try:
+            self.process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
+            self.process.stdin.flush()
+            line = self.process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            self.errors.seek(0)
+            last = (self.errors.read().strip().splitlines() or ["it said nothing"])[-1]
+            raise UserError(f"peer {self.name}: its process ended: {last}; leave it out with --peers")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise UserError(f"peer {self.name}: {answer['error']}; leave it out with --peers")
+        return answer
+
+    def ask_watched(self, do: str, **arguments) -> tuple[dict, float | None]:
+        """The answer, and the peak memory of the process and its children meanwhile, MB; None where it isn't known."""
+        peak, done = [0.0], threading.Event()
+
+        def watch():
+            while not done.wait(0.05):
+                peak[0] = max(peak[0], memory_mb(self.process.pid))
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            return self.ask(do, **arguments), max(peak[0], memory_mb(self.process.pid)) or None
+        finally:
+            done.set()
+            watcher.join()
+
+    def close(self) -> None:
+        """End the process; its own workers end with it."""
+        self.process.stdin.close()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
+        self.errors.close()
+
+
+def memory_mb(pid: int) -> float:
+    """Memory of a process and its descendants, MB, pages that they share counted once; 0 where Linux's /proc is not."""
+    total, left = 0, [pid]
+    while left:
+        one = Path("/proc") / str(left.pop())
+        try:
+            fields = dict(line.split(":", 1) for line in (one / "smaps_rollup").read_text().splitlines()[1:])
+            total += int(fields["Pss"].split()[0]) * 1024
+            left += [int(word) for task in (one / "task").iterdir() for word in (task / "children").read_text().split()]
+        except (OSError, KeyError, ValueError):  # it has just ended, or this is not Linux
+            continue
+    return total / MB

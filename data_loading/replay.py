@@ -1,0 +1,47 @@
+"""Replay: the views of a sample as any past run saw them, from the run's seed and view set alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from data_loading import sources
+from data_loading import views as view_sets
+from data_loading.beton.reader import Reader
+from data_loading.errors import ConfigError
+from data_loading.plan import Drawer, Plan
+from data_loading.render import Renderer
+from data_loading.rng import checked_seed
+from data_loading.views import ViewSet
+
+
+class Replay(NamedTuple):
+    """image uint8 (H, W, 3) as decoded; views: V arrays uint8 (S, S, 3); plan: of this one sample."""
+
+    view_set: ViewSet
+    image: np.ndarray
+    views: list[np.ndarray]
+    plan: Plan
+
+
+def replay_views(
+    path: str | Path, views: str | dict | ViewSet, seed: int, epoch: int, index: int, size: int | None = None
+):
+    """Draw the views that a Loader of `path` made of row `index` in `epoch` (from 0) under `seed` -> Replay."""
+    view_set = view_sets.get(views, size)
+    file = sources.as_beton(path)
+    with Reader(file) as reader:
+        if not 0 <= index < len(reader):
+            raise ConfigError(f"index is {index}; {file} has the samples 0 to {len(reader) - 1}")
+        image = reader.value("image", index)
+    height, width, _ = image.shape
+    sides = np.array([height]), np.array([width])
+    plan = Drawer(view_set, checked_seed(seed))(checked_seed(epoch, "epoch"), np.array([index]), *sides)
+    outs = [np.empty((len(members), 1, 3, side, side), np.uint8) for side, members in view_set.groups()]
+    Renderer(view_set, max(height, width), None)(image.reshape(-1), np.zeros(1, np.int64), *sides, plan, 0, outs)
+    drawn = {}
+    for (_, members), out in zip(view_set.groups(), outs, strict=True):
+        drawn |= {v: out[place, 0].transpose(1, 2, 0) for place, v in enumerate(members)}
+    return Replay(view_set, image, [drawn[v] for v in range(len(view_set))], plan)

@@ -1,0 +1,48 @@
+"""SIMD for numba kernels: a vector type and what kernels do with it. Nothing outside this package speaks to LLVM."""
+
+from data_loading.simd.pixels import store_pixels, weighted_pixels
+from data_loading.simd.vector import (
+    LANES,
+    absolute,
+    at,
+    fma,
+    load,
+    load4,
+    maximum,
+    minimum,
+    reverse,
+    splat,
+    splat4,
+    spread,
+    spread4,
+    store,
+    store_bfloat16,
+    store_float16,
+    total,
+    where_at_least,
+    where_equal,
+)
+
+__all__ = [
+    "LANES",
+    "absolute",
+    "at",
+    "fma",
+    "load",
+    "load4",
+    "maximum",
+    "minimum",
+    "reverse",
+    "splat",
+    "splat4",
+    "spread",
+    "spread4",
+    "store",
+    "store_bfloat16",
+    "store_float16",
+    "store_pixels",
+    "total",
+    "weighted_pixels",
+    "where_at_least",
+    "where_equal",
+]

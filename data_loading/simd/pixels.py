@@ -1,0 +1,79 @@
+"""The inner loop of the horizontal pass: four RGB pixels at a time, each in a vector of 4 lanes, of which 3 count."""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from data_loading.simd.vector import V4, multiply_add, shuffled, spread_lanes
+
+
+def _weighted_pixel(builder, row, place, weights, taps):
+    """Sum of taps RGB pixels from row[place :], each times its weight; lane 3 belongs to no pixel."""
+    result = None
+    for k in range(taps):
+        source = builder.gep(row, [builder.add(place, ir.Constant(place.type, 3 * k))])
+        pixel = builder.load(builder.bitcast(source, V4.ir.as_pointer()), align=4)
+        w = spread_lanes(builder, builder.load(weights[k]), 4)
+        result = builder.fmul(pixel, w) if k == 0 else multiply_add(builder, V4, pixel, w, result)
+    return result
+
+
+def _store_planar(builder, planes, pixels):
+    """Four RGB pixels -> four values of each plane."""
+    a, b, c, d = pixels
+    ab, cd = shuffled(builder, a, b, [0, 4, 1, 5]), shuffled(builder, c, d, [0, 4, 1, 5])
+    blue_ab, blue_cd = shuffled(builder, a, b, [2, 6, 2, 6]), shuffled(builder, c, d, [2, 6, 2, 6])
+    values = (
+        shuffled(builder, ab, cd, [0, 1, 4, 5]),
+        shuffled(builder, ab, cd, [2, 3, 6, 7]),
+        shuffled(builder, blue_ab, blue_cd, [0, 1, 4, 5]),
+    )
+    for value, plane in zip(values, planes, strict=True):
+        builder.store(value, builder.bitcast(plane, V4.ir.as_pointer()), align=4)
+
+
+@intrinsic(prefer_literal=True)
+def weighted_pixels(typing, row, first, weight, pitch, x, tile, taps):
+    """Pixels x to x + 3 of a tile (3 pitch,): each the sum over k < taps of weight[x + k pitch] row[first[x] + 3 k :].
+
+    taps is a literal, its loop is written out. row is read one element beyond the last pixel.
+    """
+
+    def code(context, builder, signature, arguments):
+        row, first, weight, tile = (
+            context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in (0, 1, 2, 5)
+        )
+        pitch, x = arguments[3], arguments[4]
+        pixels = []
+        for j in range(4):
+            at = builder.add(x, ir.Constant(x.type, j))
+            place, weights = builder.load(builder.gep(first, [at])), []
+            for _ in range(taps.literal_value):
+                weights.append(builder.gep(weight, [at]))
+                at = builder.add(at, pitch)
+            pixels.append(_weighted_pixel(builder, row, place, weights, taps.literal_value))
+        planes = [builder.gep(tile, [x])]
+        for _ in range(2):
+            x = builder.add(x, pitch)
+            planes.append(builder.gep(tile, [x]))
+        _store_planar(builder, planes, pixels)
+        return context.get_dummy_value()
+
+    return types.void(row, first, weight, pitch, x, tile, taps), code
+
+
+@intrinsic
+def store_pixels(typing, tile, pitch, x, a, b, c, d):
+    """Four RGB pixels, lanes 0 to 2 of four vectors, into x to x + 3 of a tile (3 pitch,)."""
+
+    def code(context, builder, signature, arguments):
+        tile = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        pitch, x = arguments[1], arguments[2]
+        planes = [builder.gep(tile, [x]), builder.gep(tile, [builder.add(x, pitch)])]
+        planes.append(builder.gep(tile, [builder.add(builder.add(x, pitch), pitch)]))
+        _store_planar(builder, planes, arguments[3:])
+        return context.get_dummy_value()
+
+    return types.void(tile, pitch, x, a, b, c, d), code

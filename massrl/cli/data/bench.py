@@ -1,0 +1,154 @@
+"""`massrl data bench`: images a second of our loader beside the peers that are installed."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from data_loading.errors import ConfigError, UserError
+from massrl.cli.data.common import CHECK, checked_file, parse
+from massrl.cli.parsing import Parser
+
+
+def make_parser() -> Parser:
+    parser = Parser(
+        prog="massrl data bench",
+        description="Images a second from stored bytes to finished batches of views: our loader beside the peers that "
+        "are installed, each in a process of its own, in interleaved rounds on the same images. See docs/bench.md.",
+    )
+    parser.add_argument("file", nargs="?", help="a .beton file, or a folder (which is written once to runs/.cache)")
+    parser.add_argument(
+        "--works",
+        type=str | None,
+        default=None,
+        help="of rrc, simclr, byol, multicrop, massrl, eval, cifar, simclr32, with commas; those that fit the images",
+    )
+    parser.add_argument(
+        "--peers",
+        type=str | None,
+        default=None,
+        help="of massrl, torchvision, torchvision-v2, lightly, albumentations, ffcv, dali, decode; all installed ones",
+    )
+    parser.add_argument("--workers", type=str, default="1", help="worker threads or processes, as 1 or 1,2")
+    parser.add_argument("--rounds", type=int, default=9, help="of each peer, interleaved; medians are told")
+    parser.add_argument("--seconds", type=float, default=1.5, help="about how long a round takes")
+    parser.add_argument("--images", type=int, default=500, help="of the file, drawn once, the same for all")
+    parser.add_argument("--batch_size", type=int, default=32, help="images of a batch; on small images 256 is usual")
+    parser.add_argument("--stages", action="store_true", help="also where our time goes, and how far the bound is")
+    parser.add_argument("--json", type=str | None, default=None, help="write the table to this file, as a JSON list")
+    parser.add_argument("--chart", type=str | None, default=None, help="write a bar chart to this PNG")
+    parser.add_argument(
+        "--peer_python", type=str, default="", help="interpreters of peers, as ffcv=/envs/ffcv/bin/python"
+    )
+    parser.add_argument("--check", action="store_true", help=CHECK)
+    return parser
+
+
+def main(argv: list[str]) -> None:
+    args = parse(make_parser(), argv, "file")
+    if not args.check:
+        _bench(args)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        args.file, args.json, args.chart = str(checked_file(folder)), f"{folder}/bench.json", f"{folder}/bench.png"
+        args.works, args.peers = args.works or "simclr", args.peers or "massrl,torchvision"
+        args.rounds, args.seconds, args.batch_size, args.stages = 1, 0.01, 2, True
+        _bench(args)
+        print("checked; the table and the chart are removed again")
+
+
+def _bench(args) -> None:
+    import numpy as np
+
+    from data_loading import sources
+    from data_loading.bench import timing
+    from data_loading.bench.images import StoredImages
+    from data_loading.bench.works import chosen
+
+    settings = timing.Settings(args.rounds, args.images, args.batch_size, args.seconds, _pythons(args.peer_python))
+    workers, peers = _workers(args.workers), _peers(args.peers, settings.pythons)
+    file = sources.as_beton(args.file)
+    images = StoredImages(file)
+    if not len(images):
+        raise UserError(f"{file} holds no samples; there is nothing to time")
+    works = chosen(args.works, images.longest())
+    rows = np.random.default_rng(0).permutation(len(images))[: args.images]
+    print(
+        f"{file}: {len(rows)} of {len(images)} images, batches of {args.batch_size}, {args.rounds} rounds", flush=True
+    )
+    found = []
+    for work in works:
+        new = timing.measure(work, str(file), rows, peers, workers, settings)
+        found += new
+        print(f"\n{timing.table(new)}\n", flush=True)
+        for sentence in timing.sentences(new):
+            print(sentence, flush=True)
+        if args.stages:
+            from data_loading.bench import stages
+
+            print(f"\n{stages.text(stages.measure(work, file, rows, args.batch_size))}", flush=True)
+    _notes(peers)
+    if args.json is not None:
+        _write(Path(args.json), (json.dumps(timing.as_json(found), indent=2) + "\n").encode())
+    if args.chart is not None:
+        from data_loading.bench.chart import png
+
+        _write(Path(args.chart), png(found))
+
+
+def _workers(words: str) -> list[int]:
+    try:
+        numbers = [int(word) for word in words.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < 1:
+        raise ConfigError(f"workers is {words!r}; numbers of at least 1 are asked for, as 1 or 1,2")
+    return list(dict.fromkeys(numbers))
+
+
+def _pythons(words: str) -> dict[str, str]:
+    from data_loading.bench.peers import PEERS
+    from data_loading.bench.works import listed
+
+    pairs = [word.partition("=") for word in words.split(",") if word.strip()]
+    for name, _, python in pairs:
+        listed("peer", name, PEERS)
+        if not os.access(python, os.X_OK):
+            raise ConfigError(f"peer_python: {python!r} is no interpreter; write it as {name}=/path/to/bin/python")
+    return {name.strip(): python for name, _, python in pairs}
+
+
+def _peers(words: str | None, pythons: dict[str, str]) -> list[str]:
+    """The peers to measure; those that are not installed are named and left out."""
+    from data_loading.bench.peers import PEERS, is_installed
+    from data_loading.bench.works import listed
+
+    names = list(PEERS) if words is None else listed("peer", words, PEERS)
+    absent = [name for name in names if name not in pythons and not is_installed(name)]
+    for name in absent:
+        print(f"{name}: {PEERS[name].needs} is not installed here; left out")
+    if len(absent) == len(names):
+        raise ConfigError(f"none of the peers {', '.join(names)} is installed here; massrl always is")
+    return [name for name in names if name not in absent]
+
+
+def _notes(peers: list[str]) -> None:
+    from data_loading.bench.peers import PEERS
+
+    print()
+    for name in peers:
+        if PEERS[name].note:
+            print(f"{name}: {PEERS[name].note}")
+
+
+def _write(out: Path, data: bytes) -> None:
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        beside = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+        beside.write_bytes(data)
+        beside.replace(out)
+    except OSError as error:
+        raise UserError(f"{out} cannot be written: {error.strerror or error}") from error
+    print(f"{out}: written")

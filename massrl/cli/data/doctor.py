@@ -1,0 +1,60 @@
+"""`massrl data doctor`: what binds on this machine, and what to change."""
+
+from __future__ import annotations
+
+import tempfile
+
+from data_loading.errors import ConfigError, UserError
+from massrl.cli.data.common import CHECK, checked_file, parse
+from massrl.cli.parsing import Parser
+
+
+def make_parser() -> Parser:
+    parser = Parser(
+        prog="massrl data doctor",
+        description="Measure loading on this machine and say in a sentence what binds (disk, decode, augmentation, "
+        "copy, or the training step) and what to change. The system is asked to forget the file's pages, to read it "
+        "cold once.",
+    )
+    parser.add_argument("file", nargs="?", help="a .beton file, or a folder (which is written once to runs/.cache)")
+    parser.add_argument("--work", type=str | None, default=None, help="as of `massrl data bench`; simclr or simclr32")
+    parser.add_argument("--workers", type=int | None, default=None, help="that you use; all cores")
+    parser.add_argument("--batch_size", type=int, default=64, help="images of a training step")
+    parser.add_argument("--step_ms", type=float | None, default=None, help="milliseconds of a training step, if known")
+    parser.add_argument("--images", type=int, default=256, help="of the file that are measured, at most")
+    parser.add_argument("--check", action="store_true", help=CHECK)
+    return parser
+
+
+def main(argv: list[str]) -> None:
+    args = parse(make_parser(), argv, "file")
+    with tempfile.TemporaryDirectory() as folder:
+        if args.check:
+            args.file, args.batch_size = str(checked_file(folder)), 4
+        _doctor(args)
+
+
+def _doctor(args) -> None:
+    import numpy as np
+
+    from data_loading import sources
+    from data_loading.bench import doctor, stages
+    from data_loading.bench.images import StoredImages
+    from data_loading.bench.works import SMALL, WORKS, listed
+
+    if args.images < 1 or args.batch_size < 1:
+        raise ConfigError(f"images is {args.images}, batch_size is {args.batch_size}; both must be at least 1")
+    file = sources.as_beton(args.file)
+    images = StoredImages(file)
+    if not len(images):
+        raise UserError(f"{file} holds no samples; there is nothing to measure")
+    longest, n = images.longest(), len(images)
+    del images  # a mapped file would keep its pages
+    work = WORKS[listed("work", args.work or ("simclr32" if longest <= SMALL else "simclr"), WORKS)[0]]
+    rows = np.random.default_rng(0).permutation(n)[: args.images]
+    found = doctor.examine(file, work, rows, args.batch_size, args.workers, args.step_ms)
+    for sentence in doctor.sentences(found):
+        print(sentence)
+    print(f"\n{stages.text(found.stages)}")
+    disk = "not known here" if found.disk is None else f"{found.disk / 1e6:,.0f} MB/s, {found.from_disk:,.0f} images/s"
+    print(f"  cold disk {disk}; file {found.file_bytes / 1e6:,.1f} MB; {found.cores} cores")

@@ -1,0 +1,68 @@
+"""`massrl data replay`: draw again, exactly, the views of a sample that a run has seen."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from data_loading.errors import ConfigError
+from massrl.cli.data.common import CHECK, checked_file, parse, save_grid
+from massrl.cli.parsing import Parser
+
+
+def make_parser() -> Parser:
+    parser = Parser(
+        prog="massrl data replay",
+        description="Draw the views of one sample as a run saw them in one epoch, print their random numbers, and "
+        "write them into a PNG. Nothing is kept of a run for this but its config.yaml.",
+    )
+    parser.add_argument("file", nargs="?", help="the run's .beton file, or folder")
+    parser.add_argument("--config", type=str | None, default=None, help="the run's config.yaml: views, size and seed")
+    parser.add_argument("--views", type=str | None, default=None, help="view set or strategy, in place of the config's")
+    parser.add_argument("--size", type=int | None, default=None, help="side of the global views, pixels; likewise")
+    parser.add_argument("--seed", type=int | None, default=None, help="of the views; likewise")
+    parser.add_argument("--epoch", type=int, default=0, help="counted from 0")
+    parser.add_argument("--index", type=int, default=0, help="the sample: its row in the file, as in Batch.index")
+    parser.add_argument("--out", type=str, default="replay.png", help="the PNG to write")
+    parser.add_argument("--check", action="store_true", help=CHECK)
+    return parser
+
+
+def main(argv: list[str]) -> None:
+    args = parse(make_parser(), argv, "file")
+    with tempfile.TemporaryDirectory() as folder:
+        if args.check:
+            args.file, args.out = str(checked_file(folder)), f"{folder}/replay.png"
+            args.views, args.size, args.seed = "byol", 32, 0
+        _replay(args)
+
+
+def _replay(args) -> None:
+    from data_loading import replay_views
+
+    which, size, seed = _recipe(args)
+    drawn = replay_views(args.file, which, seed, args.epoch, args.index, size)
+    columns = [(view.name, [pixels]) for view, pixels in zip(drawn.view_set.views, drawn.views, strict=True)]
+    out = save_grid([("image", [drawn.image]), *columns], [f"sample {args.index}"], Path(args.out))
+    print(drawn.plan.table(drawn.view_set, 0))
+    print(f"{out}: sample {args.index}, seed {seed}, epoch {args.epoch}")
+
+
+def _recipe(args):
+    """Views, size and seed: from the run's config, where an option does not say otherwise."""
+    import yaml
+
+    data: dict = {}
+    if args.config is not None:
+        try:
+            data = (yaml.safe_load(Path(args.config).read_text()) or {}).get("data", {})
+        except (OSError, yaml.YAMLError, AttributeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{args.config} is not a readable config.yaml of a run: {error}") from error
+    which = args.views if args.views is not None else data.get("views")
+    if which is None:
+        raise ConfigError("no views are named; give --config RUN/config.yaml, or --views")
+    size = args.size if args.size is not None else data.get("size")
+    seed = args.seed if args.seed is not None else data.get("view_seed", data.get("seed"))
+    if seed is None:
+        raise ConfigError("no seed is named; give --config RUN/config.yaml, or --seed")
+    return which, size, seed
