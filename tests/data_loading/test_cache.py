@@ -33,8 +33,15 @@ def wide(tmp_path_factory):
     return write(tmp_path_factory.mktemp("wide") / "wide.beton", n=64, side=(360, 361))
 
 
+@pytest.fixture
 def notes():
-    return [p.name for p in Path("/dev/shm").glob(f"data_loading-{os.getuid()}-*")]
+    """The notes of shared memory that this test has made and not removed; other runs may have theirs."""
+
+    def found():
+        return {p.name for p in Path("/dev/shm").glob(f"data_loading-{os.getuid()}-*")}
+
+    before = found()
+    return lambda: found() - before
 
 
 @pytest.mark.parametrize("cache", ["process", pytest.param("shared", marks=linux)])
@@ -105,30 +112,32 @@ def test_ffcvs_variable_chooses_the_cache(jpg, monkeypatch):
 
 def hold(path, out, wait):
     memory = NodeMemory(path)
-    out.put((memory.filled, bytes(memory.memory[:100])))
+    held = {p.stat().st_ino for p in Path("/proc/self/fd").iterdir() if "memfd" in _link(p)}
+    out.put((memory.filled, bytes(memory.memory[:100]), held))
     wait.wait(60)
     memory.close()
 
 
 @linux
-def test_processes_of_a_node_hold_one_copy_and_leave_nothing(jpg):
+def test_processes_of_a_node_hold_one_copy_and_leave_nothing(jpg, notes):
     fork = multiprocessing.get_context("fork")
     out, wait = fork.Queue(), fork.Event()
     holders = [fork.Process(target=hold, args=(jpg, out, wait)) for _ in range(4)]
     for holder in holders:
         holder.start()
     found = [out.get(timeout=60) for _ in holders]
-    assert [filled for filled, _ in found].count(True) == 1
-    assert {content for _, content in found} == {jpg.read_bytes()[:100]}
+    assert [filled for filled, _, _ in found].count(True) == 1
+    assert {content for _, content, _ in found} == {jpg.read_bytes()[:100]}
+    assert len(set.union(*(held for _, _, held in found))) == 1  # one memory, not four of the same content
     assert len(notes()) == 1
     wait.set()
     for holder in holders:
         holder.join(60)
-    assert notes() == []
+    assert not notes()
 
 
 @linux
-def test_a_copy_outlives_the_process_that_made_it_while_another_holds_it(jpg):
+def test_a_copy_outlives_the_process_that_made_it_while_another_holds_it(jpg, notes):
     fork = multiprocessing.get_context("fork")
     out, wait = fork.Queue(), fork.Event()
     maker = fork.Process(target=hold, args=(jpg, out, wait))
@@ -141,11 +150,11 @@ def test_a_copy_outlives_the_process_that_made_it_while_another_holds_it(jpg):
     assert not mine.filled and not other.filled
     assert other.memory.tobytes() == jpg.read_bytes()
     mine.close(), other.close()
-    assert notes() == []
+    assert not notes()
 
 
 @linux
-def test_the_memory_of_a_process_that_was_killed_is_free_and_the_next_one_reads_the_file_again(jpg):
+def test_the_memory_of_a_process_that_was_killed_is_free_and_the_next_one_reads_the_file_again(jpg, notes):
     program = textwrap.dedent("""
         import sys, time
         from pathlib import Path
@@ -166,7 +175,7 @@ def test_the_memory_of_a_process_that_was_killed_is_free_and_the_next_one_reads_
     mine = NodeMemory(jpg)
     assert mine.filled
     mine.close()
-    assert notes() == []
+    assert not notes()
 
 
 def _inode(place):

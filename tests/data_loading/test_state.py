@@ -7,6 +7,7 @@ import pytest
 
 from betons import by_sample, digest, write
 from data_loading import Loader, ViewSet
+from data_loading.beton import layout
 from data_loading.errors import CheckpointError
 
 VIEWS = ViewSet(["simclr", "byol"], size=8)
@@ -134,6 +135,18 @@ def test_a_file_with_other_pixels_of_the_same_sizes_is_another_file(tmp_path):
     with open(path, "r+b") as file:
         file.seek(start)
         file.write(bytes(range(100)))
+    with pytest.raises(CheckpointError, match="another version"):
+        loader(path).load_state_dict(before)
+
+
+def test_a_file_with_the_same_pixels_and_other_labels_is_another_file(tmp_path):
+    path = write(tmp_path / "a.beton")
+    before = loader(path).state_dict()
+    at = layout.records_start(2) + layout.record_dtype([2, 1]).fields["1"][1]  # sample 0: an image, then an int
+    with open(path, "r+b") as file:
+        file.seek(at)
+        file.write(bytes([2]))
+    assert loader(path).reader.column("label")[0] == 2
     with pytest.raises(CheckpointError, match="another version"):
         loader(path).load_state_dict(before)
 
