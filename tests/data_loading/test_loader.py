@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from betons import Drawn, contents, same, spoil, write
 from data_loading import Batch, DatasetWriter, Loader, ViewSet
 from data_loading.errors import ConfigError, DecodeError, UserError
 from data_loading.fields import IntField, RGBImageField
+from data_loading.threads import Job
 from helpers import CHECKOUT
 
 
@@ -219,6 +221,20 @@ def test_the_memory_of_batches_is_used_again_once_nobody_holds_it(raw, monkeypat
     for batch in loader:
         del batch
     assert len(fresh) - fresh.count((0,)) <= 3  # of 25 batches: two ahead and the one that is handed out
+
+
+def test_the_loader_keeps_no_batch_that_it_has_handed_out_while_it_waits_for_the_next(raw, monkeypatch):
+    handed_out, kept, result = [], [], Job.result
+
+    def waits(job):
+        kept.extend(batch for batch in handed_out if batch() is not None)
+        return result(job)
+
+    monkeypatch.setattr(Job, "result", waits)
+    for batch in Loader(raw, 10, "eval", size=8):
+        handed_out.append(weakref.ref(batch))
+        del batch
+    assert len(handed_out) == 5 and not kept
 
 
 def test_a_slice_or_an_array_of_a_batch_holds_its_memory(raw):
