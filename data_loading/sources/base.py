@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from data_loading.beton.fields import Field, IntField, RGBImageField
+from data_loading.fields import Field, IntField, RGBImageField
 
 
 class Source:
@@ -35,11 +35,9 @@ class Source:
         """What errors call sample i."""
         return self.paths[i]
 
-    def fields(
-        self, write_mode: str | None = None, max_resolution: int | None = None, jpeg_quality: int = 90
-    ) -> dict[str, Field]:
-        """The fields to write: `image`, and `label` where there are classes."""
-        image = RGBImageField(write_mode or self.write_mode, max_resolution, jpeg_quality)
+    def fields(self, write_mode: str | None = None, **options: Any) -> dict[str, Field]:
+        """The fields to write: `image`, with the options of RGBImageField, and `label` where there are classes."""
+        image = RGBImageField(write_mode or self.write_mode, **options)
         return {"image": image} if self.labels is None else {"image": image, "label": IntField()}
 
     def fingerprint(self) -> str:

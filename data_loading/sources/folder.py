@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
 
-from data_loading.decode.raw import reason
+from data_loading.decode.file import read_image
 from data_loading.errors import DecodeError, SourceError
 from data_loading.sources.base import Source
 
 SUFFIXES = {".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
 SPLIT_NAMES = {"train", "training", "val", "valid", "validation", "test", "testing"}
-ORIENTATION = 0x0112  # the EXIF tag
 
 
 class Folder(Source):
@@ -76,35 +73,6 @@ class Folder(Source):
     def fingerprint(self) -> str:
         """Over names, sizes and times of change."""
         return self._stats
-
-
-def read_image(data: bytes) -> np.ndarray | bytes:
-    """An image file -> its own bytes if a JPEG can stay as it is, else uint8 (H, W, 3) RGB as Pillow makes it.
-
-    What counts is the content, not the file's name. DecodeError when Pillow cannot read it.
-    """
-    if not data:
-        raise DecodeError("the file is empty")
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            turned = _is_turned(image)
-            if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L") and not turned:
-                return data
-            if turned:
-                image = ImageOps.exif_transpose(image)
-            if image.mode == "P" and "transparency" in image.info:
-                image = image.convert("RGBA")  # else Pillow warns; the colours are the same
-            return np.asarray(image.convert("RGB"))
-    except Exception as error:  # Pillow raises OSError, SyntaxError, struct.error, ... for damaged files
-        raise DecodeError(f"not a readable image: {reason(error)}") from error
-
-
-def _is_turned(image: Image.Image) -> bool:
-    """Whether EXIF says that the image stands otherwise than its pixels; 1 is upright, 0 is written for unknown."""
-    try:
-        return image.getexif().get(ORIENTATION, 1) in range(2, 9)
-    except Exception:  # damaged tags say nothing of the orientation; the pixels may be whole
-        return False
 
 
 def _images(folder: Path, deep: bool) -> list[tuple[str, int, int]]:

@@ -50,7 +50,7 @@ def _write(args) -> None:
         raise ConfigError(f"{out}: the file to write ends in .beton, by which it is known from a folder")
     started = time.monotonic()
     source = sources.open(args.source, args.split)
-    fields = source.fields(args.write_mode, args.max_resolution, args.jpeg_quality)
+    fields = source.fields(args.write_mode, max_resolution=args.max_resolution, jpeg_quality=args.jpeg_quality)
     workers = args.num_workers or (os.cpu_count() or 1 if len(source) >= WORTH_WORKERS else 1)
     writer = DatasetWriter(out, fields, num_workers=workers)
     writer.from_indexed_dataset(source, skip_bad=args.skip_bad)
