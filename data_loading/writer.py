@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ class DatasetWriter(BetonWriter):
             for sample in dataset:
                 name = f"{sample['__url__']}: {sample['__key__']}"
                 yield name, tuple(_chosen(sample, key, field, name) for key, field in self.fields.items())
-        except OSError as error:
+        except (OSError, tarfile.TarError) as error:
             raise SourceError(f"{self.path}: the shards cannot be read: {error}") from error
 
 

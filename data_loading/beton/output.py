@@ -37,7 +37,7 @@ class Output:
     def add(self, item: Encoded) -> None:
         """Append a sample; all its values lie on one page."""
         if self.count == len(self.records):
-            self.records, self.table = (np.concatenate([a, np.zeros_like(a)]) for a in (self.records, self.table))
+            self.records, self.table = _doubled(self.records), _doubled(self.table)
         left = -(self.at - self.start) % self.page_size
         if item.size > left:  # a page just filled leaves 0
             self._zeros(left)
@@ -80,6 +80,7 @@ class Output:
         self.file.write(self.table[: self.count].tobytes())
         self.file.seek(layout.records_start(len(self.descriptors)))
         self.file.write(self.records[: self.count].tobytes())
+        self.file.write(bytes(max(min(self.start, end) - self.file.tell(), 0)))  # where pages may have lain
         self._head(alloc_table_ptr=end)
         self.file.flush()
         os.fsync(self.file.fileno())
@@ -120,3 +121,9 @@ class Output:
 
     def _records_end(self, num_samples: int) -> int:
         return layout.records_end(len(self.descriptors), num_samples, self.records.dtype.itemsize)
+
+
+def _doubled(array: np.ndarray) -> np.ndarray:
+    larger = np.zeros((2 * len(array), *array.shape[1:]), array.dtype)  # np.concatenate would pack the records
+    larger[: len(array)] = array
+    return larger
