@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -67,7 +68,23 @@ class NDArrayField(Field):
         return np.asarray(value)
 
     def decode(self, data: np.ndarray) -> np.ndarray:
-        return data.copy().view(self.dtype).reshape(self.shape)  # a copy first: data may lie at an odd address
+        return self.decode_all(data[None])[0]
+
+    def decode_all(self, data: np.ndarray) -> np.ndarray:
+        """Stored bytes (n, size) uint8 -> (n, *shape), a copy, since data may lie at odd addresses."""
+        if not self.size:
+            return np.empty((len(data), *self.shape), self.dtype)
+        if self.dtype.kind == "b":
+            return (data != 0).reshape(len(data), *self.shape)  # a bool of another byte than 0 and 1 confuses numpy
+        if self.dtype.kind == "U":
+            codes = data.copy().view(self.dtype.str[0] + "u4")
+            if codes.size and codes.max() > sys.maxunicode:
+                raise BetonError(f"its words hold the character number {codes.max()}, which there is not")
+        return data.copy().view(self.dtype).reshape(len(data), *self.shape)
+
+    @property
+    def checked(self) -> bool:
+        return self.dtype.kind == "U"
 
     def arguments(self) -> bytes:
         record = np.zeros((), layout.ARRAY)

@@ -16,6 +16,7 @@ class Field:
     """One column. `kind` names its type in the file; `encode` and `decode` turn a value into stored bytes and back."""
 
     kind: str
+    checked = False  # whether there are stored bytes that `decode` refuses
 
     @property
     def type_id(self) -> int:
@@ -105,6 +106,7 @@ class JSONField(Field):
     """What Python's json can write: dicts with words as keys, lists, words, numbers, True, False, None."""
 
     kind = "json"
+    checked = True
 
     def encode(self, value: Any, row: int = 0) -> tuple[tuple[int], bytes]:
         try:

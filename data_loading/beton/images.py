@@ -31,6 +31,7 @@ class RGBImageField(Field):
     """
 
     kind = "image"
+    checked = True
 
     def __init__(
         self,

@@ -126,9 +126,12 @@ class Reader:
         if not isinstance(field, NDArrayField):
             return [self.value(name, int(row)) for row in rows]
         if not field.size:
-            return np.empty((len(rows), *field.shape), field.dtype)
+            return field.decode_all(np.empty((len(rows), 0), np.uint8))
         windows = np.lib.stride_tricks.sliding_window_view(self.memory, field.size)  # one for each byte of the file
-        return windows[self._places[name][0][rows]].view(field.dtype).reshape(len(rows), *field.shape)
+        try:
+            return field.decode_all(windows[self._places[name][0][rows]])
+        except BetonError as error:
+            raise BetonError(f"{self.path}: field {name!r}: {error}") from None
 
     def column(self, name: str) -> np.ndarray:
         """All values (N,) of an int or float field, int64 or float64; the records of a custom one."""

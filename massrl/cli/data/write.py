@@ -11,6 +11,7 @@ from data_loading.errors import ConfigError
 from massrl.cli.data.common import CHECK, drawn, parse
 from massrl.cli.parsing import Parser
 
+IMAGE_OPTIONS = ("max_resolution", "jpeg_quality", "smart_threshold", "compress_probability")
 WORTH_WORKERS = 2000  # images; starting processes takes longer than writing fewer
 
 
@@ -25,11 +26,15 @@ def make_parser() -> Parser:
     parser.add_argument("--split", type=str | None, default=None, help="of digits: train or test; all without it")
     parser.add_argument("--skip-bad", action="store_true", help="leave out images that do not decode, and count them")
     parser.add_argument("--num_workers", type=int, default=0, help="processes that read and encode; 0: as many as help")
-    parser.add_argument("--write_mode", type=str | None, default=None, help="raw: pixels; jpg: JPEG")
+    parser.add_argument("--write_mode", type=str | None, default=None, help="raw, jpg, png, smart, proportion or keep")
     parser.add_argument(
         "--max_resolution", type=int | None, default=None, help="shrink the longer side to this, pixels"
     )
     parser.add_argument("--jpeg_quality", type=int, default=90, help="1 to 100, of JPEGs that are encoded here")
+    parser.add_argument(
+        "--smart_threshold", type=int | None, default=None, help="of smart: JPEG where pixels take more bytes than this"
+    )
+    parser.add_argument("--compress_probability", type=float, default=0.5, help="of proportion: the share of JPEGs")
     parser.add_argument("--check", action="store_true", help=CHECK)
     return parser
 
@@ -50,7 +55,7 @@ def _write(args) -> None:
         raise ConfigError(f"{out}: the file to write ends in .beton, by which it is known from a folder")
     started = time.monotonic()
     source = sources.open(args.source, args.split)
-    fields = source.fields(args.write_mode, max_resolution=args.max_resolution, jpeg_quality=args.jpeg_quality)
+    fields = source.fields(args.write_mode, **{name: getattr(args, name) for name in IMAGE_OPTIONS})
     workers = args.num_workers or (os.cpu_count() or 1 if len(source) >= WORTH_WORKERS else 1)
     writer = DatasetWriter(out, fields, num_workers=workers)
     writer.from_indexed_dataset(source, skip_bad=args.skip_bad)
