@@ -44,6 +44,8 @@ class NDArrayField(Field):
             return f"the format holds {layout.MAX_DIMENSIONS} dimensions at most"
         if min(self.shape) < 0 or self.shape[-1] == 0:
             return "sides are at least 0, and the last one at least 1"
+        if self.dtype.itemsize * math.prod(max(side, 1) for side in self.shape) >= 1 << 32:
+            return "a value lies on one page, which has less than 4 GiB"
         if self.dtype.itemsize == 0 or self.dtype.names or self.dtype.subdtype or not DTYPE.fullmatch(self.dtype.str):
             return "the dtype is one of plain numbers (no fields, no objects); store such records with BytesField"
         return None
