@@ -1,19 +1,25 @@
 """Sources: folders become classes, labels and pixels as Pillow sees them, once; what cannot be meant is refused."""
 
+import hashlib
 import io
 import json
 import multiprocessing
 import os
+import pickle
 import queue
+import zipfile
 
 import numpy as np
 import pytest
-from PIL import Image
+import torch
+from PIL import Image, ImageOps
 from sklearn.datasets import load_digits
+from torchvision import datasets
 
-from data_loading import Reader, sources
+from data_loading import DatasetWriter, Reader, sources
 from data_loading.errors import SourceError
 from data_loading.sources.cached import _alone, read_index
+from helpers import test_data
 
 
 def drawn(seed=0, height=20, width=30):
@@ -126,7 +132,7 @@ def test_a_cmyk_jpeg_becomes_pixels_and_a_grey_one_stays(tmp_path):
     [
         (lambda root: None, "there is no such folder"),
         (lambda root: root.mkdir(), "holds no images"),
-        (lambda root: root.write_text("x"), "neither a folder of images nor a .beton file"),
+        (lambda root: root.write_text("x"), "neither a folder of images, nor a .zip, .npz or .beton"),
         (lambda root: [(root / "a").mkdir(parents=True), drawn().save(root / "a/1.png"), drawn().save(root / "2.png")],
          "both images .2.png, .* and sub-folders"),
         (lambda root: [(root / "train/a").mkdir(parents=True), drawn().save(root / "train/a/1.png")],
@@ -151,6 +157,244 @@ def test_digits_are_scikit_learns_in_two_parts():
         sources.open("digits", "val")
     with pytest.raises(SourceError, match="is for digits"):
         sources.open("folder", "train")
+
+
+def test_sixteen_bit_and_transposed_images_become_what_pillow_makes_of_them(tmp_path):
+    deep = np.random.default_rng(0).integers(0, 1 << 16, (20, 30)).astype(np.uint16)
+    Image.fromarray(deep).save(tmp_path / "a.png")
+    Image.fromarray(deep).save(tmp_path / "b.tif")
+    exif = Image.Exif()
+    exif[0x0112] = 5  # mirrored and turned
+    drawn().convert("L").save(tmp_path / "c.png", exif=exif)
+    drawn().save(tmp_path / "d.jpg", exif=exif, progressive=True)
+    source = sources.open(tmp_path)
+    for i, path in enumerate(sorted(tmp_path.iterdir())):
+        with Image.open(path) as image:
+            expected = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+        np.testing.assert_array_equal(source[i][0], expected)
+    assert source[3][0].shape == (30, 20, 3)
+
+
+@pytest.mark.parametrize("options", [{"progressive": True}, {"mode": "L"}, {"subsampling": 0}, {"optimize": True}])
+def test_upright_jpegs_of_every_kind_keep_their_bytes_and_decode_as_pillow_does(tmp_path, options):
+    image = drawn().convert(options.pop("mode", "RGB"))
+    image.save(tmp_path / "a.jpg", **options)
+    reader = Reader(sources.as_beton(tmp_path, cache=tmp_path / "cache", progress=False))
+    table = reader.image_table()
+    stored = reader.memory[table.ptr[0] : table.ptr[0] + table.size[0]].tobytes()
+    assert stored == (tmp_path / "a.jpg").read_bytes()
+    np.testing.assert_array_equal(reader[0]["image"], by_pillow(tmp_path / "a.jpg"))
+
+
+# Zips.
+
+
+def zipped(folder, path, below=""):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for image in sorted(folder.rglob("*.*")):
+            file.write(image, below + str(image.relative_to(folder)))
+    return path
+
+
+def test_a_zip_of_a_folder_gives_what_the_folder_gives(classes, tmp_path):
+    (classes / ".hidden.png").write_bytes(b"x")
+    (classes / "notes.txt").write_text("no image")
+    folder = sources.open(classes)
+    for below in ("", "images/"):
+        source = sources.open(zipped(classes, tmp_path / "a.zip", below))
+        assert (source.paths, source.classes, source.labels.tolist()) == (folder.paths, folder.classes, [0, 0, 0, 1, 1])
+        for i in range(5):
+            np.testing.assert_array_equal(source[i][0], folder[i][0])
+        assert source.name(3) == f"{tmp_path}/a.zip/{below}bees/0.png"
+
+
+def test_a_zip_is_read_by_worker_processes_and_its_fingerprint_is_its_content(classes, tmp_path):
+    for i in range(40):
+        drawn(i).save(classes / "bees" / f"more{i}.png")
+    source = sources.open(zipped(classes, tmp_path / "a.zip"))
+    files = []
+    for workers in (1, 2):
+        writer = DatasetWriter(tmp_path / f"{workers}.beton", source.fields(), num_workers=workers)
+        files.append(writer.from_indexed_dataset(source, progress=False).read_bytes())
+    assert files[0] == files[1]
+    os.utime(zipped(classes, tmp_path / "b.zip"), ns=(1, 1))
+    assert sources.open(tmp_path / "b.zip").fingerprint() == source.fingerprint()
+    drawn(99).save(classes / "bees" / "0.png")
+    assert sources.open(zipped(classes, tmp_path / "b.zip")).fingerprint() != source.fingerprint()
+
+
+def test_a_split_of_a_zip_is_chosen(classes, tmp_path):
+    (tmp_path / "root").mkdir()
+    classes.rename(tmp_path / "root" / "train")
+    zipped(tmp_path / "root", tmp_path / "one.zip")
+    assert sources.open(tmp_path / "one.zip", "train").classes == ["ants", "bees"]
+    (tmp_path / "root" / "test" / "ants").mkdir(parents=True)
+    drawn(3).save(tmp_path / "root" / "test" / "ants" / "7.png")
+    zipped(tmp_path / "root", tmp_path / "two.zip")
+    with pytest.raises(SourceError, match="two.zip holds the splits test, train; .*--split test"):
+        sources.open(tmp_path / "two.zip")
+    assert sources.open(tmp_path / "two.zip", "test").paths == ["ants/7.png"]
+    with pytest.raises(SourceError, match="holds no folder 'val'"):
+        sources.open(tmp_path / "two.zip", "val")
+
+
+def test_faults_of_zips_are_sentences(classes, tmp_path):
+    (tmp_path / "bad.zip").write_bytes(b"PK no zip")
+    for name, words in (("bad.zip", "no zip that can be read"), ("none.zip", "no such file")):
+        with pytest.raises(SourceError, match=words):
+            sources.open(tmp_path / name)
+    data = bytearray(zipped(classes, tmp_path / "a.zip").read_bytes())
+    data[200:260] = bytes(60)  # within the first image
+    (tmp_path / "a.zip").write_bytes(data)
+    with pytest.raises(SourceError, match=r"a\.zip/ants/0\.jpg: cannot be read"):
+        sources.as_beton(tmp_path / "a.zip", cache=tmp_path / "cache", progress=False)
+
+
+def test_the_zip_of_cifar10_has_its_splits_and_classes():
+    source = sources.open(test_data("data", "cifar10", "cifar10_jpeg.zip"), "test")
+    assert len(source) == 10_000 and source.classes[0] == "airplane" and (np.bincount(source.labels) == 1000).all()
+    assert source[0][0][:2] == b"\xff\xd8"
+
+
+# Arrays.
+
+
+def test_npz_arrays_grey_or_in_colour_become_images(tmp_path):
+    colour = np.random.default_rng(0).integers(0, 256, (4, 5, 6, 3)).astype(np.uint8)
+    for name, images in (("colour", colour), ("grey", colour[..., 0]), ("one", colour[..., :1])):
+        np.savez(tmp_path / f"{name}.npz", x=images, y=np.arange(4, dtype=np.int16))
+        source = sources.open(tmp_path / f"{name}.npz")
+        expected = images if name == "colour" else np.repeat(colour[..., :1], 3, axis=3)
+        for i in range(4):
+            np.testing.assert_array_equal(source[i][0], expected[i])
+            assert source[i][1] == i
+        assert source.classes == ["0", "1", "2", "3"] and source.name(2) == f"{tmp_path}/{name}.npz: x[2]"
+        again = pickle.loads(pickle.dumps(source))
+        assert again._images is None and np.array_equal(again[3][0], expected[3])
+    assert source.fingerprint() != sources.open(tmp_path / "colour.npz").fingerprint()
+
+
+def test_npz_splits_and_class_names(tmp_path):
+    images = np.zeros((2, 3, 3, 3), np.uint8)
+    np.savez_compressed(tmp_path / "a.npz", x_train=images, y_train=[0, 1], x_test=images[:1], y_test=[1],
+                        classes=np.array(["cat", "dog"]))  # fmt: skip
+    assert sources.open(tmp_path / "a.npz", "train").classes == ["cat", "dog"]
+    assert sources.open(tmp_path / "a.npz", "test").labels.tolist() == [1]
+    with pytest.raises(SourceError, match="has no array images, x, .* it has x_train.*--split test or train"):
+        sources.open(tmp_path / "a.npz")
+    np.savez(tmp_path / "b.npz", data=images)
+    assert sources.open(tmp_path / "b.npz").labels is None
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"x": np.zeros((2, 3, 8, 8), np.uint8)}, r"it is uint8 \(2, 3, 8, 8\); turn it"),
+        ({"x": np.zeros((2, 8, 8, 3))}, "it is float64"),
+        ({"x": np.zeros((2, 8, 8), np.uint8), "y": np.zeros(3, int)}, "labels are 2 whole numbers"),
+        ({"x": np.zeros((2, 8, 8), np.uint8), "y": np.zeros(2)}, "labels are 2 whole numbers"),
+        ({"x": np.array([None, 1])}, "no .npz of plain arrays"),
+        ({"z": np.zeros(2)}, "has no array images, x, X, data; it has z"),
+    ],
+)
+def test_npz_arrays_that_are_no_images_are_refused(tmp_path, arrays, words):
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(SourceError, match=words):
+        sources.open(tmp_path / "a.npz")
+
+
+# torchvision's sets, in their own formats.
+
+
+def cifar10(root, monkeypatch):
+    """Two images per batch in CIFAR's pickles, and torchvision's checksums made those of these."""
+    folder = root / "cifar-10-batches-py"
+    folder.mkdir(parents=True)
+    data = np.random.default_rng(0).integers(0, 256, (12, 3072)).astype(np.uint8)
+    sums = {}
+    for i, name in enumerate([*(f"data_batch_{k}" for k in range(1, 6)), "test_batch", "batches.meta"]):
+        rows = slice(2 * i, 2 * i + 2)
+        words = {"label_names": [f"class {k}" for k in range(10)]}
+        content = words if name == "batches.meta" else {"data": data[rows], "labels": [i, 9]}
+        (folder / name).write_bytes(pickle.dumps(content))
+        sums[name] = hashlib.md5((folder / name).read_bytes()).hexdigest()
+    kind = datasets.CIFAR10
+    monkeypatch.setattr(kind, "train_list", [[name, sums[name]] for name, _ in kind.train_list])
+    monkeypatch.setattr(kind, "test_list", [[name, sums[name]] for name, _ in kind.test_list])
+    monkeypatch.setattr(kind, "meta", {**kind.meta, "md5": sums["batches.meta"]})
+    return data.reshape(12, 3, 32, 32).transpose(0, 2, 3, 1)
+
+
+def test_cifar10_is_read_through_torchvision(tmp_path, monkeypatch):
+    images = cifar10(tmp_path / "root", monkeypatch)
+    train = sources.open("cifar10", "train", tmp_path / "root")
+    assert train.labels.tolist() == [0, 9, 1, 9, 2, 9, 3, 9, 4, 9] and train.classes[3] == "class 3"
+    test = sources.open("cifar10", "test", tmp_path / "root")
+    writer = DatasetWriter(tmp_path / "a.beton", test.fields())
+    writer.from_indexed_dataset(test, progress=False)
+    reader = Reader(tmp_path / "a.beton")
+    np.testing.assert_array_equal(reader.values("image", [0, 1]), images[10:])
+    assert reader.column("label").tolist() == [5, 9] and reader.image_table().mode.tolist() == [1, 1]
+    again = pickle.loads(pickle.dumps(train))
+    np.testing.assert_array_equal(again[9][0], images[9])
+
+
+def test_fashion_mnist_is_read_through_torchvision(tmp_path):
+    folder = tmp_path / "FashionMNIST" / "raw"
+    folder.mkdir(parents=True)
+    images = np.random.default_rng(0).integers(0, 256, (3, 28, 28)).astype(np.uint8)
+    for part in ("train", "t10k"):  # IDX: two zeros, the type 8 of uint8, the number of dimensions, the sides
+        sides = np.array(images.shape, ">u4").tobytes()
+        (folder / f"{part}-images-idx3-ubyte").write_bytes(b"\0\0\x08\x03" + sides + images.tobytes())
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(b"\0\0\x08\x01\0\0\0\x03" + bytes([7, 0, 9]))
+    source = sources.open("fashion_mnist", "test", tmp_path)
+    np.testing.assert_array_equal(source[1][0], np.repeat(images[1][..., None], 3, axis=2))
+    assert source.labels.tolist() == [7, 0, 9] and source.classes[9] == "Ankle boot"
+
+
+def test_stl10_is_read_through_torchvision(tmp_path, monkeypatch):
+    folder = tmp_path / "stl10_binary"
+    folder.mkdir()
+    images = np.random.default_rng(0).integers(0, 256, (2, 3, 96, 96)).astype(np.uint8)
+    for name in ("train", "test", "unlabeled"):
+        (folder / f"{name}_X.bin").write_bytes(images.transpose(0, 1, 3, 2).tobytes())  # column by column
+        (folder / f"{name}_y.bin").write_bytes(bytes([1, 10]))
+    (folder / "class_names.txt").write_text("\n".join("abcdefghij"))
+    monkeypatch.setattr(datasets.STL10, "_check_integrity", lambda self: True)
+    source = sources.open("stl10", "test", tmp_path)
+    np.testing.assert_array_equal(source[1][0], images[1].transpose(1, 2, 0))
+    assert source.labels.tolist() == [0, 9] and source.classes == list("abcdefghij")
+    assert sources.open("stl10", "unlabeled", tmp_path).labels is None
+
+
+def test_imagenet_is_read_through_torchvision(tmp_path):
+    names = {"n01": ("tench", "Tinca tinca"), "n02": ("goldfish",)}
+    torch.save((names, ["n01"]), tmp_path / "meta.bin")
+    for i, wnid in enumerate(names):
+        (tmp_path / "val" / wnid).mkdir(parents=True)
+        drawn(i).save(tmp_path / "val" / wnid / "1.JPEG")
+    source = sources.open("imagenet", "val", tmp_path)
+    assert source.classes == ["tench, Tinca tinca", "goldfish"] and source.labels.tolist() == [0, 1]
+    assert source[1] == ((tmp_path / "val/n02/1.JPEG").read_bytes(), 1)
+    assert source.name(0) == str(tmp_path / "val/n01/1.JPEG") and len(source.fingerprint()) == 64
+
+
+@pytest.mark.parametrize(
+    ("word", "options", "words"),
+    [
+        ("cifar10", {"root": "r"}, "no split was given; choose one with --split: train, test"),
+        ("cifar10", {"root": "r", "split": "val"}, "no split 'val'"),
+        ("cifar100", {"split": "train"}, "folder of its files with --root"),
+        ("imagenet", {"split": "val", "root": "r"}, "imagenet cannot be read from or fetched to r: .*archive"),
+        ("cifar01", {}, "Did you mean 'cifar10'?"),
+        ("fashionmnist", {}, "Did you mean 'fashion_mnist'?"),
+        ("digits", {"root": "r"}, "root r is for cifar10, cifar100"),
+        ("a-000.tar", {}, "DatasetWriter.from_webdataset"),
+    ],
+)
+def test_names_that_cannot_be_meant_are_refused(word, options, words):
+    with pytest.raises(SourceError, match=words):
+        sources.open(word, **options)
 
 
 # The cache.
