@@ -145,6 +145,13 @@ class Reader:
             raise BetonError(f"{self.path}: field {name!r} is of type {self.fields[name].kind}, not image")
         return self._images[name]
 
+    def stored_sizes(self, name: str) -> np.ndarray:
+        """Bytes (N,) int64 that each value of a field takes on the pages; none where records hold the values."""
+        self._field(name)
+        if name in self._columns:
+            return np.zeros(self._length, np.int64)
+        return self._images[name].size if name in self._images else self._places[name][1]
+
     def sha256(self) -> str:
         """Hash of the whole file, in hex; computed once per path, time of change and size."""
         found = self.path.stat()
