@@ -14,6 +14,7 @@ ALONE = {0x01, *range(0xD0, 0xD9)}  # markers without a length behind them
 END, SCAN = 0xD9, 0xDA
 # Each block of 8 x 8 pixels takes a bit of a Huffman-coded JPEG at the least: 512 pixels a byte; and a margin of 2.
 PIXELS_PER_BYTE = 1024
+MAX_SKIPPED = 1 << 16  # stray bytes; files that can be read have a few at most
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 DEFLATE = 1032  # zlib shrinks no data by more
@@ -25,10 +26,12 @@ def jpeg_size(data: bytes | np.ndarray) -> tuple[int, int]:
     view = memoryview(data)
     if bytes(view[:2]) != b"\xff\xd8":
         raise DecodeError("not a readable JPEG image: it does not begin with FF D8")
-    at, found = 2, None
+    at, found, skipped = 2, None, 0
     while at + 4 <= len(view):
         if view[at] != 0xFF or view[at + 1] in (0x00, 0xFF):  # decoders skip bytes between segments, and so do we
-            at += 1
+            at, skipped = at + 1, skipped + 1
+            if skipped > MAX_SKIPPED:
+                break
             continue
         marker = view[at + 1]
         if marker in (END, SCAN):
