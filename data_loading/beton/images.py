@@ -11,7 +11,7 @@ from PIL import Image
 from data_loading.beton import layout
 from data_loading.beton.fields import Field
 from data_loading.decode import JPEG, PNG, RAW, decode_jpeg
-from data_loading.decode.file import read_image
+from data_loading.decode.file import UprightJPEG, read_image
 from data_loading.decode.jpeg import encode_jpeg
 from data_loading.decode.png import encode_png
 from data_loading.errors import BetonError, ConfigError, DecodeError
@@ -60,9 +60,9 @@ class RGBImageField(Field):
 
     def encode(self, value: Any, row: int = 0) -> tuple[tuple[int, int, int], bytes]:
         """value -> ((mode, width, height), stored bytes). JPEG bytes are decoded once, so no damaged one gets in."""
-        if isinstance(value, bytes | bytearray | memoryview):
+        if isinstance(value, bytes | bytearray | memoryview) and not isinstance(value, UprightJPEG):
             value = read_image(bytes(value))
-        is_jpeg = isinstance(value, bytes)
+        is_jpeg = isinstance(value, UprightJPEG)
         image = decode_jpeg(value) if is_jpeg else pixels(value)
         small = self._reduced(image)
         height, width = small.shape[:2]

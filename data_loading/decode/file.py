@@ -13,7 +13,11 @@ from data_loading.errors import DecodeError
 ORIENTATION = 0x0112  # the EXIF tag
 
 
-def read_image(data: bytes) -> np.ndarray | bytes:
+class UprightJPEG(bytes):
+    """The bytes of a JPEG file that can be stored as they are: RGB or grey, and not turned by EXIF."""
+
+
+def read_image(data: bytes) -> np.ndarray | UprightJPEG:
     """An image file -> its own bytes if a JPEG can stay as it is, else uint8 (H, W, 3) RGB as Pillow makes it.
 
     What counts is the content, not the file's name. DecodeError when Pillow cannot read it.
@@ -24,7 +28,7 @@ def read_image(data: bytes) -> np.ndarray | bytes:
         with Image.open(io.BytesIO(data)) as image:
             turned = _is_turned(image)
             if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L") and not turned:
-                return data
+                return UprightJPEG(data)
             if turned:
                 image = ImageOps.exif_transpose(image)
             if image.mode == "P" and "transparency" in image.info:

@@ -26,12 +26,12 @@ class Zip(Tree):
     def __init__(self, root: str | Path, split: str | None = None):
         self.root, self._opened = Path(root), None
         try:
-            with zipfile.ZipFile(self.root) as file:
-                entries = sorted((e.filename, e.file_size, e.CRC) for e in file.infolist() if _is_image(e.filename))
+            listed = self._file().infolist()
         except FileNotFoundError:
             raise SourceError(f"{root}: there is no such file") from None
         except (OSError, zipfile.BadZipFile) as error:
             raise SourceError(f"{root} is no zip that can be read: {error}") from error
+        entries = sorted((e.filename, e.file_size, e.CRC) for e in listed if _is_image(e.filename))
         self.prefix = _common_folder(entries)
         if split is not None and self.prefix != f"{split}/":
             entries = [entry for entry in entries if entry[0].startswith(f"{self.prefix}{split}/")]
