@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+import time
 
 import numpy as np
 import pytest
@@ -131,6 +132,7 @@ def test_a_reader_gives_samples_columns_and_tables(small):
         table = reader.image_table()
         assert [a.dtype for a in table] == [np.uint8, np.int32, np.int32, np.int64, np.int64]
         assert (table.size == 3 * table.height * table.width).all()
+        assert (reader.stored_sizes("image") == table.size).all() and not reader.stored_sizes("label").any()
         np.testing.assert_array_equal(reader[-1]["image"], drawn(4)[0])
         assert reader.memory.size == small.stat().st_size and not reader.memory.flags.writeable
         assert reader.sha256() == hashlib.sha256(small.read_bytes()).hexdigest()
@@ -288,3 +290,32 @@ def test_a_table_in_any_order_is_read(small, tmp_path):
     order = np.random.default_rng(0).permutation(len(entries))
     (tmp_path / "a.beton").write_bytes(data[:start] + entries[order].tobytes())
     assert same(samples(tmp_path / "a.beton"), samples(small))
+
+
+@pytest.mark.long
+def test_ten_million_samples_are_opened_in_seconds(tmp_path, capsys):
+    n, path, page = 10_000_000, tmp_path / "large.beton", 1 << 21
+    record = layout.record_dtype([2, 1])
+    start = layout.pages_start(layout.records_end(2, n, record.itemsize), page)
+    per_page = page // 12  # images of 2 x 2 pixels
+    ptr = start + np.arange(n) // per_page * page + np.arange(n) % per_page * 12
+    records, table = np.zeros(n, record), np.zeros(n, layout.ALLOCATION)
+    for key, values in (("mode", 1), ("width", 2), ("height", 2), ("ptr", ptr)):
+        records["0"][key] = values
+    records["1"], table["sample_id"], table["ptr"], table["size"] = np.arange(n) % 1000, np.arange(n), ptr, 12
+    descriptors = np.zeros(2, layout.DESCRIPTOR)
+    descriptors["type_id"], descriptors["name"] = [2, 1], [b"image", b"label"]
+    end = start + -(-n // per_page) * page
+    with open(path, "wb") as file:
+        file.write(np.array((2, 2, page, n, end), layout.HEADER).tobytes() + descriptors.tobytes())
+        records.tofile(file)
+        file.truncate(end)
+        file.seek(end)
+        table.tofile(file)
+    started = time.monotonic()
+    reader = Reader(path)
+    seconds = time.monotonic() - started
+    with capsys.disabled():
+        print(f"\n{n} images: opened in {seconds:.1f} s")
+    assert len(reader) == n and reader.value("label", n - 1) == 999 and reader.value("image", n - 1).shape == (2, 2, 3)
+    assert seconds < 30
