@@ -9,17 +9,21 @@ import pytest
 CHECKOUT = Path(__file__).parents[1]
 
 
-def test_data(*parts: str) -> Path:
-    """A file or folder of the test data: $MASSRL_TEST_DATA, else ../shared beside the checkout; skips without it."""
+def test_data_folder() -> Path:
+    """$MASSRL_TEST_DATA, else ../shared beside the checkout; it need not be there."""
     named = os.environ.get("MASSRL_TEST_DATA")
-    root = Path(named) if named else CHECKOUT.parent / "shared"
-    path = root.joinpath(*parts)
+    return Path(named) if named else CHECKOUT.parent / "shared"
+
+
+def test_data(*parts: str) -> Path:
+    """A file or folder of the test data; skips without it."""
+    path = test_data_folder().joinpath(*parts)
     if not path.exists():
         pytest.skip(f"{path} is not there; MASSRL_TEST_DATA names the folder of test data")
     return path
 
 
-test_data.__test__ = False  # a helper, not a test
+test_data.__test__ = test_data_folder.__test__ = False  # helpers, not tests
 
 
 def running(group):

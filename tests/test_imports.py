@@ -15,7 +15,8 @@ PACKAGES = ("massrl", "data_loading")
 BELOW = {
     "data_loading.bench": ["datamodule", "ffcv"],
     "data_loading.datamodule": ["loader"],
-    "data_loading.ffcv": ["loader"],
+    "data_loading.ffcv": ["loader", "writer"],
+    "data_loading.writer": ["sources"],
     "data_loading.loader": ["worker", "order", "state", "threads", "sources"],
     "data_loading.worker": ["making", "render", "render_torch"],
     "data_loading.making": ["cache", "batch", "memory"],
@@ -36,7 +37,7 @@ BELOW = {
     "data_loading.ops": ["rng"],
     "data_loading.sources": ["fields", "rng"],
     "data_loading.fields": ["beton"],
-    "data_loading.beton": ["decode"],
+    "data_loading.beton": ["decode", "rng"],
     "data_loading.decode": [],
     "data_loading.rng": [],
     "massrl.__main__": ["cli"],

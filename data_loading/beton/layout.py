@@ -12,7 +12,8 @@ All integers are little-endian. Records and values lie at odd addresses: copy, n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
@@ -30,7 +31,11 @@ HEADER = np.dtype(
         ("alloc_table_ptr", "<u8"),
     ]
 )
-DESCRIPTOR = np.dtype([("type_id", "u1"), ("name", f"S{NAME_BYTES}"), ("arguments", "V1024")])
+ARGUMENT_BYTES = 1024
+DESCRIPTOR = np.dtype([("type_id", "u1"), ("name", f"S{NAME_BYTES}"), ("arguments", f"V{ARGUMENT_BYTES}")])
+MAX_DIMENSIONS = 32
+# The arguments of an ndarray or tensor field: its shape, then the JSON of numpy's dtype.descr and its length.
+ARRAY = np.dtype([("shape", "<u8", MAX_DIMENSIONS), ("length", "<u8"), ("dtype", f"S{ARGUMENT_BYTES - 264}")])
 ALLOCATION = np.dtype([("sample_id", "<u8"), ("ptr", "<u8"), ("size", "<u8")])
 
 IMAGE = np.dtype([("mode", "u1"), ("width", "<u2"), ("height", "<u2"), ("ptr", "<u8")])  # width before height
@@ -48,26 +53,44 @@ COLUMNS = {
     6: ("tensor", POINTER, 8),
 }
 CUSTOM = 255  # a class of the user's; its size is known to that class alone
+EMPTY: Mapping = MappingProxyType({})
 TYPE_IDS = {kind: type_id for type_id, (kind, _, _) in COLUMNS.items()}
 
 
 def has_value(type_id: int) -> bool:
     """Whether the column points to bytes on a page, and each of its values has an entry in the table."""
-    return COLUMNS[type_id][1] not in (INT, FLOAT)
+    return type_id in COLUMNS and COLUMNS[type_id][1] not in (INT, FLOAT)
 
 
-def record_dtype(type_ids: Sequence[int]) -> np.dtype:
-    """The record of a sample: columns "0", "1", ... each at the next multiple of its alignment."""
+def pointed(type_id: int, record: tuple, ptr: int) -> tuple | int:
+    """The record of a value that lies at `ptr`, from its other members."""
+    if COLUMNS[type_id][1] == POINTER:
+        return ptr
+    return (ptr, *record) if COLUMNS[type_id][1] == BYTES else (*record, ptr)
+
+
+def unpointed(type_id: int, stored: np.void | np.uint64) -> tuple:
+    """The other members of a stored record: what `pointed` was given."""
+    if COLUMNS[type_id][1] == POINTER:
+        return ()
+    return stored.item()[1:] if COLUMNS[type_id][1] == BYTES else stored.item()[:-1]
+
+
+def record_dtype(type_ids: Sequence[int], custom: Mapping[int, np.dtype] = EMPTY) -> np.dtype:
+    """The record of a sample: columns "0", "1", ... each at the next multiple of its alignment.
+
+    custom: number of a column of type CUSTOM -> its dtype, whose own alignment holds.
+    """
+    columns = [(custom[i], custom[i].alignment) if t == CUSTOM else COLUMNS[t][1:] for i, t in enumerate(type_ids)]
     at, largest, offsets = 0, 1, []
-    for type_id in type_ids:
-        _, dtype, align = COLUMNS[type_id]
+    for dtype, align in columns:
         at = _up(at, align)
         offsets.append(at)
         at, largest = at + dtype.itemsize, max(largest, align)
     return np.dtype(
         {
             "names": [str(i) for i in range(len(offsets))],
-            "formats": [COLUMNS[t][1] for t in type_ids],
+            "formats": [dtype for dtype, _ in columns],
             "offsets": offsets,
             "itemsize": _up(at, largest),
         }

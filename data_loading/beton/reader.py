@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from data_loading.beton import layout, verify
-from data_loading.beton.fields import Field, stored_field
+from data_loading.beton.arrays import NDArrayField
+from data_loading.beton.fields import CustomField, Field
 from data_loading.decode import JPEG, PNG, decode_jpeg, decode_png, decode_raw
 from data_loading.errors import BetonError, DecodeError
 
@@ -28,36 +30,53 @@ class ImageTable(NamedTuple):
 class Reader:
     """A .beton file, written here or by FFCV.
 
-    len(reader) samples; reader.fields: name -> field; reader[i]: name -> decoded value (an image is uint8 (H, W, 3)
-    RGB, memory of its own). memory: the file's bytes, uint8 (n,), read-only, mapped. BetonError for a file that
-    is not whole; its contents are checked without touching the pixels, which are checked when they are decoded.
+    len(reader) samples; reader.fields: name -> field; reader[i]: name -> decoded value, memory of its own (an image is
+    uint8 (H, W, 3) RGB, a tensor a numpy array). memory: the file's bytes, uint8 (n,), read-only, mapped.
+    custom: name -> numpy dtype of the records of a field whose type is its writer's own (FFCV's type 255).
+    BetonError for a file that is not whole; all is checked but the stored values, which are checked when decoded.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path, custom: Mapping[str, Any] = layout.EMPTY):
         self.path = Path(path)
         self._memory: np.ndarray | None = _mapped(self.path)
         raw = self._memory
         head = verify.header(self.path, raw)
-        names, types = verify.names_and_types(self.path, raw, head["num_fields"])
-        record = layout.record_dtype(types)
+        self.fields: dict[str, Field] = verify.fields(self.path, raw, head["num_fields"], custom)
+        kinds = list(self.fields.values())
+        dtypes = {i: field.dtype for i, field in enumerate(kinds) if isinstance(field, CustomField)}
+        record = layout.record_dtype([field.type_id for field in kinds], dtypes)
         entries = verify.table_place(self.path, raw.size, head, record.itemsize)
         self.page_size: int = head["page_size"]
-        self.fields: dict[str, Field] = {n: stored_field(t) for n, t in zip(names, types, strict=True)}
         self._length: int = head["num_samples"]
         start = layout.records_start(head["num_fields"])
         records = np.frombuffer(raw, record, self._length, start)
         table = np.frombuffer(raw, layout.ALLOCATION, entries, head["alloc_table_ptr"])
         ptr, size = verify.allocations(self.path, table, head, record.itemsize)
-        self._ints: dict[str, np.ndarray] = {}
+        self._columns: dict[str, np.ndarray] = {}  # of fields whose records hold the values themselves
         self._images: dict[str, ImageTable] = {}
+        self._places: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # of all other fields: ptr and size (N,) int64
         for i, (name, field) in enumerate(self.fields.items()):
             column = records[str(i)]
-            if field.kind == "int":
-                self._ints[name] = column.astype(np.int64)
-            elif field.kind == "image":
+            if field.kind == "image":
                 sizes = verify.image_sizes(self.path, name, column, ptr, size)
                 kinds = (("mode", np.uint8), ("height", np.int32), ("width", np.int32), ("ptr", np.int64))
                 self._images[name] = ImageTable(*(column[key].astype(kind) for key, kind in kinds), sizes)
+            elif not layout.has_value(field.type_id):
+                self._columns[name] = np.ascontiguousarray(column)
+            else:
+                self._places[name] = self._checked_places(name, field, column, ptr, size)
+
+    def _checked_places(self, name: str, field: Field, column: np.ndarray, ptr: np.ndarray, size: np.ndarray):
+        if isinstance(field, NDArrayField):
+            if field.size > self.memory.size:
+                raise BetonError(
+                    f"{self.path}: field {name!r}: its values of {field.dtype} {field.shape} are larger than the file"
+                )
+            wanted, stated = column, np.broadcast_to(np.uint64(field.size), column.shape)
+        else:
+            wanted, stated = column["ptr"], column["size"]
+        verify.sizes(self.path, name, wanted, stated, ptr, size)
+        return wanted.astype(np.int64), stated.astype(np.int64)
 
     def __len__(self) -> int:
         return self._length
@@ -85,24 +104,53 @@ class Reader:
 
     def value(self, name: str, i: int) -> Any:
         """The value of field `name` of sample i (0 <= i < len)."""
-        kind = self._field(name).kind
-        if kind == "int":
-            return int(self._ints[name][i])
-        if kind == "image":
+        if self._field(name).kind == "image":
             return self._image(name, i)
-        raise BetonError(f"{self.path}: field {name!r} is of type {kind}, which cannot be read yet; image and int can")
+        if name in self._columns:
+            return self._columns[name][i].item()
+        ptr, size = (int(column[i]) for column in self._places[name])
+        try:
+            return self.fields[name].decode(self._stored(ptr, size))
+        except BetonError as error:
+            raise BetonError(f"{self.path}: sample {i}: field {name!r}: {error}") from None
+
+    def values(self, name: str, rows: Sequence[int] | np.ndarray) -> np.ndarray | list[Any]:
+        """The values of field `name` of the samples `rows` (n,), 0 <= row < len.
+
+        int64 or float64 (n,); (n, *shape) in their stored dtype for arrays and tensors; lists of bytes, of JSON's
+        Python values, of images.
+        """
+        field, rows = self._field(name), np.asarray(rows, np.int64)
+        if name in self._columns:
+            return self._columns[name][rows]
+        if not isinstance(field, NDArrayField):
+            return [self.value(name, int(row)) for row in rows]
+        if not field.size:
+            return field.decode_all(np.empty((len(rows), 0), np.uint8))
+        windows = np.lib.stride_tricks.sliding_window_view(self.memory, field.size)  # one for each byte of the file
+        try:
+            return field.decode_all(windows[self._places[name][0][rows]])
+        except BetonError as error:
+            raise BetonError(f"{self.path}: field {name!r}: {error}") from None
 
     def column(self, name: str) -> np.ndarray:
-        """The values (N,) int64 of an int field."""
-        if self._field(name).kind != "int":
-            raise BetonError(f"{self.path}: field {name!r} is of type {self.fields[name].kind}, not int")
-        return self._ints[name]
+        """All values (N,) of an int or float field, int64 or float64; the records of a custom one."""
+        if self._field(name).kind not in ("int", "float", "custom"):
+            raise BetonError(f"{self.path}: field {name!r} is of type {self.fields[name].kind}, not int or float")
+        return self._columns[name]
 
     def image_table(self, name: str = "image") -> ImageTable:
         """Where and how the images of a field are stored."""
         if self._field(name).kind != "image":
             raise BetonError(f"{self.path}: field {name!r} is of type {self.fields[name].kind}, not image")
         return self._images[name]
+
+    def stored_sizes(self, name: str) -> np.ndarray:
+        """Bytes (N,) int64 that each value of a field takes on the pages; none where records hold the values."""
+        self._field(name)
+        if name in self._columns:
+            return np.zeros(self._length, np.int64)
+        return self._images[name].size if name in self._images else self._places[name][1]
 
     def sha256(self) -> str:
         """Hash of the whole file, in hex; computed once per path, time of change and size."""
@@ -114,24 +162,19 @@ class Reader:
             raise BetonError(f"{self.path} has no field {name!r}; it has {', '.join(self.fields)}")
         return self.fields[name]
 
+    def _stored(self, ptr: int, size: int) -> np.ndarray:
+        return self.memory[ptr : ptr + size] if size else np.empty(0, np.uint8)  # an empty value may point anywhere
+
     def _image(self, name: str, i: int) -> np.ndarray:
         mode, height, width, ptr, size = (int(column[i]) for column in self._images[name])
-        data = self.memory[ptr : ptr + size]
+        data = self._stored(ptr, size)
         try:
+            verify.image_header(data, mode, height, width)
             if mode == JPEG:
-                image = decode_jpeg(data)
-            elif mode == PNG:
-                image = decode_png(data)
-            else:
-                image = decode_raw(data, height, width).copy()
-        except DecodeError as error:
-            raise DecodeError(f"{self.path}: sample {i}: field {name!r}: {error}") from error
-        if image.shape != (height, width, 3):
-            raise BetonError(
-                f"{self.path} is damaged: sample {i}: field {name!r}: the image is {image.shape[1]} x "
-                f"{image.shape[0]}, its record says {width} x {height}"
-            )
-        return image
+                return decode_jpeg(data)
+            return decode_png(data) if mode == PNG else decode_raw(data, height, width).copy()
+        except (DecodeError, BetonError) as error:
+            raise type(error)(f"{self.path}: sample {i}: field {name!r}: {error}") from error
 
 
 def _mapped(path: Path) -> np.ndarray:

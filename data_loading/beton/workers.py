@@ -7,11 +7,13 @@ sees at once.
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import pickle
 import signal
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
@@ -25,14 +27,15 @@ MESSAGE_BYTES = 1 << 22  # a group of large images is sent in parts of about thi
 
 @dataclass
 class Encoded:
-    """A sample: one record per field, and the bytes of those fields that have some (None for the others)."""
+    """A sample: one record per field, without its pointer, and the bytes of those fields that have some, else None."""
 
     records: list[Any]
     values: list[bytes | None]
 
     @property
     def size(self) -> int:
-        return sum(len(value) for value in self.values if value is not None)
+        """Bytes on a page. An empty value takes one, so that no two values have the same address."""
+        return sum(max(len(value), 1) for value in self.values if value is not None)
 
 
 @dataclass
@@ -47,20 +50,27 @@ class Failed:
 def encode(dataset: Any, fields: dict[str, Field], row: int) -> Encoded | Failed:
     """Sample `row` of dataset (a tuple in the order of fields), encoded."""
     try:
-        values = dataset[row]
-        if not isinstance(values, tuple | list) or len(values) != len(fields):
-            found = f"{len(values)} values" if isinstance(values, tuple | list) else f"one {type(values).__name__}"
-            raise BetonError(f"expected a tuple of {len(fields)} ({', '.join(fields)}), got {found}")
-        pairs = [_field(name, field, value) for (name, field), value in zip(fields.items(), values, strict=True)]
-        return Encoded(*map(list, zip(*pairs, strict=True)))
+        return _encoded(dataset[row], fields, row)
     except Exception as error:
-        text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        return Failed(f"{sample_name(dataset, row)}: {text}", isinstance(error, DecodeError), traceback.format_exc())
+        return _failed(sample_name(dataset, row), error)
 
 
-def _field(name: str, field: Field, value: Any):
+def _encoded(values: Any, fields: dict[str, Field], row: int) -> Encoded:
+    if not isinstance(values, tuple | list) or len(values) != len(fields):
+        found = f"{len(values)} values" if isinstance(values, tuple | list) else f"one {type(values).__name__}"
+        raise BetonError(f"expected a tuple of {len(fields)} ({', '.join(fields)}), got {found}")
+    pairs = [_field(name, field, value, row) for (name, field), value in zip(fields.items(), values, strict=True)]
+    return Encoded(*map(list, zip(*pairs, strict=True)))
+
+
+def _failed(name: str, error: Exception) -> Failed:
+    text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+    return Failed(f"{name}: {text}", isinstance(error, DecodeError), "".join(traceback.format_exception(error)))
+
+
+def _field(name: str, field: Field, value: Any, row: int):
     try:
-        return field.encode(value)
+        return field.encode(value, row)
     except BetonError as error:
         raise BetonError(f"field {name!r}: {error}") from None
 
@@ -104,6 +114,24 @@ def encode_all(
             if process.pid is not None:
                 process.terminate()
                 process.join()
+
+
+def encode_stream(
+    samples: Iterable[tuple[str, Any]], fields: dict[str, Field], num_workers: int
+) -> Iterator[Encoded | Failed]:
+    """(name, values) of each sample, encoded by threads a few groups at a time; in the same order."""
+
+    def one(numbered: tuple[int, tuple[str, Any]]) -> Encoded | Failed:
+        row, (name, values) = numbered
+        try:
+            return _encoded(values, fields, row)
+        except Exception as error:
+            return _failed(name, error)
+
+    numbered = enumerate(samples)
+    with ThreadPoolExecutor(num_workers) as pool:
+        while group := list(itertools.islice(numbered, GROUP * num_workers)):
+            yield from pool.map(one, group)
 
 
 def _start(process: multiprocessing.Process) -> None:

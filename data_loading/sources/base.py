@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import numpy as np
 
-from data_loading.beton.fields import Field, IntField, RGBImageField
+from data_loading.fields import Field, IntField, RGBImageField
 
 
 class Source:
@@ -35,13 +36,39 @@ class Source:
         """What errors call sample i."""
         return self.paths[i]
 
-    def fields(
-        self, write_mode: str | None = None, max_resolution: int | None = None, jpeg_quality: int = 90
-    ) -> dict[str, Field]:
-        """The fields to write: `image`, and `label` where there are classes."""
-        image = RGBImageField(write_mode or self.write_mode, max_resolution, jpeg_quality)
+    def fields(self, write_mode: str | None = None, **options: Any) -> dict[str, Field]:
+        """The fields to write: `image`, with the options of RGBImageField, and `label` where there are classes."""
+        image = RGBImageField(write_mode or self.write_mode, **options)
         return {"image": image} if self.labels is None else {"image": image, "label": IntField()}
 
     def fingerprint(self) -> str:
         """Hex digits that change when the source does."""
         raise NotImplementedError
+
+
+class ArraySource(Source):
+    """A source whose images are one array, read again by each process that needs it rather than sent there."""
+
+    _images: np.ndarray | None = None
+
+    def _load(self) -> np.ndarray:
+        """Images uint8 (N, H, W, 3), or (N, H, W) and (N, H, W, 1) where they are grey."""
+        raise NotImplementedError
+
+    @property
+    def images(self) -> np.ndarray:
+        if self._images is None:
+            self._images = self._load()
+        return self._images
+
+    def image(self, i: int) -> np.ndarray:
+        image = self.images[i]
+        return image if image.shape[2:] == (3,) else np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2)
+
+    def fingerprint(self) -> str:
+        digest = hashlib.sha256(np.ascontiguousarray(self.images))
+        digest.update(b"" if self.labels is None else self.labels.tobytes())
+        return digest.hexdigest()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_images": None}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_loading.beton.writer import DatasetWriter
+from data_loading.beton.writer import BetonWriter
 from data_loading.errors import DecodeError, SourceError
 from data_loading.sources.base import Source
 from data_loading.sources.names import open as open_source
@@ -72,7 +72,7 @@ def read_index(file: str | Path) -> dict | None:
 def _write(
     source: Source, rows: np.ndarray, file: Path, index: Path, skip_bad: bool, progress: bool, num_workers: int
 ) -> dict:
-    writer = DatasetWriter(file, source.fields(), num_workers=num_workers)
+    writer = BetonWriter(file, source.fields(), num_workers=num_workers)
     try:
         writer.from_indexed_dataset(source, rows, progress=progress, skip_bad=skip_bad)
     except DecodeError as error:

@@ -3,43 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
 
-from data_loading.decode.raw import reason
+from data_loading.decode.file import read_image
 from data_loading.errors import DecodeError, SourceError
 from data_loading.sources.base import Source
 
 SUFFIXES = {".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
 SPLIT_NAMES = {"train", "training", "val", "valid", "validation", "test", "testing"}
-ORIENTATION = 0x0112  # the EXIF tag
 
 
-class Folder(Source):
-    """Images of `root`: its sub-folders are the classes, in the order of their names; without any, there are no labels.
-
-    Hidden files, other kinds of files, and sub-folders without images are left out. Within a class images may lie
-    deeper. JPEG files keep their bytes; all else, and JPEGs that EXIF turns or that are CMYK, become pixels.
-    """
+class Tree(Source):
+    """What a folder and an archive of one have in common: class folders of images, or images side by side."""
 
     write_mode = "keep"
 
-    def __init__(self, root: str | Path):
-        self.root = Path(root)
-        if not self.root.exists():
-            raise SourceError(f"{root}: there is no such folder")
-        if not self.root.is_dir():
-            raise SourceError(f"{root} is neither a folder of images nor a .beton file")
-        try:
-            here = _images(self.root, deep=False)
-            names = sorted(e.name for e in os.scandir(self.root) if e.is_dir() and not e.name.startswith("."))
-            found = {name: _images(self.root / name, deep=True) for name in names}
-        except OSError as error:
-            raise SourceError(f"{error.filename or root} cannot be read: {error.strerror}") from error
+    def _arrange(self, here: list[tuple], found: dict[str, list[tuple]]) -> None:
+        """Set paths, classes and labels from (path, ...) of the images here and below each sub-folder."""
         found = {name: files for name, files in found.items() if files}
         self._check(here, found)
         self.classes = list(found) if found else None
@@ -49,7 +32,7 @@ class Folder(Source):
         if found:
             self.labels = np.repeat(np.arange(len(found)), [len(files) for files in found.values()]).astype(np.int64)
 
-    def _check(self, here: list, found: dict[str, list]) -> None:
+    def _check(self, here: list[tuple], found: dict[str, list[tuple]]) -> None:
         if not here and not found:
             raise SourceError(f"{self.root} holds no images ({', '.join(sorted(SUFFIXES))}), nor do its sub-folders")
         if here and found:
@@ -59,9 +42,43 @@ class Folder(Source):
             )
         nested = [name for name, files in found.items() if all("/" in path for path, *_ in files)]
         if found and len(nested) == len(found) and {name.lower() for name in found} <= SPLIT_NAMES:
-            raise SourceError(
-                f"{self.root} holds the splits {', '.join(found)}; give one of them: {self.root / next(iter(found))}"
-            )
+            raise SourceError(f"{self.root} holds the splits {', '.join(found)}; {self._choice(next(iter(found)))}")
+
+    def _choice(self, split: str) -> str:
+        """How one of the splits is chosen."""
+        raise NotImplementedError
+
+    def name(self, i: int) -> str:
+        return f"{self.root}/{self.paths[i]}"
+
+    def fingerprint(self) -> str:
+        return self._stats
+
+
+class Folder(Tree):
+    """Images of `root`: its sub-folders are the classes, in the order of their names; without any, there are no labels.
+
+    Hidden files, other kinds of files, and sub-folders without images are left out. Within a class images may lie
+    deeper. JPEG files keep their bytes; all else, and JPEGs that EXIF turns or that are CMYK, become pixels.
+    The fingerprint is over names, sizes and times of change.
+    """
+
+    def __init__(self, root: str | Path):
+        self.root = Path(root)
+        if not self.root.exists():
+            raise SourceError(f"{root}: there is no such folder")
+        if not self.root.is_dir():
+            raise SourceError(f"{root} is neither a folder of images, nor a .zip, .npz or .beton file")
+        try:
+            here = _images(self.root, deep=False)
+            names = sorted(e.name for e in os.scandir(self.root) if e.is_dir() and not e.name.startswith("."))
+            found = {name: _images(self.root / name, deep=True) for name in names}
+        except OSError as error:
+            raise SourceError(f"{error.filename or root} cannot be read: {error.strerror}") from error
+        self._arrange(here, found)
+
+    def _choice(self, split: str) -> str:
+        return f"give one of them: {self.root / split}"
 
     def image(self, i: int) -> np.ndarray | bytes:
         try:
@@ -69,42 +86,6 @@ class Folder(Source):
         except OSError as error:
             raise DecodeError(f"cannot be read: {error.strerror or error}") from error
         return read_image(data)
-
-    def name(self, i: int) -> str:
-        return str(self.root / self.paths[i])
-
-    def fingerprint(self) -> str:
-        """Over names, sizes and times of change."""
-        return self._stats
-
-
-def read_image(data: bytes) -> np.ndarray | bytes:
-    """An image file -> its own bytes if a JPEG can stay as it is, else uint8 (H, W, 3) RGB as Pillow makes it.
-
-    What counts is the content, not the file's name. DecodeError when Pillow cannot read it.
-    """
-    if not data:
-        raise DecodeError("the file is empty")
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            turned = _is_turned(image)
-            if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L") and not turned:
-                return data
-            if turned:
-                image = ImageOps.exif_transpose(image)
-            if image.mode == "P" and "transparency" in image.info:
-                image = image.convert("RGBA")  # else Pillow warns; the colours are the same
-            return np.asarray(image.convert("RGB"))
-    except Exception as error:  # Pillow raises OSError, SyntaxError, struct.error, ... for damaged files
-        raise DecodeError(f"not a readable image: {reason(error)}") from error
-
-
-def _is_turned(image: Image.Image) -> bool:
-    """Whether EXIF says that the image stands otherwise than its pixels; 1 is upright, 0 is written for unknown."""
-    try:
-        return image.getexif().get(ORIENTATION, 1) in range(2, 9)
-    except Exception:  # damaged tags say nothing of the orientation; the pixels may be whole
-        return False
 
 
 def _images(folder: Path, deep: bool) -> list[tuple[str, int, int]]:

@@ -4,16 +4,19 @@ import io
 import json
 import multiprocessing
 import os
+import pickle
 import queue
+import zipfile
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 from sklearn.datasets import load_digits
 
-from data_loading import Reader, sources
+from data_loading import DatasetWriter, Reader, sources
 from data_loading.errors import SourceError
 from data_loading.sources.cached import _alone, read_index
+from helpers import test_data
 
 
 def drawn(seed=0, height=20, width=30):
@@ -126,7 +129,7 @@ def test_a_cmyk_jpeg_becomes_pixels_and_a_grey_one_stays(tmp_path):
     [
         (lambda root: None, "there is no such folder"),
         (lambda root: root.mkdir(), "holds no images"),
-        (lambda root: root.write_text("x"), "neither a folder of images nor a .beton file"),
+        (lambda root: root.write_text("x"), "neither a folder of images, nor a .zip, .npz or .beton"),
         (lambda root: [(root / "a").mkdir(parents=True), drawn().save(root / "a/1.png"), drawn().save(root / "2.png")],
          "both images .2.png, .* and sub-folders"),
         (lambda root: [(root / "train/a").mkdir(parents=True), drawn().save(root / "train/a/1.png")],
@@ -151,6 +154,169 @@ def test_digits_are_scikit_learns_in_two_parts():
         sources.open("digits", "val")
     with pytest.raises(SourceError, match="is for digits"):
         sources.open("folder", "train")
+
+
+def test_sixteen_bit_and_transposed_images_become_what_pillow_makes_of_them(tmp_path):
+    deep = np.random.default_rng(0).integers(0, 1 << 16, (20, 30)).astype(np.uint16)
+    Image.fromarray(deep).save(tmp_path / "a.png")
+    Image.fromarray(deep).save(tmp_path / "b.tif")
+    exif = Image.Exif()
+    exif[0x0112] = 5  # mirrored and turned
+    drawn().convert("L").save(tmp_path / "c.png", exif=exif)
+    drawn().save(tmp_path / "d.jpg", exif=exif, progressive=True)
+    source = sources.open(tmp_path)
+    for i, path in enumerate(sorted(tmp_path.iterdir())):
+        with Image.open(path) as image:
+            expected = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+        np.testing.assert_array_equal(source[i][0], expected)
+    assert source[3][0].shape == (30, 20, 3)
+
+
+@pytest.mark.parametrize("options", [{"progressive": True}, {"mode": "L"}, {"subsampling": 0}, {"optimize": True}])
+def test_upright_jpegs_of_every_kind_keep_their_bytes_and_decode_as_pillow_does(tmp_path, options):
+    image = drawn().convert(options.pop("mode", "RGB"))
+    image.save(tmp_path / "a.jpg", **options)
+    reader = Reader(sources.as_beton(tmp_path, cache=tmp_path / "cache", progress=False))
+    table = reader.image_table()
+    stored = reader.memory[table.ptr[0] : table.ptr[0] + table.size[0]].tobytes()
+    assert stored == (tmp_path / "a.jpg").read_bytes()
+    np.testing.assert_array_equal(reader[0]["image"], by_pillow(tmp_path / "a.jpg"))
+
+
+# Zips.
+
+
+def zipped(folder, path, below=""):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for image in sorted(folder.rglob("*.*")):
+            file.write(image, below + str(image.relative_to(folder)))
+    return path
+
+
+def test_a_zip_of_a_folder_gives_what_the_folder_gives(classes, tmp_path):
+    (classes / ".hidden.png").write_bytes(b"x")
+    (classes / "notes.txt").write_text("no image")
+    folder = sources.open(classes)
+    for below in ("", "images/"):
+        source = sources.open(zipped(classes, tmp_path / "a.zip", below))
+        assert (source.paths, source.classes, source.labels.tolist()) == (folder.paths, folder.classes, [0, 0, 0, 1, 1])
+        for i in range(5):
+            found, expected = source[i][0], folder[i][0]
+            assert found == expected if isinstance(expected, bytes) else np.array_equal(found, expected)
+        assert source.name(3) == f"{tmp_path}/a.zip/{below}bees/0.png"
+
+
+def test_a_zip_is_read_by_worker_processes_and_its_fingerprint_is_its_content(classes, tmp_path):
+    for i in range(40):
+        drawn(i).save(classes / "bees" / f"more{i}.png")
+    source = sources.open(zipped(classes, tmp_path / "a.zip"))
+    files = []
+    for workers in (1, 2):
+        writer = DatasetWriter(tmp_path / f"{workers}.beton", source.fields(), num_workers=workers)
+        files.append(writer.from_indexed_dataset(source, progress=False).read_bytes())
+    assert files[0] == files[1]
+    os.utime(zipped(classes, tmp_path / "b.zip"), ns=(1, 1))
+    assert sources.open(tmp_path / "b.zip").fingerprint() == source.fingerprint()
+    drawn(99).save(classes / "bees" / "0.png")
+    assert sources.open(zipped(classes, tmp_path / "b.zip")).fingerprint() != source.fingerprint()
+
+
+def test_a_split_of_a_zip_is_chosen(classes, tmp_path):
+    (tmp_path / "root").mkdir()
+    classes.rename(tmp_path / "root" / "train")
+    zipped(tmp_path / "root", tmp_path / "one.zip")
+    assert sources.open(tmp_path / "one.zip", "train").classes == ["ants", "bees"]
+    (tmp_path / "root" / "test" / "ants").mkdir(parents=True)
+    drawn(3).save(tmp_path / "root" / "test" / "ants" / "7.png")
+    zipped(tmp_path / "root", tmp_path / "two.zip")
+    with pytest.raises(SourceError, match="two.zip holds the splits test, train; .*--split test"):
+        sources.open(tmp_path / "two.zip")
+    assert sources.open(tmp_path / "two.zip", "test").paths == ["ants/7.png"]
+    with pytest.raises(SourceError, match="holds no folder 'val'"):
+        sources.open(tmp_path / "two.zip", "val")
+
+
+def test_faults_of_zips_are_sentences(classes, tmp_path):
+    (tmp_path / "bad.zip").write_bytes(b"PK no zip")
+    for name, words in (("bad.zip", "no zip that can be read"), ("none.zip", "no such file")):
+        with pytest.raises(SourceError, match=words):
+            sources.open(tmp_path / name)
+    data = bytearray(zipped(classes, tmp_path / "a.zip").read_bytes())
+    data[200:260] = bytes(60)  # within the first image
+    (tmp_path / "a.zip").write_bytes(data)
+    with pytest.raises(SourceError, match=r"a\.zip/ants/0\.jpg: cannot be read"):
+        sources.as_beton(tmp_path / "a.zip", cache=tmp_path / "cache", progress=False)
+
+
+def test_the_zip_of_cifar10_has_its_splits_and_classes():
+    source = sources.open(test_data("data", "cifar10", "cifar10_jpeg.zip"), "test")
+    assert len(source) == 10_000 and source.classes[0] == "airplane" and (np.bincount(source.labels) == 1000).all()
+    assert source[0][0][:2] == b"\xff\xd8"
+
+
+# Arrays.
+
+
+def test_npz_arrays_grey_or_in_colour_become_images(tmp_path):
+    colour = np.random.default_rng(0).integers(0, 256, (4, 5, 6, 3)).astype(np.uint8)
+    for name, images in (("colour", colour), ("grey", colour[..., 0]), ("one", colour[..., :1])):
+        np.savez(tmp_path / f"{name}.npz", x=images, y=np.arange(4, dtype=np.int16))
+        source = sources.open(tmp_path / f"{name}.npz")
+        expected = images if name == "colour" else np.repeat(colour[..., :1], 3, axis=3)
+        for i in range(4):
+            np.testing.assert_array_equal(source[i][0], expected[i])
+            assert source[i][1] == i
+        assert source.classes == ["0", "1", "2", "3"] and source.name(2) == f"{tmp_path}/{name}.npz: x[2]"
+        again = pickle.loads(pickle.dumps(source))
+        assert again._images is None and np.array_equal(again[3][0], expected[3])
+    assert source.fingerprint() != sources.open(tmp_path / "colour.npz").fingerprint()
+
+
+def test_npz_splits_and_class_names(tmp_path):
+    images = np.zeros((2, 3, 3, 3), np.uint8)
+    np.savez_compressed(tmp_path / "a.npz", x_train=images, y_train=[0, 1], x_test=images[:1], y_test=[1],
+                        classes=np.array(["cat", "dog"]))  # fmt: skip
+    assert sources.open(tmp_path / "a.npz", "train").classes == ["cat", "dog"]
+    assert sources.open(tmp_path / "a.npz", "test").labels.tolist() == [1]
+    with pytest.raises(SourceError, match="has no array images, x, .* it has x_train.*--split test or train"):
+        sources.open(tmp_path / "a.npz")
+    np.savez(tmp_path / "b.npz", data=images)
+    assert sources.open(tmp_path / "b.npz").labels is None
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"x": np.zeros((2, 3, 8, 8), np.uint8)}, r"it is uint8 \(2, 3, 8, 8\); turn it"),
+        ({"x": np.zeros((2, 8, 8, 3))}, "it is float64"),
+        ({"x": np.zeros((2, 8, 8), np.uint8), "y": np.zeros(3, int)}, "labels are 2 whole numbers"),
+        ({"x": np.zeros((2, 8, 8), np.uint8), "y": np.zeros(2)}, "labels are 2 whole numbers"),
+        ({"x": np.array([None, 1])}, "no .npz of plain arrays"),
+        ({"z": np.zeros(2)}, "has no array images, x, X, data; it has z"),
+    ],
+)
+def test_npz_arrays_that_are_no_images_are_refused(tmp_path, arrays, words):
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(SourceError, match=words):
+        sources.open(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize(
+    ("word", "options", "words"),
+    [
+        ("cifar10", {"root": "r"}, "no split was given; choose one with --split: train, test"),
+        ("cifar10", {"root": "r", "split": "val"}, "no split 'val'"),
+        ("cifar100", {"split": "train"}, "folder of its files with --root"),
+        ("imagenet", {"split": "val", "root": "r"}, "imagenet cannot be read from or fetched to r: .*archive"),
+        ("cifar01", {}, "Did you mean 'cifar10'?"),
+        ("fashionmnist", {}, "Did you mean 'fashion_mnist'?"),
+        ("digits", {"root": "r"}, "root r is for cifar10, cifar100"),
+        ("a-000.tar", {}, "DatasetWriter.from_webdataset"),
+    ],
+)
+def test_names_that_cannot_be_meant_are_refused(word, options, words):
+    with pytest.raises(SourceError, match=words):
+        sources.open(word, **options)
 
 
 # The cache.

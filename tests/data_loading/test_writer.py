@@ -1,10 +1,12 @@
 """The writer: the bytes that the format asks for, the same for any number of workers, and nothing half-written."""
 
+import gc
 import io
 import os
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 
 import numpy as np
@@ -12,8 +14,8 @@ import pytest
 from PIL import Image
 
 from data_loading import DatasetWriter, Reader
-from data_loading.errors import BetonError, ConfigError, DecodeError
-from data_loading.fields import IntField, RGBImageField
+from data_loading.errors import BetonError, ConfigError, DecodeError, UserError
+from data_loading.fields import BytesField, FloatField, IntField, JSONField, NDArrayField, RGBImageField
 from helpers import running
 
 FIELDS = {"image": RGBImageField(), "label": IntField()}
@@ -272,8 +274,10 @@ def test_impossible_writers_are_refused(tmp_path):
     ]:
         with pytest.raises(ConfigError, match=words):
             DatasetWriter(tmp_path / "a.beton", fields, **options)
-    with pytest.raises(ConfigError, match="write_mode is 'png'"):
-        RGBImageField("png")
+    with pytest.raises(ConfigError, match="write_mode is 'bmp'; choose one of raw, jpg, png, smart"):
+        RGBImageField("bmp")
+    with pytest.raises(ConfigError, match="two words for one thing"):
+        RGBImageField("jpg", mode="png")
     with pytest.raises(BetonError, match="is empty"):
         write(tmp_path / "a.beton", [])
     with pytest.raises(BetonError, match="is a folder"):
@@ -293,3 +297,163 @@ def test_ints_alone_need_no_page(tmp_path):
     write(tmp_path / "a.beton", [(1,), (-2,)], {"n": IntField()})
     assert (tmp_path / "a.beton").stat().st_size == 24 + 1041 + 2 * 8
     assert Reader(tmp_path / "a.beton").column("n").tolist() == [1, -2]
+
+
+# Image modes.
+
+
+def modes(path, field, images, workers=1):
+    write(path, [(image,) for image in images], {"image": field}, num_workers=workers)
+    return Reader(path).image_table().mode.tolist()
+
+
+def test_png_is_lossless_under_both_spellings_with_red_and_blue_exchanged_in_the_file(tmp_path):
+    image = drawn(0, 9, 7)
+    for field in (RGBImageField(write_mode="png"), RGBImageField(mode="png")):
+        assert modes(tmp_path / "a.beton", field, [image]) == [2]
+        reader = Reader(tmp_path / "a.beton")
+        np.testing.assert_array_equal(reader[0]["image"], image)
+        ptr, size = reader.image_table().ptr[0], reader.image_table().size[0]
+        stream = Image.open(io.BytesIO(reader.memory[ptr : ptr + size].tobytes()))
+        np.testing.assert_array_equal(np.asarray(stream), image[..., ::-1])
+
+
+def test_smart_stores_a_jpeg_above_the_threshold_and_never_without_one(tmp_path):
+    images = [drawn(i, 10, width) for i, width in enumerate((9, 10, 11))]  # 270, 300 and 330 bytes
+    assert modes(tmp_path / "a.beton", RGBImageField("smart", smart_threshold=300), images) == [1, 1, 0]
+    assert modes(tmp_path / "a.beton", RGBImageField("smart"), images) == [1, 1, 1]
+    reduced = RGBImageField(
+        "smart", smart_threshold=300, max_resolution=10
+    )  # what is stored counts: 10 x 9, not 11 x 10
+    assert modes(tmp_path / "a.beton", reduced, images) == [1, 1, 1]
+
+
+def test_smart_encodes_no_jpeg_that_it_does_not_store(tmp_path, monkeypatch):
+    monkeypatch.setattr("data_loading.beton.images.encode_jpeg", lambda *_: pytest.fail("encoded for nothing"))
+    assert modes(tmp_path / "a.beton", RGBImageField("smart", smart_threshold=10**6), [drawn(0, 9, 9)]) == [1]
+
+
+def test_proportion_draws_by_row_so_that_workers_do_not_matter(tmp_path):
+    images = [drawn(i, 4, 4) for i in range(400)]
+    field = RGBImageField("proportion", compress_probability=0.25)
+    one = modes(tmp_path / "1.beton", field, images)
+    assert modes(tmp_path / "2.beton", field, images, workers=2) == one
+    assert (tmp_path / "1.beton").read_bytes() == (tmp_path / "2.beton").read_bytes()
+    assert 65 <= one.count(0) <= 135  # 100 expected, 4 standard deviations of 8.7
+    assert modes(tmp_path / "1.beton", RGBImageField("proportion", seed=1), images) != one
+    for probability, mode in ((0, 1), (1, 0)):
+        field = RGBImageField("proportion", compress_probability=probability)
+        assert set(modes(tmp_path / "1.beton", field, images)) == {mode}
+
+
+def test_a_jpeg_that_exif_turns_is_stored_upright(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    write(tmp_path / "a.beton", [(jpeg(drawn(0, 20, 30), exif=exif), 0)], FIELDS | {"image": RGBImageField("jpg")})
+    assert Reader(tmp_path / "a.beton")[0]["image"].shape == (30, 20, 3)
+
+
+# Other ways in.
+
+
+def test_indices_are_shuffled_by_a_seed_and_the_callers_stay_as_they_are(tmp_path):
+    orders, indices = [], list(range(30))
+    for seed in (0, 0, 1):
+        writer = DatasetWriter(tmp_path / "a.beton", {"n": IntField()})
+        writer.from_indexed_dataset([(i,) for i in range(30)], indices, shuffle_indices=True, seed=seed)
+        orders.append(Reader(tmp_path / "a.beton").column("n").tolist())
+        assert orders[-1] == writer.rows.tolist()
+    assert orders[0] == orders[1] != orders[2] and sorted(orders[0]) == sorted(orders[2]) == indices == list(range(30))
+
+
+@pytest.mark.parametrize("n", [1, 3, 1024, 2500])
+def test_a_data_set_of_unknown_length_gives_the_same_file(tmp_path, n):
+    fields = {"image": RGBImageField(), "blob": BytesField(), "array": NDArrayField("<u8", (2,)), "n": IntField()}
+    samples = [(drawn(i, 9, 9), bytes(i % 3), np.full(2, i, "<u8"), i) for i in range(n)]
+    write(tmp_path / "a.beton", samples, fields)
+    named = ((f"sample {i}", sample) for i, sample in enumerate(samples))
+    DatasetWriter(tmp_path / "b.beton", fields, num_workers=2).from_samples(named, progress=False)
+    assert (tmp_path / "a.beton").read_bytes() == (tmp_path / "b.beton").read_bytes()
+
+
+def test_pages_move_up_where_more_samples_came_than_expected(tmp_path):
+    fields = {f"n{k}": IntField() for k in range(100)} | {
+        "image": RGBImageField()
+    }  # 1,024 records of 816 bytes: a page
+    samples = [(*range(100), drawn(i, 30, 40)) for i in range(6000)]
+    write(tmp_path / "a.beton", samples, fields)
+    DatasetWriter(tmp_path / "b.beton", fields).from_samples((("", sample) for sample in samples), progress=False)
+    assert (tmp_path / "a.beton").read_bytes() == (tmp_path / "b.beton").read_bytes()
+    np.testing.assert_array_equal(Reader(tmp_path / "b.beton").value("image", 5999), samples[5999][-1])
+
+
+def test_a_file_without_its_bad_samples_equals_that_of_the_good_ones(tmp_path):
+    DatasetWriter(tmp_path / "a.beton", FIELDS).from_indexed_dataset(Drawn(20, 7, "cut"), skip_bad=True)
+    good = [i for i in range(20) if i != 7]
+    DatasetWriter(tmp_path / "b.beton", FIELDS).from_indexed_dataset(Drawn(20), good)
+    assert (tmp_path / "a.beton").read_bytes() == (tmp_path / "b.beton").read_bytes()
+
+
+def test_an_image_folder_is_written_in_one_call(tmp_path):
+    for i, name in enumerate(("ants", "bees")):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        (tmp_path / "images" / name / "0.jpg").write_bytes(jpeg(drawn(i, 20, 30)))
+    fields = {"image": RGBImageField("jpg"), "label": IntField()}
+    DatasetWriter(tmp_path / "a.beton", fields).from_image_folder(tmp_path / "images", progress=False)
+    assert Reader(tmp_path / "a.beton").column("label").tolist() == [0, 1]
+
+
+webdataset_leaves_files_open = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture
+def shards(tmp_path):
+    """Two shards of two samples: 0.jpg with its cls and json, and so on."""
+    for s in range(2):
+        with tarfile.open(tmp_path / f"{s}.tar", "w") as tar:
+            for i in (2 * s, 2 * s + 1):
+                facts = {"jpg": jpeg(drawn(i, 20, 30)), "cls": str(i % 2).encode(), "json": b'{"n": %d}' % i}
+                for suffix, data in facts.items():
+                    info = tarfile.TarInfo(f"{i}.{suffix}")
+                    info.size = len(data)
+                    tar.addfile(info, io.BytesIO(data))
+    pytest.importorskip("webdataset")
+    yield [str(tmp_path / f"{s}.tar") for s in range(2)]
+    gc.collect()  # while the warning is expected
+
+
+@webdataset_leaves_files_open
+def test_webdataset_shards_are_written_by_extension_or_through_a_pipeline(tmp_path, shards):
+    fields = {"image": RGBImageField("jpg"), "label": IntField(), "facts": JSONField()}
+    DatasetWriter(tmp_path / "a.beton", fields).from_webdataset(shards, progress=False)
+    reader = Reader(tmp_path / "a.beton")
+    assert reader.column("label").tolist() == [0, 1, 0, 1]
+    assert reader.values("facts", range(4)) == [{"n": i} for i in range(4)]
+    ptr, size = reader.image_table().ptr[3], reader.image_table().size[3]
+    assert reader.memory[ptr : ptr + size].tobytes() == jpeg(drawn(3, 20, 30))
+
+    def pipeline(dataset):
+        return dataset.decode("pil").to_tuple("jpg", "cls")
+
+    writer = DatasetWriter(tmp_path / "b.beton", FIELDS)
+    writer.from_webdataset(shards, pipeline, progress=False)
+    assert Reader(tmp_path / "b.beton").column("label").tolist() == [0, 1, 0, 1]
+
+
+@webdataset_leaves_files_open
+def test_faults_of_shards_are_named(tmp_path, shards):
+    fields = {"image": RGBImageField(), "score": FloatField()}
+    with pytest.raises(UserError, match=r"0\.tar: 0 has jpg, cls, json, none for field 'score' of type float"):
+        DatasetWriter(tmp_path / "a.beton", fields).from_webdataset(shards, progress=False)
+    with pytest.raises(UserError, match="missing.tar"):
+        DatasetWriter(tmp_path / "a.beton", FIELDS).from_webdataset([str(tmp_path / "missing.tar")], progress=False)
+    (tmp_path / "bad.tar").write_bytes(b"x" * 2000)
+    with pytest.raises(UserError, match="bad.tar"):
+        DatasetWriter(tmp_path / "a.beton", FIELDS).from_webdataset(str(tmp_path / "bad.tar"), progress=False)
+    assert not (tmp_path / "a.beton").exists()
+
+
+def test_without_webdataset_a_sentence_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "webdataset", None)
+    with pytest.raises(UserError, match="pip install webdataset"):
+        DatasetWriter(tmp_path / "a.beton", FIELDS).from_webdataset(["a.tar"])

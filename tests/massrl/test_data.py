@@ -63,7 +63,7 @@ def test_a_bad_image_is_named_and_left_out_on_request(images, tmp_path, capsys):
         (["write", "nowhere", "a.beton"], "nowhere: there is no such folder"),
         (["write", "digits", "a.txt"], "ends in .beton"),
         (["write", "digits", "a.beton", "--split", "val"], "choose train or test"),
-        (["write", "digits", "a.beton", "--write_mode", "png"], "choose one of raw, jpg"),
+        (["write", "digits", "a.beton", "--write_mode", "bmp"], "choose one of raw, jpg"),
         (["info", "nowhere.beton"], "nowhere.beton: there is no such file"),
         (["show", "digits", "--n", "0"], "at least one sample"),
     ],

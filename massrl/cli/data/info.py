@@ -49,6 +49,9 @@ def describe(reader: Reader) -> dict:
         "sha256": reader.sha256(),
         "images": {},
         "ints": {},
+        "floats": {},
+        "arrays": {},
+        "stored_bytes": {},
     }
     for name, kind in facts["fields"].items():
         if kind == "image":
@@ -62,6 +65,13 @@ def describe(reader: Reader) -> dict:
         elif kind == "int":
             values, counts = np.unique(reader.column(name), return_counts=True)
             facts["ints"][name] = {str(v): int(n) for v, n in zip(values, counts, strict=True)}
+        elif kind == "float":
+            facts["floats"][name] = _numbers(reader.column(name))
+        elif kind in ("ndarray", "tensor"):
+            field = reader.fields[name]
+            facts["arrays"][name] = {"dtype": field.dtype.str, "shape": list(field.shape)}
+        elif kind in ("bytes", "json"):
+            facts["stored_bytes"][name] = _quantiles(reader.stored_sizes(name))
     return facts
 
 
@@ -72,6 +82,15 @@ def _quantiles(values: np.ndarray) -> dict[str, int]:
         return {}
     found = np.quantile(values, list(QUANTILES.values()), method="nearest")
     return {name: int(value) for name, value in zip(QUANTILES, found, strict=True)}
+
+
+def _numbers(values: np.ndarray) -> dict[str, float]:
+    """Least, mean and greatest of the finite numbers, and how many are not finite."""
+    import numpy as np
+
+    finite = values[np.isfinite(values)]
+    found = {"min": finite.min(), "mean": finite.mean(), "max": finite.max()} if len(finite) else {}
+    return {**{word: float(number) for word, number in found.items()}, "not_finite": len(values) - len(finite)}
 
 
 def _text(facts: dict) -> str:
@@ -90,4 +109,10 @@ def _text(facts: dict) -> str:
         few = [f"{value}: {n}" for value, n in list(counts.items())[:12]]
         more = f", ... ({len(counts)} values)" if len(counts) > 12 else ""
         lines.append(f"{name:<8} {', '.join(few)}{more}")
+    for name, found in facts["floats"].items():
+        lines.append(f"{name:<8} {'  '.join(f'{word} {number:.6g}' for word, number in found.items())}")
+    for name, found in facts["arrays"].items():
+        lines.append(f"{name:<8} {found['dtype']} {tuple(found['shape'])}")
+    for name, found in facts["stored_bytes"].items():
+        lines.append(f"{name:<8} stored bytes  {'  '.join(f'{q} {v}' for q, v in found.items())}")
     return "\n".join([*lines, f"sha256   {facts['sha256']}"])

@@ -1,0 +1,101 @@
+"""Data sets of torchvision, read (and fetched, where they are not there yet) by torchvision's own code."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_loading.decode.file import read_image
+from data_loading.errors import DecodeError, SourceError
+from data_loading.sources.base import ArraySource, Source
+
+PARTS = {"train": {"train": True}, "test": {"train": False}}
+# name -> (torchvision's class, split -> its arguments)
+SETS = {
+    "cifar10": ("CIFAR10", PARTS),
+    "cifar100": ("CIFAR100", PARTS),
+    "fashion_mnist": ("FashionMNIST", PARTS),
+    "stl10": ("STL10", {split: {"split": split} for split in ("train", "test", "unlabeled", "train+unlabeled")}),
+    "imagenet": ("ImageNet", {split: {"split": split} for split in ("train", "val")}),
+}
+
+
+def open_set(name: str, split: str | None, root: str | Path | None) -> Source:
+    """A set of the table above; root: the folder of its files, to which torchvision fetches what is missing.
+
+    ImageNet cannot be fetched: root holds its archives, or the folders train and val with the development kit.
+    """
+    kind, splits = SETS[name]
+    if split not in splits:
+        said = "no split was given" if split is None else f"there is no split {split!r}"
+        raise SourceError(f"{name}: {said}; choose one with --split: {', '.join(splits)}")
+    if root is None:
+        raise SourceError(
+            f"{name}: give the folder of its files with --root; torchvision fetches there what is missing"
+        )
+    return ImageNet(name, split, root) if kind == "ImageNet" else TorchvisionSet(name, split, root)
+
+
+def _made(name: str, split: str, root: str | Path, **options: Any) -> Any:
+    """torchvision's data set."""
+    from torchvision import datasets
+
+    kind, splits = SETS[name]
+    try:
+        return getattr(datasets, kind)(root, **splits[split], **options)
+    except Exception as error:  # of the network, of archives, of pickles: what torchvision meets
+        text = str(error).replace("\n", " ") or type(error).__name__
+        raise SourceError(f"{name} cannot be read from or fetched to {root}: {text}") from error
+
+
+class TorchvisionSet(ArraySource):
+    """A set that torchvision holds as one array. STL10's unlabeled part has no labels."""
+
+    def __init__(self, name: str, split: str, root: str | Path):
+        self.set = name, split, root
+        data = _made(name, split, root, download=True)
+        self._images = _pixels(data.data)
+        labels = getattr(data, "targets", getattr(data, "labels", None))
+        if split != "unlabeled" and labels is not None:
+            self.labels, self.classes = np.asarray(labels, np.int64), list(data.classes)
+        self.paths = [f"{name}/{split}/{i}" for i in range(len(self._images))]
+
+    def _load(self) -> np.ndarray:
+        return _pixels(_made(*self.set, download=False).data)
+
+
+def _pixels(data: Any) -> np.ndarray:
+    """torchvision's array or tensor -> uint8 (N, H, W, 3), or (N, H, W) grey."""
+    array = np.asarray(data)
+    return array.transpose(0, 2, 3, 1) if array.ndim == 4 and array.shape[1] == 3 else array
+
+
+class ImageNet(Source):
+    """ImageNet's files as they are, in torchvision's order of classes and samples."""
+
+    write_mode = "keep"
+
+    def __init__(self, name: str, split: str, root: str | Path):
+        data = _made(name, split, root)
+        self.classes = [words if isinstance(words, str) else ", ".join(words) for words in data.classes]
+        self.labels = np.array([label for _, label in data.samples], np.int64)
+        self.paths = [os.path.relpath(path, root) for path, _ in data.samples]
+        self.root = Path(root)
+
+    def image(self, i: int) -> np.ndarray | bytes:
+        try:
+            return read_image((self.root / self.paths[i]).read_bytes())
+        except OSError as error:
+            raise DecodeError(f"cannot be read: {error.strerror or error}") from error
+
+    def name(self, i: int) -> str:
+        return str(self.root / self.paths[i])
+
+    def fingerprint(self) -> str:
+        """Over names and sizes."""
+        facts = [(path, (self.root / path).stat().st_size) for path in self.paths]
+        return hashlib.sha256(repr(facts).encode("utf-8", "surrogateescape")).hexdigest()

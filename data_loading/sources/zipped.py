@@ -1,0 +1,85 @@
+"""A zip of a folder of images, read where it lies: nothing is unpacked to disk."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+import zlib
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_loading.decode.file import read_image
+from data_loading.errors import DecodeError, SourceError
+from data_loading.sources.folder import SUFFIXES, Tree
+
+
+class Zip(Tree):
+    """Images of a zip, arranged as in a Folder. A single folder that holds all else is passed through.
+
+    split: the folder within the zip to take, where it holds train and test. Each process opens the file for itself.
+    The fingerprint is over the names, sizes and checksums of the zip's directory.
+    """
+
+    def __init__(self, root: str | Path, split: str | None = None):
+        self.root, self._opened = Path(root), None
+        try:
+            listed = self._file().infolist()
+        except FileNotFoundError:
+            raise SourceError(f"{root}: there is no such file") from None
+        except (OSError, zipfile.BadZipFile) as error:
+            raise SourceError(f"{root} is no zip that can be read: {error}") from error
+        entries = sorted((e.filename, e.file_size, e.CRC) for e in listed if _is_image(e.filename))
+        self.prefix = _common_folder(entries)
+        if split is not None and self.prefix != f"{split}/":
+            entries = [entry for entry in entries if entry[0].startswith(f"{self.prefix}{split}/")]
+            if not entries:
+                raise SourceError(f"{root} holds no folder {split!r} with images")
+            self.prefix += f"{split}/"
+        here, found = [], defaultdict(list)
+        for path, *facts in entries:
+            folder, _, rest = path.removeprefix(self.prefix).partition("/")
+            if rest:
+                found[folder].append((rest, *facts))
+            else:
+                here.append((folder, *facts))
+        self._arrange(here, dict(sorted(found.items())))
+
+    def _choice(self, split: str) -> str:
+        return f"give one of them as split: --split {split}"
+
+    def image(self, i: int) -> np.ndarray | bytes:
+        try:
+            data = self._file().read(self.prefix + self.paths[i])
+        except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+            raise DecodeError(f"cannot be read: {error}") from error
+        return read_image(data)
+
+    def name(self, i: int) -> str:
+        return f"{self.root}/{self.prefix}{self.paths[i]}"
+
+    def _file(self) -> zipfile.ZipFile:
+        if self._opened is None or self._opened[0] != os.getpid():  # a forked process shares the place in the file
+            self._opened = os.getpid(), zipfile.ZipFile(self.root)
+        return self._opened[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_opened": None}
+
+    def __del__(self):
+        if getattr(self, "_opened", None):
+            self._opened[1].close()
+
+
+def _is_image(path: str) -> bool:
+    parts = path.split("/")
+    hidden = any(part.startswith((".", "__MACOSX")) for part in parts)
+    return not hidden and os.path.splitext(path)[1].lower() in SUFFIXES
+
+
+def _common_folder(entries: list[tuple]) -> str:
+    """The folder that all images lie below, deeper than in it, as "name/": zips of a folder have it; else nothing."""
+    tops = {path.partition("/")[0] for path, *_ in entries}
+    return f"{tops.pop()}/" if len(tops) == 1 and all(path.count("/") > 1 for path, *_ in entries) else ""

@@ -1,0 +1,81 @@
+"""DatasetWriter: images, arrays, shards of webdataset or a data set of one's own into a .beton file."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from data_loading.beton.writer import BetonWriter
+from data_loading.errors import SourceError
+from data_loading.fields import Field
+from data_loading.sources.folder import SUFFIXES, Folder
+
+# What a webdataset sample (extension -> bytes) gives a field of a kind, where no pipeline says it.
+EXTENSIONS = {
+    "image": tuple(suffix[1:] for suffix in sorted(SUFFIXES)),
+    "int": ("cls", "label", "int"),
+    "float": ("float", "txt"),
+    "json": ("json",),
+    "bytes": ("bin", "bytes", "txt"),
+}
+
+
+class DatasetWriter(BetonWriter):
+    __doc__ = BetonWriter.__doc__
+
+    def from_image_folder(self, root: str | Path, **options: Any) -> Path:
+        """Write the images of a folder, whose sub-folders are its classes: the values are (image, label), or (image,)
+        where there are no sub-folders. options: of from_indexed_dataset."""
+        return self.from_indexed_dataset(Folder(root), **options)
+
+    def from_webdataset(
+        self,
+        shards: str | Sequence[str],
+        pipeline: Callable[[Any], Iterable[tuple]] | None = None,
+        progress: bool = True,
+        skip_bad: bool = False,
+    ) -> Path:
+        """Write the samples of webdataset's shards (paths, or one pattern such as "train-{000..009}.tar"), in order,
+        reading each shard once.
+
+        pipeline: WebDataset -> iterable of tuples in the order of the fields, as FFCV has it. None: each field takes
+        the file of its sample that fits its kind, as jpg, png, ... for an image and cls for an int.
+        """
+        try:
+            import webdataset
+        except ImportError as error:
+            raise SourceError(f"{self.path}: from_webdataset needs webdataset: pip install webdataset") from error
+        shards = shards if isinstance(shards, str) else [str(shard) for shard in shards]
+        dataset = webdataset.WebDataset(shards, shardshuffle=False, empty_check=False)
+        return self.from_samples(self._samples(dataset, pipeline), progress, skip_bad)
+
+    def _samples(self, dataset: Any, pipeline: Callable | None) -> Iterator[tuple[str, Any]]:
+        try:
+            if pipeline is not None:
+                yield from ((f"sample {i}", values) for i, values in enumerate(pipeline(dataset)))
+                return
+            for sample in dataset:
+                name = f"{sample['__url__']}: {sample['__key__']}"
+                yield name, tuple(_chosen(sample, key, field, name) for key, field in self.fields.items())
+        except (OSError, tarfile.TarError) as error:
+            raise SourceError(f"{self.path}: the shards cannot be read: {error}") from error
+
+
+def _chosen(sample: dict, key: str, field: Field, name: str) -> Any:
+    """The value of a field from the files of a webdataset sample."""
+    found = [sample[word] for word in (key, *EXTENSIONS.get(field.kind, ())) if word in sample]
+    if not found:
+        kinds = ", ".join(word for word in sample if not word.startswith("__"))
+        raise SourceError(f"{name} has {kinds}, none for field {key!r} of type {field.kind}; give a pipeline")
+    data = found[0]
+    try:
+        if field.kind in ("int", "float"):
+            return {"int": int, "float": float}[field.kind](data)
+        if field.kind == "json":
+            return json.loads(data)
+    except ValueError as error:
+        raise SourceError(f"{name}: field {key!r}: {error}") from None
+    return data

@@ -1,0 +1,40 @@
+"""`massrl data verify`: whether every sample of a .beton file can be read."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tempfile
+
+from massrl.cli.data.common import CHECK, checked_file, parse
+from massrl.cli.parsing import Parser
+
+
+def make_parser() -> Parser:
+    parser = Parser(
+        prog="massrl data verify",
+        description="Check a .beton file whole: its head, its tables, and that every stored value decodes. Lists the "
+        "first 20 faults and their number; the exit code is 0 for a whole file, else 2.",
+    )
+    parser.add_argument("file", nargs="?", help="a .beton file")
+    parser.add_argument("--num_workers", type=int, default=0, help="threads that decode; 0: one per core")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--check", action="store_true", help=CHECK)
+    return parser
+
+
+def main(argv: list[str]) -> int:
+    from data_loading.beton.check import check
+
+    args = parse(make_parser(), argv, "file")
+    with tempfile.TemporaryDirectory() as folder:
+        report = check(checked_file(folder) if args.check else args.file, args.num_workers, progress=not args.json)
+    if args.json:
+        print(json.dumps({"whole": report.whole, **dataclasses.asdict(report)}, indent=2))
+    elif report.whole:
+        print(f"{report.path}: whole; {report.samples} samples, {report.values} values decoded")
+    else:
+        print("\n".join(report.faults))
+        more = f", the first {len(report.faults)} above" if report.count > len(report.faults) else ""
+        print(f"{report.path}: {report.count} faults{more}; {report.samples} samples")
+    return 0 if report.whole else 2
