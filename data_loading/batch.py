@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,7 +20,8 @@ class Batch:
 
     blocks: for each view size one tensor (V, B, 3, S, S), normalised floats or uint8; `views` are slices of them.
     labels (B,) int64, -1 where there is none; index (B,) int64, the row in the file; valid (B,) bool, False where an
-    evaluation repeats its last sample to fill the batch; fields: whatever else the file stores.
+    evaluation repeats its last sample to fill the batch; fields: whatever else the file stores, as tensors (B, ...), or
+    as lists of B bytes or JSON values.
     """
 
     blocks: list[Tensor]
@@ -27,7 +29,7 @@ class Batch:
     index: Tensor
     valid: Tensor
     view_set: ViewSet | None = None
-    fields: dict[str, Tensor] = field(default_factory=dict)
+    fields: dict[str, Tensor | list | np.ndarray] = field(default_factory=dict)
     plan: Plan | None = None
     roles: list[View] = field(default_factory=list)
 
@@ -65,7 +67,7 @@ class Batch:
             labels=move(self.labels),
             index=move(self.index),
             valid=move(self.valid),
-            fields={name: move(value) for name, value in self.fields.items()},
+            fields={name: move(x) if isinstance(x, Tensor) else x for name, x in self.fields.items()},
         )
 
     def to(self, device, **kwargs) -> Batch:

@@ -176,8 +176,11 @@ class Loader:
         return n // self.global_batch if self.drop_last else -(-n // self.global_batch)
 
     def filter(self, field: str, predicate: Callable[[Any], Any]) -> Loader:
-        """A loader of those rows whose values satisfy `predicate`: all values of an int field (n,) -> bool (n,)."""
-        chosen = np.asarray(predicate(self.reader.column(field)[self.indices]))
+        """A loader of those rows whose values satisfy `predicate`, which takes all values of a field together.
+
+        Of numbers (n,), arrays (n, ...), or a list of n bytes or JSON values it makes bool (n,).
+        """
+        chosen = np.asarray(predicate(self.reader.values(field, self.indices)))
         if chosen.dtype != bool or chosen.shape != self.indices.shape:
             raise ConfigError(
                 f"filter: the predicate gave {chosen.dtype} {chosen.shape} for the {len(self.indices)} values of "

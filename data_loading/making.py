@@ -72,7 +72,7 @@ class Maker:
         height, width = self.sides(self.rows)
         self.largest = int(max(height.max(), width.max()))
         self.most_pixels, self.mean_pixels = int((height * width).max()), float((height * width).mean())
-        self._names = [name for name, one in self.reader.fields.items() if one.kind == "int"]
+        self._names = [name for name, one in self.reader.fields.items() if one.kind != "image"]
 
     def sides(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Height and width (B,) int64 in pixels."""
@@ -114,10 +114,16 @@ class Maker:
     def describe(self, batch: Batch, rows: np.ndarray) -> None:
         """Fill in what the file stores of these rows beside the images."""
         batch.index = self._tensor(rows.copy())
-        batch.fields = {name: self._tensor(self.reader.column(name)[rows]) for name in self._names}
-        batch.labels = batch.fields.pop("label", None)
-        if batch.labels is None:
-            batch.labels = self._tensor(np.full(len(rows), -1))
+        batch.fields = {name: self._field(name, rows) for name in self._names}
+        whole = "label" in batch.fields and self.reader.fields["label"].kind == "int"
+        batch.labels = batch.fields.pop("label") if whole else self._tensor(np.full(len(rows), -1))
+
+    def _field(self, name: str, rows: np.ndarray) -> Tensor | list | np.ndarray:
+        """A tensor where torch has the dtype; lists of bytes and of JSON's values; a custom field's own records."""
+        values = self.reader.values(name, rows)
+        if not isinstance(values, np.ndarray) or values.dtype.kind not in "biufc":
+            return values
+        return self._tensor(values.astype(values.dtype.newbyteorder("="), copy=False))
 
     def _tensor(self, values: np.ndarray) -> Tensor:
         tensor = torch.from_numpy(values)

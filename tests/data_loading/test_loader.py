@@ -17,7 +17,7 @@ import torch
 from betons import Drawn, contents, same, spoil, write
 from data_loading import Batch, DatasetWriter, Loader, ViewSet
 from data_loading.errors import ConfigError, DecodeError, UserError
-from data_loading.fields import IntField, RGBImageField
+from data_loading.fields import BytesField, FloatField, IntField, JSONField, NDArrayField, RGBImageField
 from data_loading.threads import Job
 from helpers import CHECKOUT
 
@@ -324,17 +324,35 @@ def test_a_filter_keeps_the_rows_whose_field_satisfies_it(raw):
         twos.filter("colour", lambda x: x)
 
 
-def test_other_fields_of_the_file_come_with_the_batch(tmp_path):
-    class Numbered(Drawn):
-        def __getitem__(self, i):
-            return *super().__getitem__(i), 100 + i
+def test_all_other_fields_of_the_file_come_with_the_batch(tmp_path):
+    class Various:
+        def __len__(self):
+            return 10
 
-    path = tmp_path / "numbered.beton"
-    fields = {"image": RGBImageField(write_mode="raw"), "label": IntField(), "number": IntField()}
-    DatasetWriter(path, fields).from_indexed_dataset(Numbered(10), progress=False)
-    for batch in Loader(path, 5, "eval", size=8):
-        assert list(batch.fields) == ["number"]
-        assert torch.equal(batch.fields["number"], batch.index + 100)
+        def __getitem__(self, i):
+            image = np.full((12, 12, 3), i, np.uint8)
+            return image, i % 3, i + 100, i / 4, np.full((2, 3), i, ">f4"), b"x" * i, {"i": i}
+
+    path = tmp_path / "various.beton"
+    fields = {
+        "image": RGBImageField(write_mode="raw"),
+        "label": IntField(),
+        "number": IntField(),
+        "quarter": FloatField(),
+        "array": NDArrayField(np.dtype(">f4"), (2, 3)),
+        "text": BytesField(),
+        "facts": JSONField(),
+    }
+    DatasetWriter(path, fields).from_indexed_dataset(Various(), progress=False)
+    for batch in Loader(path, 4, "eval", size=8):
+        index, found = batch.index.tolist(), batch.to("cpu").fields
+        assert list(found) == ["number", "quarter", "array", "text", "facts"]
+        assert torch.equal(found["number"], batch.index + 100) and torch.equal(batch.labels, batch.index % 3)
+        assert found["quarter"].tolist() == [i / 4 for i in index]
+        assert torch.equal(found["array"], batch.index.float()[:, None, None].expand(-1, 2, 3))
+        assert found["text"] == [b"x" * i for i in index] and found["facts"] == [{"i": i} for i in index]
+    few = Loader(path, 2, "eval", size=8).filter("facts", lambda values: [v["i"] < 5 for v in values])
+    assert few.indices.tolist() == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(
