@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from betons import Drawn, contents, same, spoil, write
+from betons import contents, same, spoil, write
 from data_loading import Batch, DatasetWriter, Loader, ViewSet
 from data_loading.errors import ConfigError, DecodeError, UserError
 from data_loading.fields import BytesField, FloatField, IntField, JSONField, NDArrayField, RGBImageField
