@@ -1,4 +1,4 @@
-"""FFCV itself, which reads the very same file, with its own threads and compiled pipelines; one view without colours."""
+"""FFCV itself, which reads the very same file; its own threads and compiled pipelines; one view without colours."""
 
 from __future__ import annotations
 
