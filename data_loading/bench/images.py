@@ -82,3 +82,9 @@ def cut_photographs(folder: str | Path, n: int = 1000, seed: int = 0) -> Path:
         out.parent.mkdir(parents=True, exist_ok=True)
         image.save(out, quality=90)
     return folder
+
+
+if __name__ == "__main__":
+    import sys
+
+    print(f"{cut_photographs(sys.argv[1])}: 1,000 JPEGs cut from scikit-learn's photographs")

@@ -63,7 +63,7 @@ def _bench(args) -> None:
     import numpy as np
 
     from data_loading import sources
-    from data_loading.bench import timing
+    from data_loading.bench import chart, stages, timing
     from data_loading.bench.images import StoredImages
     from data_loading.bench.works import chosen
 
@@ -86,16 +86,14 @@ def _bench(args) -> None:
         for sentence in timing.sentences(new):
             print(sentence, flush=True)
         if args.stages:
-            from data_loading.bench import stages
-
             print(f"\n{stages.text(stages.measure(work, file, rows, args.batch_size))}", flush=True)
+        if args.json is not None:  # after each work: a run of hours that is stopped keeps what it has measured
+            _write(Path(args.json), (json.dumps(timing.as_json(found), indent=2) + "\n").encode())
+        if args.chart is not None:
+            _write(Path(args.chart), chart.png(found))
     _notes(peers)
-    if args.json is not None:
-        _write(Path(args.json), (json.dumps(timing.as_json(found), indent=2) + "\n").encode())
-    if args.chart is not None:
-        from data_loading.bench.chart import png
-
-        _write(Path(args.chart), png(found))
+    for path in filter(None, (args.json, args.chart)):
+        print(f"{path}: written")
 
 
 def _workers(words: str) -> list[int]:
@@ -151,4 +149,3 @@ def _write(out: Path, data: bytes) -> None:
         beside.replace(out)
     except OSError as error:
         raise UserError(f"{out} cannot be written: {error.strerror or error}") from error
-    print(f"{out}: written")

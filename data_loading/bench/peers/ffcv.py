@@ -1,0 +1,53 @@
+"""FFCV itself, which reads the very same file; its own threads and compiled pipelines; one view without colours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from ffcv.fields.decoders import (
+    CenterCropRGBImageDecoder,
+    RandomResizedCropRGBImageDecoder,
+    SimpleRGBImageDecoder,
+)
+from ffcv.loader import Loader, OrderOption
+from ffcv.transforms import NormalizeImage, RandomHorizontalFlip, RandomTranslate, ToTensor, ToTorchImage
+
+from data_loading.bench.peers.base import MEAN, STD, Peer
+from data_loading.bench.works import ViewSpec, Work
+
+
+class Entry(Peer):
+    @classmethod
+    def can(cls, work: Work) -> bool:
+        return len(work.views) == 1 and work.views[0].jitter is None
+
+    def __init__(self, work: Work, file: str, batch_size: int, workers: int):
+        super().__init__(work, file, batch_size, workers)
+        steps = geometry(work.views[0])
+        if work.dtype == "float32":
+            steps.append(NormalizeImage(255 * np.array(MEAN), 255 * np.array(STD), np.float32))
+        others = {name: None for name in self.images.reader.fields if name != "image"}
+        self.loader = Loader(
+            file,
+            batch_size=batch_size,
+            num_workers=workers,
+            order=OrderOption.SEQUENTIAL,
+            os_cache=True,
+            drop_last=True,
+            pipelines={"image": [*steps, ToTensor(), ToTorchImage()], **others},
+        )
+
+    def batches(self, rows: Sequence[int]) -> Iterator[int]:
+        self.loader.traversal_order.indices = np.array(rows, np.uint64)
+        for (images,) in self.loader:
+            yield len(images)
+
+
+def geometry(spec: ViewSpec) -> list:
+    size = (spec.size, spec.size)
+    if spec.geometry == "centre":
+        return [CenterCropRGBImageDecoder(size, ratio=7 / 8)]
+    if spec.geometry == "padded":
+        return [SimpleRGBImageDecoder(), RandomHorizontalFlip(), RandomTranslate(padding=4)]
+    return [RandomResizedCropRGBImageDecoder(size, scale=spec.scale), RandomHorizontalFlip()]

@@ -1,0 +1,292 @@
+"""Bench: what is timed, what ratios say, that the peers make what the works say, and what the doctor concludes."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from data_loading import DatasetWriter, Loader
+from data_loading.bench import doctor, stages, timing
+from data_loading.bench.images import StoredImages, cut_photographs
+from data_loading.bench.peers import BOUND, OURS, PEERS, is_installed
+from data_loading.bench.process import ROOT, PeerProcess, memory_mb
+from data_loading.bench.worker import clock
+from data_loading.bench.works import WORKS, chosen, four_strategies, listed
+from data_loading.errors import ConfigError, UnknownName, UserError
+from data_loading.sources import open as open_source
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    """12 JPEGs cut from scikit-learn's photographs, as a .beton file."""
+    folder = tmp_path_factory.mktemp("bench")
+    source = open_source(str(cut_photographs(folder / "photographs", 12)))
+    writer = DatasetWriter(folder / "photographs.beton", source.fields(None, None, 90), num_workers=1)
+    writer.from_indexed_dataset(source)
+    return folder / "photographs.beton"
+
+
+def row(peer, *rates, work="simclr", workers=1):
+    return timing.Row(work, peer, workers, np.array(rates, float), 0.5, 100.0)
+
+
+def test_the_clock_runs_from_the_last_untimed_batch_to_the_last_one(monkeypatch):
+    ticks = iter([10.0, 11.0, 13.0, 16.0])  # four batches are handed over at these times
+    monkeypatch.setattr("data_loading.bench.worker.time.perf_counter", lambda: next(ticks))
+    assert clock(iter([8, 8, 8, 4]), untimed=2) == (12, 5.0)  # the third and the fourth, from 11 to 16
+
+
+def test_a_round_with_nothing_to_time_is_refused():
+    with pytest.raises(ValueError, match="fewer than 3 batches"):
+        clock(iter([8, 8]), untimed=2)
+
+
+def test_a_ratio_is_taken_round_by_round_so_that_a_drift_of_the_machine_cancels():
+    drift = np.array([1.0, 0.5, 0.8, 1.1, 0.6, 0.9, 1.0, 0.7, 0.95])
+    assert timing.ratio(300 * drift, 100 * drift) == pytest.approx((3.0, 3.0, 3.0))
+
+
+def test_the_interval_of_a_ratio_holds_its_median_and_widens_with_noise():
+    noise = np.random.default_rng(0).normal(1, 0.02, 9)
+    middle, low, high = timing.ratio(100 * noise, np.full(9, 50.0))
+    assert low <= middle <= high and middle == pytest.approx(2.0, abs=0.05)
+    _, wide_low, wide_high = timing.ratio(100 * (1 + 5 * (noise - 1)), np.full(9, 50.0))
+    assert wide_high - wide_low > 2 * (high - low)
+
+
+def test_decoding_alone_does_not_count_as_a_peer():
+    rows = [row(OURS, 90, 90), row("torchvision", 10, 10), row("dali", 30, 30), row(BOUND, 100, 100)]
+    assert timing.fastest_peer(rows, rows[0]).peer == "dali"
+    assert "90 % of decoding alone" in timing.sentences(rows)[0]
+
+
+def test_the_json_has_the_documented_keys_and_ratios():
+    rows = [row(OURS, 80, 100, 120), row("torchvision", 10, 10, 10), row("lightly", 20, 20, 20)]
+    ours = timing.as_json(rows)[0]
+    keys = ["work", "peer", "workers", "images_per_s", "spread", "ratio_to_torchvision", "first_batch_s", "peak_mb"]
+    assert list(ours)[:8] == keys
+    assert (ours["images_per_s"], ours["spread"], ours["ratio_to_torchvision"]) == (100, 20, 10)
+    assert (ours["fastest_peer"], ours["ratio_to_fastest_peer"]) == ("lightly", 5)
+
+
+def test_the_ratio_to_lightly_is_told_first():
+    rows = [row(OURS, 100, 100), row("torchvision", 5, 5), row("lightly", 10, 10)]
+    assert timing.sentences(rows)[0].startswith(
+        "simclr, 1 worker: massrl is 10 [10, 10] x lightly, 20 [20, 20] x torch"
+    )
+
+
+def test_works_are_chosen_by_the_size_of_the_images():
+    assert [work.name for work in chosen(None, longest=32)] == ["cifar", "simclr32"]
+    assert {"rrc", "simclr", "byol", "multicrop", "massrl", "eval"} == {work.name for work in chosen(None, longest=500)}
+
+
+def test_a_wrong_name_is_answered_with_the_nearest():
+    with pytest.raises(UnknownName, match="no work named 'simclt'. Did you mean 'simclr'"):
+        chosen("simclt", longest=500)
+    with pytest.raises(ConfigError, match="no peer is named"):
+        listed("peer", " , ", PEERS)
+
+
+def test_massrl_is_eight_views_of_two_boxes_for_us_as_for_the_peers():
+    ours, theirs = four_strategies(), WORKS["massrl"]
+    assert [view.crop for view in ours.views] == [spec.crop for spec in theirs.views] == [0, 1] * 4
+    assert len(theirs.boxes()) == 2
+
+
+@pytest.mark.parametrize("work", WORKS.values(), ids=lambda work: work.name)
+def test_our_views_are_what_the_peers_are_asked_for(work):
+    from data_loading.views import get
+
+    ours = get(work.view_set(), work.views[0].size)
+    assert [view.size for view in ours.views] == [spec.size for spec in work.views]
+    crops = [view.crop for view in ours.views]
+    assert [crops.index(c) for c in crops] == [[s.crop for s in work.views].index(s.crop) for s in work.views]
+    for at, spec in enumerate(work.views):
+        ops = {type(op).__name__: op for op in ours.ops(at) if op.p > 0}
+        asked = {"ColorJitter": spec.jitter, "GaussianBlur": spec.p_blur, "Solarize": spec.p_solarize}
+        assert {name for name in asked if name in ops} == {name for name, value in asked.items() if value}
+        if spec.jitter:
+            jitter = ops["ColorJitter"]
+            assert (jitter.brightness, jitter.contrast, jitter.saturation, jitter.hue) == spec.jitter
+            assert (jitter.p, ops["Grayscale"].p) == (spec.p_jitter, spec.p_gray)
+        if spec.p_blur:
+            assert ops["GaussianBlur"].p == spec.p_blur
+
+
+PEERS_HERE = [name for name in PEERS if name not in (OURS, BOUND, "ffcv", "dali") and is_installed(name)]
+
+
+@pytest.mark.parametrize("name", PEERS_HERE)
+@pytest.mark.filterwarnings("ignore")  # those of the peers are theirs
+def test_a_peer_makes_every_view_of_every_work_that_it_can(name, photographs):
+    from data_loading.bench.peers import peer_class
+
+    kind = peer_class(name)
+    for work in WORKS.values():
+        if not kind.can(work):
+            continue
+        peer = kind(work, str(photographs), batch_size=2, workers=1)
+        views = peer.loader.dataset[0]
+        assert [tuple(view.shape) for view in views] == [(3, s.size, s.size) for s in work.views], work.name
+        assert {view.dtype for view in views} == {getattr(torch, work.dtype)}
+
+
+def test_all_decoders_of_the_peers_agree(photographs):
+    images = StoredImages(photographs)
+    by_pillow = np.asarray(images.pil(3))
+    np.testing.assert_array_equal(images.by_simplejpeg(3), by_pillow)
+    np.testing.assert_array_equal(images.by_opencv(3), by_pillow)
+
+
+def test_rounds_of_two_peers_give_a_row_each(photographs):
+    settings = timing.Settings(rounds=2, images=12, batch_size=2, seconds=0.01)
+    rows = timing.measure(WORKS["eval"], str(photographs), range(12), ["torchvision", BOUND], [1], settings)
+    assert [(r.peer, len(r.rates)) for r in rows] == [("torchvision", 2), (BOUND, 2)]
+    assert all(r.images_per_s > 0 and r.first_batch_s > 0 for r in rows)
+    assert rows[0].images_per_s < rows[1].images_per_s  # torchvision decodes too
+
+
+def test_a_peer_that_fails_is_left_out_with_its_words(photographs, monkeypatch):
+    def fails(*_, **__):
+        raise UserError("peer torchvision: OSError: no memory; leave it out with --peers")
+
+    monkeypatch.setattr(timing, "PeerProcess", lambda *_: type("P", (), {"ask_watched": fails, "close": lambda _: 0})())
+    said = []
+    settings = timing.Settings(rounds=1, batch_size=2)
+    assert timing.measure(WORKS["eval"], "x", range(4), ["torchvision"], [1], settings, said.append) == []
+    assert said == ["eval: peer torchvision: OSError: no memory; leave it out with --peers"]
+
+
+def test_an_error_in_a_peers_process_names_the_peer_and_ends_nothing():
+    process = PeerProcess(BOUND)
+    try:
+        with pytest.raises(UserError, match="peer decode: BetonError: nowhere.beton: there is no such file"):
+            process.ask("open", peer=BOUND, work="eval", file="nowhere.beton", batch_size=2, workers=1, rows=[0])
+        with pytest.raises(UserError, match="peer decode: AttributeError"):
+            process.ask("run", rows=[0])
+    finally:
+        process.close()
+    assert process.process.returncode == 0
+
+
+def test_a_peers_process_that_dies_is_told_with_its_last_words(tmp_path):
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho no module named ffcv >&2\nexit 1\n")
+    python.chmod(0o755)
+    process = PeerProcess("ffcv", str(python))
+    with pytest.raises(UserError, match="peer ffcv: its process ended: no module named ffcv"):
+        process.ask("run", rows=[0])
+    process.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_counts_the_children_too():
+    child = "x = bytes([1]) * 80_000_000; print(1, flush=True); input()"
+    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        parent.stdout.readline()
+        assert memory_mb(parent.pid) > 80
+        parent.stdin.close()
+
+
+def test_stages_add_up_and_the_bound_is_below_what_the_loader_takes(photographs):
+    found = stages.measure(WORKS["eval"], photographs, np.arange(12), 4)
+    assert found.decode > 0 and found.render > 0 and found.wall > found.decode
+    assert found.touched == pytest.approx(3 * 224 * 224 * 4 + pixels(photographs))
+    assert found.bound == pytest.approx(found.decode + 1e3 * found.touched / found.bandwidth)
+    said = stages.text(found)
+    assert all(name in said for name in ("read", "decode", "render", "collate", "wait", "bound"))
+
+
+def pixels(file) -> float:
+    table = StoredImages(file).table
+    return float((3 * table.height.astype(int) * table.width).mean())
+
+
+def test_measuring_stages_leaves_the_loaders_pixels_as_they_are(photographs):
+    work = WORKS["simclr"]
+    settings = {"order": "sequential", "num_workers": 1}
+    before = next(iter(Loader(photographs, 4, "simclr", **settings))).blocks[0]
+    stages.measure(work, photographs, np.arange(12), 4)
+    assert torch.equal(before, next(iter(Loader(photographs, 4, "simclr", **settings))).blocks[0])
+
+
+def findings(**changes):
+    ms = {"read": 0.01, "decode": 0.6, "draw": 0.0, "render": 0.3, "collate": 0.09, "wait": 0.0, "wall": 1.0}
+    ms |= {name: changes.pop(name) for name in list(changes) if name in ms}
+    found = {
+        "stages": stages.Stages("simclr", **ms, touched=1e6, bandwidth=1e10),
+        "cores": 2,
+        "workers": 2,
+        "file_bytes": 10**9,
+        "stored_bytes": 1e5,
+        "longest": 500,
+        "raw": False,
+        "memory_free": 10**10,
+        "disk": 1e9,  # 10,000 images/s
+        "consumer": None,
+        "view_size": 224,
+    }
+    return doctor.Findings(**{**found, **changes})
+
+
+@pytest.mark.parametrize(
+    "changes, binds",
+    [
+        ({}, "decode"),
+        ({"decode": 0.1, "render": 0.8}, "augmentation"),
+        ({"decode": 0.1, "render": 0.2, "collate": 0.69}, "copy"),
+        ({"consumer": 500.0}, "consumer"),  # two workers make 2,000
+        ({"consumer": 5000.0}, "decode"),
+        ({"disk": 1e8, "memory_free": 10**8}, "disk"),  # 1,000 images/s, every epoch
+        ({"disk": 1e8}, "decode"),  # the page cache holds the file after the first epoch
+        ({"disk": None}, "decode"),
+    ],
+)
+def test_the_lowest_rate_binds(changes, binds):
+    assert doctor.binding(findings(**changes)) == binds
+
+
+def test_the_doctor_says_what_to_change():
+    large = " ".join(doctor.sentences(findings(longest=2000, workers=1)))
+    assert "--max_resolution 448" in large and "1 of 2 cores" in large
+    assert "--write_mode raw" in " ".join(doctor.sentences(findings(longest=32)))
+    assert "1 worker would do" in " ".join(doctor.sentences(findings(consumer=500.0)))
+    assert "first epoch" in " ".join(doctor.sentences(findings(disk=1e8)))
+
+
+def test_no_adapter_is_forgotten_in_the_table():
+    files = {path.stem for path in (ROOT / "data_loading/bench/peers").glob("*.py")} - {"__init__", "base"}
+    assert files == {place.module for place in PEERS.values()}
+
+
+def test_the_command_writes_its_table_and_its_chart(photographs, tmp_path, capsys):
+    from massrl.cli.main import main
+
+    words = ["--works", "eval", "--peers", "massrl,torchvision", "--rounds", "1", "--seconds", "0.01"]
+    files = ["--json", str(tmp_path / "t.json"), "--chart", str(tmp_path / "t.png")]
+    assert main(["data", "bench", str(photographs), *words, "--batch_size", "2", *files]) == 0
+    assert "massrl is" in capsys.readouterr().out
+    assert [r["peer"] for r in json.loads((tmp_path / "t.json").read_text())] == ["massrl", "torchvision"]
+    assert (tmp_path / "t.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["--peers", "torchvison"], "no peer named 'torchvison'. Did you mean 'torchvision'"),
+        (["--workers", "0"], "workers is '0'"),
+        (["--rounds", "0"], "rounds is 0"),
+        (["--peer_python", "ffcv=/nowhere"], "'/nowhere' is no interpreter"),
+    ],
+)
+def test_a_wrong_setting_is_one_line(words, message, photographs, capsys):
+    from massrl.cli.main import main
+
+    assert main(["data", "bench", str(photographs), *words]) == 2
+    said = capsys.readouterr().err
+    assert message in said and said.count("\n") == 1
