@@ -15,7 +15,7 @@ import numpy as np
 
 from data_loading import reference
 from data_loading.jit import jit
-from data_loading.ops import blur, normalize, program, resize
+from data_loading.ops import blur, copy, normalize, program, resize
 from data_loading.ops.base import BLUR, CONTRAST, END, FLIP
 from data_loading.ops.grayscale import gray_sum
 from data_loading.ops.normalize import Normalize
@@ -139,6 +139,18 @@ def render(
             g = order[k]  # place in the group's block
             v = members[g]  # number of the view
             flipped = op[v, b, 0] == FLIP  # the first step costs nothing: rows are read backwards
+            place = (g * batch + b) * 3 * side * side
+            if kind <= 1 and copy.is_copy(box[v, b], side, op[v, b], 1 if flipped else 0):
+                x0, y0 = int(box[v, b, 0]), int(box[v, b, 1])
+                if kind == 0:
+                    copy.kernel(
+                        memory, start[i], height[i], width[i], x0, y0, flipped, side, scale, bias, floats, place
+                    )
+                else:
+                    copy.kernel(
+                        memory, start[i], height[i], width[i], x0, y0, flipped, side, scale, bias, bytes_, place
+                    )
+                continue
             if not shared[g] or crops[g] != crop:
                 crop = crops[g]
                 turned = flipped and not shared[g]
@@ -150,7 +162,6 @@ def render(
                             s.columns, s.column_weight, s.rows, s.row_weight, s.line, s.tile,
                         )  # fmt: skip
                         put_row(s.tile, side, s.base, y * side, side * side)
-            place = (g * batch + b) * 3 * side * side
             view(
                 memory, start[i], width[i], taps, cubic, shared[g], flipped, op[v, b], arg[v, b], word[v, b],
                 scale, bias, kind, side, floats, bytes_, halves, place, s,

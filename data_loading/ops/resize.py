@@ -61,6 +61,8 @@ def taps(low, high, limit_low, limit_high, n, cubic, pad, flip, first, weight):
     int64 and weight (>= K, >= n) float32; behind the n-th pixel first is limit_low and the weights are 0.
     """
     scale = (high - low) / n
+    if scale == 1.0 and low == math.floor(low):
+        return copied(int(low), limit_low, limit_high, n, flip, first, weight)
     stretch = max(scale, 1.0)
     support, inverse = stretch * (2.0 if cubic else 1.0), 1.0 / stretch
     count = 1
@@ -97,6 +99,17 @@ def taps(low, high, limit_low, limit_high, n, cubic, pad, flip, first, weight):
         for k in range(count):
             weight[k, i] = 0.0
     return count
+
+
+@jit
+def copied(low, limit_low, limit_high, n, flip, first, weight):
+    """The taps where nothing is resized: one each, of weight 1 inside the limits and 0 outside."""
+    for i in range(first.size):
+        at = n - 1 - i if flip and i < n else i
+        inside = i < n and limit_low <= low + i < limit_high
+        first[at] = min(max(low + i, limit_low), limit_high - 1)
+        weight[0, at] = 1.0 if inside else 0.0
+    return 1
 
 
 @jit
@@ -141,7 +154,9 @@ def horizontal(row, first, weight, count, n, tile):
     pitch = weight.shape[1]
     flat = weight.reshape(-1)
     for x in range(0, n, 4):
-        if count == 2:  # written out: the loop below takes half as long again
+        if count == 1:
+            weighted_pixels(row, first, flat, pitch, x, tile, 1)
+        elif count == 2:  # written out: the loop below takes half as long again
             weighted_pixels(row, first, flat, pitch, x, tile, 2)
         elif count == 3:
             weighted_pixels(row, first, flat, pitch, x, tile, 3)

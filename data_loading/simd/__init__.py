@@ -1,6 +1,6 @@
 """SIMD for numba kernels: a vector type and what kernels do with it. Nothing outside this package speaks to LLVM."""
 
-from data_loading.simd.pixels import store_pixels, weighted_pixels
+from data_loading.simd.pixels import load_pixels, store_pixels, weighted_pixels
 from data_loading.simd.vector import (
     LANES,
     absolute,
@@ -30,6 +30,7 @@ __all__ = [
     "fma",
     "load",
     "load4",
+    "load_pixels",
     "maximum",
     "minimum",
     "reverse",

@@ -6,7 +6,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from data_loading.simd.vector import V4, multiply_add, shuffled, spread_lanes
+from data_loading.simd.vector import I8, I32, LANES, V4, V, multiply_add, shuffled, spread_lanes
 
 
 def _weighted_pixel(builder, row, place, weights, taps):
@@ -32,6 +32,23 @@ def _store_planar(builder, planes, pixels):
     )
     for value, plane in zip(values, planes, strict=True):
         builder.store(value, builder.bitcast(plane, V4.ir.as_pointer()), align=4)
+
+
+@intrinsic
+def load_pixels(typing, array, index):
+    """Three vectors: the red, green and blue of LANES interleaved uint8 pixels from array[index] on."""
+
+    def code(context, builder, signature, arguments):
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        place = builder.gep(data, [arguments[1]])
+        bytes_ = builder.load(builder.bitcast(place, ir.VectorType(I8, 3 * LANES).as_pointer()), align=1)
+        channels = []
+        for c in range(3):
+            channel = shuffled(builder, bytes_, bytes_, list(range(c, 3 * LANES, 3)))
+            channels.append(builder.sitofp(builder.zext(channel, ir.VectorType(I32, LANES)), V.ir))
+        return context.make_tuple(builder, signature.return_type, channels)
+
+    return types.UniTuple(V, 3)(array, index), code
 
 
 @intrinsic(prefer_literal=True)

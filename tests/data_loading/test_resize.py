@@ -8,7 +8,7 @@ from PIL import Image
 
 from data_loading import Strategy, ViewSet
 from data_loading.ops import resize
-from data_loading.ops.base import ARGS
+from data_loading.ops.base import ARGS, FLIP
 from data_loading.ops.crop import Crop
 from data_loading.plan import Plan
 from data_loading.render import Renderer
@@ -22,17 +22,19 @@ class Box(Crop):
     rule = 0
 
 
-def crop_resize(picture, box, size, edge="crop", interpolation="bilinear"):
+def crop_resize(picture, box, size, edge="crop", interpolation="bilinear", dtype="float32", steps=(0,)):
     """picture uint8 (H, W, 3) -> (size, size, 3) float32, through the renderer."""
     height, width, _ = picture.shape
     rule = Box()
     rule.edge = edge
     views = ViewSet([Strategy("plain", [[]], crop=rule)], crops=1, size=size, interpolation=interpolation)
     plan = Plan(
-        np.array(box, F32).reshape(1, 1, 4), np.zeros((1, 1, 1), np.uint8), np.zeros((1, 1, 1, ARGS), np.uint32)
+        np.array(box, F32).reshape(1, 1, 4),
+        np.array(steps, np.uint8).reshape(1, 1, -1),
+        np.zeros((1, 1, len(steps), ARGS), np.uint32),
     )
-    out = np.empty((1, 1, 3, size, size), F32)
-    renderer = Renderer(views, max(height, width), None, "float32")
+    out = np.empty((1, 1, 3, size, size), dtype)
+    renderer = Renderer(views, max(height, width), None, dtype)
     renderer(picture.reshape(-1), np.zeros(1, np.int64), np.array([height]), np.array([width]), plan, 0, [out])
     return out[0, 0].transpose(1, 2, 0)
 
@@ -95,3 +97,14 @@ def test_weights_of_a_pixel_sum_to_one_and_stay_inside_the_limits(cubic, flip):
     assert first.min() >= 3 and first.max() + count <= 80
     assert not weight[:count, 7:].any()
     assert (np.diff(first[:7]) <= 0).all() if flip else (np.diff(first[:7]) >= 0).all()
+
+
+@pytest.mark.parametrize("size", [3, 16, 21, 40])
+@pytest.mark.parametrize("offset", [(0, 0), (-2, 1), (5, -7), (-50, 0)])
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+def test_a_view_that_is_only_copied_shifted_or_flipped_is_exact(size, offset, flip, dtype):
+    source, (x, y) = picture(size, size), offset
+    out = crop_resize(source, (x, y, x + size, y + size), size, "pad", dtype=dtype, steps=[FLIP] if flip else [0])
+    expected = np.pad(source, ((50, 50), (50, 50), (0, 0)))[50 + y : 50 + y + size, 50 + x : 50 + x + size]
+    np.testing.assert_array_equal(out, expected[:, ::-1] if flip else expected)
