@@ -1,9 +1,9 @@
 """Render: one decoded image and its plan -> all its views, written straight into the batch's memory.
 
-A view is made row by row: a row is resized into a tile that stays in the nearest cache, the program's steps run over
-the tile, and it is normalised into the batch. Three kinds of steps need more than a row. A blur keeps its last rows in
-a ring. Contrast needs the mean of the whole image, and geometric ops the image itself: there the rows go into a plane,
-and a second pass goes on from it.
+A view is made a few rows at a time: they are resized into a tile that stays in the nearest cache, the program's steps
+run over the tile, and it is normalised into the batch. Three kinds of steps need more than a row. A blur keeps its
+last rows in a ring. Contrast needs the mean of the whole image, and geometric ops the image itself: there the rows go
+into a plane, and a second pass goes on from it.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ from data_loading.ops import blur, copy, normalize, program, resize
 from data_loading.ops.base import BLUR, CONTRAST, END, FLIP
 from data_loading.ops.grayscale import gray_sum
 from data_loading.ops.normalize import Normalize
+from data_loading.ops.rows import put_row, take_row
 from data_loading.plan import Plan
-from data_loading.simd import LANES, load, reverse, store
+from data_loading.simd import LANES
 from data_loading.views import ViewSet
 
 F32 = np.float32
+TILE = 512  # pixels of a tile: more of them cost fewer calls, but must stay in the nearest cache
 KINDS = {"float32": 0, "uint8": 1, "float16": 2, "bfloat16": 3}
 
 
@@ -35,7 +37,8 @@ class Scratch(NamedTuple):
     rows: np.ndarray
     row_weight: np.ndarray
     line: np.ndarray  # a source row, resized vertically
-    tile: np.ndarray  # (3 pitch,) one row of the view
+    tile: np.ndarray  # (3 R pitch,) some rows of the view
+    single: np.ndarray  # (3 pitch,) one row, behind a blur
     base: np.ndarray  # (3 S S + 16,) a resized crop that several views share
     plane: np.ndarray  # (3 S S + 16,) a view between two passes
     spare: np.ndarray  # (3, S, S)
@@ -61,6 +64,7 @@ def scratch(side: int, largest: int) -> Scratch:
         np.zeros(pitch, np.int64),
         np.zeros((reach, pitch), F32),
         np.zeros(3 * largest + LANES, F32),
+        np.zeros(3 * pitch * max(1, TILE // pitch), F32),
         np.zeros(3 * pitch, F32),
         np.zeros(3 * side * side + LANES, F32),
         np.zeros(3 * side * side + LANES, F32),
@@ -158,10 +162,12 @@ def render(
                 if shared[g]:
                     for y in range(side):
                         resize_row(
-                            memory, start[i], width[i], taps, cubic, y, side,
-                            s.columns, s.column_weight, s.rows, s.row_weight, s.line, s.tile,
+                            memory, start[i], width[i], taps, y, side,
+                            s.columns, s.column_weight, s.rows, s.row_weight, s.line, s.tile, 0,
                         )  # fmt: skip
-                        put_row(s.tile, side, s.base, y * side, side * side)
+                        if cubic:
+                            resize.clamp(s.tile)
+                        put_row(s.tile, 0, side, s.base, y * side, side * side)
             view(
                 memory, start[i], width[i], taps, cubic, shared[g], flipped, op[v, b], arg[v, b], word[v, b],
                 scale, bias, kind, side, floats, bytes_, halves, place, s,
@@ -185,14 +191,12 @@ def find_taps(box, height, width, edge, cubic, flip, side, s):
 
 
 @jit
-def resize_row(memory, start, width, taps, cubic, y, side, first, weight, rows, row_weight, line, tile):
-    """Row y of the resized crop -> tile; first and weight of the columns and of the rows as find_taps wrote them."""
+def resize_row(memory, start, width, taps, y, side, first, weight, rows, row_weight, line, tile, row):
+    """Row y of the resized crop -> tile, from `row` on; taps, first, weight, rows, row_weight: of find_taps."""
     across, down, left, columns = taps
     at = start + 3 * (rows[y] * width + left)
     resize.vertical(memory, at, 3 * width, 3 * columns, row_weight, y, down, line)
-    resize.horizontal(line, first, weight, across, side, tile)
-    if cubic:
-        resize.clamp(tile)  # it overshoots
+    resize.horizontal(line, first, weight, across, side, tile, row)
 
 
 @jit
@@ -202,7 +206,9 @@ def view(
 ):  # fmt: skip
     """One view, in as many passes as its program needs."""
     size = side * side
-    tile, ring, plane = s.tile, s.ring, s.plane
+    tile, single, ring, plane = s.tile, s.single, s.ring, s.plane
+    pitch = s.columns.size
+    block = tile.size // (3 * pitch)
     columns, column_weight, rows, row_weight, line = s.columns, s.column_weight, s.rows, s.row_weight, s.line
     k = 1 if flipped else 0  # the next step
     mean, known = F32(0.0), False  # of gray, for a contrast that is step k
@@ -224,37 +230,51 @@ def view(
             if radius > 0:
                 blur.gaussian(arg[a, 0], radius, s.taps)
             gray, done = 0.0, 0
-            for y in range(side):
-                if in_plane:
-                    take_row(plane, y * side, size, side, False, tile)
-                elif shared:
-                    take_row(s.base, y * side, size, side, flipped, tile)
-                else:
-                    resize_row(
-                        memory, start, width, taps, cubic, y, side,
-                        columns, column_weight, rows, row_weight, line, tile,
-                    )  # fmt: skip
-                for j in range(k, a):
-                    program.row(op[j], arg[j], mean, tile, side)
-                if radius > 0:
-                    blur.across(tile, side, radius, s.taps, s.lines, ring, y % (2 * radius + 1) * tile.size)
-                while done <= y - radius or (y == side - 1 and done < side):
-                    if radius > 0:
-                        blur.down(ring, done, side, radius, s.taps, s.places, tile)
-                    for j in range(a + 1, b):
-                        program.row(op[j], arg[j], mean, tile, side)
-                    at = done * side
-                    if not last:
-                        put_row(tile, side, plane, at, size)
-                        if before_contrast:
-                            gray += gray_sum(tile, side)
-                    elif kind == 0:
-                        normalize.kernel(tile, side, scale, bias, floats, place + at, size, s.edge)
-                    elif kind == 1:
-                        normalize.kernel(tile, side, scale, bias, bytes_, place + at, size, s.edge8)
+            for top in range(0, side, block):
+                here = min(block, side - top)
+                for y in range(top, top + here):
+                    row = (y - top) * pitch
+                    if in_plane:
+                        take_row(plane, y * side, size, side, False, tile, row, pitch)
+                    elif shared:
+                        take_row(s.base, y * side, size, side, flipped, tile, row, pitch)
                     else:
-                        normalize.kernel16(tile, side, scale, bias, kind == 3, halves, place + at, size, s.edge16)
-                    done += 1
+                        resize_row(
+                            memory, start, width, taps, y, side,
+                            columns, column_weight, rows, row_weight, line, tile, row,
+                        )  # fmt: skip
+                if cubic and not in_plane and not shared:
+                    resize.clamp(tile)
+                for j in range(k, a):
+                    program.rows(op[j], arg[j], mean, tile, side, pitch)
+                if radius == 0:
+                    for j in range(a + 1, b):
+                        program.rows(op[j], arg[j], mean, tile, side, pitch)
+                for y in range(top, top + here):
+                    ready, row = tile, (y - top) * pitch
+                    if radius > 0:
+                        at = y % (2 * radius + 1) * single.size
+                        blur.across(tile, row, pitch, side, radius, s.taps, s.lines, ring, at)
+                        ready, row = single, 0
+                    while done <= y - radius or (y == side - 1 and done < side):
+                        if radius > 0:
+                            blur.down(ring, done, side, radius, s.taps, s.places, single)
+                            for j in range(a + 1, b):
+                                program.rows(op[j], arg[j], mean, single, side, pitch)
+                        at = done * side
+                        if not last:
+                            put_row(ready, row, side, plane, at, size)
+                            if before_contrast:
+                                gray += gray_sum(ready, row, side)
+                        elif kind == 0:
+                            normalize.kernel(ready, row, side, scale, bias, floats, place + at, size, s.edge)
+                        elif kind == 1:
+                            normalize.kernel(ready, row, side, scale, bias, bytes_, place + at, size, s.edge8)
+                        else:
+                            normalize.kernel16(
+                                ready, row, side, scale, bias, kind == 3, halves, place + at, size, s.edge16
+                            )
+                        done += 1
             mean = F32(gray / size)
         if last:
             return
@@ -262,37 +282,3 @@ def view(
         if not before_contrast and op[b] != BLUR:
             image = plane[: 3 * size].reshape((3, side, side))
             k = program.image(op, arg, word, b, image, s.spare, s.field, s.matrix)
-
-
-@jit
-def put_row(tile, width, plane, place, step):
-    """tile -> rows of three planes `step` apart, exactly `width` pixels of each."""
-    n = tile.size // 3
-    for c in range(3):
-        i, o = c * n, place + c * step
-        end = o + width
-        while o + LANES <= end:
-            store(plane, o, load(tile, i))
-            i, o = i + LANES, o + LANES
-        while o < end:
-            plane[o] = tile[i]
-            i, o = i + 1, o + 1
-
-
-@jit
-def take_row(plane, place, step, width, flip, tile):
-    """The other way; flip: mirrored."""
-    n = tile.size // 3
-    for c in range(3):
-        o = place + c * step
-        if not flip:
-            for i in range(0, n, LANES):
-                store(tile, c * n + i, load(plane, o + i))  # what it reads behind the row's end does not count
-        else:
-            i = 0
-            while i + LANES <= width:
-                store(tile, c * n + i, reverse(load(plane, o + width - LANES - i)))
-                i += LANES
-            while i < width:
-                tile[c * n + i] = plane[o + width - 1 - i]
-                i += 1

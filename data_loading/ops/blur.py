@@ -79,17 +79,16 @@ def gaussian(sigma, radius, taps):
 
 
 @jit
-def across(tile, width, radius, taps, lines, out, place):
-    """Along a row: tile -> out[place :], of the same form. lines: float32 scratch, 3 (MARGIN + pitch + MARGIN)."""
-    n = tile.size // 3
-    step = n + 2 * MARGIN
+def across(tile, row, n, width, radius, taps, lines, out, place):
+    """Along the row of a tile that starts at `row` -> out[place :] (3 n,). lines: scratch (3 (n + 2 MARGIN),)."""
+    step, channel = n + 2 * MARGIN, tile.size // 3
     for c in range(3):
-        row = c * step + MARGIN
+        line = c * step + MARGIN
         for i in range(0, n, LANES):
-            store(lines, row + i, load(tile, c * n + i))
+            store(lines, line + i, load(tile, c * channel + row + i))
         for k in range(1, radius + 1):
-            lines[row - k] = lines[row + k]
-            lines[row + width - 1 + k] = lines[row + width - 1 - k]
+            lines[line - k] = lines[line + k]
+            lines[line + width - 1 + k] = lines[line + width - 1 - k]
     for i in range(0, n, LANES):
         x, y, z, w = MARGIN + i, MARGIN + step + i, MARGIN + 2 * step + i, spread(taps, 0)
         a, b, c = load(lines, x) * w, load(lines, y) * w, load(lines, z) * w

@@ -31,10 +31,9 @@ def reference(image: np.ndarray) -> np.ndarray:
 
 
 @jit
-def kernel(tile, width):
-    """In place; the first op of a program costs nothing: the renderer reads its rows backwards."""
-    n = tile.size // 3
-    for c in range(3):
-        row = tile[c * n : c * n + width]
+def kernel(tile, width, pitch):
+    """All rows of a tile, in place; a flip that is a program's first step costs nothing: rows are read backwards."""
+    for start in range(0, tile.size, pitch):
+        row = tile[start : start + width]
         for x in range(width // 2):
             row[x], row[width - 1 - x] = row[width - 1 - x], row[x]

@@ -48,14 +48,14 @@ def kernel(tile):
 
 
 @jit
-def gray_sum(tile, width):
-    """The sum of a row's gray, float32; the mean that contrast needs is made of these."""
-    n, i, sums = tile.size // 3, 0, splat(F32(0.0))
-    while i + LANES <= width:
+def gray_sum(tile, place, width):
+    """The sum of the gray of a row that starts at `place`, float32; the mean that contrast needs is made of these."""
+    n, i, end, sums = tile.size // 3, place, place + width, splat(F32(0.0))
+    while i + LANES <= end:
         sums = sums + gray(load(tile, i), load(tile, n + i), load(tile, 2 * n + i))
         i += LANES
     rest = total(sums)
-    while i < width:
+    while i < end:
         rest += F32(0.2989) * tile[i] + F32(0.587) * tile[n + i] + F32(0.114) * tile[2 * n + i]
         i += 1
     return rest

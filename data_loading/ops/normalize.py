@@ -48,14 +48,16 @@ def as_dtype(values: np.ndarray, kind: str) -> np.ndarray:
 
 
 @jit
-def kernel(tile, width, scale, bias, out, place, step, edge):
-    """A row -> out[place + c step :][:width], x scale + bias. out: flat, float32 or uint8 (which rounds).
+def kernel(tile, row, width, scale, bias, out, place, step, edge):
+    """The row of a tile that starts at `row` -> out[place + c step :][:width], x scale + bias.
+
+    out: flat, float32 or uint8 (which rounds).
 
     edge (16,) of out's dtype takes the last vector where the row does not fill it.
     """
     n = tile.size // 3
     for c in range(3):
-        i, o = c * n, place + c * step
+        i, o = c * n + row, place + c * step
         end = o + width
         while o + LANES <= end:
             store(out, o, fma(load(tile, i), spread(scale, c), spread(bias, c)))
@@ -67,11 +69,11 @@ def kernel(tile, width, scale, bias, out, place, step, edge):
 
 
 @jit
-def kernel16(tile, width, scale, bias, brain, out, place, step, edge):
+def kernel16(tile, row, width, scale, bias, brain, out, place, step, edge):
     """The same into 16-bit floats, whose bits int16 arrays hold: bfloat16 where `brain`, else float16."""
     n = tile.size // 3
     for c in range(3):
-        i, o = c * n, place + c * step
+        i, o = c * n + row, place + c * step
         end = o + width
         while o < end:
             v = fma(load(tile, i), spread(scale, c), spread(bias, c))

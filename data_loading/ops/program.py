@@ -81,8 +81,8 @@ def on_rows(code):
 
 
 @jit
-def row(code, arg, mean, tile, width):
-    """Run one step on a row: tile float32 (3 pitch,), one channel behind the other; mean: of the gray, for contrast."""
+def rows(code, arg, mean, tile, width, pitch):
+    """Run one step on a tile: float32 (3 R pitch,), R rows of each channel; mean: of the gray, for contrast."""
     if code == BRIGHTNESS:
         color_jitter.brightness(tile, arg[0])
     elif code == CONTRAST:
@@ -98,7 +98,7 @@ def row(code, arg, mean, tile, width):
     elif code == GAMMA:
         gamma.kernel(tile, arg[0], arg[1])
     elif code == FLIP:
-        flip.kernel(tile, width)
+        flip.kernel(tile, width, pitch)
 
 
 @jit

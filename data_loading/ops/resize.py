@@ -149,21 +149,21 @@ def vertical(source, at, stride, n, weight, y, count, row):
 
 
 @jit
-def horizontal(row, first, weight, count, n, tile):
-    """A row of interleaved RGB -> tile float32 (3 pitch,), n pixels of a channel; first: places in row."""
-    pitch = weight.shape[1]
+def horizontal(row, first, weight, count, n, tile, place):
+    """A row of interleaved RGB -> n pixels of each channel of a tile, from `place` on; first: places in row."""
+    pitch, step = weight.shape[1], tile.size // 3
     flat = weight.reshape(-1)
     for x in range(0, n, 4):
         if count == 1:
-            weighted_pixels(row, first, flat, pitch, x, tile, 1)
+            weighted_pixels(row, first, flat, pitch, x, tile, place + x, step, 1)
         elif count == 2:  # written out: the loop below takes half as long again
-            weighted_pixels(row, first, flat, pitch, x, tile, 2)
+            weighted_pixels(row, first, flat, pitch, x, tile, place + x, step, 2)
         elif count == 3:
-            weighted_pixels(row, first, flat, pitch, x, tile, 3)
+            weighted_pixels(row, first, flat, pitch, x, tile, place + x, step, 3)
         elif count == 4:
-            weighted_pixels(row, first, flat, pitch, x, tile, 4)
+            weighted_pixels(row, first, flat, pitch, x, tile, place + x, step, 4)
         elif count == 5:
-            weighted_pixels(row, first, flat, pitch, x, tile, 5)
+            weighted_pixels(row, first, flat, pitch, x, tile, place + x, step, 5)
         else:
             i, j, k, m = at(first, x), at(first, x + 1), at(first, x + 2), at(first, x + 3)
             a = b = c = d = splat4(F32(0.0))
@@ -171,7 +171,7 @@ def horizontal(row, first, weight, count, n, tile):
                 a, b = fma(load4(row, i), spread4(flat, w), a), fma(load4(row, j), spread4(flat, w + 1), b)
                 c, d = fma(load4(row, k), spread4(flat, w + 2), c), fma(load4(row, m), spread4(flat, w + 3), d)
                 i, j, k, m = i + 3, j + 3, k + 3, m + 3
-            store_pixels(tile, pitch, x, a, b, c, d)
+            store_pixels(tile, place + x, step, a, b, c, d)
 
 
 @jit

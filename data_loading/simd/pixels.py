@@ -20,8 +20,8 @@ def _weighted_pixel(builder, row, place, weights, taps):
     return result
 
 
-def _store_planar(builder, planes, pixels):
-    """Four RGB pixels -> four values of each plane."""
+def _store_planar(builder, tile, place, step, pixels):
+    """Four RGB pixels -> four values of each plane, `step` apart."""
     a, b, c, d = pixels
     ab, cd = shuffled(builder, a, b, [0, 4, 1, 5]), shuffled(builder, c, d, [0, 4, 1, 5])
     blue_ab, blue_cd = shuffled(builder, a, b, [2, 6, 2, 6]), shuffled(builder, c, d, [2, 6, 2, 6])
@@ -30,8 +30,9 @@ def _store_planar(builder, planes, pixels):
         shuffled(builder, ab, cd, [2, 3, 6, 7]),
         shuffled(builder, blue_ab, blue_cd, [0, 1, 4, 5]),
     )
-    for value, plane in zip(values, planes, strict=True):
-        builder.store(value, builder.bitcast(plane, V4.ir.as_pointer()), align=4)
+    for value in values:
+        builder.store(value, builder.bitcast(builder.gep(tile, [place]), V4.ir.as_pointer()), align=4)
+        place = builder.add(place, step)
 
 
 @intrinsic
@@ -52,45 +53,39 @@ def load_pixels(typing, array, index):
 
 
 @intrinsic(prefer_literal=True)
-def weighted_pixels(typing, row, first, weight, pitch, x, tile, taps):
-    """Pixels x to x + 3 of a tile (3 pitch,): each the sum over k < taps of weight[x + k pitch] row[first[x] + 3 k :].
+def weighted_pixels(typing, row, first, weight, pitch, x, tile, place, step, taps):
+    """Four pixels, x to x + 3: each the sum over k < taps of weight[x + k pitch] row[first[x] + 3 k :].
 
-    taps is a literal, its loop is written out. row is read one element beyond the last pixel.
+    They go to tile[place], tile[place + step] and tile[place + 2 step]. taps is a literal: its loop is written out.
+    row is read one element beyond the last pixel.
     """
 
     def code(context, builder, signature, arguments):
         row, first, weight, tile = (
             context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in (0, 1, 2, 5)
         )
-        pitch, x = arguments[3], arguments[4]
+        pitch, x, place, step = arguments[3], arguments[4], arguments[6], arguments[7]
         pixels = []
         for j in range(4):
             at = builder.add(x, ir.Constant(x.type, j))
-            place, weights = builder.load(builder.gep(first, [at])), []
+            source, weights = builder.load(builder.gep(first, [at])), []
             for _ in range(taps.literal_value):
                 weights.append(builder.gep(weight, [at]))
                 at = builder.add(at, pitch)
-            pixels.append(_weighted_pixel(builder, row, place, weights, taps.literal_value))
-        planes = [builder.gep(tile, [x])]
-        for _ in range(2):
-            x = builder.add(x, pitch)
-            planes.append(builder.gep(tile, [x]))
-        _store_planar(builder, planes, pixels)
+            pixels.append(_weighted_pixel(builder, row, source, weights, taps.literal_value))
+        _store_planar(builder, tile, place, step, pixels)
         return context.get_dummy_value()
 
-    return types.void(row, first, weight, pitch, x, tile, taps), code
+    return types.void(row, first, weight, pitch, x, tile, place, step, taps), code
 
 
 @intrinsic
-def store_pixels(typing, tile, pitch, x, a, b, c, d):
-    """Four RGB pixels, lanes 0 to 2 of four vectors, into x to x + 3 of a tile (3 pitch,)."""
+def store_pixels(typing, tile, place, step, a, b, c, d):
+    """Four RGB pixels, lanes 0 to 2 of four vectors, into tile[place], tile[place + step] and tile[place + 2 step]."""
 
     def code(context, builder, signature, arguments):
         tile = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        pitch, x = arguments[1], arguments[2]
-        planes = [builder.gep(tile, [x]), builder.gep(tile, [builder.add(x, pitch)])]
-        planes.append(builder.gep(tile, [builder.add(builder.add(x, pitch), pitch)]))
-        _store_planar(builder, planes, arguments[3:])
+        _store_planar(builder, tile, arguments[1], arguments[2], arguments[3:])
         return context.get_dummy_value()
 
-    return types.void(tile, pitch, x, a, b, c, d), code
+    return types.void(tile, place, step, a, b, c, d), code

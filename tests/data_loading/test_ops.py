@@ -181,7 +181,7 @@ def test_uint8_is_rounded_once_half_up():
     tile = np.zeros(3 * LANES, F32)
     tile[:7] = [0.0, 0.49, 0.5, 254.5, 255.0, 300.0, -3.0]
     out = np.empty(3 * 7, np.uint8)
-    normalize.kernel(tile, 7, np.ones(3, F32), np.zeros(3, F32), out, 0, 7, np.empty(LANES, np.uint8))
+    normalize.kernel(tile, 0, 7, np.ones(3, F32), np.zeros(3, F32), out, 0, 7, np.empty(LANES, np.uint8))
     assert out[:7].tolist() == [0, 0, 1, 255, 255, 255, 0]
 
 
