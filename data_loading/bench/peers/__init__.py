@@ -24,7 +24,9 @@ PEERS = {
     "torchvision-v2": Place("torchvision_v2", "torchvision", "transforms v2 on tensors, simplejpeg, antialiased"),
     "lightly": Place("lightly", "lightly", "its own transform classes, which blur by Pillow"),
     "albumentations": Place("albumentations", "albumentations", "OpenCV; resizes without antialiasing, 8-bit tables"),
-    "ffcv": Place("ffcv", "ffcv", "its own file and threads; resizes by area"),
+    "ffcv": Place(
+        "ffcv", "ffcv", "reads the same file with its own threads; resizes by area; first batch holds its compilation"
+    ),
     "dali": Place("dali", "nvidia.dali", "its pipeline on the CPU; one affine colour op in place of jitter"),
     BOUND: Place("decode", "simplejpeg", "decoding alone, into a buffer: no loader of JPEGs can be faster"),
 }
