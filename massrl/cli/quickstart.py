@@ -93,7 +93,7 @@ def _digits(run: Path, args, extra: tuple[str, ...] = ()) -> None:
 
 
 def _write_digits(path: Path, split: str) -> Path:
-    from data_loading.beton.writer import DatasetWriter
+    from data_loading import DatasetWriter
     from data_loading.sources import open as open_source
 
     source = open_source("digits", split=split)

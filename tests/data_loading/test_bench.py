@@ -24,7 +24,7 @@ def photographs(tmp_path_factory):
     """12 JPEGs cut from scikit-learn's photographs, as a .beton file."""
     folder = tmp_path_factory.mktemp("bench")
     source = open_source(str(cut_photographs(folder / "photographs", 12)))
-    writer = DatasetWriter(folder / "photographs.beton", source.fields(None, None, 90), num_workers=1)
+    writer = DatasetWriter(folder / "photographs.beton", source.fields(), num_workers=1)
     writer.from_indexed_dataset(source)
     return folder / "photographs.beton"
 
