@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numba
+import numpy as np
 
 KERNELS = ("jit.py", "rng.py", "order.py", "plan.py", "render.py")  # beside ops/ and simd/: files of compiled functions
+
+
+# In kernels in place of 0 and False as arguments: for a literal numba compiles the callee once more.
+ZERO, NO, YES = np.int64(0), np.bool_(False), np.bool_(True)
 
 
 def _sources() -> list[Path]:
@@ -38,14 +43,20 @@ def cache_folder() -> str | None:
     return str(folder) if os.access(folder, os.W_OK) else None
 
 
-def jit(function):
-    """Compile `function` to machine code that holds no lock (threads run it side by side) and divides as C does."""
+def jit(function=None, *, inline: bool = False):
+    """Compile `function` to machine code that holds no lock (threads run it side by side) and divides as C does.
+
+    inline: compile it as part of its one caller, which saves the optimiser from going over it twice.
+    """
+    if function is None:
+        return partial(jit, inline=inline)
     folder = cache_folder()
     before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, folder or ""
     try:  # the cache's place is chosen while decorating
         # No fastmath: where LLVM may reorder or fuse, the last bit depends on what was inlined where, and a run whose
         # kernels come from the cache would draw other pixels than the one that compiled them.
-        return numba.njit(function, nogil=True, cache=folder is not None, error_model="numpy")
+        how = "always" if inline else "never"
+        return numba.njit(function, nogil=True, cache=folder is not None, error_model="numpy", inline=how)
     finally:
         numba.config.CACHE_DIR = before
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_loading.jit import jit
+from data_loading.jit import ZERO, jit
 from data_loading.ops import crop, program
 from data_loading.ops.base import ARGS, END, PARAMS, STEPS
 from data_loading.rng import DRAW, KEY_EPOCH, KEY_SEED, SAMPLE_HIGH, SAMPLE_LOW, STATE, STREAM, stream, uniform
@@ -182,7 +182,7 @@ def draw_programs(seed, epoch, samples, rule, p, params, streams, own_seed, fixe
     state = np.empty(STATE, U32)
     for v in range(rule.shape[0]):
         for b in range(samples.size):
-            n = 0
+            n = ZERO
             for i in range(rule.shape[1]):
                 if rule[v, i] == 0:
                     break

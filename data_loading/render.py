@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from data_loading import reference
-from data_loading.jit import jit
+from data_loading.jit import NO, ZERO, jit
 from data_loading.ops import blur, copy, normalize, program, resize
 from data_loading.ops.base import BLUR, CONTRAST, END, FLIP
 from data_loading.ops.grayscale import gray_sum
@@ -163,11 +163,11 @@ def render(
                     for y in range(side):
                         resize_row(
                             memory, start[i], width[i], taps, y, side,
-                            s.columns, s.column_weight, s.rows, s.row_weight, s.line, s.tile, 0,
+                            s.columns, s.column_weight, s.rows, s.row_weight, s.line, s.tile, ZERO,
                         )  # fmt: skip
                         if cubic:
                             resize.clamp(s.tile)
-                        put_row(s.tile, 0, side, s.base, y * side, side * side)
+                        put_row(s.tile, ZERO, side, s.base, y * side, side * side)
             view(
                 memory, start[i], width[i], taps, cubic, shared[g], flipped, op[v, b], arg[v, b], word[v, b],
                 scale, bias, kind, side, floats, bytes_, halves, place, s,
@@ -182,7 +182,7 @@ def find_taps(box, height, width, edge, cubic, flip, side, s):
         x0, x1, y0, y1 = int(box[0]), int(box[2]), int(box[1]), int(box[3])
     pad = edge == PAD
     across = resize.taps(float(box[0]), float(box[2]), x0, x1, side, cubic, pad, flip, s.columns, s.column_weight)
-    down = resize.taps(float(box[1]), float(box[3]), y0, y1, side, cubic, pad, False, s.rows, s.row_weight)
+    down = resize.taps(float(box[1]), float(box[3]), y0, y1, side, cubic, pad, NO, s.rows, s.row_weight)
     a, b = s.columns[0], s.columns[side - 1]
     left, right = min(a, b), max(a, b) + across
     for x in range(s.columns.size):
@@ -199,7 +199,7 @@ def resize_row(memory, start, width, taps, y, side, first, weight, rows, row_wei
     resize.horizontal(line, first, weight, across, side, tile, row)
 
 
-@jit
+@jit(inline=True)
 def view(
     memory, start, width, taps, cubic, shared, flipped, op, arg, word,
     scale, bias, kind, side, floats, bytes_, halves, place, s,
@@ -229,13 +229,13 @@ def view(
         if last or before_contrast or not in_plane or b > k:
             if radius > 0:
                 blur.gaussian(arg[a, 0], radius, s.taps)
-            gray, done = 0.0, 0
+            gray, done = 0.0, ZERO
             for top in range(0, side, block):
                 here = min(block, side - top)
                 for y in range(top, top + here):
                     row = (y - top) * pitch
                     if in_plane:
-                        take_row(plane, y * side, size, side, False, tile, row, pitch)
+                        take_row(plane, y * side, size, side, NO, tile, row, pitch)
                     elif shared:
                         take_row(s.base, y * side, size, side, flipped, tile, row, pitch)
                     else:
@@ -255,7 +255,7 @@ def view(
                     if radius > 0:
                         at = y % (2 * radius + 1) * single.size
                         blur.across(tile, row, pitch, side, radius, s.taps, s.lines, ring, at)
-                        ready, row = single, 0
+                        ready, row = single, ZERO
                     while done <= y - radius or (y == side - 1 and done < side):
                         if radius > 0:
                             blur.down(ring, done, side, radius, s.taps, s.places, single)

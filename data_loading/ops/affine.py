@@ -12,7 +12,7 @@ import numpy as np
 from scipy.ndimage import map_coordinates
 
 from data_loading.jit import jit
-from data_loading.ops.base import AFFINE, OPS, Op, interval, within
+from data_loading.ops.base import AFFINE, OPS, Op, copy_plane, interval, within
 from data_loading.rng import uniform
 
 F32 = np.float32
@@ -101,7 +101,7 @@ def sample(scratch, plane, row, column, y, x):
 @jit
 def kernel(plane, scratch, arg):
     _, height, width = plane.shape
-    scratch[:] = plane
+    copy_plane(plane, scratch)
     half_w, half_h = F32(width) * F32(0.5), F32(height) * F32(0.5)
     for row in range(height):
         v = F32(2 * row + 1) / F32(height) - F32(1.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from data_loading.errors import ViewError
+from data_loading.jit import jit
 from data_loading.registry import Registry
 from data_loading.rng import checked_seed
 
@@ -61,6 +62,15 @@ class Op:
     def params(self) -> list[float]:
         """Up to PARAMS numbers for the drawing rule."""
         return []
+
+
+@jit
+def copy_plane(source, target):
+    """target = source, float32 (3, H, W). (numba's own assignment of slices takes seconds to compile.)"""
+    for c in range(source.shape[0]):
+        for y in range(source.shape[1]):
+            for x in range(source.shape[2]):
+                target[c, y, x] = source[c, y, x]
 
 
 def within(op: object, name: str, value: float, low: float, high: float) -> float:

@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from data_loading.errors import ViewError
-from data_loading.jit import jit
+from data_loading.jit import NO, YES, ZERO, jit
 from data_loading.ops.base import OPS, interval, within
 from data_loading.rng import integer, uniform
 
@@ -79,8 +79,8 @@ class PadCrop(Crop):
 @jit
 def draw_random_resized(params, state, height, width, box):
     """torchvision's RandomResizedCrop: ten tries, else the largest central box of a fitting ratio."""
-    if not try_random_resized(params, state, height, width, box, box, False):
-        central(params, 0, 0, width, height, box)
+    if not try_random_resized(params, state, height, width, box, box, NO):
+        central(params, ZERO, ZERO, width, height, box)
 
 
 @jit
@@ -90,7 +90,7 @@ def draw_disjoint(params, state, height, width, other, box):
     When all ten are, the box is the central one of the largest strip beside `other`; where `other` is the whole image,
     there is none, and the boxes overlap.
     """
-    if try_random_resized(params, state, height, width, other, box, True):
+    if try_random_resized(params, state, height, width, other, box, YES):
         return
     x0, y0, x1, y1 = int(other[0]), int(other[1]), int(other[2]), int(other[3])
     left, right, top, bottom = x0 * height, (width - x1) * height, y0 * width, (height - y1) * width
@@ -98,13 +98,13 @@ def draw_disjoint(params, state, height, width, other, box):
     if largest == 0:
         draw_random_resized(params, state, height, width, box)
     elif largest == left:
-        central(params, 0, 0, x0, height, box)
+        central(params, ZERO, ZERO, x0, height, box)
     elif largest == right:
-        central(params, x1, 0, width, height, box)
+        central(params, x1, ZERO, width, height, box)
     elif largest == top:
-        central(params, 0, 0, width, y0, box)
+        central(params, ZERO, ZERO, width, y0, box)
     else:
-        central(params, 0, y1, width, height, box)
+        central(params, ZERO, y1, width, height, box)
 
 
 @jit

@@ -14,7 +14,7 @@ from scipy.ndimage import map_coordinates
 
 from data_loading.jit import jit
 from data_loading.ops.affine import sample
-from data_loading.ops.base import ELASTIC, OPS, Op, within
+from data_loading.ops.base import ELASTIC, OPS, Op, copy_plane, within
 from data_loading.rng import normal, philox, word
 
 F32, U32 = np.float32, np.uint32
@@ -94,7 +94,7 @@ def kernel(plane, scratch, field, sigma, key0, key1, matrix):
     """In place; matrix (6,) is the affine map (A | t) just before: both are one resampling, at A (p + d(p)) + t."""
     _, height, width = plane.shape
     displacements(key0, key1, sigma, field)
-    scratch[:] = plane
+    copy_plane(plane, scratch)
     half_w, half_h = F32(width) * F32(0.5), F32(height) * F32(0.5)
     for row in range(height):
         for column in range(width):

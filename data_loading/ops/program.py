@@ -69,7 +69,8 @@ def draw(rule, params, state, op, arg, word, n):
 
 @jit
 def identity(matrix):
-    matrix[:] = F32(0.0)
+    for i in range(6):
+        matrix[i] = F32(0.0)
     matrix[0] = F32(1.0)
     matrix[4] = F32(1.0)
 
@@ -101,7 +102,7 @@ def rows(code, arg, mean, tile, width, pitch):
         flip.kernel(tile, width, pitch)
 
 
-@jit
+@jit(inline=True)
 def image(op, arg, word, k, plane, scratch, field, matrix):
     """Run step k, which needs the whole image, on plane (3, H, W) float32 in place -> the number of the next step.
 
@@ -112,7 +113,8 @@ def image(op, arg, word, k, plane, scratch, field, matrix):
         identity(matrix)
         elastic.kernel(plane, scratch, field, a[0], word[k, 1], word[k, 2], matrix)
     elif code == AFFINE and k + 1 < op.size and op[k + 1] == ELASTIC:  # one resampling for both
-        matrix[:] = a[:6]
+        for i in range(6):
+            matrix[i] = a[i]
         elastic.kernel(plane, scratch, field, arg[k + 1, 0], word[k + 1, 1], word[k + 1, 2], matrix)
         return k + 2
     elif code == AFFINE:

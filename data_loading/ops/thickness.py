@@ -9,7 +9,7 @@ import numpy as np
 from scipy.ndimage import maximum_filter, minimum_filter
 
 from data_loading.jit import jit
-from data_loading.ops.base import OPS, THICKNESS, Op, within
+from data_loading.ops.base import OPS, THICKNESS, Op, copy_plane, within
 from data_loading.rng import uniform
 
 
@@ -51,7 +51,7 @@ def reference(image: np.ndarray, weight: float) -> np.ndarray:
 @jit
 def kernel(plane, scratch, weight):
     _, height, width = plane.shape
-    scratch[:] = plane
+    copy_plane(plane, scratch)
     amount = abs(weight)
     for c in range(3):
         for y in range(height):
