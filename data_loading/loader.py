@@ -249,8 +249,7 @@ class Loader:
         page = table.ptr[self.indices] // self.reader.page_size if self.order == "quasi_random" else None
         order = epoch_order(self.order, self.indices, page, self.order_seed, number, self.pool_pages)
         ptr = table.ptr[order[np.stack(positions)]] if positions else None
-        blocks = Blocks(self.dtype, self.batches_ahead + 2, self._maker.pinned)
-        return Epoch(number, order, self._cache.epoch(ptr, self.batches_ahead), blocks)
+        return Epoch(number, order, self._cache.epoch(ptr, self.batches_ahead), self._blocks)
 
     def _job(self, epoch: Epoch, k: int, position: np.ndarray, valid: np.ndarray) -> Job:
         """A batch, cut into chunks."""
@@ -273,6 +272,11 @@ class Loader:
             "samples": len(self.indices),
             "fingerprint": self._fingerprint,
         }
+
+    @cached_property
+    def _blocks(self) -> Blocks:
+        """Memory of batches, kept from epoch to epoch: short epochs would spend their time on touching it first."""
+        return Blocks(self.dtype, self.batches_ahead + 2, self._maker.pinned)
 
     @cached_property
     def _fingerprint(self) -> str:
