@@ -89,7 +89,7 @@ class Slots:
         self._begin = [pages[a] for a in _split(first, n)]
         self._end = [pages[a] for a in _split(last, n)]
         self._reads: dict[int, Future] = {}
-        self._file = open(path, "rb", buffering=0)
+        self._file, self._size = open(path, "rb", buffering=0), path.stat().st_size
         self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="data_loading-read")
 
     def fetch(self, i: int) -> None:
@@ -116,6 +116,8 @@ class Slots:
         done = 0
         while done < len(into):
             n = os.preadv(self._file.fileno(), [into[done:]], start + done)
+            if n == 0 and start + done < self._size:
+                raise BetonError(f"{self._file.name} has become shorter while it was read; write it again")
             if n == 0:  # the last page ends with the file
                 break
             done += n

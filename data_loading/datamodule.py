@@ -119,6 +119,7 @@ class BetonDataModule(pl.LightningDataModule):
         elif self._state:
             try:
                 self._loader.load_state_dict(self._state)
+                self._state = {}  # used up: another fit begins anew
             except CheckpointError as error:
                 raise CheckpointError(f"{error}, or begin its data anew with data.resume false") from error
         return self._loader

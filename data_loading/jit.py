@@ -30,7 +30,7 @@ def _sources() -> list[Path]:
 @cache
 def cache_folder() -> str | None:
     """The folder for this version of the kernels, or None where no folder can be written."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(str(Path(__file__).parent).encode())  # numba keeps the kernels of two checkouts apart
     for path in _sources():
         digest.update(path.name.encode() + path.read_bytes())
     base = os.environ.get("NUMBA_CACHE_DIR")

@@ -98,8 +98,8 @@ class Loader:
             if self._arguments[what] not in choices:
                 raise ConfigError(f"{what} is {self._arguments[what]!r}; choose one of {', '.join(choices)}")
         for what in ("batch_size", "num_workers", "batches_ahead", "pool_pages"):
-            if self._arguments[what] < 1:
-                raise ConfigError(f"{what} is {self._arguments[what]}; it must be at least 1")
+            if self._arguments[what] < 1 or self._arguments[what] != int(self._arguments[what]):
+                raise ConfigError(f"{what} is {self._arguments[what]}; it is a whole number from 1 on")
         if pin_memory and not torch.cuda.is_available():
             raise ConfigError("pin_memory needs a CUDA device and none is there; leave it out")
         self.reader = Reader(sources.as_beton(path))
@@ -218,9 +218,9 @@ class Loader:
         part = partial(
             batch_positions, n=len(self.indices), batch_size=self.batch_size, rank=rank, world_size=world_size
         )
-        epoch = self._epoch(number, [part(i)[0] for i in range(first, total)] if self._cache.kind == "process" else [])
         workers = [self._spare.pop() if self._spare else Worker(self._maker) for _ in range(self.num_workers)]
         team, ahead = Team(workers), deque()
+        epoch = self._epoch(number, [part(i)[0] for i in range(first, total)] if self._cache.kind == "process" else [])
         try:
             team.start()
             submitted = first

@@ -17,6 +17,8 @@ from data_loading.ops.normalize import Normalize
 from data_loading.plan import Drawer, Plan
 from data_loading.views import ViewSet
 
+TENSORS = [np.dtype(kind) for kind in "? b B h H i I q Q e f d F D".split()]  # those that torch has
+
 
 @dataclass
 class Epoch:
@@ -121,7 +123,7 @@ class Maker:
     def _field(self, name: str, rows: np.ndarray) -> Tensor | list | np.ndarray:
         """A tensor where torch has the dtype; lists of bytes and of JSON's values; a custom field's own records."""
         values = self.reader.values(name, rows)
-        if not isinstance(values, np.ndarray) or values.dtype.kind not in "biufc":
+        if not isinstance(values, np.ndarray) or values.dtype.newbyteorder("=") not in TENSORS:
             return values
         return self._tensor(values.astype(values.dtype.newbyteorder("="), copy=False))
 

@@ -58,7 +58,11 @@ def chosen_rows(reader: Reader, indices: Sequence[int] | np.ndarray | None) -> n
     """Rows of the file to use, (n,) int64; all where none are named."""
     if indices is None:
         return np.arange(len(reader))
-    rows = np.asarray(indices, np.int64).reshape(-1)
+    rows = np.asarray(indices).reshape(-1)
+    if rows.size and rows.dtype.kind not in "iu":
+        cure = "give np.flatnonzero(mask)" if rows.dtype.kind == "b" else "they are whole numbers"
+        raise ConfigError(f"{reader.path}: indices are of dtype {rows.dtype}; {cure}")
+    rows = rows.astype(np.int64)
     if rows.size and not (0 <= rows.min() and rows.max() < len(reader)):
         raise ConfigError(
             f"{reader.path}: indices run from {rows.min()} to {rows.max()}, the file has {len(reader)} rows"
@@ -71,6 +75,10 @@ def place(rank: int | None, world_size: int | None) -> tuple[int, int]:
     running = torch.distributed.is_available() and torch.distributed.is_initialized()
     if world_size is None:
         world_size = torch.distributed.get_world_size() if running else 1
+    if rank is None and world_size > 1 and not running:
+        raise ConfigError(
+            f"world_size is {world_size}, but torch.distributed does not run; give this process's rank, too"
+        )
     if rank is None:
         rank = torch.distributed.get_rank() if running and world_size > 1 else 0
     if not 0 <= rank < world_size:

@@ -8,6 +8,7 @@ into a plane, and a second pass goes on from it.
 
 from __future__ import annotations
 
+import math
 import os
 from typing import NamedTuple
 
@@ -179,14 +180,17 @@ def find_taps(box, height, width, edge, cubic, flip, side, s):
     """Write the taps of both axes -> (number of taps across, down, first source column, number of columns)."""
     x0, x1, y0, y1 = 0, width, 0, height
     if edge == CROP:
-        x0, x1, y0, y1 = int(box[0]), int(box[2]), int(box[1]), int(box[3])
+        x0, y0 = int(box[0]), int(box[1])
+        x1, y1 = min(int(math.ceil(box[2])), width), min(int(math.ceil(box[3])), height)
     pad = edge == PAD
     across = resize.taps(float(box[0]), float(box[2]), x0, x1, side, cubic, pad, flip, s.columns, s.column_weight)
     down = resize.taps(float(box[1]), float(box[3]), y0, y1, side, cubic, pad, NO, s.rows, s.row_weight)
-    a, b = s.columns[0], s.columns[side - 1]
-    left, right = min(a, b), max(a, b) + across
+    left = right = s.columns[0]
+    for x in range(side):  # neither the first nor the last pixel need have the outermost taps
+        left, right = min(left, s.columns[x]), max(right, s.columns[x])
+    right += across
     for x in range(s.columns.size):
-        s.columns[x] = 3 * (min(s.columns[x], right - 1) - left) if x < side else 0  # places in the row
+        s.columns[x] = 3 * (s.columns[x] - left) if x < side else 0  # places in the row
     return across, down, left, right - left
 
 

@@ -35,7 +35,7 @@ def replay_views(
     with Reader(file) as reader:
         if not 0 <= index < len(reader):
             raise ConfigError(f"index is {index}; {file} has the samples 0 to {len(reader) - 1}")
-        image = reader.value("image", index)
+        image = reader.value(reader.image_field, index)
     height, width, _ = image.shape
     sides = np.array([height]), np.array([width])
     plan = Drawer(view_set, checked_seed(seed))(checked_seed(epoch, "epoch"), np.array([index]), *sides)

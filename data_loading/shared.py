@@ -36,11 +36,9 @@ class NodeMemory:
         with _locked(note) as file:
             holders = [line.split() for line in file.read().decode().splitlines()]
             living = [h for h in holders if _holds(h, name, found.st_size)]
-            if living:
-                pid, number = living[0]
-                fd = os.open(f"/proc/{pid}/fd/{number}", os.O_RDONLY)
-            else:
-                fd = _filled(path, name, found.st_size)
+            fd = next((fd for h in living if (fd := _joined(h, name, found.st_size)) is not None), None)
+            if fd is None:
+                living, fd = [], _filled(path, name, found.st_size)
             _write(file, [*living, [str(os.getpid()), str(fd)]])
         self.filled = not living  # by this process
         self.memory = np.frombuffer(mmap.mmap(fd, found.st_size, prot=mmap.PROT_READ), np.uint8)
@@ -55,6 +53,18 @@ def _holds(holder: list[str], name: str, size: int) -> bool:
         return os.readlink(place) == f"/memfd:{name} (deleted)" and os.stat(place).st_size == size
     except (ValueError, OSError):
         return False
+
+
+def _joined(holder: list[str], name: str, size: int) -> int | None:
+    """A descriptor of the memory that another process holds; None where that has ended meanwhile."""
+    try:
+        fd = os.open(f"/proc/{holder[0]}/fd/{holder[1]}", os.O_RDONLY)
+    except OSError:
+        return None
+    if _holds([str(os.getpid()), str(fd)], name, size):
+        return fd
+    os.close(fd)
+    return None
 
 
 def _filled(path: Path, name: str, size: int) -> int:
@@ -111,8 +121,8 @@ def _locked(note: Path) -> Iterator[IO[bytes]]:
 
 def _write(file: IO[bytes], holders: list[list[str]]) -> None:
     file.seek(0)
-    file.truncate()
     file.write("".join(f"{' '.join(h)}\n" for h in holders).encode())
+    file.truncate()  # last: a process that is killed here leaves a note that can be read
     file.flush()
 
 
@@ -127,4 +137,4 @@ def _let_go(note: Path, pid: int, fd: int) -> None:
             _write(file, others)
         else:
             note.unlink()
-    os.close(fd)
+        os.close(fd)

@@ -12,6 +12,7 @@ from data_loading.errors import CheckpointError
 
 VERSION = 1
 KEYS = ("version", "order_seed", "view_seed", "epoch", "batch", "global_batch", "samples", "fingerprint")
+LIMIT = {"batch": 2**63, "global_batch": 2**63, "samples": 2**63}  # seeds and epochs have 32 bits
 PROBES, PROBE = 64, 4096  # places in the pages that are hashed, and bytes of each
 
 
@@ -37,10 +38,15 @@ def checked(state: dict[str, Any], mine: dict[str, Any], path: object) -> dict[s
     if state["version"] != VERSION:
         raise CheckpointError(f"{path}: the loader's state is of version {state['version']}; this is {VERSION}")
     numbers = ("order_seed", "view_seed", "epoch", "batch", "global_batch", "samples")
-    bad = [key for key in numbers if type(state[key]) is not int or not 0 <= state[key] < 2**63]
+    bad = [key for key in numbers if type(state[key]) is not int or not 0 <= state[key] < LIMIT.get(key, 2**32)]
+    bad += ["global_batch"] if state["global_batch"] == 0 else []
     if bad or not isinstance(state["fingerprint"], str):
         what = bad[0] if bad else "fingerprint"
         raise CheckpointError(f"{path}: the loader's state is damaged: {what} is {state[what]!r}")
+    if state["batch"] * state["global_batch"] >= max(state["samples"], 1) + state["global_batch"]:
+        raise CheckpointError(
+            f"{path}: the loader's state is damaged: batch {state['batch']} lies behind the {state['samples']} samples"
+        )
     theirs, ours = state["fingerprint"].split(":"), mine["fingerprint"].split(":")
     if theirs[0] != ours[0]:
         raise CheckpointError(f"{path}: the state is of another file, or of another version of this one; give that one")

@@ -6,13 +6,15 @@ import logging
 
 import numpy as np
 
+from data_loading.beton.verify import image_header
 from data_loading.decode import JPEG, RAW, decode_jpeg, decode_png
-from data_loading.errors import DecodeError
+from data_loading.errors import BetonError, DecodeError
 from data_loading.making import Maker, Making
 from data_loading.plan import Plan
 from data_loading.render import Renderer
 
 log = logging.getLogger(__name__)
+PLAUSIBLE = 64  # pixels a stored byte; an image that promises more is looked at before memory is taken for it
 TRIES = 100  # so many samples in a row may be bad before a run that skips them ends
 
 
@@ -50,21 +52,24 @@ class Worker:
         sides = making.height[one], making.width[one]
         if pixels is not making.memory and pixels.size < 3 * sides[0][0] * sides[1][0]:  # it was decoded at 1/2
             sides = (sides[0] + 1) // 2, (sides[1] + 1) // 2
-            making.plan.box[:, b] *= np.float32(0.5)
+            h, w = making.height[b], making.width[b]
+            making.plan.box[:, b] *= np.array([sides[1][0] / w, sides[0][0] / h] * 2, np.float32)
         self._render(pixels, np.array([start], np.int64), *sides, making.plan, b, making.outs)
 
     def _decode(self, row: int, stored: np.ndarray, half: bool) -> np.ndarray:
         """Sample `row`'s pixels as uint8 (H * W * 3,), in this thread's buffer where the decoder can use it."""
         maker = self.maker
-        if self._buffer is None:
-            self._buffer = np.empty(3 * maker.most_pixels, np.uint8)
         size = int(maker.table.height[row]), int(maker.table.width[row])
         try:
+            if size[0] * size[1] > PLAUSIBLE * stored.size:
+                image_header(stored, maker.table.mode[row], *size)
+            if self._buffer is None or self._buffer.size < 3 * size[0] * size[1]:
+                self._buffer = np.empty(3 * size[0] * size[1], np.uint8)
             if maker.table.mode[row] == JPEG:
                 image = decode_jpeg(stored, self._buffer, size, half, maker.fast_dct)
             else:
                 image = decode_png(stored, self._buffer, size)
-        except DecodeError as error:
+        except (DecodeError, BetonError) as error:
             raise DecodeError(f"{maker.reader.path}: sample {row}: {error}") from None
         pixels = image.reshape(-1)
         pixels.flags.writeable = False  # as the file's own memory: numba compiles `render` for one of the two only

@@ -38,7 +38,7 @@ class StoredImages:
 
         data = self.jpeg(row)
         if data is None:
-            return Image.fromarray(self.reader.value("image", row))
+            return Image.fromarray(self.reader.value(self.reader.image_field, row))
         return Image.open(io.BytesIO(data)).convert("RGB")
 
     def by_simplejpeg(self, row: int) -> np.ndarray:
@@ -46,7 +46,7 @@ class StoredImages:
         import simplejpeg
 
         data = self.jpeg(row)
-        return self.reader.value("image", row) if data is None else simplejpeg.decode_jpeg(data)
+        return self.reader.value(self.reader.image_field, row) if data is None else simplejpeg.decode_jpeg(data)
 
     def by_opencv(self, row: int) -> np.ndarray:
         """uint8 (H, W, 3) RGB by OpenCV."""
@@ -54,7 +54,7 @@ class StoredImages:
 
         data = self.jpeg(row)
         if data is None:
-            return self.reader.value("image", row)
+            return self.reader.value(self.reader.image_field, row)
         return cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 

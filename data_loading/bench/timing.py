@@ -139,7 +139,14 @@ def measure(
                 running.append(one)
         for r in range(settings.rounds):
             for one in np.roll(np.array(running, object), r):  # each place in the order falls to each peer
-                one.round()
+                try:
+                    one.round()
+                except Exception as error:
+                    if one.peer == OURS:
+                        raise
+                    say(f"{work.name}: {error}")
+                    running.remove(one)
+                    one.process.close()
         return [one.row() for one in running]
     finally:
         for one in running:

@@ -31,8 +31,12 @@ class Output:
         self.count = 0
         self.start = self.at = layout.pages_start(self._records_end(num_samples), page_size)
         self.file = open(self.beside, "w+b")  # noqa: SIM115, closed by finish or discard
-        self._head(alloc_table_ptr=0)  # 0 marks a file that is not finished
-        self.file.seek(self.start)
+        try:
+            self._head(alloc_table_ptr=0)  # 0 marks a file that is not finished
+            self.file.seek(self.start)
+        except BaseException:
+            self.discard()
+            raise
 
     def add(self, item: Encoded) -> None:
         """Append a sample; all its values lie on one page."""

@@ -139,8 +139,18 @@ class Reader:
             raise BetonError(f"{self.path}: field {name!r} is of type {self.fields[name].kind}, not int or float")
         return self._columns[name]
 
-    def image_table(self, name: str = "image") -> ImageTable:
+    @property
+    def image_field(self) -> str:
+        """The field whose images are loaded: `image`, else the only one of images."""
+        names = [name for name, field in self.fields.items() if field.kind == "image"]
+        if "image" not in names and len(names) != 1:
+            found = f"several fields of images ({', '.join(names)})" if names else "no field of images"
+            raise BetonError(f"{self.path} has {found}; write it with one that is named image")
+        return "image" if "image" in names else names[0]
+
+    def image_table(self, name: str | None = None) -> ImageTable:
         """Where and how the images of a field are stored."""
+        name = self.image_field if name is None else name
         if self._field(name).kind != "image":
             raise BetonError(f"{self.path}: field {name!r} is of type {self.fields[name].kind}, not image")
         return self._images[name]

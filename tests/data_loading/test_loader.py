@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 import torch
 
-from betons import contents, same, spoil, write
+from betons import Drawn, contents, same, spoil, write
 from data_loading import Batch, DatasetWriter, Loader, ViewSet
+from data_loading.beton import layout
 from data_loading.errors import ConfigError, DecodeError, UserError
 from data_loading.fields import BytesField, FloatField, IntField, JSONField, NDArrayField, RGBImageField
 from data_loading.threads import Job
@@ -380,6 +381,42 @@ def test_all_other_fields_of_the_file_come_with_the_batch(tmp_path):
 def test_impossible_arguments_are_refused_in_a_sentence(raw, arguments, words):
     with pytest.raises(UserError, match=words):
         Loader(raw, **{"batch_size": 4, "views": "eval", **arguments})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"indices": [False, True] * 25}, "np.flatnonzero"),
+        ({"indices": [0.9, 3.7]}, "whole numbers"),
+        ({"batch_size": 2.5}, "batch_size is 2.5"),
+        ({"world_size": 2}, "give this process's rank"),
+    ],
+)
+def test_what_numpy_would_silently_cast_is_refused(raw, arguments, words):
+    with pytest.raises(ConfigError, match=words):
+        len(Loader(raw, **{"batch_size": 4, "views": "eval", "size": 8, **arguments}))
+
+
+def test_a_jpeg_that_promises_more_than_its_bytes_can_hold_is_refused_before_memory_is_taken(tmp_path):
+    path = write(tmp_path / "bomb.beton", n=4, mode="jpg")
+    table = Loader(path, 1, "eval", size=8).reader.image_table()
+    data = bytearray(path.read_bytes())
+    start = int(table.ptr[0])
+    frame = data.index(b"\xff\xc0", start)
+    data[frame + 5 : frame + 9] = (65000).to_bytes(2, "big") * 2
+    record = layout.records_start(2)
+    data[record + 1 : record + 5] = (65000).to_bytes(2, "little") * 2  # width and height of sample 0
+    path.write_bytes(data)
+    with pytest.raises(DecodeError, match=r"bomb.beton: sample 0: "):
+        list(Loader(path, 1, "eval", size=8, order="sequential", num_workers=1))
+
+
+def test_the_only_field_of_images_is_loaded_whatever_its_name(tmp_path):
+    path = tmp_path / "named.beton"
+    DatasetWriter(path, {"img": RGBImageField("raw"), "label": IntField()}).from_indexed_dataset(
+        Drawn(6), progress=False
+    )
+    assert next(iter(Loader(path, 6, "eval", size=8))).labels.sort().values.tolist() == [0, 0, 1, 1, 2, 2]
 
 
 def test_the_plan_of_a_batch_is_given_when_asked_for(raw):

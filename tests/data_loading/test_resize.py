@@ -6,11 +6,11 @@ import torch
 import torchvision.transforms.v2.functional as tv
 from PIL import Image
 
-from data_loading import Strategy, ViewSet
+from data_loading import Strategy, ViewSet, views
 from data_loading.ops import resize
 from data_loading.ops.base import ARGS, FLIP
 from data_loading.ops.crop import Crop
-from data_loading.plan import Plan
+from data_loading.plan import Drawer, Plan
 from data_loading.render import Renderer
 
 F32 = np.float32
@@ -27,14 +27,14 @@ def crop_resize(picture, box, size, edge="crop", interpolation="bilinear", dtype
     height, width, _ = picture.shape
     rule = Box()
     rule.edge = edge
-    views = ViewSet([Strategy("plain", [[]], crop=rule)], crops=1, size=size, interpolation=interpolation)
+    plain = ViewSet([Strategy("plain", [[]], crop=rule)], crops=1, size=size, interpolation=interpolation)
     plan = Plan(
         np.array(box, F32).reshape(1, 1, 4),
         np.array(steps, np.uint8).reshape(1, 1, -1),
         np.zeros((1, 1, len(steps), ARGS), np.uint32),
     )
     out = np.empty((1, 1, 3, size, size), dtype)
-    renderer = Renderer(views, max(height, width), None, dtype)
+    renderer = Renderer(plain, max(height, width), None, dtype)
     renderer(picture.reshape(-1), np.zeros(1, np.int64), np.array([height]), np.array([width]), plan, 0, [out])
     return out[0, 0].transpose(1, 2, 0)
 
@@ -108,3 +108,18 @@ def test_a_view_that_is_only_copied_shifted_or_flipped_is_exact(size, offset, fl
     out = crop_resize(source, (x, y, x + size, y + size), size, "pad", dtype=dtype, steps=[FLIP] if flip else [0])
     expected = np.pad(source, ((50, 50), (50, 50), (0, 0)))[50 + y : 50 + y + size, 50 + x : 50 + x + size]
     np.testing.assert_array_equal(out, expected[:, ::-1] if flip else expected)
+
+
+@pytest.mark.parametrize(("side", "size"), [(22, 96), (32, 96)])
+def test_bicubic_enlarging_reads_the_taps_of_every_pixel(side, size):
+    source = picture(side, side)
+    for view_set in (ViewSet(["eval"], crops=1, size=size, interpolation="bicubic"), views.get("cifar", size)):
+        plan = Drawer(view_set, 0)(0, np.arange(8), np.full(8, side), np.full(8, side))
+        out = np.empty((1, 8, 3, size, size), F32)
+        starts, sides = np.zeros(8, np.int64), np.full(8, side)
+        Renderer(view_set, side, None, "float32")(source.reshape(-1), starts, sides, sides, plan, 0, [out])
+        edge = view_set.crop_rule(0).edge
+        for b in range(8):
+            flip = plan.op[0, b, 0] == FLIP
+            exact = resize.reference(source, plan.box[0, b], (size, size), edge, view_set.interpolation == "bicubic")
+            np.testing.assert_allclose(out[0, b], exact[:, :, ::-1] if flip else exact, atol=0.01)

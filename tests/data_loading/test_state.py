@@ -155,3 +155,12 @@ def test_a_fingerprint_is_the_same_wherever_the_file_lies(tmp_path, raw):
     copy = tmp_path / "copy.beton"
     copy.write_bytes(raw.read_bytes())
     loader(copy).load_state_dict(loader(raw).state_dict())
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("global_batch", 0), ("batch", 1000), ("epoch", 2**40), ("order_seed", 2**32), ("batch", -1)]
+)
+def test_a_state_that_cannot_be_is_refused_by_name(raw, key, value):
+    one = loader(raw)
+    with pytest.raises(CheckpointError, match=f"damaged: {key}"):
+        one.load_state_dict({**one.state_dict(), key: value})

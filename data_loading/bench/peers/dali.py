@@ -40,7 +40,10 @@ class Entry(Peer):
         rows = [self.rows[(self.at + i) % len(self.rows)] for i in range(self.batch_size)]
         self.at += self.batch_size
         stored = (self.images.jpeg(row) for row in rows)
-        return [self.images.reader.value("image", row) if s is None else s for row, s in zip(rows, stored, strict=True)]
+        return [
+            self.images.reader.value(self.images.reader.image_field, row) if s is None else s
+            for row, s in zip(rows, stored, strict=True)
+        ]
 
     def batches(self, rows: Sequence[int]) -> Iterator[int]:
         self.rows = list(rows)

@@ -46,7 +46,7 @@ def _show(args) -> Path:
         if not args.n:
             raise UserError(f"{file} holds no samples; there is nothing to draw")
         rows = np.linspace(0, len(reader) - 1, args.n).round().astype(np.int64)
-        images = [reader.value("image", int(row)) for row in rows]
+        images = [reader.value(reader.image_field, int(row)) for row in rows]
     options = {"size": args.size, "seed": args.seed, "order": "sequential", "dtype": "uint8", "num_workers": 1}
     loader = Loader(file, args.n, args.views, indices=rows, **options)
     loader.set_epoch(args.epoch)

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import tempfile
 
+from data_loading.errors import ConfigError
 from massrl.cli.data.common import CHECK, checked_file, parse
 from massrl.cli.parsing import Parser
 
@@ -27,6 +28,8 @@ def main(argv: list[str]) -> int:
     from data_loading.beton.check import check
 
     args = parse(make_parser(), argv, "file")
+    if args.num_workers < 0:
+        raise ConfigError(f"num_workers is {args.num_workers}; it is 0 (one per core) or more")
     with tempfile.TemporaryDirectory() as folder:
         report = check(checked_file(folder) if args.check else args.file, args.num_workers, progress=not args.json)
     if args.json:
