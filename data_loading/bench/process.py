@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -72,7 +73,8 @@ class PeerProcess:
 
     def close(self) -> None:
         """End the process; its own workers end with it."""
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # it has ended before it read what was sent
+            self.process.stdin.close()
         try:
             self.process.wait(10)
         except subprocess.TimeoutExpired:

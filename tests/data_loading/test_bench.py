@@ -173,11 +173,14 @@ def test_an_error_in_a_peers_process_names_the_peer_and_ends_nothing():
     assert process.process.returncode == 0
 
 
-def test_a_peers_process_that_dies_is_told_with_its_last_words(tmp_path):
+@pytest.mark.parametrize("before", [False, True])
+def test_a_peers_process_that_dies_is_told_with_its_last_words(tmp_path, before):
     python = tmp_path / "python"
     python.write_text("#!/bin/sh\necho no module named ffcv >&2\nexit 1\n")
     python.chmod(0o755)
     process = PeerProcess("ffcv", str(python))
+    if before:  # it is asked
+        process.process.wait(10)
     with pytest.raises(UserError, match="peer ffcv: its process ended: no module named ffcv"):
         process.ask("run", rows=[0])
     process.close()
