@@ -73,7 +73,7 @@ class Maker:
         self.table = self.reader.image_table()
         height, width = self.sides(self.rows)
         self.largest = int(max(height.max(), width.max()))
-        self.most_pixels, self.mean_pixels = int((height * width).max()), float((height * width).mean())
+        self.mean_pixels = float((height * width).mean())
         self._names = [name for name, one in self.reader.fields.items() if one.kind != "image"]
 
     def sides(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

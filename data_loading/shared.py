@@ -69,7 +69,7 @@ def _joined(holder: list[str], name: str, size: int) -> int | None:
 
 def _filled(path: Path, name: str, size: int) -> int:
     """A descriptor of new memory that holds the file."""
-    free = _available()
+    free = free_memory()
     if free is not None and size > free:
         raise ConfigError(
             f"cache='shared': {path} has {size / 2**30:.1f} GiB and {free / 2**30:.1f} GiB of memory are free; "
@@ -90,7 +90,7 @@ def _filled(path: Path, name: str, size: int) -> int:
     return fd
 
 
-def _available() -> int | None:
+def free_memory() -> int | None:
     """Bytes of memory that are free or can be freed; None where the system does not say."""
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():

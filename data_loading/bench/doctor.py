@@ -19,6 +19,7 @@ from data_loading.bench.works import SMALL, Work
 from data_loading.beton.reader import Reader
 from data_loading.decode import RAW
 from data_loading.errors import ConfigError
+from data_loading.shared import free_memory
 
 COLD_BYTES = 128 << 20  # read from the disk, at most
 BLOCK = 1 << 20
@@ -82,7 +83,7 @@ def examine(
             stored_bytes=float(table.size.mean()),
             longest=int(max(np.median(table.height), np.median(table.width))),
             raw=bool((table.mode == RAW).all()),
-            memory_free=_memory_free(),
+            memory_free=free_memory(),
             disk=disk,
             consumer=None if step_ms is None else 1e3 * batch_size / step_ms,
             view_size=work.views[0].size,
@@ -101,14 +102,6 @@ def cold_rate(file: Path) -> float | None:
         while n < COLD_BYTES and (got := stream.readinto(buffer)):
             n += got
         return n / (time.perf_counter() - start)
-
-
-def _memory_free() -> int | None:
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration, ValueError):
-        return None
 
 
 def binding(f: Findings) -> str:

@@ -13,7 +13,7 @@ from data_loading.fields import Field, IntField, RGBImageField
 class Source:
     """Images and, where there are classes, their labels.
 
-    source[i] is (image, label), or (image,) without labels. An image is uint8 (H, W, 3) RGB, or the bytes of a JPEG.
+    source[i] is (image, label), or (image,) without labels. An image is uint8 (H, W, 3) RGB, or the bytes of a file.
     classes: names by label, or None.  labels: (N,) int64, or None.  paths: N names, relative to the source.
     """
 

@@ -9,7 +9,7 @@ from data_loading.errors import ConfigError
 
 # action -> (its arguments, a line of help); the module of the same name here has main(argv)
 ACTIONS = {
-    "write": ("SOURCE OUT", "write a folder of images, or digits, into a .beton file"),
+    "write": ("SOURCE OUT", "write a folder, zip, .npz or named data set into a .beton file"),
     "verify": ("FILE", "whether every sample of a .beton file decodes; what does not"),
     "info": ("FILE", "what is in a .beton file or folder: fields, sizes, classes, hash"),
     "show": ("FILE", "draw samples and their views into a PNG"),

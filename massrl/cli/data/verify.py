@@ -39,5 +39,6 @@ def main(argv: list[str]) -> int:
     else:
         print("\n".join(report.faults))
         more = f", the first {len(report.faults)} above" if report.count > len(report.faults) else ""
-        print(f"{report.path}: {report.count} faults{more}; {report.samples} samples")
+        faults = "1 fault" if report.count == 1 else f"{report.count} faults"
+        print(f"{report.path}: {faults}{more}; {report.samples} samples")
     return 0 if report.whole else 2
