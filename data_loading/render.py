@@ -20,7 +20,7 @@ from data_loading.ops import blur, copy, normalize, program, resize
 from data_loading.ops.base import BLUR, CONTRAST, END, FLIP
 from data_loading.ops.grayscale import gray_sum
 from data_loading.ops.normalize import Normalize
-from data_loading.ops.rows import put_row, take_row
+from data_loading.ops.rows import put_image, put_row, take_image, take_row
 from data_loading.plan import Plan
 from data_loading.simd import LANES
 from data_loading.views import ViewSet
@@ -33,17 +33,20 @@ KINDS = {"float32": 0, "uint8": 1, "float16": 2, "bfloat16": 3}
 class Scratch(NamedTuple):
     """A thread's memory for views of one side S; pitch is S rounded up to whole vectors."""
 
-    columns: np.ndarray  # (pitch,) int64 and (K, pitch) float32: the taps of both axes
+    weight: np.ndarray  # (K, pitch): the taps of one axis, before they become whole numbers
+    whole: np.ndarray
+    columns: np.ndarray  # the taps of both axes: (pitch,) int64, int32
     column_weight: np.ndarray
     rows: np.ndarray
     row_weight: np.ndarray
-    line: np.ndarray  # a source row, resized vertically
+    line: np.ndarray  # a source row, resized vertically: int16
     tile: np.ndarray  # (3 R pitch,) some rows of the view
     single: np.ndarray  # (3 pitch,) one row, behind a blur
     base: np.ndarray  # (3 S S + 16,) a resized crop that several views share
-    plane: np.ndarray  # (3 S S + 16,) a view between two passes
-    spare: np.ndarray  # (3, S, S)
-    lines: np.ndarray  # a row with margins, to be blurred
+    plane: np.ndarray  # (3 S S + 16,) a view between two passes; like base int16, in 128ths, to stay in a near cache
+    image: np.ndarray  # (3, S, S) the same for ops that need the whole image
+    spare: np.ndarray
+    lines: np.ndarray  # a row with margins, to be blurred; like ring in 128ths
     ring: np.ndarray  # the rows of a blur
     taps: np.ndarray
     places: np.ndarray
@@ -60,19 +63,22 @@ def scratch(side: int, largest: int) -> Scratch:
     reach = resize.most_taps(largest, side)
     radius = blur.MARGIN
     return Scratch(
-        np.zeros(pitch, np.int64),
         np.zeros((reach, pitch), F32),
+        np.zeros(reach * pitch, np.int32),
         np.zeros(pitch, np.int64),
-        np.zeros((reach, pitch), F32),
-        np.zeros(3 * largest + LANES, F32),
+        np.zeros(2 * (reach + 1) * pitch, np.int32),
+        np.zeros(pitch, np.int64),
+        np.zeros(reach * pitch, np.int32),
+        np.zeros(3 * largest + LANES, np.int16),
         np.zeros(3 * pitch * max(1, TILE // pitch), F32),
         np.zeros(3 * pitch, F32),
-        np.zeros(3 * side * side + LANES, F32),
-        np.zeros(3 * side * side + LANES, F32),
+        np.zeros(3 * side * side + LANES, np.int16),
+        np.zeros(3 * side * side + LANES, np.int16),
         np.zeros((3, side, side), F32),
-        np.zeros(3 * (2 * radius + pitch), F32),
-        np.zeros((2 * radius + 1) * 3 * pitch, F32),
-        np.zeros(radius + 1, F32),
+        np.zeros((3, side, side), F32),
+        np.zeros(3 * (2 * radius + pitch), np.int16),
+        np.zeros((2 * radius + 1) * 3 * pitch, np.int16),
+        np.zeros(radius + 1, np.int32),
         np.zeros(2 * radius + 1, np.int64),
         np.zeros((2, 4, 4), F32),
         np.zeros(6, F32),
@@ -163,7 +169,7 @@ def render(
                 if shared[g]:
                     for y in range(side):
                         resize_row(
-                            memory, start[i], width[i], taps, y, side,
+                            memory, start[i], width[i], taps, y, side, cubic,
                             s.columns, s.column_weight, s.rows, s.row_weight, s.line, s.tile, ZERO,
                         )  # fmt: skip
                         if cubic:
@@ -177,30 +183,33 @@ def render(
 
 @jit
 def find_taps(box, height, width, edge, cubic, flip, side, s):
-    """Write the taps of both axes -> (number of taps across, down, first source column, number of columns)."""
+    """Write the taps of both axes -> (pairs of taps across, taps down, first source column, number of columns)."""
     x0, x1, y0, y1 = 0, width, 0, height
     if edge == CROP:
         x0, y0 = int(box[0]), int(box[1])
         x1, y1 = min(int(math.ceil(box[2])), width), min(int(math.ceil(box[3])), height)
     pad = edge == PAD
-    across = resize.taps(float(box[0]), float(box[2]), x0, x1, side, cubic, pad, flip, s.columns, s.column_weight)
-    down = resize.taps(float(box[1]), float(box[3]), y0, y1, side, cubic, pad, NO, s.rows, s.row_weight)
+    across = resize.taps(float(box[0]), float(box[2]), x0, x1, side, cubic, pad, flip, s.columns, s.weight)
+    resize.fixed(s.weight, across, resize.ONE, s.whole)
+    pairs = resize.pair(s.whole, across, s.columns.size, s.column_weight)
+    down = resize.taps(float(box[1]), float(box[3]), y0, y1, side, cubic, pad, NO, s.rows, s.weight)
+    resize.fixed(s.weight, down, resize.ONE if cubic else 2 * resize.ONE, s.row_weight)
     left = right = s.columns[0]
     for x in range(side):  # neither the first nor the last pixel need have the outermost taps
         left, right = min(left, s.columns[x]), max(right, s.columns[x])
     right += across
     for x in range(s.columns.size):
         s.columns[x] = 3 * (s.columns[x] - left) if x < side else 0  # places in the row
-    return across, down, left, right - left
+    return pairs, down, left, right - left
 
 
 @jit
-def resize_row(memory, start, width, taps, y, side, first, weight, rows, row_weight, line, tile, row):
+def resize_row(memory, start, width, taps, y, side, cubic, first, weight, rows, row_weight, line, tile, row):
     """Row y of the resized crop -> tile, from `row` on; taps, first, weight, rows, row_weight: of find_taps."""
-    across, down, left, columns = taps
+    pairs, down, left, columns = taps
     at = start + 3 * (rows[y] * width + left)
-    resize.vertical(memory, at, 3 * width, 3 * columns, row_weight, y, down, line)
-    resize.horizontal(line, first, weight, across, side, tile, row)
+    resize.vertical(memory, at, 3 * width, 3 * columns, row_weight, rows.size, y, down, line)
+    resize.horizontal(line, first, weight, pairs, side, resize.CUBIC_UNIT if cubic else resize.UNIT, tile, row)
 
 
 @jit(inline=True)
@@ -244,7 +253,7 @@ def view(
                         take_row(s.base, y * side, size, side, flipped, tile, row, pitch)
                     else:
                         resize_row(
-                            memory, start, width, taps, y, side,
+                            memory, start, width, taps, y, side, cubic,
                             columns, column_weight, rows, row_weight, line, tile, row,
                         )  # fmt: skip
                 if cubic and not in_plane and not shared:
@@ -284,5 +293,6 @@ def view(
             return
         in_plane, known, k = True, before_contrast, b
         if not before_contrast and op[b] != BLUR:
-            image = plane[: 3 * size].reshape((3, side, side))
-            k = program.image(op, arg, word, b, image, s.spare, s.field, s.matrix)
+            take_image(plane, s.image)
+            k = program.image(op, arg, word, b, s.image, s.spare, s.field, s.matrix)
+            put_image(s.image, plane)

@@ -13,7 +13,7 @@ from scipy.ndimage import correlate1d
 from data_loading.jit import jit
 from data_loading.ops.base import BLUR, OPS, Op, interval
 from data_loading.rng import uniform
-from data_loading.simd import LANES, at, fma, load, spread, store
+from data_loading.simd import LANES, at, levels, load, load_fixed, splat_fixed, store, store_fixed, times
 
 F32 = np.float32
 MARGIN = 64  # on both sides of a line: the largest radius is 60
@@ -70,17 +70,23 @@ def blur_radius(sigma, height, width):
 
 @jit
 def gaussian(sigma, radius, taps):
-    """taps[0..radius] float32: the weights at distance 0, 1, ..., of a sum of 1."""
+    """taps[0..radius] int32: the weights at distance 0, 1, ..., in 65536ths; all pixels' together are 65536."""
     total = 1.0
     for k in range(1, radius + 1):
         total += 2.0 * math.exp(-0.5 * (k / sigma) ** 2)
-    for k in range(radius + 1):
-        taps[k] = math.exp(-0.5 * (k / sigma) ** 2) / total
+    rest = 65536
+    for k in range(1, radius + 1):
+        taps[k] = int(65536.0 * math.exp(-0.5 * (k / sigma) ** 2) / total + 0.5)
+        rest -= 2 * taps[k]
+    taps[0] = rest
 
 
 @jit
 def across(tile, row, n, width, radius, taps, lines, out, place):
-    """Along the row of a tile that starts at `row` -> out[place :] (3 n,). lines: scratch (3 (n + 2 MARGIN),)."""
+    """Along the row of a tile that starts at `row` -> out[place :] (3 n,) int16, in 128ths.
+
+    lines: scratch (3 (n + 2 MARGIN),) int16.
+    """
     step, channel = n + 2 * MARGIN, tile.size // 3
     for c in range(3):
         line = c * step + MARGIN
@@ -89,17 +95,19 @@ def across(tile, row, n, width, radius, taps, lines, out, place):
         for k in range(1, radius + 1):
             lines[line - k] = lines[line + k]
             lines[line + width - 1 + k] = lines[line + width - 1 - k]
+    lost = splat_fixed((radius + 1) >> 1)  # each product is rounded down, by half a unit on average
     for i in range(0, n, LANES):
-        x, y, z, w = MARGIN + i, MARGIN + step + i, MARGIN + 2 * step + i, spread(taps, 0)
-        a, b, c = load(lines, x) * w, load(lines, y) * w, load(lines, z) * w
+        x, y, z, w = MARGIN + i, MARGIN + step + i, MARGIN + 2 * step + i, splat_fixed(taps[0])
+        a, b = lost + times(load_fixed(lines, x), w), lost + times(load_fixed(lines, y), w)
+        c = lost + times(load_fixed(lines, z), w)
         for k in range(1, radius + 1):
-            w = spread(taps, k)
-            a = fma(load(lines, x - k) + load(lines, x + k), w, a)
-            b = fma(load(lines, y - k) + load(lines, y + k), w, b)
-            c = fma(load(lines, z - k) + load(lines, z + k), w, c)
-        store(out, place + i, a)
-        store(out, place + n + i, b)
-        store(out, place + 2 * n + i, c)
+            w = splat_fixed(taps[k])
+            a = a + times(load_fixed(lines, x - k) + load_fixed(lines, x + k), w)
+            b = b + times(load_fixed(lines, y - k) + load_fixed(lines, y + k), w)
+            c = c + times(load_fixed(lines, z - k) + load_fixed(lines, z + k), w)
+        store_fixed(out, place + i, a)
+        store_fixed(out, place + n + i, b)
+        store_fixed(out, place + 2 * n + i, c)
 
 
 @jit
@@ -108,15 +116,16 @@ def down(ring, y, height, radius, taps, places, tile):
     n = tile.size
     for k in range(-radius, radius + 1):
         places[radius + k] = reflect(y + k, height) % (2 * radius + 1) * n
-    centre = places[radius]
+    lost = splat_fixed((radius + 1) >> 1)
     for i in range(0, n, 3 * LANES):
-        w, o = spread(taps, 0), centre + i
-        a, b, c = load(ring, o) * w, load(ring, o + LANES) * w, load(ring, o + 2 * LANES) * w
+        w, o = splat_fixed(taps[0]), places[radius] + i
+        a, b = lost + times(load_fixed(ring, o), w), lost + times(load_fixed(ring, o + LANES), w)
+        c = lost + times(load_fixed(ring, o + 2 * LANES), w)
         for k in range(1, radius + 1):
-            w, p, q = spread(taps, k), at(places, radius - k) + i, at(places, radius + k) + i
-            a = fma(load(ring, p) + load(ring, q), w, a)
-            b = fma(load(ring, p + LANES) + load(ring, q + LANES), w, b)
-            c = fma(load(ring, p + 2 * LANES) + load(ring, q + 2 * LANES), w, c)
-        store(tile, i, a)
-        store(tile, i + LANES, b)
-        store(tile, i + 2 * LANES, c)
+            w, p, q = splat_fixed(taps[k]), at(places, radius - k) + i, at(places, radius + k) + i
+            a = a + times(load_fixed(ring, p) + load_fixed(ring, q), w)
+            b = b + times(load_fixed(ring, p + LANES) + load_fixed(ring, q + LANES), w)
+            c = c + times(load_fixed(ring, p + 2 * LANES) + load_fixed(ring, q + 2 * LANES), w)
+        store(tile, i, levels(a))
+        store(tile, i + LANES, levels(b))
+        store(tile, i + 2 * LANES, levels(c))

@@ -1,8 +1,11 @@
-"""Crop and resize, antialiased: Pillow's and torchvision's `antialias=True`, without rounding in between.
+"""Crop and resize, antialiased: Pillow's and torchvision's `antialias=True`, without rounding to levels in between.
 
 The vertical pass comes first, one output row at a time, into a row that stays in the nearest cache; the horizontal
 pass reads that row and writes a tile: the row's three channels, one behind the other. A tap is a source pixel with a
 weight. All pixels of an axis have the same number of taps, so that the loops need no tests.
+
+Weights and the row between the passes are whole numbers of 16 bits, of which a register holds twice as many as of
+float32: a level is 128 of the row's units (64 for bicubic, which overshoots). This is within 0.1 of a level of exact.
 """
 
 from __future__ import annotations
@@ -14,25 +17,28 @@ import numpy as np
 from data_loading.jit import jit
 from data_loading.simd import (
     LANES,
+    add_neighbours,
     at,
-    fma,
     load,
-    load4,
+    load_fixed,
     maximum,
     minimum,
+    no_sums,
     splat,
-    splat4,
-    spread,
-    spread4,
+    splat_fixed,
     store,
-    store_pixels,
-    weighted_pixels,
+    store_fixed,
+    store_sums,
+    times,
 )
 
 F32 = np.float32
 BILINEAR, BICUBIC = 0, 1
 INTERPOLATIONS = {"bilinear": BILINEAR, "bicubic": BICUBIC}
 NOTHING = 1e-6  # a weight that does not count; at most one at either end, where support is cut to whole pixels
+MOST_FAST = 32  # taps
+ONE = 1 << 14  # the weight 1 as a whole number; twice that for the vertical pass of bilinear, which cannot overshoot
+UNIT, CUBIC_UNIT = F32(1 / (128 * ONE)), F32(1 / (64 * ONE))  # of a sum of the horizontal pass, in levels
 SUPPORT = (1, 2)  # half the width of each kernel, in taps where nothing shrinks
 
 
@@ -113,65 +119,108 @@ def copied(low, limit_low, limit_high, n, flip, first, weight):
 
 
 @jit
-def vertical(source, at, stride, n, weight, y, count, row):
-    """row[:n] = sum over k < count of weight[k, y] source[at + k stride :][:n]; source uint8, n >= 1."""
-    pitch = weight.shape[1]
-    flat = weight.reshape(-1)
-    i = 0
-    while i + 4 * LANES <= n:
-        o, w = at + i, spread(flat, y)
-        a, b = load(source, o) * w, load(source, o + LANES) * w
-        c, d = load(source, o + 2 * LANES) * w, load(source, o + 3 * LANES) * w
-        for k in range(1, count):
-            o, w = o + stride, spread(flat, k * pitch + y)
-            a, b = fma(load(source, o), w, a), fma(load(source, o + LANES), w, b)
-            c, d = fma(load(source, o + 2 * LANES), w, c), fma(load(source, o + 3 * LANES), w, d)
-        store(row, i, a)
-        store(row, i + LANES, b)
-        store(row, i + 2 * LANES, c)
-        store(row, i + 3 * LANES, d)
-        i += 4 * LANES
-    while i < n and n >= LANES:
-        i = min(i, n - LANES)  # the last vector overlaps the one before: nothing is read behind the row
-        o = at + i
-        a = load(source, o) * spread(flat, y)
-        for k in range(1, count):
-            o += stride
-            a = fma(load(source, o), spread(flat, k * pitch + y), a)
-        store(row, i, a)
-        i += LANES
-    while i < n:  # rows of fewer than 6 pixels
-        value = F32(0.0)
+def fixed(weight, count, one, whole):
+    """whole[k n + i] = weight[k, i] one, rounded so that a pixel's sum is off by no more than a half; k < count."""
+    n = weight.shape[1]
+    for i in range(n):
+        total, before = 0.5, 0
         for k in range(count):
-            value += flat[k * pitch + y] * F32(source[at + k * stride + i])
-        row[i] = value
-        i += 1
+            total += weight[k, i] * one
+            now = int(math.floor(total))
+            whole[k * n + i] = now - before
+            before = now
 
 
 @jit
-def horizontal(row, first, weight, count, n, tile, place):
-    """A row of interleaved RGB -> n pixels of each channel of a tile, from `place` on; first: places in row."""
-    pitch, step = weight.shape[1], tile.size // 3
-    flat = weight.reshape(-1)
-    for x in range(0, n, 4):
-        if count == 1:
-            weighted_pixels(row, first, flat, pitch, x, tile, place + x, step, 1)
-        elif count == 2:  # written out: the loop below takes half as long again
-            weighted_pixels(row, first, flat, pitch, x, tile, place + x, step, 2)
-        elif count == 3:
-            weighted_pixels(row, first, flat, pitch, x, tile, place + x, step, 3)
-        elif count == 4:
-            weighted_pixels(row, first, flat, pitch, x, tile, place + x, step, 4)
-        elif count == 5:
-            weighted_pixels(row, first, flat, pitch, x, tile, place + x, step, 5)
-        else:
-            i, j, k, m = at(first, x), at(first, x + 1), at(first, x + 2), at(first, x + 3)
-            a = b = c = d = splat4(F32(0.0))
-            for w in range(x, x + count * pitch, pitch):
-                a, b = fma(load4(row, i), spread4(flat, w), a), fma(load4(row, j), spread4(flat, w + 1), b)
-                c, d = fma(load4(row, k), spread4(flat, w + 2), c), fma(load4(row, m), spread4(flat, w + 3), d)
-                i, j, k, m = i + 3, j + 3, k + 3, m + 3
-            store_pixels(tile, place + x, step, a, b, c, d)
+def pair(whole, count, n, pairs):
+    """Two weights of 16 bits a number, as `horizontal` reads them -> (count + 1) // 2; a last one has a zero.
+
+    whole: of n pixels, from `fixed`. pairs int32: for each pair, for each 8 pixels, those of pixels 0, 4, 1, 5, 2, 6,
+    3 and 7, four times each.
+    """
+    at = 0
+    for k in range(0, count, 2):
+        for x in range(0, n, 8):
+            for i in range(8):
+                w = k * n + x + (i >> 1) + 4 * (i & 1)
+                second = whole[w + n] if k + 1 < count else np.int32(0)
+                both = second << 16 | whole[w] & 0xFFFF
+                for j in range(4):
+                    pairs[at + j] = both
+                at += 4
+    return (count + 1) // 2
+
+
+@jit
+def vertical(source, at, stride, n, weight, pitch, y, count, row):
+    """row[:n] = sum over k < count of weight[k pitch + y] source[at + k stride :][:n] / 256, each rounded down; n >= 1.
+
+    source uint8, row int16.
+    """
+    if n < LANES or count > MOST_FAST:
+        vertical_exact(source, at, stride, n, weight, pitch, y, count, row)
+        return
+    lost = 0  # half a unit a tap on average
+    for w in range(y, y + count * pitch, pitch):
+        lost += 1 if weight[w] > 0 else -1 if weight[w] < 0 else 0
+    start = splat_fixed(lost >> 1)
+    i = 0
+    while i + 4 * LANES <= n:
+        o = at + i
+        a = b = c = d = start
+        for w in range(y, y + count * pitch, pitch):
+            if weight[w] >= 0:
+                f = splat_fixed(weight[w])
+                a, b = a + times(load_fixed(source, o), f), b + times(load_fixed(source, o + LANES), f)
+                c, d = c + times(load_fixed(source, o + 2 * LANES), f), d + times(load_fixed(source, o + 3 * LANES), f)
+            else:
+                f = splat_fixed(-weight[w])
+                a, b = a - times(load_fixed(source, o), f), b - times(load_fixed(source, o + LANES), f)
+                c, d = c - times(load_fixed(source, o + 2 * LANES), f), d - times(load_fixed(source, o + 3 * LANES), f)
+            o += stride
+        store_fixed(row, i, a)
+        store_fixed(row, i + LANES, b)
+        store_fixed(row, i + 2 * LANES, c)
+        store_fixed(row, i + 3 * LANES, d)
+        i += 4 * LANES
+    while i < n:
+        i = min(i, n - LANES)  # the last vector overlaps the one before: nothing is read behind the row
+        o, a = at + i, start
+        for w in range(y, y + count * pitch, pitch):
+            f = times(load_fixed(source, o), splat_fixed(abs(weight[w])))
+            a = a + f if weight[w] >= 0 else a - f
+            o += stride
+        store_fixed(row, i, a)
+        i += LANES
+
+
+@jit
+def vertical_exact(source, at, stride, n, weight, pitch, y, count, row):
+    """The same for rows of fewer than 6 pixels, and for so many taps that what rounding loses would add up."""
+    for i in range(n):
+        value = 128
+        for k in range(count):
+            value += weight[k * pitch + y] * source[at + k * stride + i]
+        row[i] = value >> 8
+
+
+@jit
+def horizontal(row, first, weight, pairs, n, scale, tile, place):
+    """A row of interleaved RGB -> n pixels of each channel of a tile, from `place` on; first: places in row.
+
+    weight: of `pair`; sums of 32 bits, times scale. The row is read 8 numbers from the first tap of a pair on.
+    """
+    step = tile.size // 3
+    for x in range(0, n, 8):
+        a = b = c = d = no_sums()
+        o, w = 0, 4 * x
+        for _ in range(pairs):
+            a = add_neighbours(a, row, at(first, x) + o, at(first, x + 4) + o, weight, w)
+            b = add_neighbours(b, row, at(first, x + 1) + o, at(first, x + 5) + o, weight, w + 8)
+            c = add_neighbours(c, row, at(first, x + 2) + o, at(first, x + 6) + o, weight, w + 16)
+            d = add_neighbours(d, row, at(first, x + 3) + o, at(first, x + 7) + o, weight, w + 24)
+            o, w = o + 6, w + 4 * first.size
+        store_sums(tile, place + x, step, scale, a, b, c, d)
 
 
 @jit

@@ -1,9 +1,13 @@
-"""Rows on their way between a tile and the planes of a whole view."""
+"""Rows on their way between a tile (float32) and the planes of a whole view (int16, 128 to a level)."""
 
 from __future__ import annotations
 
+import numpy as np
+
 from data_loading.jit import jit
 from data_loading.simd import LANES, load, reverse, store
+
+F32 = np.float32
 
 
 @jit
@@ -17,7 +21,7 @@ def put_row(tile, row, width, plane, place, step):
             store(plane, o, load(tile, i))
             i, o = i + LANES, o + LANES
         while o < end:
-            plane[o] = tile[i]
+            plane[o] = int(tile[i] * F32(128.0) + F32(0.5))
             i, o = i + 1, o + 1
 
 
@@ -36,5 +40,21 @@ def take_row(plane, place, step, width, flip, tile, row, pitch):
                 store(tile, t + i, reverse(load(plane, o + width - LANES - i)))
                 i += LANES
             while i < width:
-                tile[t + i] = plane[o + width - 1 - i]
+                tile[t + i] = F32(plane[o + width - 1 - i]) * F32(1 / 128)
                 i += 1
+
+
+@jit
+def put_image(image, plane):
+    """image (3, H, W) float32 in 0..255 -> plane."""
+    flat = image.reshape(-1)
+    for i in range(flat.size):
+        plane[i] = int(flat[i] * F32(128.0) + F32(0.5))
+
+
+@jit
+def take_image(plane, image):
+    """The other way."""
+    flat = image.reshape(-1)
+    for i in range(flat.size):
+        flat[i] = F32(plane[i]) * F32(1 / 128)

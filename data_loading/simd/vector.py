@@ -1,4 +1,4 @@
-"""A vector of 16 float32 (and one of 4) for numba kernels.
+"""A vector of 16 float32 for numba kernels.
 
 LLVM lowers it to whatever the processor has (SSE, AVX2, AVX-512, NEON). Operators work lane by lane, a float32 beside a
 vector counts in each lane. No operation may be reordered, so a kernel gives the same bytes wherever it is inlined.
@@ -17,15 +17,15 @@ F32, I32, I16, I8 = ir.FloatType(), ir.IntType(32), ir.IntType(16), ir.IntType(8
 
 
 class VectorType(types.Type):
-    """numba's type of a vector of `lanes` float32."""
+    """numba's type of a vector of `lanes` numbers; element: "float32", "int32" or "int16"."""
 
-    def __init__(self, lanes: int):
+    def __init__(self, lanes: int, element: str):
         self.lanes = lanes
-        self.ir = ir.VectorType(F32, lanes)
-        super().__init__(name=f"float32x{lanes}")
+        self.ir = ir.VectorType({"float32": F32, "int32": I32, "int16": I16}[element], lanes)
+        super().__init__(name=f"{element}x{lanes}")
 
 
-V, V4 = VectorType(LANES), VectorType(4)
+V = VectorType(LANES, "float32")
 
 
 @register_model(VectorType)
@@ -34,7 +34,7 @@ class _VectorModel(models.PrimitiveModel):
         super().__init__(manager, kind, kind.ir)
 
 
-def _address(context, builder, array_type, array, index, pointee):
+def address(context, builder, array_type, array, index, pointee):
     """The address of element `index` of a contiguous array, as a pointer to `pointee`."""
     data = context.make_array(array_type)(context, builder, array).data
     return builder.bitcast(builder.gep(data, [index]), pointee.as_pointer())
@@ -42,7 +42,7 @@ def _address(context, builder, array_type, array, index, pointee):
 
 def spread_lanes(builder, scalar, lanes):
     """The scalar in every lane."""
-    undefined = ir.Constant(ir.VectorType(F32, lanes), ir.Undefined)
+    undefined = ir.Constant(ir.VectorType(scalar.type, lanes), ir.Undefined)
     first = builder.insert_element(undefined, scalar, ir.Constant(I32, 0))
     return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(I32, lanes), [0] * lanes))
 
@@ -51,29 +51,28 @@ def shuffled(builder, a, b, order):
     return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(I32, len(order)), order))
 
 
-def _every(lanes, kind, value):
+def every(lanes, kind, value):
     return ir.Constant(ir.VectorType(kind, lanes), [value] * lanes)
 
 
-def _load(vector):
-    @intrinsic
-    def load(typing, array, index):
-        def code(context, builder, signature, arguments):
-            kind, lanes = signature.args[0], vector.lanes
-            if kind.dtype == types.float32:
-                at = _address(context, builder, kind, *arguments, vector.ir)
-                return builder.load(at, align=4)
-            at = _address(context, builder, kind, *arguments, ir.VectorType(I8, lanes))
-            wide = builder.zext(builder.load(at, align=1), ir.VectorType(I32, lanes))
-            return builder.sitofp(wide, vector.ir)  # below 256: signed conversion is exact and cheaper
-
-        return vector(array, index), code
-
-    return load
+def levels_of(builder, fixed):
+    """16 numbers of 16 bits / 128 as float32."""
+    wide = builder.zext(fixed, ir.VectorType(I32, LANES))
+    return builder.fmul(builder.sitofp(wide, V.ir), every(LANES, F32, 1 / 128))
 
 
-load = _load(V)  # load(array, i): LANES elements from i on of a contiguous float32 or uint8 array
-load4 = _load(V4)  # load4(array, i): four elements
+@intrinsic
+def load(typing, array, index):
+    """load(array, i): LANES elements from i on of a contiguous float32 array, or of an int16 array / 128."""
+
+    def code(context, builder, signature, arguments):
+        kind = signature.args[0]
+        if kind.dtype == types.float32:
+            return builder.load(address(context, builder, kind, *arguments, V.ir), align=4)
+        at = address(context, builder, kind, *arguments, ir.VectorType(I16, LANES))
+        return levels_of(builder, builder.load(at, align=2))
+
+    return V(array, index), code
 
 
 @intrinsic
@@ -87,37 +86,40 @@ def at(typing, array, index):
     return array.dtype(array, index), code
 
 
-def _spread_from(vector):
-    @intrinsic
-    def spread(typing, array, index):
-        def code(context, builder, signature, arguments):
-            at = _address(context, builder, signature.args[0], *arguments, F32)
-            return spread_lanes(builder, builder.load(at), vector.lanes)
+@intrinsic
+def spread(typing, array, index):
+    """spread(array, i): element i of a float32 array in each lane."""
 
-        return vector(array, index), code
+    def code(context, builder, signature, arguments):
+        at = address(context, builder, signature.args[0], *arguments, F32)
+        return spread_lanes(builder, builder.load(at), LANES)
 
-    return spread
-
-
-spread = _spread_from(V)  # spread(array, i): element i of a float32 array in each lane
-spread4 = _spread_from(V4)
+    return V(array, index), code
 
 
 @intrinsic
 def store(typing, array, index, vector):
-    """store(array, i, v): write LANES elements from i on of a float32 array, or of a uint8 array, rounded half up."""
+    """store(array, i, v): write LANES elements from i on of a float32 array, or rounded half up of a uint8 array.
+
+    Of an int16 array: v x 128, rounded half up, where 0 <= v < 256.
+    """
 
     def code(context, builder, signature, arguments):
         (kind, _, _), (array, index, value) = signature.args, arguments
         if kind.dtype == types.float32:
-            builder.store(value, _address(context, builder, kind, array, index, V.ir), align=4)
+            builder.store(value, address(context, builder, kind, array, index, V.ir), align=4)
             return context.get_dummy_value()
-        low, high = _every(LANES, F32, 0.0), _every(LANES, F32, 255.0)
+        if kind.dtype == types.int16:
+            scaled = multiply_add(builder, V, value, every(LANES, F32, 128.0), every(LANES, F32, 0.5))
+            small = builder.trunc(builder.fptosi(scaled, ir.VectorType(I32, LANES)), ir.VectorType(I16, LANES))
+            builder.store(small, address(context, builder, kind, array, index, small.type), align=2)
+            return context.get_dummy_value()
+        low, high = every(LANES, F32, 0.0), every(LANES, F32, 255.0)
         value = builder.select(builder.fcmp_ordered(">", value, low), value, low)
         value = builder.select(builder.fcmp_ordered("<", value, high), value, high)
-        whole = builder.fptosi(builder.fadd(value, _every(LANES, F32, 0.5)), ir.VectorType(I32, LANES))
+        whole = builder.fptosi(builder.fadd(value, every(LANES, F32, 0.5)), ir.VectorType(I32, LANES))
         small = builder.trunc(whole, ir.VectorType(I8, LANES))
-        builder.store(small, _address(context, builder, kind, array, index, small.type), align=1)
+        builder.store(small, address(context, builder, kind, array, index, small.type), align=1)
         return context.get_dummy_value()
 
     return types.void(array, index, vector), code
@@ -131,7 +133,7 @@ def store_float16(typing, array, index, vector):
         array, index, value = arguments
         half = builder.fptrunc(value, ir.VectorType(ir.HalfType(), LANES))
         bits = builder.bitcast(half, ir.VectorType(I16, LANES))
-        builder.store(bits, _address(context, builder, signature.args[0], array, index, bits.type), align=2)
+        builder.store(bits, address(context, builder, signature.args[0], array, index, bits.type), align=2)
         return context.get_dummy_value()
 
     return types.void(array, index, vector), code
@@ -145,50 +147,47 @@ def store_bfloat16(typing, array, index, vector):
         array, index, value = arguments
         wide = ir.VectorType(I32, LANES)
         bits = builder.bitcast(value, wide)
-        odd = builder.and_(builder.lshr(bits, _every(LANES, I32, 16)), _every(LANES, I32, 1))
-        bits = builder.add(bits, builder.add(odd, _every(LANES, I32, 0x7FFF)))
-        bits = builder.trunc(builder.lshr(bits, _every(LANES, I32, 16)), ir.VectorType(I16, LANES))
-        builder.store(bits, _address(context, builder, signature.args[0], array, index, bits.type), align=2)
+        odd = builder.and_(builder.lshr(bits, every(LANES, I32, 16)), every(LANES, I32, 1))
+        bits = builder.add(bits, builder.add(odd, every(LANES, I32, 0x7FFF)))
+        bits = builder.trunc(builder.lshr(bits, every(LANES, I32, 16)), ir.VectorType(I16, LANES))
+        builder.store(bits, address(context, builder, signature.args[0], array, index, bits.type), align=2)
         return context.get_dummy_value()
 
     return types.void(array, index, vector), code
 
 
-def _splat(vector):
+@intrinsic
+def splat(typing, value):
+    """splat(x): the float32 x in each lane."""
+
+    def code(context, builder, signature, arguments):
+        return spread_lanes(builder, arguments[0], LANES)
+
+    return V(types.float32), code
+
+
+def binary(instruction):
+    """An instruction of LLVM on two vectors of one type as a function of kernels."""
+
     @intrinsic
-    def splat(typing, value):
-        def code(context, builder, signature, arguments):
-            return spread_lanes(builder, arguments[0], vector.lanes)
-
-        return vector(types.float32), code
-
-    return splat
-
-
-splat = _splat(V)  # splat(x): the float32 x in each lane
-splat4 = _splat(V4)
-
-
-def _binary(instruction):
-    @intrinsic
-    def binary(typing, a, b):
+    def both(typing, a, b):
         def code(context, builder, signature, arguments):
             return getattr(builder, instruction)(*arguments)
 
         return a(a, b), code
 
-    return binary
+    return both
 
 
 _BINARY = {operator.add: "fadd", operator.sub: "fsub", operator.mul: "fmul", operator.truediv: "fdiv"}
 
 
 def _overload(function, instruction):
-    both = _binary(instruction)
+    both = binary(instruction)
 
     @overload(function)
     def of_vectors(a, b):
-        if isinstance(a, VectorType) and a == b:
+        if a == V and b == V:
             return lambda a, b: both(a, b)
         if a == V and isinstance(b, types.Float):
             return lambda a, b: both(a, splat(b))

@@ -42,6 +42,7 @@ from rendering import run_steps
 
 F32 = np.float32
 LEVEL = 0.02  # tolerance in levels of 255: float32 against float64 over a few operations
+BLURRED = 0.06  # the same of a blur, whose products are rounded to 128ths
 
 
 SIDE = 21  # not a multiple of what a processor handles at once
@@ -82,7 +83,8 @@ REFERENCE = [
 @pytest.mark.parametrize(("code", "args", "reference"), REFERENCE)
 def test_a_kernel_equals_its_numpy_reference(code, args, reference):
     args = tuple(float(F32(a)) for a in args)
-    np.testing.assert_allclose(run(code, args), reference(image(), *args), atol=LEVEL)
+    tolerance = BLURRED if code == base.BLUR else LEVEL
+    np.testing.assert_allclose(run(code, args), reference(image(), *args), atol=tolerance)
 
 
 TORCHVISION = [
@@ -106,7 +108,8 @@ TORCHVISION = [
 
 @pytest.mark.parametrize(("code", "args", "theirs"), TORCHVISION)
 def test_a_kernel_equals_torchvision_on_float_tensors(code, args, theirs):
-    np.testing.assert_allclose(run(code, args), theirs(as_tensor(image()), *args).numpy() * 255, atol=LEVEL)
+    tolerance = BLURRED if code == base.BLUR else LEVEL
+    np.testing.assert_allclose(run(code, args), theirs(as_tensor(image()), *args).numpy() * 255, atol=tolerance)
 
 
 @pytest.mark.parametrize("level", [0.0, 128.0, 255.0])

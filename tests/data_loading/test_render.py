@@ -77,8 +77,8 @@ def test_every_program_equals_the_numpy_references_run_one_after_the_other(view_
     monkeypatch.setenv("MASSRL_REFERENCE", "1")
     exact, _ = render(images, view_set, np.float32)
     for ours, theirs in zip(outs, exact, strict=True):
-        # In levels of 255 (a step of 0.017 is one level): float32 against float64, over up to seven ops
-        assert np.abs(ours - theirs).max() * 0.225 * 255 < 0.1
+        # In levels of 255: numbers of 16 bits in the resize and the blur, spread by contrast and saturation
+        assert np.abs(ours - theirs).max() * 0.225 * 255 < 0.3
 
 
 def test_a_second_blur_and_a_contrast_behind_a_blur_are_passes_of_their_own():
