@@ -105,26 +105,31 @@ def saturation(tile, factor):
 
 
 @jit
-def ramp(x):
-    return minimum(maximum(x, splat(F32(0.0))), splat(F32(1.0)))
+def ramp(x, chroma):
+    return minimum(maximum(x, splat(F32(0.0))), chroma)
 
 
 @jit
 def hue(tile, turn):
-    """Turn the hue by `turn` of the circle; with h in sixths of it, red is low + chroma ramp(|h - 3| - 1), ..."""
-    n, shift, zero, six = tile.size // 3, turn * F32(6.0), splat(F32(0.0)), splat(F32(6.0))
+    """Turn the hue by `turn` of the circle.
+
+    With h in sixths of it, red is low + chroma min(max(|h - 3| - 1, 0), 1), ...; here h is times chroma, which saves
+    dividing by it.
+    """
+    n, shift = tile.size // 3, splat((turn if turn >= 0 else turn + F32(1.0)) * F32(6.0))
+    zero, two, four, six = splat(F32(0.0)), splat(F32(2.0)), splat(F32(4.0)), splat(F32(6.0))
     for i in range(0, n, LANES):
         r, g, b = load(tile, i), load(tile, n + i), load(tile, 2 * n + i)
         top, low = maximum(r, maximum(g, b)), minimum(r, minimum(g, b))
         chroma = top - low
-        scale = splat(F32(1.0)) / maximum(chroma, splat(F32(1e-6)))
-        h = where_equal(top, g, fma(b - r, scale, splat(F32(2.0))), fma(r - g, scale, splat(F32(4.0))))
-        h = where_equal(top, r, (g - b) * scale, h) + shift  # in [-4, 8)
-        h = where_at_least(h, zero, h, h + six)
-        h = where_at_least(h, six, h - six, h)
-        store(tile, i, fma(chroma, ramp(absolute(h - F32(3.0)) - F32(1.0)), low))
-        store(tile, n + i, fma(chroma, ramp(F32(2.0) - absolute(h - F32(2.0))), low))
-        store(tile, 2 * n + i, fma(chroma, ramp(F32(2.0) - absolute(h - F32(4.0))), low))
+        h = where_equal(top, g, fma(chroma, two, b - r), fma(chroma, four, r - g))
+        h = fma(chroma, shift, where_equal(top, r, g - b, h))  # from -1 to 11, times chroma
+        h = where_at_least(h, zero, h, fma(chroma, six, h))
+        whole = chroma * six
+        h = where_at_least(h, whole, h - whole, h)
+        store(tile, i, low + ramp(absolute(h - chroma * F32(3.0)) - chroma, chroma))
+        store(tile, n + i, low + ramp(chroma * two - absolute(h - chroma * two), chroma))
+        store(tile, 2 * n + i, low + ramp(chroma * two - absolute(h - chroma * four), chroma))
 
 
 def reference_brightness(image: np.ndarray, factor: float) -> np.ndarray:
