@@ -54,8 +54,8 @@ class Loader:
     dtype:       "float32", "float16" or "bfloat16", normalised by mean and std (in 0..1, ImageNet's unless said), or
                  "uint8".
     cache:       "page", "process" (at most cache_gib GiB) or "shared"; None asks FFCV_DEFAULT_CACHE_PROCESS.
-    on_error:    "raise", or "skip": a sample that does not decode is replaced by the one before it in the order, marked
-                 in `Batch.valid`, and told in `loader.bad`.
+    on_error:    "raise", or "skip": a sample whose image or other field does not decode is replaced by the one before
+                 it in the order, marked in `Batch.valid`, and told in `loader.bad`.
     decode_scale: "half" decodes a JPEG at half its size where no view gets smaller than its crop by that.
     fast_dct:    libjpeg's quick DCT, off by about a level.
     batches_ahead: how many batches are prepared before they are asked for.
@@ -149,7 +149,7 @@ class Loader:
 
     @property
     def bad(self) -> dict[int, str]:
-        """Rows that did not decode, and why; filled with on_error="skip" only."""
+        """Rows that could not be read, and why; filled with on_error="skip" only."""
         return self._maker.bad
 
     @property

@@ -130,8 +130,10 @@ class Reader:
         windows = np.lib.stride_tricks.sliding_window_view(self.memory, field.size)  # one for each byte of the file
         try:
             return field.decode_all(windows[self._places[name][0][rows]])
-        except BetonError as error:
-            raise BetonError(f"{self.path}: field {name!r}: {error}") from None
+        except BetonError:
+            for row in rows.tolist():
+                self.value(name, row)  # raises for the first bad one, with its number
+            raise
 
     def column(self, name: str) -> np.ndarray:
         """All values (N,) of an int or float field, int64 or float64; the records of a custom one."""
