@@ -42,7 +42,8 @@ CHOICES = {"order": ORDERS, "dtype": tuple(DTYPES), "on_error": ("raise", "skip"
 class Loader:
     """Iterate over the batches of one epoch; each time anew draws the next epoch's order and views.
 
-    path:        a .beton file, or a folder of images (written once to the cache).
+    path:        a .beton file, a pattern as "train-*.beton" or a list of such files, which act as one, or a folder of
+                 images (written once to the cache).
     batch_size:  images per process.
     views:       a view set, its name, or a strategy's; size overrides the side of its global views.
     num_workers: threads; the batches are the same for any number.
@@ -66,7 +67,7 @@ class Loader:
 
     def __init__(
         self,
-        path: str | Path,
+        path: str | Path | Sequence[str | Path],
         batch_size: int,
         views: str | ViewSet = "eval",
         *,

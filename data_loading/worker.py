@@ -73,9 +73,7 @@ class Worker:
             else:
                 image = decode_png(stored, self._buffer, size)
         except (DecodeError, BetonError) as error:
-            raise DecodeError(
-                f"{maker.reader.path}: sample {row}: field {maker.reader.image_field!r}: {error}"
-            ) from None
+            raise DecodeError(f"{maker.reader.name(row)}: field {maker.reader.image_field!r}: {error}") from None
         pixels = image.reshape(-1)
         pixels.flags.writeable = False  # as the file's own memory: numba compiles `render` for one of the two only
         return pixels

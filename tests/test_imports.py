@@ -24,7 +24,7 @@ BELOW = {
     "data_loading.state": ["beton"],
     "data_loading.threads": [],
     "data_loading.memory": [],
-    "data_loading.shared": [],
+    "data_loading.shared": ["beton"],
     "data_loading.replay": ["render", "sources"],
     "data_loading.render": ["reference"],
     "data_loading.reference": ["plan"],

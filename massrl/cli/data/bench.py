@@ -18,7 +18,9 @@ def make_parser() -> Parser:
         description="Images a second from stored bytes to finished batches of views: our loader beside the peers that "
         "are installed, each in a process of its own, in interleaved rounds on the same images. See docs/bench.md.",
     )
-    parser.add_argument("file", nargs="?", help="a .beton file, or a folder (which is written once to runs/.cache)")
+    parser.add_argument(
+        "file", nargs="?", help="a .beton file, several as 'train-*.beton', or a folder (written once to runs/.cache)"
+    )
     parser.add_argument(
         "--works",
         type=str | None,

@@ -19,7 +19,9 @@ QUANTILES = {"min": 0.0, "p10": 0.1, "median": 0.5, "p90": 0.9, "max": 1.0}
 
 def make_parser() -> Parser:
     parser = Parser(prog="massrl data info", description="Say what is in a .beton file or a folder of images.")
-    parser.add_argument("file", nargs="?", help="a .beton file, or a folder (which is written once to runs/.cache)")
+    parser.add_argument(
+        "file", nargs="?", help="a .beton file, several as 'train-*.beton', or a folder (written once to runs/.cache)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--check", action="store_true", help=CHECK)
     return parser
@@ -44,7 +46,7 @@ def describe(reader: Reader) -> dict:
         "path": str(reader.path),
         "samples": len(reader),
         "fields": {name: field.kind for name, field in reader.fields.items()},
-        "bytes": reader.path.stat().st_size,
+        "bytes": sum(part.size for part in reader.parts),
         "page_size": reader.page_size,
         "sha256": reader.sha256(),
         "images": {},
