@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from data_loading import DatasetWriter, Reader
+from data_loading.beton import output
 from data_loading.errors import BetonError, ConfigError, DecodeError, UserError
 from data_loading.fields import BytesField, FloatField, IntField, JSONField, NDArrayField, RGBImageField
 from helpers import running
@@ -230,6 +231,52 @@ def test_ctrl_c_ends_the_workers_and_leaves_nothing(tmp_path):
     while running(process.pid) and time.monotonic() < deadline:  # multiprocessing's own helper ends a moment later
         time.sleep(0.05)
     assert not running(process.pid)
+
+
+@pytest.fixture
+def slow_writer(tmp_path):
+    """A process with two workers that is writing a.beton, and its unfinished file."""
+    folder = tmp_path / "slow"
+    folder.mkdir()
+    (folder / "slow.py").write_text(SLOW)
+    process = subprocess.Popen([sys.executable, "slow.py"], cwd=folder, start_new_session=True)
+    while len(list(folder.glob("worker-*"))) < 2 and process.poll() is None:
+        time.sleep(0.05)
+    (beside,) = folder.glob(".a.beton.*.tmp")
+    yield process, beside, folder / "a.beton"
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(60)
+
+
+def test_the_next_writer_removes_what_a_killed_one_has_left_and_nothing_of_one_that_lives(slow_writer):
+    process, beside, target = slow_writer
+    write(target, Drawn(3))
+    assert beside.exists()
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(60)
+    deadline = time.monotonic() + 20
+    while running(process.pid) and time.monotonic() < deadline:  # workers hold the lock, too
+        time.sleep(0.05)
+    other = beside.with_name(beside.name.replace("a.beton", "b.beton"))
+    other.touch()  # of another target
+    assert beside.exists()
+    write(target, Drawn(3))
+    assert not beside.exists() and other.exists() and len(Reader(target)) == 3
+
+
+def test_a_file_that_is_taken_for_an_orphan_before_it_is_locked_is_made_again(tmp_path, monkeypatch):
+    lock, calls = output.fcntl.flock, []
+
+    def late(file, how):
+        if not calls:
+            output.os.unlink(file.name)  # what another writer does at this moment
+        calls.append(how)
+        lock(file, how)
+
+    monkeypatch.setattr(output.fcntl, "flock", late)
+    write(tmp_path / "a.beton", Drawn(3))
+    assert len(calls) == 2 and len(Reader(tmp_path / "a.beton")) == 3
 
 
 def test_unreadable_images_are_left_out_on_request(tmp_path):
