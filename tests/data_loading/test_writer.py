@@ -255,9 +255,6 @@ def test_the_next_writer_removes_what_a_killed_one_has_left_and_nothing_of_one_t
     assert beside.exists()
     os.killpg(process.pid, signal.SIGKILL)
     process.wait(60)
-    deadline = time.monotonic() + 20
-    while running(process.pid) and time.monotonic() < deadline:  # workers hold the lock, too
-        time.sleep(0.05)
     other = beside.with_name(beside.name.replace("a.beton", "b.beton"))
     other.touch()  # of another target
     assert beside.exists()
@@ -285,6 +282,19 @@ def test_unreadable_images_are_left_out_on_request(tmp_path):
     assert writer.rows.tolist() == [i for i in range(20) if i != 7]
     assert len(writer.skipped) == 1 and writer.skipped[0].startswith("sample 7: ")
     assert Reader(tmp_path / "a.beton").column("label").tolist() == [i % 3 for i in range(20) if i != 7]
+
+
+def test_an_image_that_promises_too_much_is_named_and_may_be_left_out(tmp_path):
+    data = bytearray(jpeg(drawn(0, 20, 30)))
+    at = data.index(b"\xff\xc0") + 5
+    data[at : at + 4] = (60000).to_bytes(2, "big") * 2
+    samples = [(drawn(1, 8, 8), 0), (bytes(data), 1)]
+    with pytest.raises(
+        DecodeError, match=r"sample 1: not a readable JPEG image: 60000 x 60000 pixels cannot come from"
+    ):
+        write(tmp_path / "a.beton", samples)
+    DatasetWriter(tmp_path / "a.beton", FIELDS).from_indexed_dataset(samples, progress=False, skip_bad=True)
+    assert len(Reader(tmp_path / "a.beton")) == 1
 
 
 def test_a_fault_of_the_data_set_is_never_left_out(tmp_path):
