@@ -1,12 +1,16 @@
 """`massrl data`: written, described and drawn through the command line; what is wrong is said in a line."""
 
 import json
+import shlex
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from data_loading import Reader
+from commands import parse
+from data_loading import Loader, Reader
+from data_loading.errors import UserError
 from massrl.cli import data
 from massrl.cli.main import main
 
@@ -74,6 +78,23 @@ def test_mistakes_are_one_line_and_exit_code_2(argv, words, capsys, tmp_path, mo
     err = capsys.readouterr().err
     assert err.startswith("massrl data: error: ") and words in err and err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_who_cannot_choose_a_split_or_a_folder_is_told_the_command_that_can(images, tmp_path, capsys, monkeypatch):
+    for split in ("train", "test"):
+        shutil.copytree(images, tmp_path / "both" / split)
+    shutil.make_archive(str(tmp_path / "both"), "zip", tmp_path / "both")
+    for name in ("cifar10", str(tmp_path / "both.zip")):
+        said = []
+        with pytest.raises(UserError) as caught:
+            Loader(name, 4)
+        said.append(str(caught.value))
+        assert main(["pretrain", "--data.train", name, "--run", str(tmp_path / "run")]) == 2
+        said.append(capsys.readouterr().err.strip())
+        for sentence in said:
+            command = shlex.split(sentence.rpartition(": ")[2])
+            assert command[:4] == ["massrl", "data", "write", name] and "--split" in command
+            parse(command[1:], monkeypatch)  # there are such options
 
 
 def test_a_missing_argument_is_named(capsys):
