@@ -53,7 +53,7 @@ BELOW = {
     **{f"massrl.{name}": ["data_loading"] for name in ("losses", "nn", "backbones", "optim", "distributed")},
 }
 # What stands under everything: no arrow from here leads anywhere else.
-GROUND = {"data_loading": {"errors", "registry", "jit", "simd"}, "massrl": {"_version"}}
+GROUND = {"data_loading": {"errors", "registry", "jit", "simd", "whole"}, "massrl": {"_version"}}
 
 
 def allowed(module: str) -> set[str]:

@@ -18,6 +18,7 @@ from data_loading.beton.writer import BetonWriter
 from data_loading.errors import DecodeError, SourceError
 from data_loading.sources.base import Source
 from data_loading.sources.names import open as open_source
+from data_loading.whole import write_whole
 
 log = logging.getLogger(__name__)
 CACHE = Path("runs/.cache")
@@ -94,9 +95,7 @@ def _write(
         "paths": [source.paths[i] for i in writer.rows],
         "labels": None if source.labels is None else source.labels[writer.rows].tolist(),
     }
-    beside = index.with_suffix(".tmp")
-    beside.write_text(json.dumps(entry))
-    beside.replace(index)  # last: without a fitting index.json a data.beton is written again
+    write_whole(index, json.dumps(entry))  # last: without a fitting index.json a data.beton is written again
     return entry
 
 
