@@ -19,6 +19,7 @@ from data_loading import Batch, DatasetWriter, Loader, ViewSet
 from data_loading.beton import layout
 from data_loading.errors import ConfigError, DecodeError, UserError
 from data_loading.fields import BytesField, FloatField, IntField, JSONField, NDArrayField, RGBImageField
+from data_loading.render import scratch
 from data_loading.threads import Job
 from helpers import CHECKOUT
 
@@ -462,6 +463,18 @@ def test_a_batch_is_made_from_the_views_of_any_loader():
     assert len(batch) == 5 and [v.crop for v in batch.layout] == [0, 1]
     assert torch.equal(batch.global_views[1], x2) and batch.labels.tolist() == [-1] * 5
     assert Batch.from_views([x1], labels=torch.arange(5)).labels.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_the_memory_of_a_worker_is_what_the_manual_says():
+    page = (CHECKOUT / "docs" / "loader.md").read_text()
+    sides, sizes = (
+        [float(word) for word in re.search(rf"^\| {row}[^|]*\|(.*)\|$", page, re.M)[1].split("|")]
+        for row in ("side S", "memory to draw in")
+    )
+    for side, size in zip(map(int, sides), sizes, strict=True):
+        held = sum(array.nbytes for array in scratch(side, max(500, side)))
+        assert held / 1e6 == pytest.approx(size, rel=0.05)
+        assert held == pytest.approx(36 * side**2 + 1700 * side, rel=0.05)
 
 
 def test_the_blocks_of_the_manual_run_one_after_the_other(tmp_path):
