@@ -103,7 +103,6 @@ class Loader:
                 raise ConfigError(f"{what} is {self._arguments[what]}; it is a whole number from 1 on")
         if pin_memory and not torch.cuda.is_available():
             raise ConfigError("pin_memory needs a CUDA device and none is there; leave it out")
-        self.reader = Reader(sources.as_beton(path))
         self.view_set = get_views(views, size)
         self.num_workers, self.order, self.pool_pages, self.dtype = num_workers, order, pool_pages, dtype
         run_seed = checked_seed(seed)
@@ -114,6 +113,7 @@ class Loader:
         self._given_place, self._given_batch_size = (rank, world_size), int(batch_size)
         self._global_batch: int | None = None  # as a state has fixed it
         self._next = self._at = (0, 0)  # epoch and batch: where the next iteration begins; what has been handed out
+        self.reader = Reader(sources.as_beton(path))
         self.indices = chosen_rows(self.reader, indices)
         self._check(self.place[1])
         self._maker = Maker(
@@ -241,6 +241,8 @@ class Loader:
                 del batch  # now the consumer's alone: once that lets go, its memory is used again
         finally:
             team.close()
+            for job in ahead:
+                job.drop()
             epoch.stored.close()
             self._spare += workers
 

@@ -137,6 +137,30 @@ def test_processes_of_a_node_hold_one_copy_and_leave_nothing(jpg, notes):
     assert not notes()
 
 
+def race(path, out, begin, opened, rounds):
+    for _ in range(rounds):
+        begin.wait(60)  # the other one may still be closing the last round's
+        memory = NodeMemory(Reader(path).parts)
+        out.put((memory.filled, memory.memory.tobytes() == path.read_bytes()))
+        opened.wait(60)
+        memory.close()
+
+
+@linux
+def test_of_two_processes_that_open_at_the_same_moment_one_reads_the_file_in(jpg, notes):
+    fork, rounds = multiprocessing.get_context("fork"), 30
+    out, begin, opened = fork.Queue(), fork.Barrier(2), fork.Barrier(2)
+    racers = [fork.Process(target=race, args=(jpg, out, begin, opened, rounds)) for _ in range(2)]
+    for racer in racers:
+        racer.start()
+    found = [out.get(timeout=60) for _ in range(2 * rounds)]
+    for racer in racers:
+        racer.join(60)
+    assert [racer.exitcode for racer in racers] == [0, 0]
+    assert sum(filled for filled, _ in found) == rounds and all(equal for _, equal in found)
+    assert not notes()
+
+
 @linux
 def test_a_copy_outlives_the_process_that_made_it_while_another_holds_it(jpg, notes):
     fork = multiprocessing.get_context("fork")
