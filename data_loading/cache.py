@@ -3,18 +3,20 @@
 page:    the file's memory map; the operating system keeps what is used often (the default).
 process: memory of this process. Pages are read ahead of their first use and given up after their last one in the
          epoch; with order="quasi_random" few are held at a time, with "random" in the end all.
-shared:  the whole file once in the memory of the node, for all of its processes; see `shared`.
+shared:  the whole data set once in the memory of the node, for all of its processes; see `shared`.
 """
 
 from __future__ import annotations
 
+import bisect
 import os
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from data_loading.beton.mapping import Part
 from data_loading.beton.reader import Reader
 from data_loading.errors import BetonError, ConfigError
 
@@ -60,12 +62,13 @@ class Mapped:
 class Slots:
     """An epoch's pages in slots of this process's memory, each held from its first batch to its last.
 
+    parts: the files, as a Reader has them.
     page (n, B) int64: the page of each sample of each batch.  ahead: batches in work at a time, the present one apart.
     limit: bytes at most.
     """
 
-    def __init__(self, path: Path, page_size: int, page: np.ndarray, ahead: int, limit: int):
-        self.path, self.page_size = path, page_size
+    def __init__(self, parts: Sequence[Part], page_size: int, page: np.ndarray, ahead: int, limit: int):
+        self.parts, self.page_size = parts, page_size
         self._page = page
         n, per_batch = page.shape
         pages, first = np.unique(page, return_index=True)
@@ -77,7 +80,7 @@ class Slots:
         slots = int((begun - ended).max())
         if slots * page_size > limit:
             raise ConfigError(
-                f"cache='process': this order holds {slots} pages of {path} at a time, "
+                f"cache='process': this order holds {slots} pages of {parts[0].path} at a time, "
                 f"{slots * page_size / 2**30:.1f} GiB, and cache_gib allows {limit / 2**30:.1f}; "
                 f"choose order='quasi_random' with fewer pool_pages, or cache='page'"
             )
@@ -89,7 +92,6 @@ class Slots:
         self._begin = [pages[a] for a in _split(first, n)]
         self._end = [pages[a] for a in _split(last, n)]
         self._reads: dict[int, Future] = {}
-        self._file, self._size = open(path, "rb", buffering=0), path.stat().st_size
         self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="data_loading-read")
 
     def fetch(self, i: int) -> None:
@@ -109,18 +111,18 @@ class Slots:
 
     def close(self) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
-        self._file.close()
 
     def _read(self, page: int, slot: int) -> None:
-        start, into = page * self.page_size, memoryview(self._slots)[slot * self.page_size :][: self.page_size]
-        done = 0
-        while done < len(into):
-            n = os.preadv(self._file.fileno(), [into[done:]], start + done)
-            if n == 0 and start + done < self._size:
-                raise BetonError(f"{self._file.name} has become shorter while it was read; write it again")
-            if n == 0:  # the last page ends with the file
-                break
-            done += n
+        part = self.parts[bisect.bisect_right(self.parts, page * self.page_size, key=lambda part: part.start) - 1]
+        start = page * self.page_size - part.start
+        size = min(self.page_size, part.size - start)  # the last page ends with the file
+        into, done = memoryview(self._slots)[slot * self.page_size :][:size], 0
+        with open(part.path, "rb", buffering=0) as file:  # of thousands of files not all can be open at a time
+            while done < size:
+                n = os.preadv(file.fileno(), [into[done:]], start + done)
+                if n == 0:
+                    raise BetonError(f"{part.path} has become shorter while it was read; write it again")
+                done += n
 
 
 class Cache:
@@ -143,11 +145,11 @@ class Cache:
     def epoch(self, ptr: np.ndarray | None, ahead: int) -> Mapped | Slots:
         """The bytes of one epoch; ptr (n, B) int64 of each sample of each batch, needed for `process` only."""
         if self.kind == "process":
-            return Slots(self.reader.path, self.reader.page_size, ptr // self.reader.page_size, ahead, self.limit)
+            return Slots(self.reader.parts, self.reader.page_size, ptr // self.reader.page_size, ahead, self.limit)
         if self.kind == "shared" and self._shared is None:
             from data_loading.shared import NodeMemory  # it uses what only Linux has
 
-            self._shared = NodeMemory(self.reader.path)
+            self._shared = NodeMemory(self.reader.parts)
         return Mapped(self._shared.memory if self._shared else self.reader.memory)
 
 

@@ -19,7 +19,8 @@ class BetonDataModule(pl.LightningDataModule):
     """Views of the images of .beton files or folders; a checkpoint of the Trainer resumes at the very next batch.
 
     Args:
-        train: a .beton file, or a folder of images, which is written once to the cache; labels are not needed.
+        train: a .beton file, several as a pattern ("train-*.beton") or a list, or a folder of images, which is written
+            once to the cache; labels are not needed.
         val: the same for validation; its images get the views of `eval`, in the file's order, every one of them.
         test: the same for the Trainer's test.
         predict: the same for its predict.
@@ -45,10 +46,10 @@ class BetonDataModule(pl.LightningDataModule):
 
     def __init__(
         self,
-        train: str,
-        val: str | None = None,
-        test: str | None = None,
-        predict: str | None = None,
+        train: str | list[str],
+        val: str | list[str] | None = None,
+        test: str | list[str] | None = None,
+        predict: str | list[str] | None = None,
         views: str | ViewSet | None = None,
         size: int | None = None,
         batch_size: int = 256,
@@ -87,7 +88,7 @@ class BetonDataModule(pl.LightningDataModule):
         if val is None:
             self.val_dataloader = None  # Lightning asks whether there is one, and would warn of an empty one
         self.view_set: ViewSet | None = None
-        self._written: dict[str, Path] = {}
+        self._written: dict[str, Path | list[Path]] = {}
         self._loader: Loader | None = None  # the newest one of training
         self._state: dict[str, Any] = {}  # of a checkpoint, until there is a loader
 
@@ -140,20 +141,20 @@ class BetonDataModule(pl.LightningDataModule):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._state = dict(state_dict)
 
-    def file(self, path: str | None = None) -> Path:
-        """The .beton file of `path`, or of `train`."""
+    def file(self, path: str | list[str] | None = None) -> Path | list[Path]:
+        """The .beton file, or files, of `path`, or of `train`."""
         path = self.train if path is None else path
-        if path not in self._written:
-            self._written[path] = sources.as_beton(path, cache=Path(self.cache_dir), skip_bad=self.skip_bad)
-        return self._written[path]
+        if str(path) not in self._written:
+            self._written[str(path)] = sources.as_beton(path, cache=Path(self.cache_dir), skip_bad=self.skip_bad)
+        return self._written[str(path)]
 
-    def _evaluation(self, path: str | None, name: str) -> Loader:
+    def _evaluation(self, path: str | list[str] | None, name: str) -> Loader:
         if path is None:
             raise ConfigError(f"data.{name} is not set; give it a .beton file or a folder of images")
         size = (self.view_set or self.resolve(getattr(self.trainer, "lightning_module", None))).size
         return self._make(path, views.get("eval", size), "sequential")
 
-    def _make(self, path: str, view_set: ViewSet, order: str) -> Loader:
+    def _make(self, path: str | list[str], view_set: ViewSet, order: str) -> Loader:
         place = {}
         if self.trainer is not None:  # some strategies work without torch.distributed
             place = {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}

@@ -42,7 +42,8 @@ CHOICES = {"order": ORDERS, "dtype": tuple(DTYPES), "on_error": ("raise", "skip"
 class Loader:
     """Iterate over the batches of one epoch; each time anew draws the next epoch's order and views.
 
-    path:        a .beton file, or a folder of images (written once to the cache).
+    path:        a .beton file, a pattern as "train-*.beton" or a list of such files, which act as one, or a folder of
+                 images (written once to the cache).
     batch_size:  images per process.
     views:       a view set, its name, or a strategy's; size overrides the side of its global views.
     num_workers: threads; the batches are the same for any number.
@@ -54,8 +55,8 @@ class Loader:
     dtype:       "float32", "float16" or "bfloat16", normalised by mean and std (in 0..1, ImageNet's unless said), or
                  "uint8".
     cache:       "page", "process" (at most cache_gib GiB) or "shared"; None asks FFCV_DEFAULT_CACHE_PROCESS.
-    on_error:    "raise", or "skip": a sample that does not decode is replaced by the one before it in the order, marked
-                 in `Batch.valid`, and told in `loader.bad`.
+    on_error:    "raise", or "skip": a sample whose image or other field does not decode is replaced by the one before
+                 it in the order, marked in `Batch.valid`, and told in `loader.bad`.
     decode_scale: "half" decodes a JPEG at half its size where no view gets smaller than its crop by that.
     fast_dct:    libjpeg's quick DCT, off by about a level.
     batches_ahead: how many batches are prepared before they are asked for.
@@ -66,7 +67,7 @@ class Loader:
 
     def __init__(
         self,
-        path: str | Path,
+        path: str | Path | Sequence[str | Path],
         batch_size: int,
         views: str | ViewSet = "eval",
         *,
@@ -102,7 +103,6 @@ class Loader:
                 raise ConfigError(f"{what} is {self._arguments[what]}; it is a whole number from 1 on")
         if pin_memory and not torch.cuda.is_available():
             raise ConfigError("pin_memory needs a CUDA device and none is there; leave it out")
-        self.reader = Reader(sources.as_beton(path))
         self.view_set = get_views(views, size)
         self.num_workers, self.order, self.pool_pages, self.dtype = num_workers, order, pool_pages, dtype
         run_seed = checked_seed(seed)
@@ -113,6 +113,7 @@ class Loader:
         self._given_place, self._given_batch_size = (rank, world_size), int(batch_size)
         self._global_batch: int | None = None  # as a state has fixed it
         self._next = self._at = (0, 0)  # epoch and batch: where the next iteration begins; what has been handed out
+        self.reader = Reader(sources.as_beton(path))
         self.indices = chosen_rows(self.reader, indices)
         self._check(self.place[1])
         self._maker = Maker(
@@ -149,7 +150,7 @@ class Loader:
 
     @property
     def bad(self) -> dict[int, str]:
-        """Rows that did not decode, and why; filled with on_error="skip" only."""
+        """Rows that could not be read, and why; filled with on_error="skip" only."""
         return self._maker.bad
 
     @property
@@ -240,6 +241,8 @@ class Loader:
                 del batch  # now the consumer's alone: once that lets go, its memory is used again
         finally:
             team.close()
+            for job in ahead:
+                job.drop()
             epoch.stored.close()
             self._spare += workers
 

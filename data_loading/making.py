@@ -12,6 +12,7 @@ from data_loading.batch import Batch
 from data_loading.beton.reader import Reader
 from data_loading.cache import Mapped, Slots
 from data_loading.decode import RAW
+from data_loading.errors import BetonError
 from data_loading.memory import Blocks
 from data_loading.ops.normalize import Normalize
 from data_loading.plan import Drawer, Plan
@@ -35,7 +36,8 @@ class Making:
     """A batch in the making.
 
     position (B,) of its samples in the epoch's order; rows (B,) of the file; height, width (B,) in pixels; start (B,):
-    where each one's bytes begin in `memory`; plan as it is rendered; outs: for each view size an array (V, B, 3, S, S).
+    where each one's bytes begin in `memory`; plan as it is rendered; outs: for each view size an array (V, B, 3, S, S);
+    faults: place in the batch -> why its other fields cannot be read, where such samples are to be replaced.
     """
 
     batch: Batch
@@ -49,6 +51,7 @@ class Making:
     plan: Plan
     outs: list[np.ndarray]
     raw: bool  # all of it
+    faults: dict[int, BetonError]
     replaced: bool = False  # a bad sample had to be
 
 
@@ -75,6 +78,7 @@ class Maker:
         self.largest = int(max(height.max(), width.max()))
         self.mean_pixels = float((height * width).mean())
         self._names = [name for name, one in self.reader.fields.items() if one.kind != "image"]
+        self._checked = [name for name in self._names if self.reader.fields[name].checked]
 
     def sides(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Height and width (B,) int64 in pixels."""
@@ -94,12 +98,27 @@ class Maker:
             view_set=self.view_set,
             plan=plan if self.with_plan else None,
         )
-        self.describe(batch, rows)
+        faults: dict[int, BetonError] = {}
+        try:
+            self.describe(batch, rows)
+        except BetonError:
+            if not self.skip:
+                raise
+            faults = {b: error for b, row in enumerate(rows.tolist()) if (error := self.fault(row))}
         if self.half and self.with_plan:  # boxes are halved with their images; the batch's plan stays as it was drawn
             plan = Plan(**{**vars(plan), "box": plan.box.copy()})
         start, outs = epoch.stored.place(k, self.table.ptr[rows]), [out for _, out in taken]
         raw = bool((self.table.mode[rows] == RAW).all())
-        return Making(batch, epoch, position, rows, height, width, epoch.stored.memory, start, plan, outs, raw)
+        return Making(batch, epoch, position, rows, height, width, epoch.stored.memory, start, plan, outs, raw, faults)
+
+    def fault(self, row: int) -> BetonError | None:
+        """Why a field of this row, images apart, cannot be read; None where all can."""
+        for name in self._checked:
+            try:
+                self.reader.value(name, row)
+            except BetonError as error:
+                return error
+        return None
 
     def replace(self, making: Making, b: int, row: int) -> None:
         """Let sample b be another row of the file."""

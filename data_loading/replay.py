@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,14 +28,19 @@ class Replay(NamedTuple):
 
 
 def replay_views(
-    path: str | Path, views: str | dict | ViewSet, seed: int, epoch: int, index: int, size: int | None = None
+    path: str | Path | Sequence[str | Path],
+    views: str | dict | ViewSet,
+    seed: int,
+    epoch: int,
+    index: int,
+    size: int | None = None,
 ):
     """Draw the views that a Loader of `path` made of row `index` in `epoch` (from 0) under `seed` -> Replay."""
     view_set = view_sets.get(views, size)
     file = sources.as_beton(path)
     with Reader(file) as reader:
         if not 0 <= index < len(reader):
-            raise ConfigError(f"index is {index}; {file} has the samples 0 to {len(reader) - 1}")
+            raise ConfigError(f"index is {index}; {reader.path} has the samples 0 to {len(reader) - 1}")
         image = reader.value(reader.image_field, index)
     height, width, _ = image.shape
     sides = np.array([height]), np.array([width])

@@ -1,4 +1,4 @@
-"""Shared: a file's bytes once in the memory of a node, mapped by all processes that read it.
+"""Shared: the bytes of a file, or of several, once in the memory of a node, mapped by all processes that read it.
 
 The memory has no name in any file system (memfd_create), so the kernel frees it with the last process that holds it,
 however that one ends. A note of a few bytes says which processes hold it: `/dev/shm/data_loading-USER-FILE`, one line
@@ -14,34 +14,36 @@ import mmap
 import os
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
+from data_loading.beton.mapping import Part
 from data_loading.errors import BetonError, ConfigError
 
 PIECE = 1 << 26  # bytes copied at once
 
 
 class NodeMemory:
-    """The bytes of `path`, uint8 (n,), read-only; `memory` stays valid for as long as anyone refers to it."""
+    """The bytes of a Reader's `parts`, uint8 (n,), laid out as in its own memory, read-only; `memory` stays valid for
+    as long as anyone refers to it."""
 
-    def __init__(self, path: Path):
-        found = path.stat()
-        key = f"{found.st_dev} {found.st_ino} {found.st_size} {found.st_mtime_ns}"
+    def __init__(self, parts: Sequence[Part]):
+        size, found = parts[-1].start + parts[-1].size, [part.path.stat() for part in parts]
+        key = " ".join(f"{one.st_dev} {one.st_ino} {one.st_size} {one.st_mtime_ns}" for one in found)
         name = f"data_loading-{os.getuid()}-{hashlib.blake2b(key.encode(), digest_size=8).hexdigest()}"
         note = Path("/dev/shm" if os.access("/dev/shm", os.W_OK) else tempfile.gettempdir()) / name
         with _locked(note) as file:
             holders = [line.split() for line in file.read().decode().splitlines()]
-            living = [h for h in holders if _holds(h, name, found.st_size)]
-            fd = next((fd for h in living if (fd := _joined(h, name, found.st_size)) is not None), None)
+            living = [h for h in holders if _holds(h, name, size)]
+            fd = next((fd for h in living if (fd := _joined(h, name, size)) is not None), None)
             if fd is None:
-                living, fd = [], _filled(path, name, found.st_size)
+                living, fd = [], _filled(parts, name, size)
             _write(file, [*living, [str(os.getpid()), str(fd)]])
         self.filled = not living  # by this process
-        self.memory = np.frombuffer(mmap.mmap(fd, found.st_size, prot=mmap.PROT_READ), np.uint8)
+        self.memory = np.frombuffer(mmap.mmap(fd, size, prot=mmap.PROT_READ), np.uint8)
         self.close = weakref.finalize(self, _let_go, note, os.getpid(), fd)
 
 
@@ -67,23 +69,27 @@ def _joined(holder: list[str], name: str, size: int) -> int | None:
     return None
 
 
-def _filled(path: Path, name: str, size: int) -> int:
-    """A descriptor of new memory that holds the file."""
+def _filled(parts: Sequence[Part], name: str, size: int) -> int:
+    """A descriptor of new memory that holds the files."""
     free = free_memory()
     if free is not None and size > free:
+        more = f" and {len(parts) - 1} more" if len(parts) > 1 else ""
         raise ConfigError(
-            f"cache='shared': {path} has {size / 2**30:.1f} GiB and {free / 2**30:.1f} GiB of memory are free; "
-            f"choose cache='page'"
+            f"cache='shared': {parts[0].path}{more} has {size / 2**30:.1f} GiB and {free / 2**30:.1f} GiB of memory "
+            f"are free; choose cache='page'"
         )
     fd = os.memfd_create(name)
     try:
-        with open(path, "rb") as source:
-            done = 0
-            while done < size:
-                n = os.sendfile(fd, source.fileno(), done, min(PIECE, size - done))
-                if n == 0:
-                    raise BetonError(f"{path} became shorter while it was read: {done} of {size} bytes")
-                done += n
+        os.truncate(fd, size)  # what lies between files is zero, and takes no memory
+        for part in parts:
+            os.lseek(fd, part.start, os.SEEK_SET)
+            with open(part.path, "rb") as source:
+                done = 0
+                while done < part.size:
+                    n = os.sendfile(fd, source.fileno(), done, min(PIECE, part.size - done))
+                    if n == 0:
+                        raise BetonError(f"{part.path} became shorter while it was read: {done} of {part.size} bytes")
+                    done += n
     except BaseException:
         os.close(fd)
         raise

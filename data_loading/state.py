@@ -17,16 +17,18 @@ PROBES, PROBE = 64, 4096  # places in the pages that are hashed, and bytes of ea
 
 
 def fingerprint(reader: Reader, rows: np.ndarray | None, order: str) -> str:
-    """FILE:ROWS:ORDER, with hashes in hex of the file (its size, its records, 64 places of its pages) and of the rows.
+    """FILE:ROWS:ORDER, with hashes in hex of the file or files (size, records, 64 places of the pages) and of the rows.
 
     rows (n,) int64 that are used, or None for all.  Reads the records and a few hundred KB of the pages.
     """
     memory, table = reader.memory, reader.image_table()
-    start = int(table.ptr.min()) if len(table.ptr) else memory.size
     digest = hashlib.blake2b(memory.size.to_bytes(8, "little"), digest_size=8)
-    digest.update(memory[:start])
-    for at in np.linspace(start, memory.size, PROBES, endpoint=False).astype(np.int64):
-        digest.update(memory[at : at + PROBE])
+    for part, rows_end in zip(reader.parts, [*(p.row for p in reader.parts[1:]), len(reader)], strict=True):
+        end = part.start + part.size
+        start = int(table.ptr[part.row : rows_end].min(initial=end))
+        digest.update(memory[part.start : start])
+        for at in np.linspace(start, end, -(-PROBES // len(reader.parts)), endpoint=False).astype(np.int64):
+            digest.update(memory[at : min(at + PROBE, end)])
     chosen = "all" if rows is None else hashlib.blake2b(rows.astype("<i8").tobytes(), digest_size=8).hexdigest()
     return f"{digest.hexdigest()}:{chosen}:{order}"
 

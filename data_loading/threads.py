@@ -19,31 +19,41 @@ class Job:
     def __init__(self, chunks: int, begin: Callable[[], Any], chunk: Callable[[Any, Any, int], None]):
         self.chunks, self._begin, self._chunk = chunks, begin, chunk
         self._lock, self._done = threading.Lock(), threading.Event()
-        self._left, self._shared, self._error = chunks, None, None
+        self._left, self._shared = chunks, None
+        self._failed, self._error = False, None
 
     def run(self, worker: Any, k: int) -> None:
         """Do chunk k; errors are kept for `result`."""
         try:
             if self._shared is None:
                 with self._lock:
-                    if self._shared is None and self._error is None:
+                    if self._shared is None and not self._failed:
                         self._shared = self._begin()
-            if self._error is None:
+            if not self._failed:
                 self._chunk(self._shared, worker, k)
         except BaseException as error:  # whatever it is, the consumer must not wait for ever
-            self._error = error
+            with self._lock:
+                if not self._failed:  # the first one is told
+                    self._failed, self._error = True, error
         with self._lock:
             self._left -= 1
             last = self._left == 0
-        if last or self._error is not None:
+        if last or self._failed:
             self._done.set()
 
     def result(self) -> Any:
         """What the chunks shared, once all are done; an error of any thread is raised here."""
         self._done.wait()
-        if self._error is not None:
-            raise self._error
+        if self._failed:
+            try:
+                raise self._error
+            finally:
+                self.drop()
         return self._shared
+
+    def drop(self) -> None:
+        """Forget the error: it knows the job by its traceback, and such a ring would keep files and batches."""
+        self._error = None
 
 
 class Team:

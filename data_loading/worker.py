@@ -8,7 +8,7 @@ import numpy as np
 
 from data_loading.beton.verify import image_header
 from data_loading.decode import JPEG, RAW, decode_jpeg, decode_png
-from data_loading.errors import BetonError, DecodeError
+from data_loading.errors import BetonError, DecodeError, UserError
 from data_loading.making import Maker, Making
 from data_loading.plan import Plan
 from data_loading.render import Renderer
@@ -28,13 +28,16 @@ class Worker:
 
     def __call__(self, making: Making, first: int, last: int) -> None:
         """Raw samples in one call, encoded ones one by one."""
-        if making.raw:
+        if making.raw and not making.faults:
             part = slice(first, last)
             sides = making.height[part], making.width[part]
             self._render(making.memory, making.start[part], *sides, making.plan, first, making.outs)
             return
         for b in range(first, last):
             start, row = making.start[b], making.rows[b]
+            if b in making.faults:
+                self._draw(making, b, self._replaced(making, b, int(row), making.faults[b]), 0)
+                continue
             if self.maker.table.mode[row] == RAW:
                 self._draw(making, b, making.memory, start)
                 continue
@@ -70,7 +73,7 @@ class Worker:
             else:
                 image = decode_png(stored, self._buffer, size)
         except (DecodeError, BetonError) as error:
-            raise DecodeError(f"{maker.reader.path}: sample {row}: {error}") from None
+            raise DecodeError(f"{maker.reader.name(row)}: field {maker.reader.image_field!r}: {error}") from None
         pixels = image.reshape(-1)
         pixels.flags.writeable = False  # as the file's own memory: numba compiles `render` for one of the two only
         return pixels
@@ -80,7 +83,7 @@ class Worker:
         box, target = plan.box[:, b], 2 * self.maker.drawer.view_size
         return bool((box[:, 2] - box[:, 0] >= target).all() and (box[:, 3] - box[:, 1] >= target).all())
 
-    def _replaced(self, making: Making, b: int, row: int, error: DecodeError) -> np.ndarray:
+    def _replaced(self, making: Making, b: int, row: int, error: UserError) -> np.ndarray:
         """Put the nearest good sample before it in the epoch's order in the place of bad sample b; returns its pixels.
 
         The order knows no ranks and no batches, so the replacement is the same for any number of them.
@@ -90,6 +93,9 @@ class Worker:
         tries = min(TRIES, len(order) - 1)
         for back in range(1, tries + 1):
             other = int(order[making.position[b] - back])  # the first sample is preceded by the last
+            if found := maker.fault(other):
+                self._note(other, found)
+                continue
             maker.replace(making, b, other)
             stored = maker.reader.memory[maker.table.ptr[other] :][: maker.table.size[other]]
             if maker.table.mode[other] == RAW:
@@ -100,7 +106,7 @@ class Worker:
                 self._note(other, found)
         raise DecodeError(f"{error}; nor does any of the {tries} samples before it in the order") from error
 
-    def _note(self, row: int, error: DecodeError) -> None:
+    def _note(self, row: int, error: UserError) -> None:
         if row not in self.maker.bad:
             self.maker.bad[row] = str(error)
             log.warning("%s; another sample takes its place", error)

@@ -35,6 +35,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from data_loading.datamodule import BetonDataModule
 from data_loading.errors import CheckpointError, ConfigError
+from data_loading.whole import write_whole
 from massrl.evaluation.record import git, versions, write_json
 from massrl.methods import Method
 
@@ -45,6 +46,7 @@ LAST = Path("checkpoints", "last.ckpt")
 EXPECTED_WARNINGS = (
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # inside each fit of Lightning 2.6 (its issue 21326)
     r"Checkpoint directory .* exists and is not empty",  # a continued run
+    r"The dirpath has changed from",  # a run continued in another folder; the old one's checkpoint stays
 )
 
 
@@ -89,7 +91,7 @@ class Metrics(Logger):
         if self.columns:
             writer.writeheader()
         writer.writerows(rows)
-        write_text(self.path, text.getvalue())
+        write_whole(self.path, text.getvalue())
 
 
 class Describe(pl.Callback):
@@ -111,13 +113,6 @@ class Describe(pl.Callback):
 
     def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict) -> None:
         checkpoint["massrl"] = self.content
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write beside and rename: nobody reads half a file."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(text, encoding="utf-8", newline="")
-    beside.replace(path)
 
 
 def environment(words: list[str]) -> dict[str, Any]:
@@ -269,7 +264,7 @@ def fit(
             trainer.fit(method, datamodule=data, ckpt_path=ckpt_path)
             return run / LAST
         with _folder(run, describe):
-            write_text(run / "config.yaml", config_text)
+            write_whole(run / "config.yaml", config_text)
             write_json(run / "environment.json", environment(words))
             metrics.take_up(int(checkpoint["global_step"]) if checkpoint else 0)
             trainer.fit(method, datamodule=data, ckpt_path=ckpt_path)

@@ -24,7 +24,7 @@ BELOW = {
     "data_loading.state": ["beton"],
     "data_loading.threads": [],
     "data_loading.memory": [],
-    "data_loading.shared": [],
+    "data_loading.shared": ["beton"],
     "data_loading.replay": ["render", "sources"],
     "data_loading.render": ["reference"],
     "data_loading.reference": ["plan"],
@@ -53,7 +53,7 @@ BELOW = {
     **{f"massrl.{name}": ["data_loading"] for name in ("losses", "nn", "backbones", "optim", "distributed")},
 }
 # What stands under everything: no arrow from here leads anywhere else.
-GROUND = {"data_loading": {"errors", "registry", "jit", "simd"}, "massrl": {"_version"}}
+GROUND = {"data_loading": {"errors", "registry", "jit", "simd", "whole"}, "massrl": {"_version"}}
 
 
 def allowed(module: str) -> set[str]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from data_loading.bench import stages
 from data_loading.bench.works import SMALL, Work
+from data_loading.beton.mapping import named
 from data_loading.beton.reader import Reader
 from data_loading.decode import RAW
 from data_loading.errors import ConfigError
@@ -71,7 +72,7 @@ def examine(
     workers = cores if workers is None else workers
     if workers < 1:
         raise ConfigError(f"workers is {workers}; it must be at least 1")
-    disk = cold_rate(Path(file))  # before the file is mapped: mapped pages stay
+    disk = cold_rate(named(file)[0])  # before the file is mapped: mapped pages stay
     found = stages.measure(work, file, rows, batch_size)
     with Reader(file) as reader:
         table = reader.image_table()
@@ -79,7 +80,7 @@ def examine(
             stages=found,
             cores=cores,
             workers=workers,
-            file_bytes=Path(file).stat().st_size,
+            file_bytes=sum(part.size for part in reader.parts),
             stored_bytes=float(table.size.mean()),
             longest=int(max(np.median(table.height), np.median(table.width))),
             raw=bool((table.mode == RAW).all()),

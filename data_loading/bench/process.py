@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,7 @@ class PeerProcess:
     """name: of a peer.  python: the interpreter, where the peer lives in an environment of its own."""
 
     def __init__(self, name: str, python: str | None = None):
-        self.name = name
+        self.name, self.ended = name, False  # ended: by us, before its time
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         quiet = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "PYTHONPATH": path}
         self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  (closed with the process)
@@ -33,19 +34,34 @@ class PeerProcess:
                 stderr=self.errors,
                 text=True,
                 env={**os.environ, **quiet},
+                start_new_session=True,  # a group of its own, which ends as a whole
             )
         except OSError as error:
             self.errors.close()
             raise UserError(f"{name}: {python} cannot be started: {error.strerror or error}") from error
 
-    def ask(self, do: str, **arguments) -> dict:
-        """Send a command and wait for its answer; UserError names the peer and what it said."""
+    def ask(self, do: str, within: float, **arguments) -> dict:
+        """Send a command and wait for its answer, `within` seconds; UserError names the peer and what it said.
+
+        A peer that has not answered by then is ended, with all processes that it has started.
+        """
+        late = threading.Timer(within, self._end)
+        late.start()
         try:
             self.process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
             self.process.stdin.flush()
             line = self.process.stdout.readline()
         except BrokenPipeError:
             line = ""
+        except BaseException:  # Ctrl-C reaches this process only
+            self._end()
+            raise
+        finally:
+            late.cancel()
+        if not line and self.ended:
+            raise UserError(
+                f"peer {self.name}: no answer within {within:.3g} s; it was ended; leave it out with --peers"
+            )
         if not line:
             self.errors.seek(0)
             last = (self.errors.read().strip().splitlines() or ["it said nothing"])[-1]
@@ -55,7 +71,7 @@ class PeerProcess:
             raise UserError(f"peer {self.name}: {answer['error']}; leave it out with --peers")
         return answer
 
-    def ask_watched(self, do: str, **arguments) -> tuple[dict, float | None]:
+    def ask_watched(self, do: str, within: float, **arguments) -> tuple[dict, float | None]:
         """The answer, and the peak memory of the process and its children meanwhile, MB; None where it isn't known."""
         peak, done = [0.0], threading.Event()
 
@@ -66,10 +82,16 @@ class PeerProcess:
         watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()
         try:
-            return self.ask(do, **arguments), max(peak[0], memory_mb(self.process.pid)) or None
+            return self.ask(do, within, **arguments), max(peak[0], memory_mb(self.process.pid)) or None
         finally:
             done.set()
             watcher.join()
+
+    def _end(self) -> None:
+        """Kill the process and its own workers, which hold its pipes."""
+        self.ended = True
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
 
     def close(self) -> None:
         """End the process; its own workers end with it."""
@@ -78,7 +100,7 @@ class PeerProcess:
         try:
             self.process.wait(10)
         except subprocess.TimeoutExpired:
-            self.process.kill()
+            self._end()
             self.process.wait()
         self.process.stdout.close()
         self.errors.close()

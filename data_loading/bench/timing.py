@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -14,6 +15,9 @@ from data_loading.errors import ConfigError
 from data_loading.jit import is_cold
 
 LEAST_BATCHES = 2  # timed, of each worker in each round
+# A peer hangs that takes longer: to open, FIRST_S and then 1 s an image; later, FIRST_S and PATIENCE times as long an
+# image as before.
+FIRST_S, PATIENCE = 120.0, 20
 
 
 @dataclass
@@ -75,7 +79,9 @@ class Running:
         try:
             few = self._next(self.batch * (workers + 3 + LEAST_BATCHES * workers))
             opening = {"peer": peer, "work": work.name, "file": file, "batch_size": self.batch, "workers": workers}
-            answer, self.peak_mb = self.process.ask_watched("open", **opening, rows=few)
+            start = time.perf_counter()
+            answer, self.peak_mb = self.process.ask_watched("open", FIRST_S + len(few), **opening, rows=few)
+            self.per_image = (time.perf_counter() - start) / len(few)  # s
             self.able = not answer.get("cannot", False)
             if self.able:
                 self.first_batch_s, untimed = answer["first_batch_s"], answer["untimed"]
@@ -95,7 +101,9 @@ class Running:
         return rows.tolist()
 
     def _time(self) -> float:
-        answer = self.process.ask("run", rows=self._next(self.length))
+        within = FIRST_S + PATIENCE * self.per_image * self.length
+        answer = self.process.ask("run", within, rows=self._next(self.length))
+        self.per_image = answer["seconds"] / answer["images"]
         return answer["images"] / answer["seconds"]
 
     def round(self) -> None:

@@ -104,7 +104,7 @@ class NDArrayField(Field):
             del shape[-1]
         if length > layout.ARRAY["dtype"].itemsize:
             raise BetonError(f"its dtype has {length} bytes")
-        words = bytes(arguments)[264 : 264 + length]
+        words = bytes(arguments)[layout.ARRAY.fields["dtype"][1] :][:length]  # numpy would drop the zeros at its end
         try:
             ((name, dtype),) = json.loads(words)
             if name != "" or not DTYPE.fullmatch(dtype):

@@ -35,7 +35,8 @@ ARGUMENT_BYTES = 1024
 DESCRIPTOR = np.dtype([("type_id", "u1"), ("name", f"S{NAME_BYTES}"), ("arguments", f"V{ARGUMENT_BYTES}")])
 MAX_DIMENSIONS = 32
 # The arguments of an ndarray or tensor field: its shape, then the JSON of numpy's dtype.descr and its length.
-ARRAY = np.dtype([("shape", "<u8", MAX_DIMENSIONS), ("length", "<u8"), ("dtype", f"S{ARGUMENT_BYTES - 264}")])
+ARRAY_HEAD = [("shape", "<u8", MAX_DIMENSIONS), ("length", "<u8")]
+ARRAY = np.dtype([*ARRAY_HEAD, ("dtype", f"S{ARGUMENT_BYTES - np.dtype(ARRAY_HEAD).itemsize}")])
 ALLOCATION = np.dtype([("sample_id", "<u8"), ("ptr", "<u8"), ("size", "<u8")])
 
 IMAGE = np.dtype([("mode", "u1"), ("width", "<u2"), ("height", "<u2"), ("ptr", "<u8")])  # width before height

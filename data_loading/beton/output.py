@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import glob
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -21,7 +25,8 @@ class Output:
 
     def __init__(self, path: Path, fields: dict[str, Field], num_samples: int, page_size: int):
         self.path, self.page_size = path, page_size
-        self.beside = path.with_name(f".{path.name}.{os.getpid()}.{page_size}.tmp")
+        _remove_orphans(path)
+        self.beside = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}.{page_size}.tmp")
         self.type_ids = type_ids = [field.type_id for field in fields.values()]
         self.descriptors = np.zeros(len(fields), layout.DESCRIPTOR)
         self.descriptors["type_id"], self.descriptors["name"] = type_ids, [name.encode() for name in fields]
@@ -30,7 +35,7 @@ class Output:
         self.table = np.zeros((num_samples, sum(layout.has_value(t) for t in type_ids)), layout.ALLOCATION)
         self.count = 0
         self.start = self.at = layout.pages_start(self._records_end(num_samples), page_size)
-        self.file = open(self.beside, "w+b")  # noqa: SIM115, closed by finish or discard
+        self.file = _locked(self.beside)  # closed by finish or discard
         try:
             self._head(alloc_table_ptr=0)  # 0 marks a file that is not finished
             self.file.seek(self.start)
@@ -125,6 +130,34 @@ class Output:
 
     def _records_end(self, num_samples: int) -> int:
         return layout.records_end(len(self.descriptors), num_samples, self.records.dtype.itemsize)
+
+
+def _locked(beside: Path) -> IO[bytes]:
+    """A new file that this process holds the lock of; the system lets go of it however the process ends."""
+    while True:
+        file = open(beside, "x+b")  # noqa: SIM115, the caller closes it
+        with contextlib.suppress(OSError):  # a disk without locks: its orphans stay
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if _is(beside, file):
+            return file
+        file.close()  # another writer took it for an orphan before it was locked
+
+
+def _remove_orphans(path: Path) -> None:
+    """Remove what writers of `path` on this machine have left that were killed: files whose lock nobody holds."""
+    for beside in path.parent.glob(f".{glob.escape(path.name)}.{glob.escape(os.uname().nodename)}.*.tmp"):
+        with contextlib.suppress(OSError), open(beside, "rb") as file:  # gone, or its writer holds the lock
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is(beside, file):  # and not renamed by a writer that has just finished
+                beside.unlink()
+
+
+def _is(path: Path, file: IO[bytes]) -> bool:
+    """Whether the open file is the one of that name."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def _doubled(array: np.ndarray) -> np.ndarray:

@@ -1,82 +1,64 @@
-"""Reader: a .beton file opened and checked as a whole; pixels stay in the file's own memory map."""
+"""Reader: one or several .beton files opened and checked as a whole; pixels stay in the files' own memory map."""
 
 from __future__ import annotations
 
+import bisect
 import hashlib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from data_loading.beton import layout, verify
+from data_loading.beton import layout, tables, verify
 from data_loading.beton.arrays import NDArrayField
-from data_loading.beton.fields import CustomField, Field
+from data_loading.beton.fields import Field
+from data_loading.beton.mapping import Part, mapped, mapped_together, named
+from data_loading.beton.tables import ImageTable, Tables
 from data_loading.decode import JPEG, PNG, decode_jpeg, decode_png, decode_raw
 from data_loading.errors import BetonError, DecodeError
 
 
-class ImageTable(NamedTuple):
-    """An image column as arrays of length N: what is stored where. Sides in pixels, ptr and size in bytes."""
-
-    mode: np.ndarray  # (N,) uint8: JPEG, RAW or PNG of data_loading.decode
-    height: np.ndarray  # (N,) int32
-    width: np.ndarray  # (N,) int32
-    ptr: np.ndarray  # (N,) int64, from the start of the file
-    size: np.ndarray  # (N,) int64
-
-
 class Reader:
-    """A .beton file, written here or by FFCV.
+    """A .beton file, written here or by FFCV, or several as one: the samples of the first, then those of the second ...
 
+    path: of a file, a pattern such as "train-*.beton" (sorted by name), or a list; all files have the same fields.
     len(reader) samples; reader.fields: name -> field; reader[i]: name -> decoded value, memory of its own (an image is
-    uint8 (H, W, 3) RGB, a tensor a numpy array). memory: the file's bytes, uint8 (n,), read-only, mapped.
+    uint8 (H, W, 3) RGB, a tensor a numpy array). memory: the bytes, uint8 (n,), read-only, mapped; parts: which file
+    lies where in it. page_size: bytes, the largest of all files.
     custom: name -> numpy dtype of the records of a field whose type is its writer's own (FFCV's type 255).
     BetonError for a file that is not whole; all is checked but the stored values, which are checked when decoded.
     """
 
-    def __init__(self, path: str | Path, custom: Mapping[str, Any] = layout.EMPTY):
-        self.path = Path(path)
-        self._memory: np.ndarray | None = _mapped(self.path)
-        raw = self._memory
-        head = verify.header(self.path, raw)
-        self.fields: dict[str, Field] = verify.fields(self.path, raw, head["num_fields"], custom)
-        kinds = list(self.fields.values())
-        dtypes = {i: field.dtype for i, field in enumerate(kinds) if isinstance(field, CustomField)}
-        record = layout.record_dtype([field.type_id for field in kinds], dtypes)
-        entries = verify.table_place(self.path, raw.size, head, record.itemsize)
-        self.page_size: int = head["page_size"]
-        self._length: int = head["num_samples"]
-        start = layout.records_start(head["num_fields"])
-        records = np.frombuffer(raw, record, self._length, start)
-        table = np.frombuffer(raw, layout.ALLOCATION, entries, head["alloc_table_ptr"])
-        ptr, size = verify.allocations(self.path, table, head, record.itemsize)
-        self._columns: dict[str, np.ndarray] = {}  # of fields whose records hold the values themselves
-        self._images: dict[str, ImageTable] = {}
-        self._places: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # of all other fields: ptr and size (N,) int64
-        for i, (name, field) in enumerate(self.fields.items()):
-            column = records[str(i)]
-            if field.kind == "image":
-                sizes = verify.image_sizes(self.path, name, column, ptr, size)
-                kinds = (("mode", np.uint8), ("height", np.int32), ("width", np.int32), ("ptr", np.int64))
-                self._images[name] = ImageTable(*(column[key].astype(kind) for key, kind in kinds), sizes)
-            elif not layout.has_value(field.type_id):
-                self._columns[name] = np.ascontiguousarray(column)
-            else:
-                self._places[name] = self._checked_places(name, field, column, ptr, size)
-
-    def _checked_places(self, name: str, field: Field, column: np.ndarray, ptr: np.ndarray, size: np.ndarray):
-        if isinstance(field, NDArrayField):
-            if field.size > self.memory.size:
-                raise BetonError(
-                    f"{self.path}: field {name!r}: its values of {field.dtype} {field.shape} are larger than the file"
-                )
-            wanted, stated = column, np.broadcast_to(np.uint64(field.size), column.shape)
+    def __init__(self, path: str | Path | Sequence[str | Path], custom: Mapping[str, Any] = layout.EMPTY):
+        paths = named(path)
+        if len(paths) == 1:
+            self.path = paths[0]
+            self._memory: np.ndarray | None = mapped(self.path)
+            found = tables.read(self.path, self._memory, custom)
+            self.parts = [Part(self.path, 0, self._memory.size, 0)]
         else:
-            wanted, stated = column["ptr"], column["size"]
-        verify.sizes(self.path, name, wanted, stated, ptr, size)
-        return wanted.astype(np.int64), stated.astype(np.int64)
+            self.path = Path(path) if isinstance(path, str | Path) else Path(f"{paths[0]} and {len(paths) - 1} more")
+            found = self._open_all(paths, custom)
+        self.fields: dict[str, Field] = found.fields
+        self.page_size, self._length = found.page_size, found.length
+        self._columns, self._images, self._places = found.columns, found.images, found.places
+
+    def _open_all(self, paths: list[Path], custom: Mapping[str, Any]) -> Tables:
+        every, sizes = [], []
+        for path in paths:
+            raw = mapped(path)
+            every.append(tables.read(path, raw, custom))
+            sizes.append(raw.size)
+        tables.check_alike(paths, every)
+        # Pages of the largest size never reach into the next file, nor does a page of the system.
+        step = max(layout.MIN_PAGE, *(one.page_size for one in every))
+        starts = np.cumsum([0, *(-(-size // step) * step for size in sizes)])[:-1].tolist()
+        rows = np.cumsum([0, *(one.length for one in every)])[:-1].tolist()
+        self.parts = [Part(*part) for part in zip(paths, starts, sizes, rows, strict=True)]
+        self._memory = mapped_together(self.parts)
+        return tables.together(every, starts)
 
     def __len__(self) -> int:
         return self._length
@@ -112,7 +94,7 @@ class Reader:
         try:
             return self.fields[name].decode(self._stored(ptr, size))
         except BetonError as error:
-            raise BetonError(f"{self.path}: sample {i}: field {name!r}: {error}") from None
+            raise BetonError(f"{self.name(i)}: field {name!r}: {error}") from None
 
     def values(self, name: str, rows: Sequence[int] | np.ndarray) -> np.ndarray | list[Any]:
         """The values of field `name` of the samples `rows` (n,), 0 <= row < len.
@@ -130,8 +112,10 @@ class Reader:
         windows = np.lib.stride_tricks.sliding_window_view(self.memory, field.size)  # one for each byte of the file
         try:
             return field.decode_all(windows[self._places[name][0][rows]])
-        except BetonError as error:
-            raise BetonError(f"{self.path}: field {name!r}: {error}") from None
+        except BetonError:
+            for row in rows.tolist():
+                self.value(name, row)  # raises for the first bad one, with its number
+            raise
 
     def column(self, name: str) -> np.ndarray:
         """All values (N,) of an int or float field, int64 or float64; the records of a custom one."""
@@ -163,9 +147,15 @@ class Reader:
         return self._images[name].size if name in self._images else self._places[name][1]
 
     def sha256(self) -> str:
-        """Hash of the whole file, in hex; computed once per path, time of change and size."""
-        found = self.path.stat()
-        return _sha256(self.path.resolve(), found.st_mtime_ns, found.st_size)
+        """Hash of the whole file, in hex (of several: of their hashes); once per path, time of change and size."""
+        stats = [(part.path.resolve(), part.path.stat()) for part in self.parts]
+        hashes = [_sha256(path, found.st_mtime_ns, found.st_size) for path, found in stats]
+        return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+    def name(self, i: int) -> str:
+        """What errors call sample i: its file and its row there."""
+        part = self.parts[bisect.bisect_right(self.parts, i, key=lambda part: part.row) - 1]
+        return f"{part.path}: sample {i - part.row}"
 
     def _field(self, name: str) -> Field:
         if name not in self.fields:
@@ -184,21 +174,7 @@ class Reader:
                 return decode_jpeg(data)
             return decode_png(data) if mode == PNG else decode_raw(data, height, width).copy()
         except (DecodeError, BetonError) as error:
-            raise type(error)(f"{self.path}: sample {i}: field {name!r}: {error}") from error
-
-
-def _mapped(path: Path) -> np.ndarray:
-    """The file's bytes, uint8 (n,), read-only."""
-    if path.is_dir():
-        raise BetonError(f"{path} is a folder, not a .beton file; data_loading.sources.as_beton writes one from it")
-    try:
-        if path.stat().st_size == 0:
-            raise BetonError(f"{path} is empty: 0 bytes")
-        return np.memmap(path, np.uint8, mode="r").view(np.ndarray)
-    except FileNotFoundError:
-        raise BetonError(f"{path}: there is no such file") from None
-    except OSError as error:
-        raise BetonError(f"{path} cannot be opened: {error.strerror or error}") from error
+            raise type(error)(f"{self.name(i)}: field {name!r}: {error}") from error
 
 
 @lru_cache(maxsize=256)

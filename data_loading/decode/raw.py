@@ -1,4 +1,4 @@
-"""Raw pixels: height * width * 3 bytes, RGB, row-major."""
+"""Raw pixels: height * width * 3 bytes, RGB, row-major; and what the decoders share, Pillow's part among it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,14 @@ import io
 
 import numpy as np
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
 
+from data_loading.decode.header import jpeg_size, png_size
 from data_loading.errors import DecodeError
+
+KINDS = {"JPEG": (JpegImageFile, jpeg_size), "PNG": (PngImageFile, png_size)}
+LARGE = 1 << 26  # pixels; what promises more must have the bytes for it
 
 
 def decode_raw(data: bytes | np.ndarray, height: int, width: int) -> np.ndarray:
@@ -38,7 +44,7 @@ def check_size(found: tuple[int, int], size: tuple[int, int] | None) -> None:
 def by_pillow(data: bytes | np.ndarray, kind: str, size: tuple[int, int] | None = None) -> np.ndarray:
     """What Pillow's convert("RGB") makes of a file of one `kind` ("JPEG", "PNG"): (H, W, 3) uint8, or DecodeError."""
     try:
-        with Image.open(io.BytesIO(data), formats=[kind]) as image:
+        with opened(data, kind) as image:
             check_size((image.height, image.width), size)
             return np.asarray(image.convert("RGB"))
     except DecodeError:
@@ -47,7 +53,20 @@ def by_pillow(data: bytes | np.ndarray, kind: str, size: tuple[int, int] | None 
         raise DecodeError(f"not a readable {kind} image: {reason(error)}") from error
 
 
+def opened(data: bytes | np.ndarray, kind: str) -> Image.Image:
+    """Pillow's image of a JPEG or PNG file, of which only the header has been read.
+
+    Pillow's limit of 179 million pixels does not hold: it belongs to the whole process, and knows nothing of the file.
+    Here an image may be as large as its bytes can make it.
+    """
+    open_header, promised = KINDS[kind]
+    image = open_header(io.BytesIO(data))
+    if image.width * image.height > LARGE:
+        promised(data)
+    return image
+
+
 def reason(error: Exception) -> str:
     """The words of Pillow's error, without the address of the object that it read from."""
     text = str(error) or type(error).__name__
-    return "its header is damaged" if "cannot identify image file" in text else text
+    return "its header is damaged" if "cannot identify image file" in text or text.startswith("not a ") else text

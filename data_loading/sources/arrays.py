@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from data_loading.errors import SourceError
-from data_loading.sources.base import ArraySource
+from data_loading.sources.base import ArraySource, choice
 
 IMAGES = ("images", "x", "X", "data")
 LABELS = ("labels", "y", "Y", "targets")
@@ -32,7 +32,7 @@ class Arrays(ArraySource):
                     splits = sorted(
                         {key.split("_", 1)[1] for key in keys if key.split("_")[0] in IMAGES and "_" in key}
                     )
-                    hint = f"; give one of its splits: --split {' or '.join(splits)}" if splits else ""
+                    hint = f"; choose {' or '.join(splits)}: {choice(path, f'--split {splits[0]}')}" if splits else ""
                     wanted = ", ".join(key + end for key in IMAGES)
                     raise SourceError(f"{path} has no array {wanted}; it has {', '.join(keys)}{hint}")
                 labels = next((file[key + end] for key in LABELS if key + end in keys), None)

@@ -10,6 +10,12 @@ import numpy as np
 from data_loading.fields import Field, IntField, RGBImageField
 
 
+def choice(source: Any, *options: str) -> str:
+    """The command that writes the chosen part of a source. Only it and `open` can choose: what else takes a source (a
+    Loader, a training) takes the file that it has written."""
+    return f"massrl data write {source} FILE.beton {' '.join(options)}"
+
+
 class Source:
     """Images and, where there are classes, their labels.
 

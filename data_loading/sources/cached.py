@@ -13,10 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
+from data_loading.beton.mapping import is_pattern
 from data_loading.beton.writer import BetonWriter
 from data_loading.errors import DecodeError, SourceError
 from data_loading.sources.base import Source
 from data_loading.sources.names import open as open_source
+from data_loading.whole import write_whole
 
 log = logging.getLogger(__name__)
 CACHE = Path("runs/.cache")
@@ -24,23 +26,29 @@ FORM = 1  # counted up when the same folder should be written another way
 
 
 def as_beton(
-    path: str | Path,
+    path: str | Path | Sequence[str | Path],
     cache: str | Path = CACHE,
     subset: str | None = None,
     indices: Sequence[int] | None = None,
     skip_bad: bool = False,
     progress: bool = True,
     num_workers: int = 1,
-) -> Path:
+) -> Path | list[Path]:
     """The .beton file of `path`: that file itself, or cache/<hash>/data.beton written from the folder (or "digits").
+    A pattern as "train-*.beton", and a list of .beton files and patterns, come back as they are for a Reader.
 
     subset: a name for the rows `indices` of the folder, which are kept apart from others (as a train and a test part).
     skip_bad: leave unreadable images out and say how many. Beside the file index.json tells classes, paths, labels
     and fingerprint. Processes that ask at the same time wait for the one that writes.
     """
+    if not isinstance(path, str | Path):
+        others = [one for one in path if Path(one).suffix != ".beton"]
+        if others:
+            raise SourceError(f"{others[0]} is no .beton file; in a list each must be one: massrl data write makes it")
+        return [as_beton(one, indices=indices) for one in path]
     path = Path(path)
     if path.suffix == ".beton":
-        if not path.exists():
+        if not path.exists() and not is_pattern(path):
             raise SourceError(f"{path}: there is no such file")
         if indices is not None:
             raise SourceError(f"{path}: rows are chosen from folders only; give the Loader `indices`")
@@ -63,8 +71,10 @@ def as_beton(
     return file
 
 
-def read_index(file: str | Path) -> dict | None:
-    """What index.json says of a file in the cache, or None for a file without one."""
+def read_index(file: str | Path | Sequence[Path]) -> dict | None:
+    """What index.json says of a file in the cache, or None for files without one."""
+    if not isinstance(file, str | Path):
+        return None
     index = Path(file).with_name("index.json")
     return json.loads(index.read_text()) if index.exists() else None
 
@@ -85,9 +95,7 @@ def _write(
         "paths": [source.paths[i] for i in writer.rows],
         "labels": None if source.labels is None else source.labels[writer.rows].tolist(),
     }
-    beside = index.with_suffix(".tmp")
-    beside.write_text(json.dumps(entry))
-    beside.replace(index)  # last: without a fitting index.json a data.beton is written again
+    write_whole(index, json.dumps(entry))  # last: without a fitting index.json a data.beton is written again
     return entry
 
 

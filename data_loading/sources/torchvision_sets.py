@@ -11,7 +11,7 @@ import numpy as np
 
 from data_loading.decode.file import read_image
 from data_loading.errors import DecodeError, SourceError
-from data_loading.sources.base import ArraySource, Source
+from data_loading.sources.base import ArraySource, Source, choice
 
 PARTS = {"train": {"train": True}, "test": {"train": False}}
 # name -> (torchvision's class, split -> its arguments)
@@ -32,10 +32,12 @@ def open_set(name: str, split: str | None, root: str | Path | None) -> Source:
     kind, splits = SETS[name]
     if split not in splits:
         said = "no split was given" if split is None else f"there is no split {split!r}"
-        raise SourceError(f"{name}: {said}; choose one with --split: {', '.join(splits)}")
+        first = choice(name, f"--split {next(iter(splits))}", f"--root {root or 'FOLDER'}")
+        raise SourceError(f"{name}: {said}; choose {' or '.join(splits)}: {first}")
     if root is None:
         raise SourceError(
-            f"{name}: give the folder of its files with --root; torchvision fetches there what is missing"
+            f"{name}: give the folder of its files, to which torchvision fetches what is missing: "
+            f"{choice(name, f'--split {split}', '--root FOLDER')}"
         )
     return ImageNet(name, split, root) if kind == "ImageNet" else TorchvisionSet(name, split, root)
 

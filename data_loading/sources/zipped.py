@@ -13,6 +13,7 @@ import numpy as np
 
 from data_loading.decode.file import read_image
 from data_loading.errors import DecodeError, SourceError
+from data_loading.sources.base import choice
 from data_loading.sources.folder import SUFFIXES, Tree
 
 
@@ -48,7 +49,7 @@ class Zip(Tree):
         self._arrange(here, dict(sorted(found.items())))
 
     def _choice(self, split: str) -> str:
-        return f"give one of them as split: --split {split}"
+        return f"choose one: {choice(self.root, f'--split {split}')}"
 
     def image(self, i: int) -> np.ndarray | bytes:
         try:

@@ -20,8 +20,8 @@ class OnlineLinear(pl.Callback):
     """Log `linear`, a running accuracy of a linear classifier on standardised features, each batch predicted before it
     is learnt from; its labels never reach the encoder.
 
-    The classifier has its own optimiser (AdamW), and both are in the checkpoint. Data without labels turn it off, which
-    is said once.
+    The classifier has its own optimiser (AdamW), and both are in the checkpoint; on data of another number of classes
+    it begins anew. Data without labels turn it off, which is said once.
 
     Args:
         classes: number of classes; None counts them in the training file.
@@ -46,10 +46,12 @@ class OnlineLinear(pl.Callback):
         nn.init.zeros_(linear.weight), nn.init.zeros_(linear.bias)
         self.probe = nn.Sequential(nn.BatchNorm1d(width, affine=False), linear).to(device)
         self.optimizer = torch.optim.AdamW(self.probe.parameters(), lr=self.lr, weight_decay=0.0)
-        if self.restored:
-            self.probe.load_state_dict(self.restored["probe"])
-            self.optimizer.load_state_dict(self.restored["optimizer"])
-            self.restored = None
+        saved, self.restored = self.restored, None
+        if saved and (before := len(saved["probe"]["1.weight"])) != classes:
+            rank_zero_info(f"the online linear probe begins anew: {before} classes in the checkpoint, {classes} here")
+        elif saved:
+            self.probe.load_state_dict(saved["probe"])
+            self.optimizer.load_state_dict(saved["optimizer"])
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int

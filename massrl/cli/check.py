@@ -70,6 +70,17 @@ def sample_checkpoint(tmp: Path, data: Path) -> Path:
     return run / "checkpoints" / "last.ckpt"
 
 
+def is_there(path: str | list[str]) -> bool:
+    """Whether a folder, or every .beton file that a path, a pattern or a list names, is there."""
+    from data_loading.beton.mapping import named
+    from data_loading.errors import BetonError
+
+    try:
+        return all(file.exists() for file in named(path))
+    except BetonError:  # a pattern that nothing fits
+        return False
+
+
 class Small:
     """Two steps of a pretraining in a temporary folder."""
 
@@ -96,13 +107,13 @@ class Small:
         said.append(f"batches of {BATCH}, {STEPS} steps on the CPU, in a temporary folder")
         print(f"check: {'; '.join(said)}", flush=True)
 
-    def _data(self, path: str) -> tuple[str, str]:
+    def _data(self, path: str | list[str]) -> tuple[str | list[str], str]:
         from data_loading import sources
 
-        if path == self.drawn or not Path(path).exists():
+        if path == self.drawn or not is_there(path):
             return self.drawn, f"{IMAGES} drawn images" + ("" if path == self.drawn else f" ({path} is not there)")
-        if Path(path).suffix == ".beton":
-            return path, path
+        if not isinstance(path, str) or Path(path).suffix == ".beton":
+            return path, str(path)
         n = len(sources.open(path))
         rows = sorted({i * n // IMAGES for i in range(IMAGES)})
         file = sources.as_beton(path, self.tmp / "cache", "check", rows, progress=False)

@@ -30,7 +30,7 @@ def parser(command: str, description: str) -> Parser:
     parser = Parser(prog=f"massrl {command}", description=description)
     add = parser.add_argument
     add("--checkpoint", type=str | None, default=None, help="RUN/checkpoints/last.ckpt of `massrl pretrain`")
-    add("--train", type=str | None, default=None, help="labelled images: a .beton file or a folder of class folders")
+    add("--train", type=str | None, default=None, help="labelled images: .beton files or a folder of class folders")
     add("--test", type=str | None, default=None, help="the same, to measure on")
     add("--size", type=int | None, default=None, help="side of the view in pixels (default: that of the pretraining)")
     add("--json", type=str | None, default=None, help="write the figures, with all that they depend on, to this file")
@@ -163,14 +163,14 @@ def _record(args, protocol: Protocol, scores: dict, facts: dict, labels: str, dr
 
 def _small(args, temporary: Path) -> None:
     """Put drawn images and a checkpoint of two steps where there are none; take few of the images that are there."""
-    from massrl.cli.check import sample_checkpoint, sample_folder
+    from massrl.cli.check import is_there, sample_checkpoint, sample_folder
 
     cache = temporary / "cache"
     drawn = sample_folder(temporary)
     said = []
     for part in ("train", "test"):
         path = getattr(args, part)
-        if path is None or not Path(path).exists():
+        if path is None or not is_there(path):
             setattr(args, part, str(drawn))
             said.append(f"{part}: {CHECK_IMAGES} drawn images{f' ({path} is not there)' if path else ''}")
         elif Path(path).is_dir():

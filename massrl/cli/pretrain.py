@@ -174,7 +174,8 @@ def _with_config_of_run(argv: list[str]) -> list[str]:
 
 
 def _default_run(method: Method, data: BetonDataModule) -> Path:
-    name = re.sub(r"[^\w.-]+", "_", Path(data.train).resolve().with_suffix("").name)
+    train = data.train if isinstance(data.train, str) else data.train[0]
+    name = re.sub(r"[^\w.-]+", "_", Path(train).resolve().with_suffix("").name)
     stem = f"{type(method).__name__.lower()}-{name}-{datetime.now():%Y%m%d-%H%M%S}"
     free = (Path("runs", f"{stem}{f'-{i}' if i else ''}") for i in range(1000))
     return next(path for path in free if not path.exists())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch import nn
 
 from data_loading.errors import SourceError
 from data_loading.loader import Loader
+from data_loading.whole import whole, write_whole
 
 PIXEL_SIDE = 32  # pixels as features: larger images are scaled down to this side, so that a probe on them is affordable
 
@@ -112,9 +112,7 @@ def cached(cache: Path | None, facts: dict, make) -> Features:
         with np.load(file) as stored:
             return Features(stored["x"], stored["y"], stored["index"])
     found = make()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    beside = file.with_name(f".{os.getpid()}.npz")  # renamed when complete: a reader never meets half a file
-    np.savez(beside, x=found.x, y=found.y, index=found.index)
-    beside.replace(file)
-    (file.parent / "features.json").write_text(text + "\n")
+    with whole(file) as stored:
+        np.savez(stored, x=found.x, y=found.y, index=found.index)
+    write_whole(file.with_name("features.json"), text + "\n")
     return found

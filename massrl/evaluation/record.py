@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 import subprocess
 from importlib import metadata
@@ -13,6 +12,7 @@ from pathlib import Path
 import torch
 
 from data_loading.errors import CheckpointError
+from data_loading.whole import write_whole
 from massrl._version import __version__
 
 PACKAGES = ("torch", "pytorch-lightning", "numpy", "scipy", "scikit-learn", "timm")
@@ -74,17 +74,7 @@ def data_config(checkpoint: str | Path, size: int | None = None) -> dict:
 
 def write_json(path: str | Path, content: dict) -> Path:
     """Write indented JSON, whole or not at all."""
-    return write_text(path, json.dumps(content, indent=2) + "\n")
-
-
-def write_text(path: str | Path, content: str) -> Path:
-    """Write beside and rename, so that nobody reads half a file."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(content, encoding="utf-8")
-    beside.replace(path)
-    return path
+    return write_whole(path, json.dumps(content, indent=2) + "\n")
 
 
 def save_metrics(run: str | Path, result: dict, seconds: dict | None = None, **facts) -> Path:

@@ -10,7 +10,7 @@ import numpy as np
 import yaml
 
 from data_loading.errors import UserError
-from massrl.evaluation.record import write_text
+from data_loading.whole import write_whole
 from massrl.evaluation.table import BASELINES, HEADINGS
 from massrl.report import html, plots, style
 from massrl.report.content import Run, Training, read
@@ -26,7 +26,7 @@ def build(path: Path) -> Path:
     parts += [_accuracy(run), _label_free(run), _training(run), _views(run, notes), _map(run), _neighbours(run)]
     parts += [_next(run), _record(run)]
     target = path / "report.html"
-    write_text(target, html.page(f"{path.resolve().name}: report of a massrl run", "\n".join(filter(None, parts))))
+    write_whole(target, html.page(f"{path.resolve().name}: report of a massrl run", "\n".join(filter(None, parts))))
     return target
 
 

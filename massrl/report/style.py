@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from data_loading.whole import whole
 
 COLOURS = ("#2f6fde", "#e07b1a", "#159a7e", "#c0449a", "#8a63d2", "#b59a00")  # of methods
 GREYS = ("#b3bac4", "#7d8794")  # of the baselines: raw pixels, untrained
@@ -56,12 +57,9 @@ def new_figure(width: float, height: float) -> Figure:
 
 def save(path: Path, draw: Callable[[], Figure]) -> Path:
     """Draw a figure in both themes: `path` is the light one, NAME_dark.png beside it the dark one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     for theme, target in ((DARK, dark(path)), (LIGHT, path)):
-        beside = target.with_name(f".{target.name}.{os.getpid()}")
-        with matplotlib.rc_context(rc(theme)):
-            draw().savefig(beside, dpi=DPI, format="png")
-        beside.replace(target)
+        with whole(target) as file, matplotlib.rc_context(rc(theme)):
+            draw().savefig(file, dpi=DPI, format="png")
     return path
 
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from data_loading.bench.worker import clock
 from data_loading.bench.works import WORKS, chosen, four_strategies, listed
 from data_loading.errors import ConfigError, UnknownName, UserError
 from data_loading.sources import open as open_source
+from helpers import running
 
 
 @pytest.fixture(scope="module")
@@ -165,9 +167,9 @@ def test_an_error_in_a_peers_process_names_the_peer_and_ends_nothing():
     process = PeerProcess(BOUND)
     try:
         with pytest.raises(UserError, match="peer decode: BetonError: nowhere.beton: there is no such file"):
-            process.ask("open", peer=BOUND, work="eval", file="nowhere.beton", batch_size=2, workers=1, rows=[0])
+            process.ask("open", 60, peer=BOUND, work="eval", file="nowhere.beton", batch_size=2, workers=1, rows=[0])
         with pytest.raises(UserError, match="peer decode: AttributeError"):
-            process.ask("run", rows=[0])
+            process.ask("run", 60, rows=[0])
     finally:
         process.close()
     assert process.process.returncode == 0
@@ -182,8 +184,47 @@ def test_a_peers_process_that_dies_is_told_with_its_last_words(tmp_path, before)
     if before:  # it is asked
         process.process.wait(10)
     with pytest.raises(UserError, match="peer ffcv: its process ended: no module named ffcv"):
-        process.ask("run", rows=[0])
+        process.ask("run", 60, rows=[0])
     process.close()
+
+
+@pytest.fixture
+def sleeping(tmp_path):
+    """An interpreter that answers nothing, nor does a process of its own, which holds its pipes."""
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nsleep 600 &\nsleep 600\n")
+    python.chmod(0o755)
+    return str(python)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_peer_that_does_not_answer_is_ended_with_its_own_processes(sleeping):
+    process = PeerProcess("ffcv", sleeping)
+    group = process.process.pid
+    with pytest.raises(UserError, match=r"peer ffcv: no answer within 0\.5 s; it was ended; leave it out"):
+        process.ask("run", 0.5, rows=[0] * 100_000)  # more than a pipe holds, which nobody reads
+    process.close()
+    limit = time.monotonic() + 10  # the system ends them one by one
+    while running(group) and time.monotonic() < limit:
+        time.sleep(0.01)
+    assert not running(group)
+
+
+def test_a_peer_that_hangs_is_left_out_and_the_others_are_measured(photographs, sleeping, monkeypatch):
+    measured, opened = timing.PeerProcess, []
+
+    class Watched(measured):
+        def ask_watched(self, do, within, **arguments):
+            opened.append(within)
+            return super().ask_watched(do, 0.5 if self.name == "torchvision" else within, **arguments)
+
+    monkeypatch.setattr(timing, "PeerProcess", Watched)
+    said = []
+    settings = timing.Settings(rounds=1, images=12, batch_size=2, seconds=0.01, pythons={"torchvision": sleeping})
+    peers = ["torchvision", BOUND]
+    rows = timing.measure(WORKS["eval"], str(photographs), range(12), peers, [1], settings, said.append)
+    assert [r.peer for r in rows] == [BOUND] and min(opened) > 120
+    assert said == ["eval: peer torchvision: no answer within 0.5 s; it was ended; leave it out with --peers"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from betons import by_sample, write
-from data_loading import Loader, ViewSet
+from data_loading import Loader, Reader, ViewSet
+from data_loading.beton.mapping import Part
 from data_loading.cache import Slots, choose
 from data_loading.errors import ConfigError
 from data_loading.shared import NodeMemory
@@ -86,7 +87,7 @@ def test_a_page_is_held_from_its_first_batch_to_its_last(tmp_path):
     content = np.repeat(np.arange(6, dtype=np.uint8), 10)
     content.tofile(path)
     batches = np.array([[0, 1], [1, 0], [2, 2], [3, 5], [4, 4]])
-    slots = Slots(path, 10, batches, ahead=0, limit=10**6)
+    slots = Slots([Part(path, 0, 60, 0)], 10, batches, ahead=0, limit=10**6)
     assert slots.memory.size == 2 * 10
     for i, pages in enumerate(batches):
         slots.fetch(i)
@@ -111,7 +112,7 @@ def test_ffcvs_variable_chooses_the_cache(jpg, monkeypatch):
 
 
 def hold(path, out, wait):
-    memory = NodeMemory(path)
+    memory = NodeMemory(Reader(path).parts)
     held = {p.stat().st_ino for p in Path("/proc/self/fd").iterdir() if "memfd" in _link(p)}
     out.put((memory.filled, bytes(memory.memory[:100]), held))
     wait.wait(60)
@@ -136,6 +137,30 @@ def test_processes_of_a_node_hold_one_copy_and_leave_nothing(jpg, notes):
     assert not notes()
 
 
+def race(path, out, begin, opened, rounds):
+    for _ in range(rounds):
+        begin.wait(60)  # the other one may still be closing the last round's
+        memory = NodeMemory(Reader(path).parts)
+        out.put((memory.filled, memory.memory.tobytes() == path.read_bytes()))
+        opened.wait(60)
+        memory.close()
+
+
+@linux
+def test_of_two_processes_that_open_at_the_same_moment_one_reads_the_file_in(jpg, notes):
+    fork, rounds = multiprocessing.get_context("fork"), 30
+    out, begin, opened = fork.Queue(), fork.Barrier(2), fork.Barrier(2)
+    racers = [fork.Process(target=race, args=(jpg, out, begin, opened, rounds)) for _ in range(2)]
+    for racer in racers:
+        racer.start()
+    found = [out.get(timeout=60) for _ in range(2 * rounds)]
+    for racer in racers:
+        racer.join(60)
+    assert [racer.exitcode for racer in racers] == [0, 0]
+    assert sum(filled for filled, _ in found) == rounds and all(equal for _, equal in found)
+    assert not notes()
+
+
 @linux
 def test_a_copy_outlives_the_process_that_made_it_while_another_holds_it(jpg, notes):
     fork = multiprocessing.get_context("fork")
@@ -143,10 +168,10 @@ def test_a_copy_outlives_the_process_that_made_it_while_another_holds_it(jpg, no
     maker = fork.Process(target=hold, args=(jpg, out, wait))
     maker.start()
     out.get(timeout=60)
-    mine = NodeMemory(jpg)
+    mine = NodeMemory(Reader(jpg).parts)
     wait.set()
     maker.join(60)
-    other = NodeMemory(jpg)
+    other = NodeMemory(Reader(jpg).parts)
     assert not mine.filled and not other.filled
     assert other.memory.tobytes() == jpg.read_bytes()
     mine.close(), other.close()
@@ -157,9 +182,9 @@ def test_a_copy_outlives_the_process_that_made_it_while_another_holds_it(jpg, no
 def test_the_memory_of_a_process_that_was_killed_is_free_and_the_next_one_reads_the_file_again(jpg, notes):
     program = textwrap.dedent("""
         import sys, time
-        from pathlib import Path
+        from data_loading import Reader
         from data_loading.shared import NodeMemory
-        held = NodeMemory(Path(sys.argv[1]))
+        held = NodeMemory(Reader(sys.argv[1]).parts)
         print("held", flush=True)
         time.sleep(60)
     """)
@@ -167,12 +192,12 @@ def test_the_memory_of_a_process_that_was_killed_is_free_and_the_next_one_reads_
         assert killed.stdout.readline() == "held\n"
         place = next(p for p in Path(f"/proc/{killed.pid}/fd").iterdir() if "memfd" in os.readlink(p))
         inode = place.stat().st_ino
-        assert not NodeMemory(jpg).filled  # it can be shared while its maker lives
+        assert not NodeMemory(Reader(jpg).parts).filled  # it can be shared while its maker lives
         killed.send_signal(signal.SIGKILL)
         killed.wait(60)
     still = [p for p in Path("/proc").glob("[0-9]*/fd/*") if _inode(p) == inode and "memfd" in _link(p)]
     assert not still  # nobody holds it, it has no name: it is gone
-    mine = NodeMemory(jpg)
+    mine = NodeMemory(Reader(jpg).parts)
     assert mine.filled
     mine.close()
     assert not notes()
@@ -195,8 +220,8 @@ def _link(place):
 @linux
 def test_a_file_that_changed_is_read_again(tmp_path):
     path = write(tmp_path / "a.beton", n=4)
-    first = NodeMemory(path)
+    first = NodeMemory(Reader(path).parts)
     os.utime(path, (time.time(), time.time() + 10))
-    second = NodeMemory(path)
+    second = NodeMemory(Reader(path).parts)
     assert first.filled and second.filled
     first.close(), second.close()

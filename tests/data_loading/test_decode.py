@@ -2,13 +2,15 @@
 
 import io
 import tracemalloc
+import zlib
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from data_loading.decode import decode_jpeg, decode_png, decode_raw
+from data_loading.decode import decode_jpeg, decode_png, decode_raw, raw
+from data_loading.decode.file import read_image
 from data_loading.errors import DecodeError
 
 
@@ -81,11 +83,40 @@ def promising(height, width):
 )
 def test_a_header_that_disagrees_with_the_table_is_refused_before_memory_is_taken(data):
     tracemalloc.start()
-    with pytest.raises(DecodeError, match="the file's table says 32 x 24|exceeds limit"):
+    with pytest.raises(DecodeError, match="the file's table says 32 x 24|cannot come from"):
         decode_jpeg(data, size=(24, 32))
     assert tracemalloc.get_traced_memory()[1] < 1 << 20
     tracemalloc.stop()
     assert decode_jpeg(JPEGS["colour"], size=(24, 33)).shape == (24, 33, 3)
+
+
+@pytest.mark.parametrize("data", [JPEGS["cmyk"], JPEGS["grey"], encoded(kind="PNG")], ids=["cmyk", "grey", "png"])
+def test_pillows_limit_on_pixels_does_not_hold_for_jpeg_and_png(data, monkeypatch):
+    expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # twice that and Image.open raises, once and it warns
+    monkeypatch.setattr("data_loading.decode.raw.LARGE", 100)
+    kind = "PNG" if data[:1] == b"\x89" else "JPEG"
+    np.testing.assert_array_equal(raw.by_pillow(data, kind), expected)
+    stored = read_image(data)
+    np.testing.assert_array_equal(decode_jpeg(stored) if isinstance(stored, bytes) else stored, expected)
+
+
+def test_a_file_that_promises_more_than_its_bytes_can_hold_is_refused_before_memory_is_taken():
+    png = bytearray(encoded(kind="PNG"))
+    png[16:24] = (60000).to_bytes(4, "big") * 2
+    png[29:33] = zlib.crc32(png[12:29]).to_bytes(4, "big")
+    tracemalloc.start()
+    for data in (promising(60000, 60000), bytes(png)):
+        with pytest.raises(DecodeError, match="60000 x 60000 pixels cannot come from [0-9]+ bytes"):
+            read_image(data)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+
+
+def test_files_of_other_kinds_keep_pillows_limit(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(DecodeError, match="not a readable image: .*exceeds limit .*; store it as JPEG or PNG"):
+        read_image(encoded(kind="BMP"))
 
 
 def test_a_png_of_another_size_than_the_tables_is_refused():

@@ -16,4 +16,4 @@ def test_the_code_of_the_page_runs(tmp_path):
     for block in blocks:
         exec(compile(block, "docs/files.md", "exec"), names)
     gc.collect()  # while the warning is expected
-    assert len(blocks) == 4
+    assert len(blocks) == 5

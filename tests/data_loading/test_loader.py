@@ -19,6 +19,7 @@ from data_loading import Batch, DatasetWriter, Loader, ViewSet
 from data_loading.beton import layout
 from data_loading.errors import ConfigError, DecodeError, UserError
 from data_loading.fields import BytesField, FloatField, IntField, JSONField, NDArrayField, RGBImageField
+from data_loading.render import scratch
 from data_loading.threads import Job
 from helpers import CHECKOUT
 
@@ -300,6 +301,37 @@ def test_a_file_of_bad_samples_only_ends_in_an_error(tmp_path):
         list(Loader(path, 4, "eval", size=8, on_error="skip"))
 
 
+@pytest.mark.parametrize("mode", ["raw", "jpg"])
+@pytest.mark.parametrize("cache", ["page", "process"])
+def test_a_sample_whose_other_fields_cannot_be_read_is_named_or_skipped_as_one_whose_image_is_bad(
+    tmp_path, mode, cache
+):
+    path = tmp_path / "fields.beton"
+    fields = {"image": RGBImageField(mode), "facts": JSONField(), "word": NDArrayField("<U2", (1,))}
+    image = Drawn(1)[0][0]
+    samples = [(image + np.uint8(i), {"i": i}, np.array(["ab"])) for i in range(12)]
+    DatasetWriter(path, fields).from_indexed_dataset(samples, progress=False)
+    data = path.read_bytes()
+    data = data.replace(b'{"i": 3}', b'{"i": 3!').replace(b'{"i": 4}', b'{"i": 4!')
+    words = [at for at in range(len(data)) if data.startswith("ab".encode("utf-32-le"), at)]
+    path.write_bytes(data[: words[8] + 2] + b"\xff" + data[words[8] + 3 :])
+    options = {"order": "sequential", "cache": cache, "dtype": "uint8"}
+
+    with pytest.raises(UserError, match=r"fields\.beton: sample 3: field 'facts': its JSON cannot be read"):
+        list(Loader(path, 4, "eval", size=8, **options))
+    with pytest.raises(UserError, match=r"fields\.beton: sample 8: field 'word': its words hold"):
+        list(Loader(path, 4, "eval", size=8, **options, indices=range(5, 12)))
+
+    loader = Loader(path, 6, "eval", size=8, **options, on_error="skip")
+    batches = list(loader)
+    rows, valid = (torch.cat([getattr(b, name) for b in batches]).tolist() for name in ("index", "valid"))
+    assert rows == [0, 1, 2, 2, 2, 5, 6, 7, 7, 9, 10, 11]
+    assert [i for i, ok in enumerate(valid) if not ok] == [3, 4, 8] == sorted(loader.bad)
+    assert [facts["i"] for b in batches for facts in b.fields["facts"]] == rows
+    views = torch.cat([b.views[0] for b in batches])
+    assert torch.equal(views[3], views[2]) and torch.equal(views[8], views[7])
+
+
 def test_half_decoding_halves_the_boxes_and_leaves_small_crops_alone(tmp_path):
     path = write(tmp_path / "large.beton", n=8, mode="jpg", side=(300, 400))
 
@@ -431,6 +463,18 @@ def test_a_batch_is_made_from_the_views_of_any_loader():
     assert len(batch) == 5 and [v.crop for v in batch.layout] == [0, 1]
     assert torch.equal(batch.global_views[1], x2) and batch.labels.tolist() == [-1] * 5
     assert Batch.from_views([x1], labels=torch.arange(5)).labels.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_the_memory_of_a_worker_is_what_the_manual_says():
+    page = (CHECKOUT / "docs" / "loader.md").read_text()
+    sides, sizes = (
+        [float(word) for word in re.search(rf"^\| {row}[^|]*\|(.*)\|$", page, re.M)[1].split("|")]
+        for row in ("side S", "memory to draw in")
+    )
+    for side, size in zip(map(int, sides), sizes, strict=True):
+        held = sum(array.nbytes for array in scratch(side, max(500, side)))
+        assert held / 1e6 == pytest.approx(size, rel=0.05)
+        assert held == pytest.approx(36 * side**2 + 1700 * side, rel=0.05)
 
 
 def test_the_blocks_of_the_manual_run_one_after_the_other(tmp_path):

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from data_loading import DatasetWriter, Reader
+from data_loading.beton import output
 from data_loading.errors import BetonError, ConfigError, DecodeError, UserError
 from data_loading.fields import BytesField, FloatField, IntField, JSONField, NDArrayField, RGBImageField
 from helpers import running
@@ -232,12 +233,68 @@ def test_ctrl_c_ends_the_workers_and_leaves_nothing(tmp_path):
     assert not running(process.pid)
 
 
+@pytest.fixture
+def slow_writer(tmp_path):
+    """A process with two workers that is writing a.beton, and its unfinished file."""
+    folder = tmp_path / "slow"
+    folder.mkdir()
+    (folder / "slow.py").write_text(SLOW)
+    process = subprocess.Popen([sys.executable, "slow.py"], cwd=folder, start_new_session=True)
+    while len(list(folder.glob("worker-*"))) < 2 and process.poll() is None:
+        time.sleep(0.05)
+    (beside,) = folder.glob(".a.beton.*.tmp")
+    yield process, beside, folder / "a.beton"
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(60)
+
+
+def test_the_next_writer_removes_what_a_killed_one_has_left_and_nothing_of_one_that_lives(slow_writer):
+    process, beside, target = slow_writer
+    write(target, Drawn(3))
+    assert beside.exists()
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(60)
+    other = beside.with_name(beside.name.replace("a.beton", "b.beton"))
+    other.touch()  # of another target
+    assert beside.exists()
+    write(target, Drawn(3))
+    assert not beside.exists() and other.exists() and len(Reader(target)) == 3
+
+
+def test_a_file_that_is_taken_for_an_orphan_before_it_is_locked_is_made_again(tmp_path, monkeypatch):
+    lock, calls = output.fcntl.flock, []
+
+    def late(file, how):
+        if not calls:
+            output.os.unlink(file.name)  # what another writer does at this moment
+        calls.append(how)
+        lock(file, how)
+
+    monkeypatch.setattr(output.fcntl, "flock", late)
+    write(tmp_path / "a.beton", Drawn(3))
+    assert len(calls) == 2 and len(Reader(tmp_path / "a.beton")) == 3
+
+
 def test_unreadable_images_are_left_out_on_request(tmp_path):
     writer = DatasetWriter(tmp_path / "a.beton", FIELDS)
     writer.from_indexed_dataset(Drawn(20, 7, "cut"), progress=False, skip_bad=True)
     assert writer.rows.tolist() == [i for i in range(20) if i != 7]
     assert len(writer.skipped) == 1 and writer.skipped[0].startswith("sample 7: ")
     assert Reader(tmp_path / "a.beton").column("label").tolist() == [i % 3 for i in range(20) if i != 7]
+
+
+def test_an_image_that_promises_too_much_is_named_and_may_be_left_out(tmp_path):
+    data = bytearray(jpeg(drawn(0, 20, 30)))
+    at = data.index(b"\xff\xc0") + 5
+    data[at : at + 4] = (60000).to_bytes(2, "big") * 2
+    samples = [(drawn(1, 8, 8), 0), (bytes(data), 1)]
+    with pytest.raises(
+        DecodeError, match=r"sample 1: not a readable JPEG image: 60000 x 60000 pixels cannot come from"
+    ):
+        write(tmp_path / "a.beton", samples)
+    DatasetWriter(tmp_path / "a.beton", FIELDS).from_indexed_dataset(samples, progress=False, skip_bad=True)
+    assert len(Reader(tmp_path / "a.beton")) == 1
 
 
 def test_a_fault_of_the_data_set_is_never_left_out(tmp_path):

@@ -98,6 +98,16 @@ def test_the_state_of_the_linear_probe_is_in_the_checkpoint_and_resumes(tmp_path
     assert same_state(whole.probe, resumed.probe)
 
 
+def test_the_linear_probe_begins_anew_on_data_of_another_number_of_classes_and_says_so(caplog):
+    before, after = OnlineLinear(CLASSES), OnlineLinear(CLASSES + 1)
+    fitted([before])
+    after.load_state_dict(before.state_dict())
+    with caplog.at_level("INFO"):
+        fitted([after])
+    assert len(after.probe[1].weight) == CLASSES + 1
+    assert "begins anew: 4 classes in the checkpoint, 5 here" in caplog.text
+
+
 def test_the_linear_probe_asks_for_the_number_of_classes_where_the_loader_does_not_know_it():
     with pytest.raises(ConfigError, match="set classes"):
         fitted([OnlineLinear()])

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -195,6 +196,15 @@ def test_check_says_what_it_replaced_and_leaves_nothing(capsys):
     assert "16 drawn images (far.beton is not there)" in said and "views of 32 px in place of 224" in said
     assert "2 steps" in said and "check passed" in said
     assert files() == ["own.yaml"]
+
+
+def test_check_goes_on_from_a_checkpoint_of_other_data(finished, images, tmp_path, capsys):
+    for i, image in enumerate(sorted(images.glob("*/*.png"))[:6]):
+        (tmp_path / "three" / str(i % 3)).mkdir(parents=True, exist_ok=True)  # the run knew two classes
+        shutil.copy(image, tmp_path / "three" / str(i % 3))
+    before = files(), files(finished)
+    pretrain.main(["--check", "--ckpt_path", str(finished / LAST), "--data.train", str(tmp_path / "three")])
+    assert "check passed" in capsys.readouterr().out and (files(), files(finished)) == before
 
 
 def test_check_takes_a_few_of_the_images_that_are_there(images, capsys):

@@ -1,12 +1,17 @@
 """`massrl data`: written, described and drawn through the command line; what is wrong is said in a line."""
 
 import json
+import shlex
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from data_loading import Reader
+from commands import parse
+from data_loading import DatasetWriter, Loader, Reader
+from data_loading.errors import UserError
+from data_loading.fields import IntField
 from massrl.cli import data
 from massrl.cli.main import main
 
@@ -29,11 +34,25 @@ def test_a_folder_is_written_and_described(images, tmp_path, capsys):
     assert main(["data", "info", str(out), "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["samples"] == 5 and facts["fields"] == {"image": "image", "label": "int"}
-    assert facts["images"]["image"]["modes"] == {"jpg": 5} and facts["ints"]["label"] == {"0": 3, "1": 2}
+    assert facts["images"]["image"]["modes"] == {"jpg": 5}
+    assert facts["ints"]["label"] == {"distinct": 2, "min": 0, "max": 1, "most_frequent": {"0": 3, "1": 2}}
     assert set(facts["images"]["image"]["width"].values()) == {40}
     assert facts["sha256"] == Reader(out).sha256() and facts["bytes"] == out.stat().st_size
     assert main(["data", "info", str(out)]) == 0
     assert "5 samples" in capsys.readouterr().out
+
+
+def test_of_an_int_field_the_most_frequent_numbers_are_listed(tmp_path, capsys):
+    numbers = [-7, 5, 5, 5, 900, 900, *range(1000, 1100)]
+    DatasetWriter("a.beton", {"id": IntField()}).from_indexed_dataset([(i,) for i in numbers], progress=False)
+    assert main(["data", "info", "a.beton", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["ints"]["id"]
+    most = found.pop("most_frequent")
+    assert found == {"distinct": 103, "min": -7, "max": 1099}
+    assert list(most.items())[:4] == [("5", 3), ("900", 2), ("-7", 1), ("1000", 1)] and len(most) == 20
+    assert main(["data", "info", "a.beton"]) == 0
+    assert "id       -7: 1, 5: 3, 900: 2, 1000: 1, " in (text := capsys.readouterr().out)
+    assert "... (103 values from -7 to 1099)" in text
 
 
 def test_options_of_write_reach_the_file(images, tmp_path):
@@ -74,6 +93,23 @@ def test_mistakes_are_one_line_and_exit_code_2(argv, words, capsys, tmp_path, mo
     err = capsys.readouterr().err
     assert err.startswith("massrl data: error: ") and words in err and err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_who_cannot_choose_a_split_or_a_folder_is_told_the_command_that_can(images, tmp_path, capsys, monkeypatch):
+    for split in ("train", "test"):
+        shutil.copytree(images, tmp_path / "both" / split)
+    shutil.make_archive(str(tmp_path / "both"), "zip", tmp_path / "both")
+    for name in ("cifar10", str(tmp_path / "both.zip")):
+        said = []
+        with pytest.raises(UserError) as caught:
+            Loader(name, 4)
+        said.append(str(caught.value))
+        assert main(["pretrain", "--data.train", name, "--run", str(tmp_path / "run")]) == 2
+        said.append(capsys.readouterr().err.strip())
+        for sentence in said:
+            command = shlex.split(sentence.rpartition(": ")[2])
+            assert command[:4] == ["massrl", "data", "write", name] and "--split" in command
+            parse(command[1:], monkeypatch)  # there are such options
 
 
 def test_a_missing_argument_is_named(capsys):

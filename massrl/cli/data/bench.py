@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from pathlib import Path
 
 from data_loading.errors import ConfigError, UserError
+from data_loading.whole import write_whole
 from massrl.cli.data.common import CHECK, checked_file, parse
 from massrl.cli.parsing import Parser
 
@@ -18,7 +18,9 @@ def make_parser() -> Parser:
         description="Images a second from stored bytes to finished batches of views: our loader beside the peers that "
         "are installed, each in a process of its own, in interleaved rounds on the same images. See docs/bench.md.",
     )
-    parser.add_argument("file", nargs="?", help="a .beton file, or a folder (which is written once to runs/.cache)")
+    parser.add_argument(
+        "file", nargs="?", help="a .beton file, several as 'train-*.beton', or a folder (written once to runs/.cache)"
+    )
     parser.add_argument(
         "--works",
         type=str | None,
@@ -88,9 +90,9 @@ def _bench(args) -> None:
         if args.stages:
             print(f"\n{stages.text(stages.measure(work, file, rows, args.batch_size))}", flush=True)
         if args.json is not None:  # after each work: a run of hours that is stopped keeps what it has measured
-            _write(Path(args.json), (json.dumps(timing.as_json(found), indent=2) + "\n").encode())
+            write_whole(args.json, json.dumps(timing.as_json(found), indent=2) + "\n")
         if args.chart is not None:
-            _write(Path(args.chart), chart.png(found))
+            write_whole(args.chart, chart.png(found))
     _notes(peers)
     for path in filter(None, (args.json, args.chart)):
         print(f"{path}: written")
@@ -139,13 +141,3 @@ def _notes(peers: list[str]) -> None:
     for name in peers:
         if PEERS[name].note:
             print(f"{name}: {PEERS[name].note}")
-
-
-def _write(out: Path, data: bytes) -> None:
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        beside = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-        beside.write_bytes(data)
-        beside.replace(out)
-    except OSError as error:
-        raise UserError(f"{out} cannot be written: {error.strerror or error}") from error

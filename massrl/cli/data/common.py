@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from data_loading.errors import UserError
+from data_loading.whole import whole
 from massrl.cli.parsing import Parser
 
 CHECK = "do it once on 16 drawn images in a temporary folder"
@@ -50,12 +49,6 @@ def save_grid(columns: list, names: list[str], out: Path) -> Path:
             grid[r, c].set(xticks=[], yticks=[])
     for r, name in enumerate(names):
         grid[r, 0].set_ylabel(name, fontsize=8)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        beside = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-        with open(beside, "wb") as file:
-            canvas.print_png(file)
-        beside.replace(out)
-    except OSError as error:
-        raise UserError(f"{out} cannot be written: {error.strerror or error}") from error
+    with whole(out) as file:
+        canvas.print_png(file)
     return out

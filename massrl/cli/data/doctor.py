@@ -16,7 +16,9 @@ def make_parser() -> Parser:
         "copy, or the training step) and what to change. The system is asked to forget the file's pages, to read it "
         "cold once.",
     )
-    parser.add_argument("file", nargs="?", help="a .beton file, or a folder (which is written once to runs/.cache)")
+    parser.add_argument(
+        "file", nargs="?", help="a .beton file, several as 'train-*.beton', or a folder (written once to runs/.cache)"
+    )
     parser.add_argument("--work", type=str | None, default=None, help="as of `massrl data bench`; simclr or simclr32")
     parser.add_argument("--workers", type=int | None, default=None, help="that you use; all cores")
     parser.add_argument("--batch_size", type=int, default=64, help="images of a training step")

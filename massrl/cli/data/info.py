@@ -14,12 +14,15 @@ if TYPE_CHECKING:
 
     from data_loading.beton.reader import Reader
 
+MOST = 20  # whole numbers that are listed; an identifier has as many as there are samples
 QUANTILES = {"min": 0.0, "p10": 0.1, "median": 0.5, "p90": 0.9, "max": 1.0}
 
 
 def make_parser() -> Parser:
     parser = Parser(prog="massrl data info", description="Say what is in a .beton file or a folder of images.")
-    parser.add_argument("file", nargs="?", help="a .beton file, or a folder (which is written once to runs/.cache)")
+    parser.add_argument(
+        "file", nargs="?", help="a .beton file, several as 'train-*.beton', or a folder (written once to runs/.cache)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--check", action="store_true", help=CHECK)
     return parser
@@ -38,13 +41,12 @@ def main(argv: list[str]) -> None:
 
 def describe(reader: Reader) -> dict:
     """What is in an open file, as JSON values; sizes in pixels and bytes."""
-    import numpy as np
 
     facts = {
         "path": str(reader.path),
         "samples": len(reader),
         "fields": {name: field.kind for name, field in reader.fields.items()},
-        "bytes": reader.path.stat().st_size,
+        "bytes": sum(part.size for part in reader.parts),
         "page_size": reader.page_size,
         "sha256": reader.sha256(),
         "images": {},
@@ -63,8 +65,7 @@ def describe(reader: Reader) -> dict:
                 "stored_bytes": _quantiles(table.size),
             }
         elif kind == "int":
-            values, counts = np.unique(reader.column(name), return_counts=True)
-            facts["ints"][name] = {str(v): int(n) for v, n in zip(values, counts, strict=True)}
+            facts["ints"][name] = _frequencies(reader.column(name))
         elif kind == "float":
             facts["floats"][name] = _numbers(reader.column(name))
         elif kind in ("ndarray", "tensor"):
@@ -82,6 +83,16 @@ def _quantiles(values: np.ndarray) -> dict[str, int]:
         return {}
     found = np.quantile(values, list(QUANTILES.values()), method="nearest")
     return {name: int(value) for name, value in zip(QUANTILES, found, strict=True)}
+
+
+def _frequencies(values: np.ndarray) -> dict:
+    """How many different whole numbers, their least and greatest, and how often the most frequent ones come."""
+    import numpy as np
+
+    different, counts = np.unique(values, return_counts=True)
+    ends = {"min": int(different[0]), "max": int(different[-1])} if len(different) else {}
+    most = np.argsort(-counts, kind="stable")[:MOST]
+    return {"distinct": len(different), **ends, "most_frequent": {str(different[i]): int(counts[i]) for i in most}}
 
 
 def _numbers(values: np.ndarray) -> dict[str, float]:
@@ -105,10 +116,12 @@ def _text(facts: dict) -> str:
         for what in ("width", "height", "stored_bytes"):
             numbers = "  ".join(f"{q} {v}" for q, v in found[what].items())
             lines.append(f"  {what.replace('_', ' '):<14}{numbers}")
-    for name, counts in facts["ints"].items():
-        few = [f"{value}: {n}" for value, n in list(counts.items())[:12]]
-        more = f", ... ({len(counts)} values)" if len(counts) > 12 else ""
-        lines.append(f"{name:<8} {', '.join(few)}{more}")
+    for name, found in facts["ints"].items():
+        few = sorted(list(found["most_frequent"].items())[:12], key=lambda pair: int(pair[0]))
+        more = ""
+        if found["distinct"] > len(few):
+            more = f", ... ({found['distinct']} values from {found['min']} to {found['max']})"
+        lines.append(f"{name:<8} {', '.join(f'{value}: {n}' for value, n in few)}{more}")
     for name, found in facts["floats"].items():
         lines.append(f"{name:<8} {'  '.join(f'{word} {number:.6g}' for word, number in found.items())}")
     for name, found in facts["arrays"].items():

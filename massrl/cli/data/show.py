@@ -12,7 +12,9 @@ from massrl.cli.parsing import Parser
 
 def make_parser() -> Parser:
     parser = Parser(prog="massrl data show", description="Draw samples, and the views made of them, into a PNG.")
-    parser.add_argument("file", nargs="?", help="a .beton file, or a folder (which is written once to runs/.cache)")
+    parser.add_argument(
+        "file", nargs="?", help="a .beton file, several as 'train-*.beton', or a folder (written once to runs/.cache)"
+    )
     parser.add_argument("--views", type=str, default="massrl", help="a view set or strategy of `massrl list views`")
     parser.add_argument("--size", type=int | None, default=None, help="side of the global views; the view set's own")
     parser.add_argument("--out", type=str, default="views.png", help="the PNG to write")

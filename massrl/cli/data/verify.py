@@ -17,7 +17,7 @@ def make_parser() -> Parser:
         description="Check a .beton file whole: its head, its tables, and that every stored value decodes. Lists the "
         "first 20 faults and their number; the exit code is 0 for a whole file, else 2.",
     )
-    parser.add_argument("file", nargs="?", help="a .beton file")
+    parser.add_argument("file", nargs="?", help="a .beton file, or several as 'train-*.beton'")
     parser.add_argument("--num_workers", type=int, default=0, help="threads that decode; 0: one per core")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--check", action="store_true", help=CHECK)
