@@ -54,7 +54,7 @@ class Affine(Op):
         return [math.radians(self.degrees), self.translate, *map(math.log, self.scale), self.shear, self.aspect]
 
 
-@jit
+@jit(inline=True)
 def draw(params, state, op, arg, n):
     """Six numbers: the rows of (A | t)."""
     angle = uniform(state, -params[0], params[0])

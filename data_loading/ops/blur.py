@@ -48,7 +48,7 @@ def reference(image: np.ndarray, sigma: float) -> np.ndarray:
     return correlate1d(correlate1d(image.astype(float), taps, axis=2, mode="mirror"), taps, axis=1, mode="mirror")
 
 
-@jit
+@jit(inline=True)
 def draw(params, state, op, arg, n):
     op[n] = BLUR
     arg[n, 0] = uniform(state, params[0], params[1])

@@ -52,7 +52,7 @@ class ColorJitter(Op):
         return [self.brightness, self.contrast, self.saturation, self.hue]
 
 
-@jit
+@jit(inline=True)
 def draw(params, state, op, arg, n):
     """Write up to four steps in random order (Fisher and Yates); a strength of zero writes none."""
     order = (BRIGHTNESS, CONTRAST, SATURATION, HUE)
@@ -79,13 +79,13 @@ def clamp(v):
     return minimum(maximum(v, splat(F32(0.0))), splat(F32(255.0)))
 
 
-@jit
+@jit(inline=True)
 def brightness(tile, factor):
     for i in range(0, tile.size, LANES):
         store(tile, i, clamp(load(tile, i) * factor))
 
 
-@jit
+@jit(inline=True)
 def contrast(tile, factor, mean):
     """mean: of the whole image's gray, in 0..255."""
     rest = mean * (F32(1.0) - factor)
@@ -93,7 +93,7 @@ def contrast(tile, factor, mean):
         store(tile, i, clamp(fma(load(tile, i), splat(factor), splat(rest))))
 
 
-@jit
+@jit(inline=True)
 def saturation(tile, factor):
     n = tile.size // 3
     for i in range(0, n, LANES):
@@ -109,7 +109,7 @@ def ramp(x, chroma):
     return minimum(maximum(x, splat(F32(0.0))), chroma)
 
 
-@jit
+@jit(inline=True)
 def hue(tile, turn):
     """Turn the hue by `turn` of the circle.
 

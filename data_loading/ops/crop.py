@@ -76,7 +76,7 @@ class PadCrop(Crop):
         return [self.padding]
 
 
-@jit
+@jit(inline=True)
 def draw_random_resized(params, state, height, width, box):
     """torchvision's RandomResizedCrop: ten tries, else the largest central box of a fitting ratio."""
     if not try_random_resized(params, state, height, width, box, box, NO):
@@ -140,7 +140,7 @@ def central(params, x0, y0, x1, y1, box):
     box[0], box[1], box[2], box[3] = x, y, x + w, y + h
 
 
-@jit
+@jit(inline=True)
 def center_box(params, height, width, size, box):
     """torchvision's Resize(round(size / ratio)) and CenterCrop(size), carried back to source pixels."""
     short = int(size / params[0] + 0.5)
@@ -151,7 +151,7 @@ def center_box(params, height, width, size, box):
     box[2], box[3] = (left + size) * width / w, (top + size) * height / h
 
 
-@jit
+@jit(inline=True)
 def pad_box(params, state, height, width, size, box):
     """The whole image shifted by whole pixels of the view, up to params[0] of them."""
     dy, dx = integer(state, 2 * int(params[0]) + 1) - params[0], integer(state, 2 * int(params[0]) + 1) - params[0]

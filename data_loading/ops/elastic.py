@@ -43,7 +43,7 @@ class Elastic(Op):
         return [self.sigma]
 
 
-@jit
+@jit(inline=True)
 def draw(params, state, op, arg, word_arg, n):
     """The strength, and a key of two words from which the 32 displacements are drawn."""
     op[n] = ELASTIC

@@ -42,7 +42,7 @@ class Erasing(Op):
         return [*self.scale, *map(math.log, self.ratio), self.fill]
 
 
-@jit
+@jit(inline=True)
 def draw(params, state, op, arg, n):
     """Top, left, height and width as fractions of the view's sides, and the fill."""
     for _ in range(10):
@@ -68,7 +68,7 @@ def reference(image: np.ndarray, top: float, left: float, height: float, width: 
     return out
 
 
-@jit
+@jit(inline=True)
 def kernel(plane, arg):
     _, h, w = plane.shape
     half = F32(0.5)

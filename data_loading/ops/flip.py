@@ -30,7 +30,7 @@ def reference(image: np.ndarray) -> np.ndarray:
     return image[:, :, ::-1]
 
 
-@jit
+@jit(inline=True)
 def kernel(tile, width, pitch):
     """All rows of a tile, in place; a flip that is a program's first step costs nothing: rows are read backwards."""
     for start in range(0, tile.size, pitch):

@@ -37,7 +37,7 @@ class Gamma(Op):
         return [*map(math.log, self.gamma), *map(math.log, self.gain)]
 
 
-@jit
+@jit(inline=True)
 def draw(params, state, op, arg, n):
     op[n] = GAMMA
     arg[n, 0] = math.exp(uniform(state, params[0], params[1]))
@@ -49,7 +49,7 @@ def reference(image: np.ndarray, gamma: float, gain: float) -> np.ndarray:
     return np.clip(255 * gain * (np.maximum(image, 0) / 255) ** gamma, 0, 255)
 
 
-@jit
+@jit(inline=True)
 def kernel(tile, gamma, gain):
     for i in range(tile.size):
         x = max(tile[i], F32(0.0)) * F32(1.0 / 255.0)

@@ -33,7 +33,7 @@ class GaussianNoise(Op):
         return list(self.sigma)
 
 
-@jit
+@jit(inline=True)
 def draw(params, state, op, arg, word_arg, n):
     op[n] = NOISE
     arg[n, 0] = uniform(state, params[0], params[1])
@@ -54,7 +54,7 @@ def reference(image: np.ndarray, sigma: float, key: tuple[int, int]) -> np.ndarr
     return np.clip(image + sigma * noise.reshape(image.shape), 0, 255)
 
 
-@jit
+@jit(inline=True)
 def kernel(plane, sigma, key0, key1):
     flat = plane.reshape(-1)
     for q in range((flat.size + 3) // 4):

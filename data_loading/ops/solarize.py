@@ -37,7 +37,7 @@ def reference(image: np.ndarray, threshold: float) -> np.ndarray:
     return np.where(image >= threshold, 255 - image, image)
 
 
-@jit
+@jit(inline=True)
 def kernel(tile, threshold):
     """|c - v|, c = 255 at or above the threshold, else 0, for v in 0..255.
 

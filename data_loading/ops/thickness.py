@@ -35,7 +35,7 @@ class Thickness(Op):
         return [self.amount]
 
 
-@jit
+@jit(inline=True)
 def draw(params, state, op, arg, n):
     op[n] = THICKNESS
     arg[n, 0] = uniform(state, -params[0], params[0])
@@ -48,7 +48,7 @@ def reference(image: np.ndarray, weight: float) -> np.ndarray:
     return image + abs(weight) * (edge - image)
 
 
-@jit
+@jit(inline=True)
 def kernel(plane, scratch, weight):
     _, height, width = plane.shape
     copy_plane(plane, scratch)

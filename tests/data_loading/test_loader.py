@@ -474,7 +474,7 @@ def test_the_memory_of_a_worker_is_what_the_manual_says():
     for side, size in zip(map(int, sides), sizes, strict=True):
         held = sum(array.nbytes for array in scratch(side, max(500, side)))
         assert held / 1e6 == pytest.approx(size, rel=0.05)
-        assert held == pytest.approx(36 * side**2 + 1700 * side, rel=0.05)
+        assert held == pytest.approx(36 * side**2 + 1300 * side, rel=0.05)
 
 
 def test_the_blocks_of_the_manual_run_one_after_the_other(tmp_path):
