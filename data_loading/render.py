@@ -190,10 +190,10 @@ def find_taps(box, height, width, edge, cubic, flip, side, s):
         x1, y1 = min(int(math.ceil(box[2])), width), min(int(math.ceil(box[3])), height)
     pad = edge == PAD
     across = resize.taps(float(box[0]), float(box[2]), x0, x1, side, cubic, pad, flip, s.columns, s.weight)
-    resize.fixed(s.weight, across, resize.ONE, s.whole)
+    resize.integers(s.weight, across, resize.ONE, s.whole)
     pairs = resize.pair(s.whole, across, s.columns.size, s.column_weight)
     down = resize.taps(float(box[1]), float(box[3]), y0, y1, side, cubic, pad, NO, s.rows, s.weight)
-    resize.fixed(s.weight, down, resize.ONE if cubic else 2 * resize.ONE, s.row_weight)
+    resize.integers(s.weight, down, resize.ONE if cubic else 2 * resize.ONE, s.row_weight)
     left = right = s.columns[0]
     for x in range(side):  # neither the first nor the last pixel need have the outermost taps
         left, right = min(left, s.columns[x]), max(right, s.columns[x])

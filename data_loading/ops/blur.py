@@ -70,7 +70,7 @@ def blur_radius(sigma, height, width):
 
 @jit
 def gaussian(sigma, radius, taps):
-    """taps[0..radius] int32: the weights at distance 0, 1, ..., in 65536ths; all pixels' together are 65536."""
+    """taps[0..radius] int32: the weights at distance 0, 1, ..., in 65536ths; together 65536."""
     total = 1.0
     for k in range(1, radius + 1):
         total += 2.0 * math.exp(-0.5 * (k / sigma) ** 2)
@@ -78,7 +78,7 @@ def gaussian(sigma, radius, taps):
     for k in range(1, radius + 1):
         taps[k] = int(65536.0 * math.exp(-0.5 * (k / sigma) ** 2) / total + 0.5)
         rest -= 2 * taps[k]
-    taps[0] = rest
+    taps[0] = min(rest, 65535)  # of 16 bits
 
 
 @jit

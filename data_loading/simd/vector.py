@@ -63,12 +63,16 @@ def levels_of(builder, fixed):
 
 @intrinsic
 def load(typing, array, index):
-    """load(array, i): LANES elements from i on of a contiguous float32 array, or of an int16 array / 128."""
+    """load(array, i): LANES elements from i on of a contiguous float32 or uint8 array, or of an int16 array / 128."""
 
     def code(context, builder, signature, arguments):
         kind = signature.args[0]
         if kind.dtype == types.float32:
             return builder.load(address(context, builder, kind, *arguments, V.ir), align=4)
+        if kind.dtype == types.uint8:
+            at = address(context, builder, kind, *arguments, ir.VectorType(I8, LANES))
+            wide = builder.zext(builder.load(at, align=1), ir.VectorType(I32, LANES))
+            return builder.sitofp(wide, V.ir)  # below 256: signed conversion is exact and cheaper
         at = address(context, builder, kind, *arguments, ir.VectorType(I16, LANES))
         return levels_of(builder, builder.load(at, align=2))
 

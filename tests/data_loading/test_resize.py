@@ -14,7 +14,7 @@ from data_loading.plan import Drawer, Plan
 from data_loading.render import Renderer
 
 F32 = np.float32
-LEVELS = 0.1  # of 255, that weights of 16 bits are off; 0.05 where no pixel has more than eight taps
+LEVELS = 0.15  # of 255, that weights of 16 bits are off; less than 0.05 where few pixels make one
 
 
 class Box(Crop):
@@ -93,9 +93,9 @@ def test_the_whole_image_at_its_own_size_is_copied_exactly():
     ("height", "width", "size"), [(9, 700, 5), (700, 9, 5), (300, 400, 224), (600, 500, 33), (2, 3, 7)]
 )
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
-@pytest.mark.parametrize("white", [False, True])
-def test_any_number_of_taps_gives_the_exact_weights_sum(height, width, size, interpolation, white):
-    source = np.full((height, width, 3), 255, np.uint8) if white else picture(height, width)
+@pytest.mark.parametrize("level", [None, 0, 255])
+def test_any_number_of_taps_gives_the_sum_of_the_exact_weights(height, width, size, interpolation, level):
+    source = picture(height, width) if level is None else np.full((height, width, 3), level, np.uint8)
     box = (0, 0, width, height)
     exact = resize.reference(source, box, (size, size), cubic=interpolation == "bicubic")
     ours = crop_resize(source, box, size, interpolation=interpolation)
