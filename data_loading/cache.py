@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from data_loading.beton.mapping import Part
+from data_loading.beton.mapping import Part, called
 from data_loading.beton.reader import Reader
 from data_loading.errors import BetonError, ConfigError
 
@@ -80,7 +80,7 @@ class Slots:
         slots = int((begun - ended).max())
         if slots * page_size > limit:
             raise ConfigError(
-                f"cache='process': this order holds {slots} pages of {parts[0].path} at a time, "
+                f"cache='process': this order holds {slots} pages of {called([p.path for p in parts])} at a time, "
                 f"{slots * page_size / 2**30:.1f} GiB, and cache_gib allows {limit / 2**30:.1f}; "
                 f"choose order='quasi_random' with fewer pool_pages, or cache='page'"
             )
@@ -117,7 +117,7 @@ class Slots:
         start = page * self.page_size - part.start
         size = min(self.page_size, part.size - start)  # the last page ends with the file
         into, done = memoryview(self._slots)[slot * self.page_size :][:size], 0
-        with open(part.path, "rb", buffering=0) as file:  # of thousands of files not all can be open at a time
+        with part.open() as file:  # of thousands of files not all can be open at a time
             while done < size:
                 n = os.preadv(file.fileno(), [into[done:]], start + done)
                 if n == 0:
@@ -133,6 +133,8 @@ class Cache:
 
     def __init__(self, reader: Reader, kind: str, gib: float | None = None):
         self.reader, self.kind = reader, kind
+        # Files are opened by name again, and the process may change its folder meanwhile.
+        self._parts = [part._replace(path=part.path.absolute()) for part in reader.parts]
         self.limit = int(gib * 2**30) if gib is not None else _memory() // 2
         self._shared: Any = None
         if kind == "shared" and not hasattr(os, "memfd_create"):
@@ -145,11 +147,11 @@ class Cache:
     def epoch(self, ptr: np.ndarray | None, ahead: int) -> Mapped | Slots:
         """The bytes of one epoch; ptr (n, B) int64 of each sample of each batch, needed for `process` only."""
         if self.kind == "process":
-            return Slots(self.reader.parts, self.reader.page_size, ptr // self.reader.page_size, ahead, self.limit)
+            return Slots(self._parts, self.reader.page_size, ptr // self.reader.page_size, ahead, self.limit)
         if self.kind == "shared" and self._shared is None:
             from data_loading.shared import NodeMemory  # it uses what only Linux has
 
-            self._shared = NodeMemory(self.reader.parts)
+            self._shared = NodeMemory(self._parts)
         return Mapped(self._shared.memory if self._shared else self.reader.memory)
 
 

@@ -70,6 +70,9 @@ class BetonDataModule(pl.LightningDataModule):
         resume: bool = True,
     ):
         super().__init__()
+        for name, path in (("train", train), ("val", val), ("test", test), ("predict", predict)):
+            if isinstance(path, list) and not path:
+                raise ConfigError(f"data.{name} is an empty list; name at least one .beton file")
         self.train, self.val, self.test, self.predict = train, val, test, predict
         self.views, self.size, self.order = views, size, order
         self.batch_size, self.seed = batch_size, checked_seed(seed, "data.seed")
@@ -150,7 +153,7 @@ class BetonDataModule(pl.LightningDataModule):
 
     def _evaluation(self, path: str | list[str] | None, name: str) -> Loader:
         if path is None:
-            raise ConfigError(f"data.{name} is not set; give it a .beton file or a folder of images")
+            raise ConfigError(f"data.{name} is not set; give it .beton files or a folder of images")
         size = (self.view_set or self.resolve(getattr(self.trainer, "lightning_module", None))).size
         return self._make(path, views.get("eval", size), "sequential")
 

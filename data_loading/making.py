@@ -105,6 +105,8 @@ class Maker:
             if not self.skip:
                 raise
             faults = {b: error for b, row in enumerate(rows.tolist()) if (error := self.fault(row))}
+            if not faults:  # no sample is to blame, so none can be left out
+                raise
         if self.half and self.with_plan:  # boxes are halved with their images; the batch's plan stays as it was drawn
             plan = Plan(**{**vars(plan), "box": plan.box.copy()})
         start, outs = epoch.stored.place(k, self.table.ptr[rows]), [out for _, out in taken]
@@ -136,8 +138,8 @@ class Maker:
         """Fill in what the file stores of these rows beside the images."""
         batch.index = self._tensor(rows.copy())
         batch.fields = {name: self._field(name, rows) for name in self._names}
-        whole = "label" in batch.fields and self.reader.fields["label"].kind == "int"
-        batch.labels = batch.fields.pop("label") if whole else self._tensor(np.full(len(rows), -1))
+        labelled = "label" in batch.fields and self.reader.fields["label"].kind == "int"
+        batch.labels = batch.fields.pop("label") if labelled else self._tensor(np.full(len(rows), -1))
 
     def _field(self, name: str, rows: np.ndarray) -> Tensor | list | np.ndarray:
         """A tensor where torch has the dtype; lists of bytes and of JSON's values; a custom field's own records."""

@@ -20,7 +20,7 @@ from typing import IO
 
 import numpy as np
 
-from data_loading.beton.mapping import Part
+from data_loading.beton.mapping import Part, called
 from data_loading.errors import BetonError, ConfigError
 
 PIECE = 1 << 26  # bytes copied at once
@@ -31,7 +31,7 @@ class NodeMemory:
     as long as anyone refers to it."""
 
     def __init__(self, parts: Sequence[Part]):
-        size, found = parts[-1].start + parts[-1].size, [part.path.stat() for part in parts]
+        size, found = parts[-1].start + parts[-1].size, [part.found for part in parts]
         key = " ".join(f"{one.st_dev} {one.st_ino} {one.st_size} {one.st_mtime_ns}" for one in found)
         name = f"data_loading-{os.getuid()}-{hashlib.blake2b(key.encode(), digest_size=8).hexdigest()}"
         note = Path("/dev/shm" if os.access("/dev/shm", os.W_OK) else tempfile.gettempdir()) / name
@@ -73,17 +73,16 @@ def _filled(parts: Sequence[Part], name: str, size: int) -> int:
     """A descriptor of new memory that holds the files."""
     free = free_memory()
     if free is not None and size > free:
-        more = f" and {len(parts) - 1} more" if len(parts) > 1 else ""
         raise ConfigError(
-            f"cache='shared': {parts[0].path}{more} has {size / 2**30:.1f} GiB and {free / 2**30:.1f} GiB of memory "
-            f"are free; choose cache='page'"
+            f"cache='shared': {size / 2**30:.1f} GiB of {called([p.path for p in parts])} do not fit into the "
+            f"{free / 2**30:.1f} GiB of memory that are free; choose cache='page'"
         )
     fd = os.memfd_create(name)
     try:
         os.truncate(fd, size)  # what lies between files is zero, and takes no memory
         for part in parts:
             os.lseek(fd, part.start, os.SEEK_SET)
-            with open(part.path, "rb") as source:
+            with part.open() as source:
                 done = 0
                 while done < part.size:
                     n = os.sendfile(fd, source.fileno(), done, min(PIECE, part.size - done))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,23 +12,32 @@ from typing import IO
 from data_loading.errors import UserError
 
 
+def beside(path: Path) -> Path:
+    """A hidden name beside `path` for a file that is not yet whole.
+
+    The host says whose it is on a shared disk; the random part, that no other process has it: containers share host
+    names and process numbers.
+    """
+    return path.with_name(f".{path.name}.{os.uname().nodename}.{secrets.token_hex(8)}.tmp")
+
+
 @contextmanager
 def whole(path: str | Path) -> Iterator[IO[bytes]]:
     """A file to write beside its place, which it takes when the block ends: nobody ever reads half of it.
 
     Folders that are missing are made. Where the block fails nothing is left; a UserError says why a file cannot be
-    written.
+    written. The block should only write: any OSError of its own is told so, too.
     """
     path = Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with open(beside, "wb") as file:
+            with open(temporary, "wb") as file:
                 yield file
-            beside.replace(path)
+            temporary.replace(path)
         finally:
-            beside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
 

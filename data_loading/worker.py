@@ -93,8 +93,8 @@ class Worker:
         tries = min(TRIES, len(order) - 1)
         for back in range(1, tries + 1):
             other = int(order[making.position[b] - back])  # the first sample is preceded by the last
-            if found := maker.fault(other):
-                self._note(other, found)
+            if fault := maker.fault(other):
+                self._note(other, fault)
                 continue
             maker.replace(making, b, other)
             stored = maker.reader.memory[maker.table.ptr[other] :][: maker.table.size[other]]
@@ -102,8 +102,8 @@ class Worker:
                 return stored
             try:
                 return self._decode(other, stored, maker.half and self._halves(making.plan, b))
-            except DecodeError as found:
-                self._note(other, found)
+            except DecodeError as undecoded:
+                self._note(other, undecoded)
         raise DecodeError(f"{error}; nor does any of the {tries} samples before it in the order") from error
 
     def _note(self, row: int, error: UserError) -> None:

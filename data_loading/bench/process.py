@@ -58,11 +58,11 @@ class PeerProcess:
             raise
         finally:
             late.cancel()
-        if not line and self.ended:
-            raise UserError(
-                f"peer {self.name}: no answer within {within:.3g} s; it was ended; leave it out with --peers"
-            )
-        if not line:
+        answered = line.endswith("\n")  # it may have been killed in the middle of a line
+        if not answered and self.ended:
+            waited = f"{within:.0f}" if within >= 1 else f"{within:.1g}"
+            raise UserError(f"peer {self.name}: no answer within {waited} s; it was ended; leave it out with --peers")
+        if not answered:
             self.errors.seek(0)
             last = (self.errors.read().strip().splitlines() or ["it said nothing"])[-1]
             raise UserError(f"peer {self.name}: its process ended: {last}; leave it out with --peers")

@@ -30,7 +30,7 @@ class NDArrayField(Field):
     def __init__(self, dtype: Any, shape: Sequence[int]):
         try:
             self.dtype = np.dtype(dtype)
-            self.shape = tuple(whole(side) for side in shape)
+            self.shape = tuple(_whole_number(side) for side in shape)
         except TypeError as error:
             raise ConfigError(f"{type(self).__name__}(dtype={dtype!r}, shape={shape!r}): {error}") from None
         fault = self._fault()
@@ -137,7 +137,7 @@ class TorchTensorField(NDArrayField):
         return super().array(value)
 
 
-def whole(side: Any) -> int:
+def _whole_number(side: Any) -> int:
     if isinstance(side, bool) or not hasattr(side, "__index__"):
         raise TypeError(f"a side is a whole number, got {side!r}")
     return side.__index__()

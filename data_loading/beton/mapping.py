@@ -8,7 +8,7 @@ import mmap
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 
@@ -18,12 +18,31 @@ MAP_FIXED = 0x10  # of Linux and macOS; Python's mmap does not have it
 
 
 class Part(NamedTuple):
-    """A file's place among several: its bytes start, start + 1, ... of the memory, its samples row, row + 1, ..."""
+    """A file's place among several: its bytes start, start + 1, ... of the memory, its samples row, row + 1, ...
+
+    found: what the system said of the file when it was mapped. The map keeps its inode from being given to another.
+    """
 
     path: Path
     start: int
-    size: int
     row: int
+    found: os.stat_result
+
+    @property
+    def size(self) -> int:
+        return self.found.st_size
+
+    def open(self) -> IO[bytes]:
+        """The same file to read, unbuffered; a BetonError where it is gone or another has taken its place."""
+        try:
+            file = open(self.path, "rb", buffering=0)
+        except OSError as error:
+            raise BetonError(f"{self.path} cannot be opened: {error.strerror or error}") from error
+        now = os.fstat(file.fileno())
+        if not os.path.samestat(now, self.found) or now.st_size != self.size:
+            file.close()
+            raise BetonError(f"{self.path} has been replaced or changed since it was opened; open it again")
+        return file
 
 
 def named(path: str | Path | Sequence[str | Path]) -> list[Path]:
@@ -46,14 +65,21 @@ def is_pattern(path: str | Path) -> bool:
     return glob.has_magic(str(path)) and not Path(path).exists()
 
 
-def mapped(path: Path) -> np.ndarray:
-    """The file's bytes, uint8 (n,), read-only."""
+def called(paths: Sequence[Path]) -> str:
+    """What errors call one file, or several: a.beton and 3 more."""
+    return f"{paths[0]} and {len(paths) - 1} more" if len(paths) > 1 else str(paths[0])
+
+
+def mapped(path: Path) -> tuple[np.ndarray, os.stat_result]:
+    """The file's bytes, uint8 (n,), read-only, and what the system says of it."""
     if path.is_dir():
         raise BetonError(f"{path} is a folder, not a .beton file; data_loading.sources.as_beton writes one from it")
     try:
-        if path.stat().st_size == 0:
-            raise BetonError(f"{path} is empty: 0 bytes")
-        return np.memmap(path, np.uint8, mode="r").view(np.ndarray)
+        with open(path, "rb") as file:
+            found = os.fstat(file.fileno())
+            if found.st_size == 0:
+                raise BetonError(f"{path} is empty: 0 bytes")
+            return np.memmap(file, np.uint8, mode="r").view(np.ndarray), found
     except FileNotFoundError:
         raise BetonError(f"{path}: there is no such file") from None
     except OSError as error:
@@ -73,14 +99,8 @@ def mapped_together(parts: Sequence[Part]) -> np.ndarray:
     call.restype = ctypes.c_void_p
     call.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_int64]
     for part in parts:
-        try:
-            with open(part.path, "rb") as file:
-                if os.fstat(file.fileno()).st_size != part.size:
-                    raise BetonError(f"{part.path} has changed while it was opened; open it again once it is written")
-                wanted = memory.ctypes.data + part.start
-                flags = mmap.MAP_SHARED | MAP_FIXED
-                if call(wanted, part.size, mmap.PROT_READ, flags, file.fileno(), 0) != wanted:
-                    raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-        except OSError as error:
-            raise BetonError(f"{part.path} cannot be opened: {error.strerror or error}") from error
+        with part.open() as file:
+            wanted, flags = memory.ctypes.data + part.start, mmap.MAP_SHARED | MAP_FIXED
+            if call(wanted, part.size, mmap.PROT_READ, flags, file.fileno(), 0) != wanted:
+                raise BetonError(f"{part.path} cannot be mapped: {os.strerror(ctypes.get_errno())}")
     return memory

@@ -15,6 +15,7 @@ import numpy as np
 from data_loading.beton import layout
 from data_loading.beton.fields import Field
 from data_loading.beton.workers import Encoded
+from data_loading.whole import beside
 
 
 class Output:
@@ -26,7 +27,7 @@ class Output:
     def __init__(self, path: Path, fields: dict[str, Field], num_samples: int, page_size: int):
         self.path, self.page_size = path, page_size
         _remove_orphans(path)
-        self.beside = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}.{page_size}.tmp")
+        self.beside = beside(path)
         self.type_ids = type_ids = [field.type_id for field in fields.values()]
         self.descriptors = np.zeros(len(fields), layout.DESCRIPTOR)
         self.descriptors["type_id"], self.descriptors["name"] = type_ids, [name.encode() for name in fields]
@@ -93,8 +94,8 @@ class Output:
         self._head(alloc_table_ptr=end)
         self.file.flush()
         os.fsync(self.file.fileno())
+        self.beside.replace(self.path)  # before the lock goes with `close`: else another writer's to remove
         self.file.close()
-        self.beside.replace(self.path)
 
     def _move(self, start: int) -> None:
         """Let the pages begin at byte `start`, and every pointer follow."""
@@ -132,24 +133,24 @@ class Output:
         return layout.records_end(len(self.descriptors), num_samples, self.records.dtype.itemsize)
 
 
-def _locked(beside: Path) -> IO[bytes]:
+def _locked(path: Path) -> IO[bytes]:
     """A new file that this process holds the lock of; the system lets go of it however the process ends."""
     while True:
-        file = open(beside, "x+b")  # noqa: SIM115, the caller closes it
+        file = open(path, "x+b")  # noqa: SIM115, the caller closes it
         with contextlib.suppress(OSError):  # a disk without locks: its orphans stay
             fcntl.flock(file, fcntl.LOCK_EX)
-        if _is(beside, file):
+        if _is(path, file):
             return file
         file.close()  # another writer took it for an orphan before it was locked
 
 
 def _remove_orphans(path: Path) -> None:
     """Remove what writers of `path` on this machine have left that were killed: files whose lock nobody holds."""
-    for beside in path.parent.glob(f".{glob.escape(path.name)}.{glob.escape(os.uname().nodename)}.*.tmp"):
-        with contextlib.suppress(OSError), open(beside, "rb") as file:  # gone, or its writer holds the lock
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is(beside, file):  # and not renamed by a writer that has just finished
-                beside.unlink()
+    for orphan in path.parent.glob(f".{glob.escape(path.name)}.{glob.escape(os.uname().nodename)}.*.tmp"):
+        with contextlib.suppress(OSError), open(orphan, "r+b") as file:  # gone, or its writer holds the lock
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # over NFS only on what is open for writing
+            if _is(orphan, file):  # and not renamed by a writer that has just finished
+                orphan.unlink()
 
 
 def _is(path: Path, file: IO[bytes]) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 from data_loading.beton import layout, tables, verify
 from data_loading.beton.arrays import NDArrayField
 from data_loading.beton.fields import Field
-from data_loading.beton.mapping import Part, mapped, mapped_together, named
+from data_loading.beton.mapping import Part, called, mapped, mapped_together, named
 from data_loading.beton.tables import ImageTable, Tables
 from data_loading.decode import JPEG, PNG, decode_jpeg, decode_png, decode_raw
 from data_loading.errors import BetonError, DecodeError
@@ -35,28 +35,29 @@ class Reader:
         paths = named(path)
         if len(paths) == 1:
             self.path = paths[0]
-            self._memory: np.ndarray | None = mapped(self.path)
+            self._memory: np.ndarray | None
+            self._memory, stat = mapped(self.path)
             found = tables.read(self.path, self._memory, custom)
-            self.parts = [Part(self.path, 0, self._memory.size, 0)]
+            self.parts = [Part(self.path, 0, 0, stat)]
         else:
-            self.path = Path(path) if isinstance(path, str | Path) else Path(f"{paths[0]} and {len(paths) - 1} more")
+            self.path = Path(path) if isinstance(path, str | Path) else Path(called(paths))
             found = self._open_all(paths, custom)
         self.fields: dict[str, Field] = found.fields
         self.page_size, self._length = found.page_size, found.length
         self._columns, self._images, self._places = found.columns, found.images, found.places
 
     def _open_all(self, paths: list[Path], custom: Mapping[str, Any]) -> Tables:
-        every, sizes = [], []
+        every, stats = [], []
         for path in paths:
-            raw = mapped(path)
+            raw, stat = mapped(path)
             every.append(tables.read(path, raw, custom))
-            sizes.append(raw.size)
+            stats.append(stat)
         tables.check_alike(paths, every)
         # Pages of the largest size never reach into the next file, nor does a page of the system.
         step = max(layout.MIN_PAGE, *(one.page_size for one in every))
-        starts = np.cumsum([0, *(-(-size // step) * step for size in sizes)])[:-1].tolist()
+        starts = np.cumsum([0, *(-(-stat.st_size // step) * step for stat in stats)])[:-1].tolist()
         rows = np.cumsum([0, *(one.length for one in every)])[:-1].tolist()
-        self.parts = [Part(*part) for part in zip(paths, starts, sizes, rows, strict=True)]
+        self.parts = [Part(*part) for part in zip(paths, starts, rows, stats, strict=True)]
         self._memory = mapped_together(self.parts)
         return tables.together(every, starts)
 

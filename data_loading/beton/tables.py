@@ -34,9 +34,8 @@ class Tables:
     length: int
     columns: dict[str, np.ndarray] = field(default_factory=dict)  # of fields whose records hold the values themselves
     images: dict[str, ImageTable] = field(default_factory=dict)
-    places: dict[str, tuple[np.ndarray, np.ndarray]] = field(
-        default_factory=dict
-    )  # of all others: ptr, size (N,) int64
+    # of all others: ptr, size (N,) int64
+    places: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
 
 def read(path: Path, raw: np.ndarray, custom: Mapping[str, Any]) -> Tables:

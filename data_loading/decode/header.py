@@ -14,6 +14,7 @@ ALONE = {0x01, *range(0xD0, 0xD9)}  # markers without a length behind them
 END, SCAN = 0xD9, 0xDA
 # Each block of 8 x 8 pixels takes a bit of a Huffman-coded JPEG at the least: 512 pixels a byte; and a margin of 2.
 PIXELS_PER_BYTE = 1024
+UNBOUND = (1 << 30) // 6  # pixels of other JPEGs: arithmetic coding bounds nothing by bytes, so Pillow's limit stays
 MAX_SKIPPED = 1 << 16  # stray bytes; files that can be read have a few at most
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
@@ -22,7 +23,7 @@ DEFLATE = 1032  # zlib shrinks no data by more
 
 def jpeg_size(data: bytes | np.ndarray) -> tuple[int, int]:
     """data: a JPEG file -> (height, width) in pixels. DecodeError where its header has none, has two, or has one that
-    the file is far too short for."""
+    the file is far too short for (Huffman-coded) or that is above UNBOUND (coded otherwise)."""
     view = memoryview(data)
     if bytes(view[:2]) != b"\xff\xd8":
         raise DecodeError("not a readable JPEG image: it does not begin with FF D8")
@@ -44,8 +45,14 @@ def jpeg_size(data: bytes | np.ndarray) -> tuple[int, int]:
             if found and found != size:
                 raise DecodeError("not a readable JPEG image: it has two sizes")
             found = size
-            if marker in HUFFMAN and size[0] * size[1] > PIXELS_PER_BYTE * len(view):
+            pixels = size[0] * size[1]
+            if marker in HUFFMAN and pixels > PIXELS_PER_BYTE * len(view):
                 raise _too_short("JPEG", size, len(view))
+            if marker not in HUFFMAN and pixels > UNBOUND:
+                raise DecodeError(
+                    f"not a readable JPEG image: {size[1]} x {size[0]} pixels, and only Huffman-coded ones may have "
+                    f"more than {UNBOUND}; store it as such a JPEG or as PNG"
+                )
         at += 2 + struct.unpack(">H", view[at + 2 : at + 4])[0]
     if not found or 0 in found:
         raise DecodeError("not a readable JPEG image: its header names no size")

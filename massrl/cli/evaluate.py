@@ -99,7 +99,7 @@ def _rows(args) -> tuple[dict[str, tuple[Features, Features]], dict]:
         facts |= {"seed": args.seed} if name == "random" else {}
         module: list = []  # made at most once, and only when its features are not in the cache
 
-        def make(path: Path, network=network, module=module) -> Features:
+        def make(path: Path | list[Path], network=network, module=module) -> Features:
             module[:] = module or [network()]
             return extract(module[0], path, device=device, batch_size=args.batch_size, **options)
 
@@ -112,7 +112,7 @@ def _rows(args) -> tuple[dict[str, tuple[Features, Features]], dict]:
     return rows, {**{f"{k}_sha256": v for k, v in hashes.items()}, **view, "method": type(method).__name__}
 
 
-def _same_classes(args, paths: dict[str, Path]) -> None:
+def _same_classes(args, paths: dict[str, Path | list[Path]]) -> None:
     """Labels are numbers of class folders in sorted order: both folders need the same ones."""
     train, test = ((read_index(path) or {}).get("classes") for path in paths.values())
     if train and test and train != test:

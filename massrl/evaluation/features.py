@@ -58,7 +58,7 @@ def evaluating(module: nn.Module) -> Iterator[nn.Module]:
 @torch.no_grad()
 def extract(
     backbone: nn.Module | None,
-    path: str | Path,
+    path: str | Path | Sequence[str | Path],
     size: int | None = None,
     *,
     batch_size: int = 256,
@@ -71,7 +71,8 @@ def extract(
     """Features of the clean centre view of every image, in the file's order.
 
     backbone: images (B, 3, size, size) -> (B, F); None gives the pixels themselves, in 0..1, at most 32 a side.
-    path: a .beton file or a folder.  mean, std: what the encoder was trained with (ImageNet's when None).
+    path: .beton files, as a Loader takes them, or a folder.
+    mean, std: what the encoder was trained with (ImageNet's when None).
     """
     if backbone is None:
         size, mean, std = min(size or PIXEL_SIDE, PIXEL_SIDE), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)

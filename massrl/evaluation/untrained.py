@@ -18,7 +18,7 @@ CALIBRATION_IMAGES, CALIBRATION_BATCH = 2048, 256  # fixed: the baseline must no
 
 def untrained_twin(
     backbone: nn.Module,
-    path: str | Path,
+    path: str | Path | Sequence[str | Path],
     size: int | None = None,
     *,
     seed: int = 0,

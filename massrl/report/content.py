@@ -56,8 +56,8 @@ class Training:
     def data(self) -> str:
         return str((self.config.get("data") or {}).get("train", ""))
 
-    def file(self) -> Path:
-        """The training data as a .beton file: a folder's stands in the cache that the run used."""
+    def file(self) -> Path | list[Path]:
+        """The training data as .beton files: a folder's stands in the cache that the run used."""
         data = self.config["data"]
         return sources.as_beton(data["train"], Path(data["cache_dir"]), skip_bad=bool(data.get("skip_bad")))
 

@@ -33,7 +33,7 @@ def draw(run: Path, features: Rows, train: Path, test: Path, methods: Sequence[s
     draw_neighbours(run, {name: features[name] for name in ("pixels", "random", methods[0])}, train, test)
 
 
-def views_of_run(run: Path, data: str | Path, path: Path) -> Path:
+def views_of_run(run: Path, data: str | Path | Sequence[Path], path: Path) -> Path:
     """The views that a run trained on, for the images of the first batch that seed 0 draws: rows are images."""
     config = data_config(run / "checkpoints" / "last.ckpt")
     view_set, normalise = views.get(config["view_set"]), {"mean": config["mean"], "std": config["std"]}
@@ -68,7 +68,7 @@ def draw_neighbours(run: Path, features: Rows, train: Path, test: Path) -> Path:
     return style.save(run / "figures" / "neighbours.png", lambda: neighbours(images, found, known))
 
 
-def pixels(path: str | Path, rows: np.ndarray, size: int) -> np.ndarray:
+def pixels(path: str | Path | Sequence[Path], rows: np.ndarray, size: int) -> np.ndarray:
     """The clean centre view of some rows of a file, uint8 (N, size, size, 3), in the order of rows."""
     loader = Loader(path, 64, "eval", size=size, num_workers=1, order="sequential", indices=rows, dtype="uint8")
     blocks = [batch.views[0][batch.valid].numpy() for batch in loader]

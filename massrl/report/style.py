@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from data_loading.whole import whole
+from data_loading.whole import write_whole
 
 COLOURS = ("#2f6fde", "#e07b1a", "#159a7e", "#c0449a", "#8a63d2", "#b59a00")  # of methods
 GREYS = ("#b3bac4", "#7d8794")  # of the baselines: raw pixels, untrained
@@ -58,8 +59,10 @@ def new_figure(width: float, height: float) -> Figure:
 def save(path: Path, draw: Callable[[], Figure]) -> Path:
     """Draw a figure in both themes: `path` is the light one, NAME_dark.png beside it the dark one."""
     for theme, target in ((DARK, dark(path)), (LIGHT, path)):
-        with whole(target) as file, matplotlib.rc_context(rc(theme)):
-            draw().savefig(file, dpi=DPI, format="png")
+        png = io.BytesIO()
+        with matplotlib.rc_context(rc(theme)):
+            draw().savefig(png, dpi=DPI, format="png")
+        write_whole(target, png.getvalue())
     return path
 
 

@@ -97,7 +97,7 @@ def commands(run: Run) -> list[str]:
         return []
     checkpoint = str(first.checkpoint)
     return [
-        html.paragraph("Measure the encoder on labelled images of yours (a .beton file or a folder of class folders):"),
+        html.paragraph("Measure the encoder on labelled images of yours (.beton files or a folder of class folders):"),
         html.commands(
             f"massrl linear --checkpoint {checkpoint} --train TRAIN --test TEST --labels 10pct",
             f"massrl knn --checkpoint {checkpoint} --train TRAIN --test TEST",

@@ -175,6 +175,16 @@ def test_an_error_in_a_peers_process_names_the_peer_and_ends_nothing():
     assert process.process.returncode == 0
 
 
+def test_a_peer_that_dies_within_its_answer_has_not_answered(tmp_path):
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nread command\nprintf '{\"images\": 3'\necho out of memory >&2\nexit 1\n")
+    python.chmod(0o755)
+    process = PeerProcess("ffcv", str(python))
+    with pytest.raises(UserError, match="peer ffcv: its process ended: out of memory"):
+        process.ask("run", 60, rows=[0])
+    process.close()
+
+
 @pytest.mark.parametrize("before", [False, True])
 def test_a_peers_process_that_dies_is_told_with_its_last_words(tmp_path, before):
     python = tmp_path / "python"

@@ -16,7 +16,7 @@ from betons import by_sample, write
 from data_loading import Loader, Reader, ViewSet
 from data_loading.beton.mapping import Part
 from data_loading.cache import Slots, choose
-from data_loading.errors import ConfigError
+from data_loading.errors import BetonError, ConfigError
 from data_loading.shared import NodeMemory
 
 VIEWS = ViewSet(["simclr"], size=8)
@@ -87,7 +87,7 @@ def test_a_page_is_held_from_its_first_batch_to_its_last(tmp_path):
     content = np.repeat(np.arange(6, dtype=np.uint8), 10)
     content.tofile(path)
     batches = np.array([[0, 1], [1, 0], [2, 2], [3, 5], [4, 4]])
-    slots = Slots([Part(path, 0, 60, 0)], 10, batches, ahead=0, limit=10**6)
+    slots = Slots([Part(path, 0, 0, path.stat())], 10, batches, ahead=0, limit=10**6)
     assert slots.memory.size == 2 * 10
     for i, pages in enumerate(batches):
         slots.fetch(i)
@@ -95,6 +95,26 @@ def test_a_page_is_held_from_its_first_batch_to_its_last(tmp_path):
         assert slots.memory[at].tolist() == pages.tolist()
         slots.release(i)
     slots.close()
+
+
+@pytest.mark.parametrize("cache", ["process", pytest.param("shared", marks=linux)])
+def test_a_file_that_is_replaced_under_a_loader_is_refused_in_place_of_its_bytes(wide, tmp_path, cache):
+    path = tmp_path / "a.beton"
+    path.write_bytes(wide.read_bytes())
+    batches = iter(Loader(path, 4, VIEWS, order="sequential", batches_ahead=1, cache=cache))
+    if cache == "process":  # it reads on during the epoch
+        next(batches)
+    write(tmp_path / "b.beton", n=64, side=(360, 361)).replace(path)
+    with pytest.raises(BetonError, match=r"a\.beton has been replaced or changed since it was opened; open it again"):
+        list(batches)
+
+
+@pytest.mark.parametrize("cache", ["process", pytest.param("shared", marks=linux)])
+def test_the_folder_may_change_under_a_loader_of_a_relative_path(jpg, tmp_path, monkeypatch, cache):
+    monkeypatch.chdir(jpg.parent)
+    loader = Loader(jpg.name, 8, VIEWS, cache=cache)
+    monkeypatch.chdir(tmp_path)
+    assert by_sample(loader) == by_sample(Loader(jpg, 8, VIEWS))
 
 
 def test_ffcvs_variable_chooses_the_cache(jpg, monkeypatch):

@@ -184,6 +184,8 @@ def test_validation_test_and_predict_see_every_image_once_in_the_files_order(tmp
 def test_a_split_that_is_not_set_is_refused_in_a_sentence(raw):
     with pytest.raises(ConfigError, match="data.test is not set"):
         data(raw).test_dataloader()
+    with pytest.raises(ConfigError, match="data.val is an empty list; name at least one"):
+        data(raw, val=[])
 
 
 def test_the_data_module_takes_the_methods_default_views_and_its_own_before_them(raw):

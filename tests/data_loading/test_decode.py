@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_loading.decode import decode_jpeg, decode_png, decode_raw, raw
+from data_loading.decode import decode_jpeg, decode_png, decode_raw, header, raw
 from data_loading.decode.file import read_image
 from data_loading.errors import DecodeError
 
@@ -111,6 +111,17 @@ def test_a_file_that_promises_more_than_its_bytes_can_hold_is_refused_before_mem
             read_image(data)
     assert tracemalloc.get_traced_memory()[1] < 1 << 20
     tracemalloc.stop()
+
+
+def test_a_jpeg_whose_coding_bounds_nothing_keeps_pillows_limit():
+    data = promising(60000, 60000).replace(b"\xff\xc0", b"\xff\xc9")  # arithmetic coding
+    tracemalloc.start()
+    with pytest.raises(DecodeError, match="60000 x 60000 pixels, and only Huffman-coded ones may have more than 17895"):
+        read_image(data)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+    assert header.UNBOUND == 2 * Image.MAX_IMAGE_PIXELS  # where Image.open refuses
+    assert read_image(promising(100, 100).replace(b"\xff\xc0", b"\xff\xc9"))
 
 
 def test_files_of_other_kinds_keep_pillows_limit(monkeypatch):

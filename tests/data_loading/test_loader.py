@@ -17,7 +17,7 @@ import torch
 from betons import Drawn, contents, same, spoil, write
 from data_loading import Batch, DatasetWriter, Loader, ViewSet
 from data_loading.beton import layout
-from data_loading.errors import ConfigError, DecodeError, UserError
+from data_loading.errors import BetonError, ConfigError, DecodeError, UserError
 from data_loading.fields import BytesField, FloatField, IntField, JSONField, NDArrayField, RGBImageField
 from data_loading.render import scratch
 from data_loading.threads import Job
@@ -299,6 +299,15 @@ def test_a_file_of_bad_samples_only_ends_in_an_error(tmp_path):
         spoil(path, row)
     with pytest.raises(DecodeError, match="nor does any of the 3 samples before it"):
         list(Loader(path, 4, "eval", size=8, on_error="skip"))
+
+
+def test_a_fault_that_no_sample_has_is_not_skipped(raw, monkeypatch):
+    def fails(*_):
+        raise BetonError("the batch cannot be described")
+
+    monkeypatch.setattr("data_loading.making.Maker.describe", fails)
+    with pytest.raises(BetonError, match="cannot be described"):
+        list(Loader(raw, 4, "eval", size=8, on_error="skip"))
 
 
 @pytest.mark.parametrize("mode", ["raw", "jpg"])

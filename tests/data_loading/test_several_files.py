@@ -137,6 +137,7 @@ def test_files_that_do_not_belong_together_and_patterns_that_fit_nothing_are_ref
         Loader([tmp_path / "a.beton", tmp_path], 2)
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="reads /proc")
 def test_opening_and_closing_leaves_no_file_open(files):
     def count():
         return len(os.listdir("/proc/self/fd"))

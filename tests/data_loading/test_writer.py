@@ -1,5 +1,6 @@
 """The writer: the bytes that the format asks for, the same for any number of workers, and nothing half-written."""
 
+import errno
 import gc
 import io
 import os
@@ -274,6 +275,40 @@ def test_a_file_that_is_taken_for_an_orphan_before_it_is_locked_is_made_again(tm
     monkeypatch.setattr(output.fcntl, "flock", late)
     write(tmp_path / "a.beton", Drawn(3))
     assert len(calls) == 2 and len(Reader(tmp_path / "a.beton")) == 3
+
+
+def test_a_second_writer_that_begins_as_the_first_one_closes_takes_nothing_from_it(tmp_path, monkeypatch):
+    target, locked = tmp_path / "a.beton", output._locked
+
+    class Closing:
+        """The first writer's file; as it is closed, which drops the lock, a second writer does all of its work."""
+
+        def __init__(self, file):
+            self.file = file
+
+        def __getattr__(self, name):
+            return getattr(self.file, name)
+
+        def close(self):
+            if not self.file.closed:
+                self.file.close()
+                write(target, Drawn(5))
+
+    files = iter([Closing, lambda file: file])
+    monkeypatch.setattr(output, "_locked", lambda path: next(files)(locked(path)))
+    write(target, Drawn(3))
+    assert len(Reader(target)) == 5 and list(tmp_path.iterdir()) == [target]
+
+
+def test_where_there_are_no_locks_what_a_killed_writer_has_left_blocks_nobody(tmp_path, monkeypatch):
+    def unsupported(*_):
+        raise OSError(errno.EOPNOTSUPP, "no locks here")
+
+    monkeypatch.setattr(output.fcntl, "flock", unsupported)
+    left = output.Output(tmp_path / "a.beton", FIELDS, 3, 1 << 21)  # of the same host, process and page size
+    write(tmp_path / "a.beton", Drawn(3))
+    assert len(Reader(tmp_path / "a.beton")) == 3 and left.beside.exists()
+    left.discard()
 
 
 def test_unreadable_images_are_left_out_on_request(tmp_path):

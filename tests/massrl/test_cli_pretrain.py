@@ -124,6 +124,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused_and_nothing_is_written(finish
     ("words", "said"),
     [
         (["--data.train", "nope"], "nope: there is no such folder"),
+        (["--data.train", "[]"], "data.train is an empty list; name at least one .beton file"),
         (["--data.views", "simclt"], "--data.views: no view set or strategy named 'simclt'. Did you mean 'simclr'?"),
         (["--data.views.strategies", "[simclr, byoll]"], "named 'byoll'. Did you mean 'byol'?"),
         (["--model.backbone", "tiny_resnett"], "--model.backbone: no backbone named 'tiny_resnett'. Did you mean"),

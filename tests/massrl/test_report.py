@@ -218,6 +218,15 @@ def test_a_figure_is_saved_in_a_light_and_a_dark_theme(tmp_path):
     assert corner == {"a.png": (255, 255, 255), "a_dark.png": (0x1A, 0x1D, 0x23)}
 
 
+def test_a_file_that_drawing_misses_is_not_told_as_one_that_cannot_be_written(tmp_path):
+    def draw():
+        raise FileNotFoundError("DejaVuSans.ttf")
+
+    with pytest.raises(FileNotFoundError, match=r"DejaVuSans\.ttf"):
+        style.save(tmp_path / "a.png", draw)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_running_mean_of_a_constant_is_the_constant():
     np.testing.assert_allclose(plots._smooth(np.full(100, 2.5)), 2.5)
 

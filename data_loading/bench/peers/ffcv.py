@@ -15,6 +15,8 @@ from ffcv.transforms import NormalizeImage, RandomHorizontalFlip, RandomTranslat
 
 from data_loading.bench.peers.base import MEAN, STD, Peer
 from data_loading.bench.works import ViewSpec, Work
+from data_loading.beton.mapping import named
+from data_loading.errors import ConfigError
 
 
 class Entry(Peer):
@@ -23,13 +25,16 @@ class Entry(Peer):
         return len(work.views) == 1 and work.views[0].jitter is None
 
     def __init__(self, work: Work, file: str, batch_size: int, workers: int):
+        files = named(file)
+        if len(files) > 1:
+            raise ConfigError(f"FFCV reads one file at a time, and {file} stands for {len(files)}")
         super().__init__(work, file, batch_size, workers)
         steps = geometry(work.views[0])
         if work.dtype == "float32":
             steps.append(NormalizeImage(255 * np.array(MEAN), 255 * np.array(STD), np.float32))
         others = {name: None for name in self.images.reader.fields if name != "image"}
         self.loader = Loader(
-            file,
+            str(files[0]),
             batch_size=batch_size,
             num_workers=workers,
             order=OrderOption.SEQUENTIAL,

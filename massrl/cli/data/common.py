@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
-from data_loading.whole import whole
+from data_loading.whole import write_whole
 from massrl.cli.parsing import Parser
 
 CHECK = "do it once on 16 drawn images in a temporary folder"
@@ -49,6 +50,6 @@ def save_grid(columns: list, names: list[str], out: Path) -> Path:
             grid[r, c].set(xticks=[], yticks=[])
     for r, name in enumerate(names):
         grid[r, 0].set_ylabel(name, fontsize=8)
-    with whole(out) as file:
-        canvas.print_png(file)
-    return out
+    png = io.BytesIO()
+    canvas.print_png(png)
+    return write_whole(out, png.getvalue())

@@ -1,4 +1,4 @@
-"""`massrl data info`: what is in a .beton file."""
+"""`massrl data info`: what is in .beton files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ QUANTILES = {"min": 0.0, "p10": 0.1, "median": 0.5, "p90": 0.9, "max": 1.0}
 
 
 def make_parser() -> Parser:
-    parser = Parser(prog="massrl data info", description="Say what is in a .beton file or a folder of images.")
+    parser = Parser(prog="massrl data info", description="Say what is in .beton files or a folder of images.")
     parser.add_argument(
         "file", nargs="?", help="a .beton file, several as 'train-*.beton', or a folder (written once to runs/.cache)"
     )
@@ -41,7 +41,6 @@ def main(argv: list[str]) -> None:
 
 def describe(reader: Reader) -> dict:
     """What is in an open file, as JSON values; sizes in pixels and bytes."""
-
     facts = {
         "path": str(reader.path),
         "samples": len(reader),
@@ -117,7 +116,7 @@ def _text(facts: dict) -> str:
             numbers = "  ".join(f"{q} {v}" for q, v in found[what].items())
             lines.append(f"  {what.replace('_', ' '):<14}{numbers}")
     for name, found in facts["ints"].items():
-        few = sorted(list(found["most_frequent"].items())[:12], key=lambda pair: int(pair[0]))
+        few = sorted(found["most_frequent"].items(), key=lambda pair: int(pair[0]))
         more = ""
         if found["distinct"] > len(few):
             more = f", ... ({found['distinct']} values from {found['min']} to {found['max']})"
