@@ -40,7 +40,11 @@ class NodeMemory:
             living = [h for h in holders if _holds(h, name, size)]
             fd = next((fd for h in living if (fd := _joined(h, name, size)) is not None), None)
             if fd is None:
-                living, fd = [], _filled(parts, name, size)
+                try:
+                    living, fd = [], _filled(parts, name, size)
+                except BaseException:
+                    note.unlink(missing_ok=True)
+                    raise
             _write(file, [*living, [str(os.getpid()), str(fd)]])
         self.filled = not living  # by this process
         self.memory = np.frombuffer(mmap.mmap(fd, size, prot=mmap.PROT_READ), np.uint8)

@@ -149,8 +149,7 @@ class Reader:
 
     def sha256(self) -> str:
         """Hash of the whole file, in hex (of several: of their hashes); once per path, time of change and size."""
-        stats = [(part.path.resolve(), part.path.stat()) for part in self.parts]
-        hashes = [_sha256(path, found.st_mtime_ns, found.st_size) for path, found in stats]
+        hashes = [_sha256(part, part.found.st_mtime_ns) for part in self.parts]
         return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
     def name(self, i: int) -> str:
@@ -179,6 +178,6 @@ class Reader:
 
 
 @lru_cache(maxsize=256)
-def _sha256(path: Path, mtime_ns: int, size: int) -> str:
-    with open(path, "rb") as file:
+def _sha256(part: Part, mtime_ns: int) -> str:
+    with part.open() as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

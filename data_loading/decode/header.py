@@ -50,8 +50,8 @@ def jpeg_size(data: bytes | np.ndarray) -> tuple[int, int]:
                 raise _too_short("JPEG", size, len(view))
             if marker not in HUFFMAN and pixels > UNBOUND:
                 raise DecodeError(
-                    f"not a readable JPEG image: {size[1]} x {size[0]} pixels, and only Huffman-coded ones may have "
-                    f"more than {UNBOUND}; store it as such a JPEG or as PNG"
+                    f"not a readable JPEG image: {size[1]} x {size[0]} pixels, and only baseline and progressive "
+                    f"Huffman-coded ones may have more than {UNBOUND}; store it as such a JPEG or as PNG"
                 )
         at += 2 + struct.unpack(">H", view[at + 2 : at + 4])[0]
     if not found or 0 in found:

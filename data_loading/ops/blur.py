@@ -70,7 +70,7 @@ def blur_radius(sigma, height, width):
 
 @jit
 def gaussian(sigma, radius, taps):
-    """taps[0..radius] int32: the weights at distance 0, 1, ..., in 65536ths; together 65536."""
+    """taps[0..radius] int32: the weights at distance 0, 1, ..., in 65536ths; together 65536, or the centre alone."""
     total = 1.0
     for k in range(1, radius + 1):
         total += 2.0 * math.exp(-0.5 * (k / sigma) ** 2)

@@ -105,7 +105,7 @@ def spread(typing, array, index):
 def store(typing, array, index, vector):
     """store(array, i, v): write LANES elements from i on of a float32 array, or rounded half up of a uint8 array.
 
-    Of an int16 array: v x 128, rounded half up, where 0 <= v < 256.
+    Of an int16 array: v x 128, rounded half up, where -256 <= v < 256.
     """
 
     def code(context, builder, signature, arguments):
@@ -114,7 +114,8 @@ def store(typing, array, index, vector):
             builder.store(value, address(context, builder, kind, array, index, V.ir), align=4)
             return context.get_dummy_value()
         if kind.dtype == types.int16:
-            scaled = multiply_add(builder, V, value, every(LANES, F32, 128.0), every(LANES, F32, 0.5))
+            # fptosi rounds towards zero, which is down where all is above it; 65536 is none in 16 bits.
+            scaled = multiply_add(builder, V, value, every(LANES, F32, 128.0), every(LANES, F32, 65536.5))
             small = builder.trunc(builder.fptosi(scaled, ir.VectorType(I32, LANES)), ir.VectorType(I16, LANES))
             builder.store(small, address(context, builder, kind, array, index, small.type), align=2)
             return context.get_dummy_value()

@@ -98,7 +98,7 @@ def test_a_page_is_held_from_its_first_batch_to_its_last(tmp_path):
 
 
 @pytest.mark.parametrize("cache", ["process", pytest.param("shared", marks=linux)])
-def test_a_file_that_is_replaced_under_a_loader_is_refused_in_place_of_its_bytes(wide, tmp_path, cache):
+def test_a_file_that_is_replaced_under_a_loader_is_refused_in_place_of_its_bytes(wide, tmp_path, cache, notes):
     path = tmp_path / "a.beton"
     path.write_bytes(wide.read_bytes())
     batches = iter(Loader(path, 4, VIEWS, order="sequential", batches_ahead=1, cache=cache))
@@ -107,6 +107,7 @@ def test_a_file_that_is_replaced_under_a_loader_is_refused_in_place_of_its_bytes
     write(tmp_path / "b.beton", n=64, side=(360, 361)).replace(path)
     with pytest.raises(BetonError, match=r"a\.beton has been replaced or changed since it was opened; open it again"):
         list(batches)
+    assert not notes()
 
 
 @pytest.mark.parametrize("cache", ["process", pytest.param("shared", marks=linux)])

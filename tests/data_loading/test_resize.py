@@ -102,6 +102,17 @@ def test_any_number_of_taps_gives_the_sum_of_the_exact_weights(height, width, si
     np.testing.assert_allclose(ours.transpose(2, 0, 1), exact, atol=LEVELS)
 
 
+@pytest.mark.parametrize("n", [15, 16, 63, 64, 100])
+def test_many_taps_down_a_column_are_summed_exactly(n):
+    rng = np.random.default_rng(n)
+    source, weight = rng.integers(0, 256, (40, n), dtype=np.uint8), np.tile(np.array([-700, 701], np.int32), 20)
+    row = np.zeros(n + 16, np.int16)
+    resize.vertical_exact(source.reshape(-1), 0, n, n, weight, 1, 0, 40, row)
+    exact = (source.astype(int) * weight[:, None]).sum(axis=0)
+    assert (exact < 0).any() and (exact > 0).any()
+    np.testing.assert_array_equal(row[:n], (exact + 128) >> 8)
+
+
 @pytest.mark.parametrize("cubic", [False, True])
 @pytest.mark.parametrize("flip", [False, True])
 def test_weights_of_a_pixel_sum_to_one_and_stay_inside_the_limits(cubic, flip):
