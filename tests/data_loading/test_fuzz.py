@@ -98,6 +98,8 @@ class Good:
     def damaged(self, damages):
         data = bytearray(self.data)
         for kind, part, where, value in damages:
+            if not data:
+                break  # cut, and what was left removed
             places = self.parts[part]
             at = min(places[where % len(places)], len(data) - 1)
             if kind == "cut":
