@@ -178,6 +178,6 @@ class Reader:
 
 
 @lru_cache(maxsize=256)
-def _sha256(part: Part, mtime_ns: int) -> str:
+def _sha256(part: Part, mtime_ns: int) -> str:  # part alone compares whole seconds
     with part.open() as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
