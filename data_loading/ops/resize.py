@@ -156,7 +156,7 @@ def pair(whole, count, n, pairs):
 def vertical(source, at, stride, n, weight, pitch, y, count, row):
     """row[:n] = sum over k < count of weight[k pitch + y] source[at + k stride :][:n] / 256; n >= 1.
 
-    source uint8, row int16. Each product is rounded down; up to MOST_FAST of them lose little, which a constant evens out.
+    source uint8, row int16. Each product is rounded down; up to MOST_FAST of them lose little: a constant evens it out.
     """
     if n < LANES or count > MOST_FAST:
         vertical_exact(source, at, stride, n, weight, pitch, y, count, row)

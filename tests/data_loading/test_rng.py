@@ -1,11 +1,15 @@
 """Random numbers are Philox 4x32-10, keyed, and the same on every machine."""
 
+import re
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
+from numba.core import event
 
-from data_loading import rng
+import data_loading
+from data_loading import jit, rng
 from data_loading.errors import ConfigError
 
 ONES = 0xFFFFFFFF
@@ -69,9 +73,20 @@ def test_no_seed_draws_one():
 
 
 def test_the_cache_of_kernels_is_keyed_by_every_file_that_holds_one():
-    import data_loading
-    from data_loading import jit
-
     package = Path(data_loading.__file__).parent
-    holding = {path for path in package.rglob("*.py") if "@jit\n" in path.read_text()}
-    assert holding <= set(jit._sources())
+    holding = {path for path in package.rglob("*.py") if re.search(r"^@jit\b", path.read_text(), re.M)}
+    assert len(holding) > 10 and holding <= set(jit._sources())
+
+
+def test_kernels_are_compiled_at_level_1_and_numbas_own_level_stays_as_it_was():
+    levels = []
+
+    class Seen(event.RecordingListener):
+        def on_start(self, event):
+            levels.append(int(numba.config.OPT))
+
+    before = numba.config.OPT
+    seven = jit._compiled_quickly(numba.njit(lambda: 7))
+    with event.install_listener("numba:compile", Seen()):
+        assert seven() == 7
+    assert levels == [1] and numba.config.OPT is before
