@@ -1,6 +1,9 @@
 """Shared set-up of the tests; setup.cfg puts this folder on the path, so that they can import `helpers`."""
 
+import fcntl
 import os
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -14,3 +17,11 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 def folder_of_its_own(tmp_path, monkeypatch):
     """Each test runs in an empty folder: what a command writes to `runs/` stays out of the checkout."""
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def alone_with_shared_memory():
+    """No other process of these tests (pytest-xdist has several) makes or counts notes of shared memory meanwhile."""
+    with open(Path(tempfile.gettempdir()) / f"massrl-tests-{os.getuid()}.lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

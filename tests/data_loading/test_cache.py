@@ -21,6 +21,7 @@ from data_loading.shared import NodeMemory
 
 VIEWS = ViewSet(["simclr"], size=8)
 linux = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="memory without a name is Linux's")
+pytestmark = pytest.mark.usefixtures("alone_with_shared_memory")
 
 
 @pytest.fixture(scope="module")

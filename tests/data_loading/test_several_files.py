@@ -17,6 +17,7 @@ VIEWS = ViewSet(["simclr"], size=8)
 N = 30
 PARTS = ((0, 8), (8, 9), (9, 30))  # rows of the files
 linux = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="memory without a name is Linux's")
+pytestmark = pytest.mark.usefixtures("alone_with_shared_memory")
 
 
 def fields(mode):
