@@ -7,7 +7,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from data_loading import sources, views
+from data_loading import sources, view_sets
 from data_loading.errors import CheckpointError, ConfigError
 from data_loading.loader import Loader
 from data_loading.ops.normalize import IMAGENET_MEAN, IMAGENET_STD
@@ -24,7 +24,7 @@ class BetonDataModule(pl.LightningDataModule):
         val: the same for validation; its images get the views of `eval`, in the file's order, every one of them.
         test: the same for the Trainer's test.
         predict: the same for its predict.
-        views: a view set, its name, or a strategy's name; None takes the method's default.
+        views: a view set as an object, written out, or by name; or a strategy's name; None takes the method's default.
         size: side of the global views in pixels; None takes the view set's.
         batch_size: images per process.
         num_workers: loader threads per process.
@@ -50,7 +50,7 @@ class BetonDataModule(pl.LightningDataModule):
         val: str | list[str] | None = None,
         test: str | list[str] | None = None,
         predict: str | list[str] | None = None,
-        views: str | ViewSet | None = None,
+        views: str | dict | ViewSet | None = None,
         size: int | None = None,
         batch_size: int = 256,
         num_workers: int = 2,
@@ -114,7 +114,7 @@ class BetonDataModule(pl.LightningDataModule):
         which = self.views if self.views is not None else getattr(method, "default_views", None)
         if which is None:
             raise ConfigError("data.views is not set, and no method is there whose default it could take; name one")
-        return views.get(which, self.size)
+        return view_sets.get(which, self.size)
 
     def train_dataloader(self) -> Loader:
         self._loader = self._make(self.train, self.view_set or self.resolve(), self.order)
@@ -155,7 +155,7 @@ class BetonDataModule(pl.LightningDataModule):
         if path is None:
             raise ConfigError(f"data.{name} is not set; give it .beton files or a folder of images")
         size = (self.view_set or self.resolve(getattr(self.trainer, "lightning_module", None))).size
-        return self._make(path, views.get("eval", size), "sequential")
+        return self._make(path, view_sets.get("eval", size), "sequential")
 
     def _make(self, path: str | list[str], view_set: ViewSet, order: str) -> Loader:
         place = {}

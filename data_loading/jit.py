@@ -16,7 +16,8 @@ import numba
 import numpy as np
 from numba.core.compiler_lock import global_compiler_lock
 
-KERNELS = ("jit.py", "rng.py", "order.py", "plan.py", "render.py")  # beside ops/ and simd/: files of compiled functions
+# Files of compiled functions, beside ops/ and simd/.
+KERNELS = ("jit.py", "rng.py", "order.py", "drawing.py", "render.py")
 
 
 # In kernels in place of 0 and False as arguments: for a literal numba compiles the callee once more.

@@ -10,14 +10,13 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from data_loading.errors import UnknownName, ViewError
+from data_loading.described import build, dotted
+from data_loading.errors import ViewError
 from data_loading.ops.base import Op
 from data_loading.ops.crop import Crop, RandomResizedCrop
 from data_loading.ops.resize import INTERPOLATIONS
 from data_loading.registry import Registry
-from data_loading.strategies import STRATEGIES, Strategy, strategy
-
-VIEW_SETS = Registry("view set")  # name -> function of the global size (None: its own) that returns a ViewSet
+from data_loading.strategies import Strategy, strategy
 
 
 @dataclass(frozen=True)
@@ -35,18 +34,21 @@ class View:
 class ViewSet:
     """The views drawn of each image.
 
-    strategies:   names or Strategy objects; each is applied to each crop.
+    strategies:   names, {class_path, init_args} or Strategy objects; each is applied to each crop.
     crops, size:  number and side (pixels) of the global crops; the size is the first strategy's unless said.
     shared_crops: the strategies share the boxes (drawn by the first strategy's rule), else each view has its own.
     local, local_size: number and side of the local crops of multi-crop.
     crop_scale, crop_ratio: area and aspect of the global boxes in place of the strategies' own.
     interpolation: "bilinear" or "bicubic", both antialiased.
     disjoint: of each pair of global crops (0 and 1, 2 and 3, ...) the second does not overlap the first, where it can.
+    assign: "all", every strategy on every crop, or "drawn", one strategy for each crop and sample, all equally likely;
+        the boxes are then drawn by the first strategy's rule, and the plan says which strategy it was.
+    own_sizes: the global views of each strategy have its own size.
     """
 
     def __init__(
         self,
-        strategies: list[str | Strategy],
+        strategies: Sequence[str | dict | Strategy],
         crops: int = 2,
         size: int | None = None,
         shared_crops: bool = False,
@@ -56,45 +58,62 @@ class ViewSet:
         crop_ratio: tuple[float, float] | None = None,
         interpolation: str = "bilinear",
         disjoint: bool = False,
+        assign: str = "all",
+        own_sizes: bool = False,
     ):
         if interpolation not in INTERPOLATIONS:
             raise ViewError(f"interpolation is {interpolation!r}; choose one of {', '.join(INTERPOLATIONS)}")
-        self.interpolation, self.disjoint = interpolation, disjoint
+        if assign not in ("all", "drawn"):
+            raise ViewError(f"assign is {assign!r}; choose one of all, drawn")
+        self.interpolation, self.disjoint, self.assign, self.own_sizes = interpolation, disjoint, assign, own_sizes
         if not strategies or isinstance(strategies, str):
             raise ViewError(f"strategies is {strategies!r}; a view set needs a list of at least one, as [simclr, byol]")
         self.strategies = [strategy(s) for s in strategies]
         self.size = self.strategies[0].size if size is None else size
         self.crops, self.shared_crops, self.local, self.local_size = crops, shared_crops, local, local_size
         self.crop_scale, self.crop_ratio = crop_scale, crop_ratio
-        if disjoint and any(not isinstance(s.crop, RandomResizedCrop) for s in self.strategies):
-            raise ViewError("disjoint needs strategies that crop at random by RandomResizedCrop")
-        if crops < 0 or local < 0 or crops + local == 0:
-            raise ViewError(f"a view set needs at least one crop; crops is {crops}, local is {local}")
-        for what, side in (("size", self.size), ("local_size", local_size)):
-            if not 1 <= side <= 4096:
-                raise ViewError(f"{what} is {side}; views have sides of 1 to 4096 pixels")
+        self._check()
         self._rules: list[Crop] = []  # by crop number
         self._partners: list[int] = []  # the crop that each one must not overlap; -1: none
-        self._ops: list[list[Op]] = []  # by view
+        self._programs: list[list[list[Op]]] = []  # by view: the ops of each strategy that may be drawn for it
+        self._numbers: list[int] = []  # by view: of its strategy, -1 where it is drawn
         self.views: list[View] = []
         for role, count, side in (("global", crops, self.size), ("local", local, local_size)):
             self._add(role, count, side)
 
+    def _check(self) -> None:
+        crops, local = self.crops, self.local
+        if self.disjoint and any(not isinstance(s.crop, RandomResizedCrop) for s in self.strategies):
+            raise ViewError("disjoint needs strategies that crop at random by RandomResizedCrop")
+        if crops < 0 or local < 0 or crops + local == 0:
+            raise ViewError(f"a view set needs at least one crop; crops is {crops}, local is {local}")
+        if self.own_sizes and (self.assign == "drawn" or self.shared_crops):
+            raise ViewError(
+                "own_sizes does not go with shared_crops or assign: drawn, where views of all strategies are alike"
+            )
+        for what, side in (("size", self.size), ("local_size", self.local_size)):
+            if not 1 <= side <= 4096:
+                raise ViewError(f"{what} is {side}; views have sides of 1 to 4096 pixels")
+
     def _add(self, role: str, count: int, size: int) -> None:
         first = len(self._rules)
         names = [s.name for s in self.strategies]
-        for at, one in enumerate(self.strategies):
+        drawn = self.assign == "drawn"
+        for at, one in enumerate(self.strategies[:1] if drawn else self.strategies):
             rule = self._rule(one, role)
             again = names[:at].count(one.name)
-            label = one.name + (f"#{again + 1}" if again else "")
+            label = "drawn" if drawn else one.name + (f"#{again + 1}" if again else "")
+            side = one.size if self.own_sizes and role == "global" else size
             for c in range(count):
                 if at == 0 or not self.shared_crops:
                     self._rules.append(rule)
                     self._partners.append(len(self._rules) - 2 if self.disjoint and role == "global" and c % 2 else -1)
                 crop = first + c if self.shared_crops else len(self._rules) - 1
                 name = f"{label}.{'local' if role == 'local' else ''}{c}"
-                self.views.append(View(name, role, size, crop, one.name, c % len(one.variants)))
-                self._ops.append(one.ops(role, c))
+                variant = c % len(one.variants)
+                self.views.append(View(name, role, side, crop, "drawn" if drawn else one.name, 0 if drawn else variant))
+                self._programs.append([s.ops(role, c) for s in (self.strategies if drawn else [one])])
+                self._numbers.append(-1 if drawn else at)
 
     def _rule(self, one: Strategy, role: str) -> Crop:
         rule = one.local_crop if role == "local" else one.crop
@@ -110,8 +129,17 @@ class ViewSet:
     def __repr__(self) -> str:
         return f"ViewSet({', '.join(v.name for v in self.views)}; size {self.size})"
 
-    def ops(self, view: int) -> list[Op]:
-        return self._ops[view]
+    def programs(self, view: int) -> list[list[Op]]:
+        """The ops of a view: of its strategy, or of each one that may be drawn for it."""
+        return self._programs[view]
+
+    def strategy_number(self, view: int) -> int:
+        """The place of a view's strategy in `strategies`, -1 where it is drawn for each sample."""
+        return self._numbers[view]
+
+    def op_stream(self, strategy: int, op: str) -> str:
+        """The name of an op's random stream within its view; strategy: the place among those that may be drawn."""
+        return f"{strategy}/{op}" if self.assign == "drawn" else op
 
     def crop_rule(self, crop: int) -> Crop:
         return self._rules[crop]
@@ -122,6 +150,11 @@ class ViewSet:
 
     def crop_stream(self, crop: int) -> str:
         """The name of the random stream of a box: its number when strategies share it, else its view."""
+        rule = self._rules[crop]
+        if rule.share:
+            return f"share/{rule.share}"
+        if rule.name:
+            return f"{rule.name}{crop}" if self.shared_crops else f"{self.views[crop].name}/{rule.name}"
         return f"crop{crop}" if self.shared_crops else f"{self.views[crop].name}/crop"
 
     def groups(self) -> list[tuple[int, list[int]]]:
@@ -144,78 +177,17 @@ class ViewSet:
             "crop_ratio",
             "interpolation",
             "disjoint",
+            "assign",
+            "own_sizes",
         )
         return {"strategies": list(self.strategies), **{name: copy.copy(getattr(self, name)) for name in names}}
 
     def to_dict(self) -> dict:
         """Plain values, as a config holds them."""
         plain = {k: list(v) if isinstance(v, tuple) else v for k, v in self._arguments().items()}
-        return {**plain, "strategies": [s.name for s in self.strategies]}
+        return {**plain, "strategies": [s.to_config() for s in self.strategies]}
 
     @classmethod
     def from_dict(cls, values: dict) -> ViewSet:
-        try:
-            return cls(**{k: tuple(v) if k.startswith("crop_") and v is not None else v for k, v in values.items()})
-        except (TypeError, ValueError) as error:
-            raise ViewError(
-                f"views: {error}; a view set is written as {', '.join(ViewSet(['simclr']).to_dict())}"
-            ) from None
-
-
-def get(which: str | ViewSet | dict, size: int | None = None) -> ViewSet:
-    """A view set by name, as written in a config, or as it is; a strategy's name means two crops of it."""
-    if isinstance(which, ViewSet):
-        return which.with_size(size)
-    if isinstance(which, dict):
-        return ViewSet.from_dict(which).with_size(size)
-    if which in VIEW_SETS:
-        return VIEW_SETS[which](size)
-    if which in STRATEGIES:
-        return ViewSet([which], size=size)
-    try:
-        return VIEW_SETS[which]
-    except UnknownName as error:
-        try:
-            STRATEGIES[which]
-        except UnknownName as other:
-            near = next((e for e in (error, other) if "Did you mean" in str(e)), error)
-            names: Sequence[str] = sorted({*VIEW_SETS, *STRATEGIES})
-            hint = str(near).partition(".")[2].partition(" Known:")[0]
-            raise UnknownName(f"no view set or strategy named {which!r}.{hint} Known: {', '.join(names)}") from None
-        raise
-
-
-@VIEW_SETS.register
-def massrl(size: int | None = None) -> ViewSet:
-    """MASSRL: two crops, each under SimCLR's and BYOL's augmentation."""
-    return ViewSet(["simclr", "byol"], crops=2, size=size, shared_crops=True)
-
-
-@VIEW_SETS.register
-def digits_massrl(size: int | None = None) -> ViewSet:
-    """MASSRL on digits: two crops, each under a geometric strategy and under everything composed."""
-    return ViewSet(["digits_affine", "digits_all"], crops=2, size=size, shared_crops=True)
-
-
-@VIEW_SETS.register
-def rrc(size: int | None = None) -> ViewSet:
-    """One crop, resized and flipped: supervised training on ImageNet."""
-    return ViewSet(["crop_flip"], crops=1, size=size)
-
-
-@VIEW_SETS.register
-def cifar(size: int | None = None) -> ViewSet:
-    """One view, padded, cropped and flipped: supervised training on CIFAR-10."""
-    return ViewSet(["pad_flip"], crops=1, size=size)
-
-
-@VIEW_SETS.register
-def multicrop(size: int | None = None) -> ViewSet:
-    """Two global crops (area 0.14 to 1) and six local ones of 96 pixels, under SimCLR's augmentation."""
-    return ViewSet(["simclr"], crops=2, size=size, local=6, local_size=96, crop_scale=(0.14, 1.0))
-
-
-@VIEW_SETS.register(name="eval")
-def evaluation(size: int | None = None) -> ViewSet:
-    """One view without augmentation: the centre at 7/8 of the shorter side, the whole square up to 64 pixels."""
-    return ViewSet(["whole" if size is not None and size <= 64 else "eval"], crops=1, size=size)
+        made = {k: tuple(v) if k.startswith("crop_") and v is not None else v for k, v in values.items()}
+        return build({"class_path": dotted(cls), "init_args": made}, Registry("view set"), cls)

@@ -23,5 +23,5 @@ def run_steps(image, steps, normalize=None, dtype="float32"):
     pixels = np.ascontiguousarray(image.astype(np.uint8).transpose(1, 2, 0)).reshape(-1)
     sides, out = np.array([side]), np.empty((1, 1, 3, side, side), DTYPES[dtype])
     renderer = Renderer(ViewSet([Strategy("plain", [[]])], crops=1, size=side), side, normalize, dtype)
-    renderer(pixels, np.zeros(1, np.int64), sides, sides, Plan(whole, op, word), 0, [out])
+    renderer(pixels, np.zeros(1, np.int64), sides, sides, Plan(whole, op, word, np.zeros((1, 1), np.uint8)), 0, [out])
     return out[0, 0]

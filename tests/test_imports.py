@@ -18,20 +18,23 @@ BELOW = {
     "data_loading.ffcv": ["loader", "writer"],
     "data_loading.writer": ["sources"],
     "data_loading.loader": ["worker", "order", "state", "threads", "sources"],
-    "data_loading.worker": ["making", "render", "render_torch"],
-    "data_loading.making": ["cache", "batch", "memory"],
+    "data_loading.worker": ["making", "render", "render_torch", "view_sets"],
+    "data_loading.making": ["cache", "batch", "memory", "drawing"],
+    "data_loading.drawing": ["plan"],
     "data_loading.order": ["beton", "rng"],
     "data_loading.state": ["beton"],
     "data_loading.threads": [],
     "data_loading.memory": [],
     "data_loading.shared": ["beton"],
-    "data_loading.replay": ["render", "sources"],
-    "data_loading.render": ["reference"],
+    "data_loading.replay": ["render", "sources", "drawing", "view_sets"],
+    "data_loading.render": ["reference", "scratch"],
+    "data_loading.scratch": ["ops"],
     "data_loading.reference": ["plan"],
     "data_loading.render_torch": ["plan"],
     "data_loading.batch": ["plan"],
     "data_loading.cache": ["beton", "shared"],
     "data_loading.plan": ["views"],
+    "data_loading.view_sets": ["views"],
     "data_loading.views": ["strategies"],
     "data_loading.strategies": ["ops"],
     "data_loading.ops": ["rng"],
@@ -53,7 +56,7 @@ BELOW = {
     **{f"massrl.{name}": ["data_loading"] for name in ("losses", "nn", "backbones", "optim", "distributed")},
 }
 # What stands under everything: no arrow from here leads anywhere else.
-GROUND = {"data_loading": {"errors", "registry", "jit", "simd", "whole"}, "massrl": {"_version"}}
+GROUND = {"data_loading": {"described", "errors", "registry", "jit", "simd", "whole"}, "massrl": {"_version"}}
 
 
 def allowed(module: str) -> set[str]:

@@ -18,9 +18,9 @@ import numpy as np
 from data_loading.bench.works import Work
 from data_loading.beton.reader import Reader
 from data_loading.decode import JPEG, PNG, decode_jpeg, decode_png
+from data_loading.drawing import Drawer
 from data_loading.loader import Loader
 from data_loading.ops.normalize import IMAGENET_MEAN, IMAGENET_STD, Normalize
-from data_loading.plan import Drawer
 from data_loading.render import Renderer
 from data_loading.views import ViewSet
 from data_loading.views import get as get_views

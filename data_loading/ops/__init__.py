@@ -1,36 +1,70 @@
 """Augmentation ops, one file each: a sentence, a NumPy reference, how parameters are drawn, and the compiled kernel."""
 
 from data_loading.ops.affine import Affine
+from data_loading.ops.autocontrast import AutoContrast
 from data_loading.ops.base import OPS, Op
 from data_loading.ops.blur import GaussianBlur
-from data_loading.ops.color_jitter import ColorJitter
-from data_loading.ops.crop import CenterCrop, PadCrop, RandomResizedCrop
+from data_loading.ops.choose import Choose
+from data_loading.ops.color_jitter import Brightness, ColorJitter, Contrast, Hue, Saturation
+from data_loading.ops.crop import CenterCrop, CornerCrop, Crop, PadCrop, RandomResizedCrop, Resize, UniformCrop
+from data_loading.ops.cutout import Cutout
 from data_loading.ops.elastic import Elastic
+from data_loading.ops.equalize import Equalize
 from data_loading.ops.erasing import Erasing
 from data_loading.ops.flip import HorizontalFlip
 from data_loading.ops.gamma import Gamma
 from data_loading.ops.grayscale import Grayscale
+from data_loading.ops.invert import Invert
 from data_loading.ops.noise import GaussianNoise
 from data_loading.ops.normalize import Normalize
+from data_loading.ops.own import OwnOp
+from data_loading.ops.posterize import Posterize
+from data_loading.ops.rotate import Rotate
+from data_loading.ops.round import Round
+from data_loading.ops.sharpness import Sharpness
+from data_loading.ops.shear import Shear
 from data_loading.ops.solarize import Solarize
 from data_loading.ops.thickness import Thickness
+from data_loading.ops.translate import Translate
+from data_loading.ops.vertical_flip import VerticalFlip
 
 __all__ = [
     "OPS",
-    "Op",
     "Affine",
+    "AutoContrast",
+    "Brightness",
     "CenterCrop",
+    "Choose",
     "ColorJitter",
+    "Contrast",
+    "CornerCrop",
+    "Crop",
+    "Cutout",
     "Elastic",
+    "Equalize",
     "Erasing",
     "Gamma",
     "GaussianBlur",
     "GaussianNoise",
     "Grayscale",
     "HorizontalFlip",
+    "Hue",
+    "Invert",
     "Normalize",
+    "Op",
+    "OwnOp",
     "PadCrop",
+    "Posterize",
     "RandomResizedCrop",
+    "Resize",
+    "Rotate",
+    "Round",
+    "Saturation",
+    "Sharpness",
+    "Shear",
     "Solarize",
     "Thickness",
+    "Translate",
+    "UniformCrop",
+    "VerticalFlip",
 ]

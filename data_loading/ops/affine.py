@@ -38,12 +38,9 @@ class Affine(Op):
         shear: float = 0.0,
         aspect: float = 0.0,
         p: float = 1.0,
-        name: str | None = None,
-        share: str | None = None,
-        seed: int | None = None,
-        fixed: bool = False,
+        **common,
     ):
-        super().__init__(p, name, share, seed, fixed)
+        super().__init__(p, **common)
         self.degrees = within(self, "degrees", degrees, 0.0, 180.0)
         self.translate = within(self, "translate", translate, 0.0, 1.0)
         self.scale = interval(self, "scale", scale, 0.05, 20.0)

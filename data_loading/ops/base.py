@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from data_loading.described import Described
 from data_loading.errors import ViewError
 from data_loading.jit import jit
 from data_loading.registry import Registry
-from data_loading.rng import checked_seed
+from data_loading.rng import checked_seed, integer, uniform
 
 OPS = Registry("op")
 
@@ -15,6 +16,7 @@ PARAMS = 12  # numbers that a drawing rule may read
 
 END, FLIP, BRIGHTNESS, CONTRAST, SATURATION, HUE, GRAYSCALE, BLUR, SOLARIZE = range(9)
 AFFINE, ELASTIC, THICKNESS, GAMMA, ERASING, NOISE = range(9, 15)
+ROUND, INVERT, POSTERIZE, VERTICAL_FLIP, WARP, SHARPNESS, EQUALIZE, AUTOCONTRAST = range(15, 23)
 # What the steps and their numbers are called; a key is two words.
 STEPS = {
     FLIP: ("flip", ()),
@@ -23,19 +25,30 @@ STEPS = {
     SATURATION: ("saturation", ("factor",)),
     HUE: ("hue", ("turn",)),
     GRAYSCALE: ("grayscale", ()),
-    BLUR: ("blur", ("sigma",)),
+    BLUR: ("blur", ("sigma", "radius")),
     SOLARIZE: ("solarize", ("threshold",)),
     AFFINE: ("affine", ("a", "b", "tx", "c", "d", "ty")),
     ELASTIC: ("elastic", ("sigma", "key", "key")),
     THICKNESS: ("thickness", ("amount",)),
     GAMMA: ("gamma", ("gamma", "gain")),
-    ERASING: ("erasing", ("top", "left", "height", "width", "fill")),
+    ERASING: ("erasing", ("top", "left", "height", "width", "red", "green", "blue")),
     NOISE: ("noise", ("sigma", "key", "key")),
+    ROUND: ("round", ()),
+    INVERT: ("invert", ()),
+    POSTERIZE: ("posterize", ("bits",)),
+    VERTICAL_FLIP: ("vertical_flip", ()),
+    WARP: ("warp", ("a", "b", "tx", "c", "d", "ty", "bilinear", "fill")),
+    SHARPNESS: ("sharpness", ("factor",)),
+    EQUALIZE: ("equalize", ()),
+    AUTOCONTRAST: ("autocontrast", ()),
 }
-COLOR_JITTER = 32  # a drawing rule only: it writes brightness, contrast, saturation and hue
+# Drawing rules only. COLOR_JITTER writes brightness, contrast, saturation and hue; ROTATE, SHEAR and TRANSLATE a warp;
+# CUTOUT an erasing; CHOOSE the steps of other ops.
+COLOR_JITTER, ROTATE, SHEAR, TRANSLATE, CUTOUT, CHOOSE = range(32, 38)
+OWN, OWN_MOST = 128, 128  # codes of users' own ops, as they are defined in a process
 
 
-class Op:
+class Op(Described):
     """An augmentation that is applied to a view with probability `p`, decided for each sample.
 
     name:  names the random stream; without it the stream is named by view, op and occurrence.
@@ -62,6 +75,35 @@ class Op:
     def params(self) -> list[float]:
         """Up to PARAMS numbers for the drawing rule."""
         return []
+
+
+def magnitude_params(
+    op: object, name: str, value: float | tuple[float, float], low: float, high: float, bins: int, about: float | None
+) -> list[float]:
+    """Five numbers from which `magnitude` draws one, checked.
+
+    value: the number itself, or the ends of an interval, of which either may be the larger.
+    bins: 0, any number of the interval; 2 or more, one of so many at equal distances, both ends included.
+    about: with probability 1/2 the number is mirrored about this one; None: never.
+    """
+    ends = tuple(value) if isinstance(value, tuple | list) else (value, value)
+    if len(ends) != 2 or not all(low <= end <= high for end in ends):
+        raise ViewError(
+            f"{type(op).__name__}: {name} is {value}; it must be a number, or a pair of them, from {low:g} to {high:g}"
+        )
+    if bins != 0 and not 2 <= bins <= 1 << 20:
+        raise ViewError(f"{type(op).__name__}: bins is {bins}; it must be 0 (any number) or at least 2")
+    return [float(ends[0]), float(ends[1]), float(bins), float(about is not None), float(about or 0.0)]
+
+
+@jit
+def magnitude(params, state):
+    """A number drawn as the first five of `params` say: see magnitude_params."""
+    low, high, bins = params[0], params[1], int(params[2])
+    value = uniform(state, low, high) if bins == 0 else low + (high - low) * integer(state, bins) / (bins - 1)
+    if params[3] > 0.0 and uniform(state, 0.0, 1.0) < 0.5:
+        value = 2.0 * params[4] - value
+    return value
 
 
 @jit

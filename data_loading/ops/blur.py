@@ -10,6 +10,7 @@ import math
 import numpy as np
 from scipy.ndimage import correlate1d
 
+from data_loading.errors import ViewError
 from data_loading.jit import jit
 from data_loading.ops.base import BLUR, OPS, Op, interval
 from data_loading.rng import uniform
@@ -21,28 +22,28 @@ MARGIN = 64  # on both sides of a line: the largest radius is 60
 
 @OPS.register
 class GaussianBlur(Op):
-    """Blur by a Gaussian whose sigma is drawn uniformly from an interval of pixels of the view."""
+    """Blur by a Gaussian whose sigma is drawn uniformly from an interval of pixels of the view.
+
+    kernel_size: odd number of pixels that count, as torchvision has it; None: all within three sigma.
+    """
 
     rule = BLUR
 
     def __init__(
-        self,
-        sigma: tuple[float, float] = (0.1, 2.0),
-        p: float = 0.5,
-        name: str | None = None,
-        share: str | None = None,
-        seed: int | None = None,
-        fixed: bool = False,
+        self, sigma: tuple[float, float] = (0.1, 2.0), kernel_size: int | None = None, p: float = 0.5, **common
     ):
-        super().__init__(p, name, share, seed, fixed)
+        super().__init__(p, **common)
         self.sigma = interval(self, "sigma", sigma, 0.01, 20.0)
+        if kernel_size is not None and (kernel_size % 2 == 0 or not 1 <= kernel_size <= 121):
+            raise ViewError(f"GaussianBlur: kernel_size is {kernel_size}; it must be odd, from 1 to 121")
+        self.kernel_size = kernel_size
 
     def params(self) -> list[float]:
-        return list(self.sigma)
+        return [*self.sigma, float(self.kernel_size or 0)]
 
 
-def reference(image: np.ndarray, sigma: float) -> np.ndarray:
-    radius = min(math.ceil(3 * sigma), min(image.shape[1:]) - 1)
+def reference(image: np.ndarray, sigma: float, radius: float) -> np.ndarray:
+    radius = min(int(radius), min(image.shape[1:]) - 1)
     taps = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     taps /= taps.sum()
     return correlate1d(correlate1d(image.astype(float), taps, axis=2, mode="mirror"), taps, axis=1, mode="mirror")
@@ -50,8 +51,11 @@ def reference(image: np.ndarray, sigma: float) -> np.ndarray:
 
 @jit(inline=True)
 def draw(params, state, op, arg, n):
+    """Sigma, and the radius in pixels, as far as the view reaches."""
     op[n] = BLUR
-    arg[n, 0] = uniform(state, params[0], params[1])
+    sigma = uniform(state, params[0], params[1])
+    arg[n, 0] = sigma
+    arg[n, 1] = math.ceil(F32(3.0) * arg[n, 0]) if params[2] == 0.0 else (params[2] - 1.0) / 2.0
     return n + 1
 
 
@@ -63,9 +67,9 @@ def reflect(i, n):
 
 
 @jit
-def blur_radius(sigma, height, width):
+def blur_radius(sigma, radius, height, width):
     """0 where the blur would change nothing that counts: below sigma 0.2 the neighbours' weights are under 4e-6."""
-    return min(int(math.ceil(F32(3.0) * sigma)), min(height, width) - 1) if sigma >= F32(0.2) else 0
+    return min(int(radius), min(height, width) - 1) if sigma >= F32(0.2) else 0
 
 
 @jit

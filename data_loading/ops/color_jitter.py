@@ -12,7 +12,17 @@ import colorsys
 import numpy as np
 
 from data_loading.jit import jit
-from data_loading.ops.base import BRIGHTNESS, COLOR_JITTER, CONTRAST, HUE, OPS, SATURATION, Op, within
+from data_loading.ops.base import (
+    BRIGHTNESS,
+    COLOR_JITTER,
+    CONTRAST,
+    HUE,
+    OPS,
+    SATURATION,
+    Op,
+    magnitude_params,
+    within,
+)
 from data_loading.ops.grayscale import gray
 from data_loading.rng import integer, uniform
 from data_loading.simd import LANES, absolute, fma, load, maximum, minimum, splat, store, where_at_least, where_equal
@@ -37,12 +47,9 @@ class ColorJitter(Op):
         saturation: float = 0.8,
         hue: float = 0.2,
         p: float = 0.8,
-        name: str | None = None,
-        share: str | None = None,
-        seed: int | None = None,
-        fixed: bool = False,
+        **common,
     ):
-        super().__init__(p, name, share, seed, fixed)
+        super().__init__(p, **common)
         self.brightness = within(self, "brightness", brightness, 0.0, 100.0)
         self.contrast = within(self, "contrast", contrast, 0.0, 100.0)
         self.saturation = within(self, "saturation", saturation, 0.0, 100.0)
@@ -50,6 +57,66 @@ class ColorJitter(Op):
 
     def params(self) -> list[float]:
         return [self.brightness, self.contrast, self.saturation, self.hue]
+
+
+class _OneFactor(Op):
+    """A factor that is drawn from an interval; 1 leaves the image as it is.
+
+    bins: 0 draws any number of the interval, n one of n at equal distances.
+    mirror: half of the factors f become 2 - f.
+    """
+
+    def __init__(
+        self,
+        factor: float | tuple[float, float] = (0.1, 1.9),
+        bins: int = 0,
+        mirror: bool = False,
+        p: float = 0.5,
+        **common,
+    ):
+        super().__init__(p, **common)
+        self.factor = magnitude_params(self, "factor", factor, 0.0, 100.0, bins, about=1.0 if mirror else None)
+
+    def params(self) -> list[float]:
+        return self.factor
+
+
+@OPS.register
+class Brightness(_OneFactor):
+    """Multiply by a factor: 0 is black."""
+
+    rule = BRIGHTNESS
+
+
+@OPS.register
+class Contrast(_OneFactor):
+    """Move away from the mean gray by a factor: 0 is that gray."""
+
+    rule = CONTRAST
+
+
+@OPS.register
+class Saturation(_OneFactor):
+    """Move away from each pixel's gray by a factor: 0 is a gray image. AutoAugment calls it Color."""
+
+    rule = SATURATION
+
+
+@OPS.register
+class Hue(Op):
+    """Turn the hue by a part of the colour circle, from -0.5 to 0.5, a number, or an interval that it is drawn from.
+
+    bins: 0 draws any number of the interval, n one of n at equal distances.
+    """
+
+    rule = HUE
+
+    def __init__(self, turn: float | tuple[float, float] = (-0.1, 0.1), bins: int = 0, p: float = 0.5, **common):
+        super().__init__(p, **common)
+        self.turn = magnitude_params(self, "turn", turn, -0.5, 0.5, bins, about=None)
+
+    def params(self) -> list[float]:
+        return self.turn
 
 
 @jit(inline=True)

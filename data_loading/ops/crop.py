@@ -3,6 +3,7 @@
 RandomResizedCrop draws as torchvision's: ten tries of area and ratio, else the largest central box of a fitting ratio.
 CenterCrop is Resize then CenterCrop of the usual evaluation, as one box: taps may read outside it (edge "image").
 PadCrop shifts the whole image, as to pad with black and crop at random: its box may leave the image (edge "pad").
+UniformCrop is MASSRL's: both sides times one ratio.  CornerCrop is FFCV-SSL's.  Resize takes the whole image.
 """
 
 from __future__ import annotations
@@ -11,24 +12,30 @@ import math
 
 import numpy as np
 
+from data_loading.described import Described, build
 from data_loading.errors import ViewError
 from data_loading.jit import NO, YES, ZERO, jit
 from data_loading.ops.base import OPS, interval, within
-from data_loading.rng import integer, uniform
+from data_loading.rng import checked_seed, integer, uniform
 
 F32 = np.float32
-RANDOM_RESIZED, CENTER, PAD = 0, 1, 2
+RANDOM_RESIZED, CENTER, PAD, WHOLE, UNIFORM, CORNER = range(6)
+CORNERS = ("top_left", "top_right", "bottom_left", "bottom_right")
 
 
-class Crop:
+class Crop(Described):
     """A rule for the box of a view.
 
     edge: "crop", taps stop at the box; "image", they may read outside it; "pad", so may they, and find black beyond the
-    image.
+    image.  name, share, seed, fixed: of the random stream, as an op's.
     """
 
     rule: int
     edge = "crop"
+
+    def __init__(self, name: str | None = None, share: str | None = None, seed: int | None = None, fixed: bool = False):
+        self.name, self.share, self.fixed = name, share, fixed
+        self.seed = None if seed is None else checked_seed(seed, f"seed of {type(self).__name__}")
 
     def params(self) -> list[float]:
         return []
@@ -40,7 +47,8 @@ class RandomResizedCrop(Crop):
 
     rule = RANDOM_RESIZED
 
-    def __init__(self, scale: tuple[float, float] = (0.08, 1.0), ratio: tuple[float, float] = (3 / 4, 4 / 3)):
+    def __init__(self, scale: tuple[float, float] = (0.08, 1.0), ratio: tuple[float, float] = (3 / 4, 4 / 3), **common):
+        super().__init__(**common)
         self.scale = interval(self, "scale", scale, 1e-4, 1.0)
         self.ratio = interval(self, "ratio", ratio, 0.01, 100.0)
 
@@ -55,7 +63,8 @@ class CenterCrop(Crop):
     rule = CENTER
     edge = "image"
 
-    def __init__(self, ratio: float = 224 / 256):
+    def __init__(self, ratio: float = 224 / 256, **common):
+        super().__init__(**common)
         self.ratio = within(self, "ratio", ratio, 0.01, 1.0)
 
     def params(self) -> list[float]:
@@ -69,11 +78,56 @@ class PadCrop(Crop):
     rule = PAD
     edge = "pad"
 
-    def __init__(self, padding: int = 4):
+    def __init__(self, padding: int = 4, **common):
+        super().__init__(**common)
         self.padding = int(within(self, "padding", padding, 0, 1024))
 
     def params(self) -> list[float]:
         return [self.padding]
+
+
+@OPS.register
+class UniformCrop(Crop):
+    """A box of the image's own shape: one ratio, uniform from an interval, times both sides; anywhere in the image.
+
+    MASSRL's figure (Tran et al., arXiv:2205.11772); the same as its TensorFlow code, which resizes to a square first.
+    """
+
+    rule = UNIFORM
+
+    def __init__(self, ratio: tuple[float, float] = (0.5, 1.0), **common):
+        super().__init__(**common)
+        self.ratio = interval(self, "ratio", ratio, 0.01, 1.0)
+
+    def params(self) -> list[float]:
+        return list(self.ratio)
+
+
+@OPS.register
+class CornerCrop(Crop):
+    """A square in a corner of the image, its side `ratio` times the shorter side of the image (FFCV-SSL's).
+
+    corner: top_left, top_right, bottom_left or bottom_right.
+    """
+
+    rule = CORNER
+
+    def __init__(self, ratio: float = 1.0, corner: str = "top_left", **common):
+        super().__init__(**common)
+        self.ratio = within(self, "ratio", ratio, 0.01, 1.0)
+        if corner not in CORNERS:
+            raise ViewError(f"CornerCrop: corner is {corner!r}; choose one of {', '.join(CORNERS)}")
+        self.corner = corner
+
+    def params(self) -> list[float]:
+        return [self.ratio, float(CORNERS.index(self.corner))]
+
+
+@OPS.register
+class Resize(Crop):
+    """The whole image, resized to the view's square whatever its shape."""
+
+    rule = WHOLE
 
 
 @jit(inline=True)
@@ -159,17 +213,39 @@ def pad_box(params, state, height, width, size, box):
     box[0], box[1], box[2], box[3] = x, y, x + width, y + height
 
 
+@jit(inline=True)
+def uniform_box(params, state, height, width, box):
+    """Whole pixels, at least one."""
+    ratio = uniform(state, params[0], params[1])
+    h, w = max(int(np.rint(ratio * height)), 1), max(int(np.rint(ratio * width)), 1)
+    y, x = integer(state, height - h + 1), integer(state, width - w + 1)
+    box[0], box[1], box[2], box[3] = x, y, x + w, y + h
+
+
+@jit(inline=True)
+def corner_box(params, height, width, box):
+    side, corner = max(int(params[0] * min(height, width)), 1), int(params[1])
+    x = width - side if corner % 2 == 1 else 0
+    y = height - side if corner >= 2 else 0
+    box[0], box[1], box[2], box[3] = x, y, x + side, y + side
+
+
 @jit
 def draw(rule, params, state, height, width, size, box):
     if rule == RANDOM_RESIZED:
         draw_random_resized(params, state, height, width, box)
     elif rule == PAD:
         pad_box(params, state, height, width, size, box)
+    elif rule == UNIFORM:
+        uniform_box(params, state, height, width, box)
+    elif rule == CORNER:
+        corner_box(params, height, width, box)
+    elif rule == WHOLE:
+        box[0], box[1], box[2], box[3] = 0, 0, width, height
     else:
         center_box(params, height, width, size, box)
 
 
-def check_crop(crop: object) -> Crop:
-    if not isinstance(crop, Crop):
-        raise ViewError(f"a crop is RandomResizedCrop, CenterCrop or PadCrop, not {crop!r}")
-    return crop
+def as_crop(crop: object) -> Crop:
+    """A crop as it is, or as a config holds it."""
+    return build(crop, OPS, Crop)

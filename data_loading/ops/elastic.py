@@ -31,12 +31,9 @@ class Elastic(Op):
         self,
         sigma: float = 0.07,
         p: float = 1.0,
-        name: str | None = None,
-        share: str | None = None,
-        seed: int | None = None,
-        fixed: bool = False,
+        **common,
     ):
-        super().__init__(p, name, share, seed, fixed)
+        super().__init__(p, **common)
         self.sigma = within(self, "sigma", sigma, 0.0, 1.0)
 
     def params(self) -> list[float]:

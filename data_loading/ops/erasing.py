@@ -1,11 +1,13 @@
-"""Erasing: fill a random rectangle with one value (Zhong et al., arXiv:1708.04896)."""
+"""Erasing: fill a random rectangle with one colour (Zhong et al., arXiv:1708.04896)."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
+from data_loading.errors import ViewError
 from data_loading.jit import jit
 from data_loading.ops.base import ERASING, OPS, Op, interval, within
 from data_loading.rng import uniform
@@ -17,7 +19,8 @@ F32 = np.float32
 class Erasing(Op):
     """Fill a rectangle: area a fraction from `scale`, height / width log-uniform from `ratio`, wholly inside the view.
 
-    As in torchvision's RandomErasing, ten shapes are tried; if none fits, nothing is erased. `fill` is 0 to 255.
+    As in torchvision's RandomErasing, ten shapes are tried; if none fits, nothing is erased.
+    fill: one value for all channels or three, 0 to 255.
     """
 
     rule = ERASING
@@ -26,20 +29,25 @@ class Erasing(Op):
         self,
         scale: tuple[float, float] = (0.02, 0.33),
         ratio: tuple[float, float] = (0.3, 3.3),
-        fill: float = 0.0,
+        fill: float | Sequence[float] = 0.0,
         p: float = 0.5,
-        name: str | None = None,
-        share: str | None = None,
-        seed: int | None = None,
-        fixed: bool = False,
+        **common,
     ):
-        super().__init__(p, name, share, seed, fixed)
+        super().__init__(p, **common)
         self.scale = interval(self, "scale", scale, 0.0, 1.0)
         self.ratio = interval(self, "ratio", ratio, 0.01, 100.0)
-        self.fill = within(self, "fill", fill, 0.0, 255.0)
+        self.fill = colour(self, fill)
 
     def params(self) -> list[float]:
-        return [*self.scale, *map(math.log, self.ratio), self.fill]
+        return [*self.scale, *map(math.log, self.ratio), *self.fill]
+
+
+def colour(op: object, fill: float | Sequence[float]) -> list[float]:
+    """One value for all channels, or three."""
+    values = list(fill) if isinstance(fill, Sequence) else [fill] * 3
+    if len(values) != 3:
+        raise ViewError(f"{type(op).__name__}: fill is {fill}; it is one value for all channels, or three")
+    return [within(op, "fill", value, 0.0, 255.0) for value in values]
 
 
 @jit(inline=True)
@@ -55,16 +63,19 @@ def draw(params, state, op, arg, n):
             arg[n, 1] = uniform(state, 0.0, 1.0 - width)
             arg[n, 2] = height
             arg[n, 3] = width
-            arg[n, 4] = params[4]
+            for c in range(3):
+                arg[n, 4 + c] = params[4 + c]
             return n + 1
     return n
 
 
-def reference(image: np.ndarray, top: float, left: float, height: float, width: float, fill: float) -> np.ndarray:
+def reference(image: np.ndarray, top: float, left: float, height: float, width: float, *fill: float) -> np.ndarray:
+    """fill: red, green and blue."""
     out = image.copy()
     _, h, w = image.shape
     y0, x0 = math.floor(top * h + 0.5), math.floor(left * w + 0.5)
-    out[:, y0 : math.floor((top + height) * h + 0.5), x0 : math.floor((left + width) * w + 0.5)] = fill
+    y1, x1 = math.floor((top + height) * h + 0.5), math.floor((left + width) * w + 0.5)
+    out[:, y0:y1, x0:x1] = np.reshape(fill, (3, 1, 1))
     return out
 
 
@@ -77,4 +88,4 @@ def kernel(plane, arg):
     for c in range(3):
         for y in range(y0, y1):
             for x in range(x0, x1):
-                plane[c, y, x] = arg[4]
+                plane[c, y, x] = arg[4 + c]

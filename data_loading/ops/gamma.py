@@ -24,12 +24,9 @@ class Gamma(Op):
         gamma: tuple[float, float] = (0.6, 1.6),
         gain: tuple[float, float] = (1.0, 1.0),
         p: float = 0.8,
-        name: str | None = None,
-        share: str | None = None,
-        seed: int | None = None,
-        fixed: bool = False,
+        **common,
     ):
-        super().__init__(p, name, share, seed, fixed)
+        super().__init__(p, **common)
         self.gamma = interval(self, "gamma", gamma, 0.05, 20.0)
         self.gain = interval(self, "gain", gain, 0.01, 100.0)
 

@@ -20,12 +20,9 @@ class Grayscale(Op):
     def __init__(
         self,
         p: float = 0.2,
-        name: str | None = None,
-        share: str | None = None,
-        seed: int | None = None,
-        fixed: bool = False,
+        **common,
     ):
-        super().__init__(p, name, share, seed, fixed)
+        super().__init__(p, **common)
 
 
 def reference(image: np.ndarray) -> np.ndarray:

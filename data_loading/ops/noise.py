@@ -21,12 +21,9 @@ class GaussianNoise(Op):
         self,
         sigma: tuple[float, float] = (0.0, 25.0),
         p: float = 1.0,
-        name: str | None = None,
-        share: str | None = None,
-        seed: int | None = None,
-        fixed: bool = False,
+        **common,
     ):
-        super().__init__(p, name, share, seed, fixed)
+        super().__init__(p, **common)
         self.sigma = interval(self, "sigma", sigma, 0.0, 255.0)
 
     def params(self) -> list[float]:

@@ -7,35 +7,62 @@ import numpy as np
 from data_loading.jit import jit
 from data_loading.ops import (
     affine,
+    autocontrast,
     blur,
     color_jitter,
+    cutout,
     elastic,
+    equalize,
     erasing,
     flip,
     gamma,
     grayscale,
+    invert,
     noise,
+    own,
+    posterize,
+    rotate,
+    round,
+    sharpness,
+    shear,
     solarize,
     thickness,
+    translate,
+    vertical_flip,
+    warp,
 )
 from data_loading.ops.base import (
     AFFINE,
+    AUTOCONTRAST,
     BLUR,
     BRIGHTNESS,
     COLOR_JITTER,
     CONTRAST,
+    CUTOUT,
     ELASTIC,
     END,
+    EQUALIZE,
     ERASING,
     FLIP,
     GAMMA,
     GRAYSCALE,
     HUE,
+    INVERT,
     NOISE,
+    OWN,
+    POSTERIZE,
+    ROTATE,
+    ROUND,
     SATURATION,
+    SHARPNESS,
+    SHEAR,
     SOLARIZE,
     STEPS,
     THICKNESS,
+    TRANSLATE,
+    VERTICAL_FLIP,
+    WARP,
+    magnitude,
 )
 
 F32 = np.float32
@@ -44,8 +71,11 @@ F32 = np.float32
 
 
 @jit
-def draw(rule, params, state, op, arg, word, n):
-    """Write an op's steps from place n on: op (K,), arg (K, ARGS) float32, word the same as uint32 -> next n."""
+def draw(rule, params, state, size, owns, op, arg, word, n):
+    """Write an op's steps from place n on: op (K,), arg (K, ARGS) float32, word the same as uint32 -> next n.
+
+    size: side of the view in pixels; owns: own.table().
+    """
     if rule == COLOR_JITTER:
         return color_jitter.draw(params, state, op, arg, n)
     if rule == BLUR:
@@ -62,9 +92,22 @@ def draw(rule, params, state, op, arg, word, n):
         return erasing.draw(params, state, op, arg, n)
     if rule == NOISE:
         return noise.draw(params, state, op, arg, word, n)
-    op[n] = rule  # flip, grayscale: nothing to draw; solarize: its threshold
-    arg[n, 0] = params[0]
-    return n + 1
+    if rule == POSTERIZE:
+        return posterize.draw(params, state, op, arg, n)
+    if rule == ROTATE:
+        return rotate.draw(params, state, size, op, arg, n)
+    if rule == SHEAR:
+        return shear.draw(params, state, size, op, arg, n)
+    if rule == TRANSLATE:
+        return translate.draw(params, state, size, op, arg, n)
+    if rule == CUTOUT:
+        return cutout.draw(params, state, size, op, arg, n)
+    if rule >= OWN:
+        return own.draw(owns, rule, params, state, op, arg, word, n)
+    op[n] = rule
+    if rule in (BRIGHTNESS, CONTRAST, SATURATION, HUE, SOLARIZE, SHARPNESS):
+        arg[n, 0] = magnitude(params, state)
+    return n + 1  # the others draw nothing
 
 
 @jit
@@ -78,7 +121,7 @@ def identity(matrix):
 @jit
 def on_rows(code):
     """Whether a step needs no other pixels than its row's (contrast does, until its mean is known; a blur, some)."""
-    return code in (FLIP, BRIGHTNESS, SATURATION, HUE, GRAYSCALE, SOLARIZE, GAMMA)
+    return code in (FLIP, BRIGHTNESS, SATURATION, HUE, GRAYSCALE, SOLARIZE, GAMMA, ROUND, INVERT, POSTERIZE)
 
 
 @jit
@@ -100,13 +143,19 @@ def rows(code, arg, mean, tile, width, pitch):
         gamma.kernel(tile, arg[0], arg[1])
     elif code == FLIP:
         flip.kernel(tile, width, pitch)
+    elif code == ROUND:
+        round.kernel(tile)
+    elif code == INVERT:
+        invert.kernel(tile)
+    elif code == POSTERIZE:
+        posterize.kernel(tile, arg[0])
 
 
 @jit(inline=True)
-def image(op, arg, word, k, plane, scratch, field, matrix):
+def image(op, arg, word, k, plane, scratch, field, matrix, counts, table, owns):
     """Run step k, which needs the whole image, on plane (3, H, W) float32 in place -> the number of the next step.
 
-    scratch as plane; field (2, 4, 4), matrix (6,): float32 scratch.
+    scratch as plane; field (2, 4, 4), matrix (6,), table (256,): float32 scratch; counts (256,) int64.
     """
     code, a = op[k], arg[k]
     if code == ELASTIC:
@@ -125,6 +174,18 @@ def image(op, arg, word, k, plane, scratch, field, matrix):
         erasing.kernel(plane, a)
     elif code == NOISE:
         noise.kernel(plane, a[0], word[k, 1], word[k, 2])
+    elif code == VERTICAL_FLIP:
+        vertical_flip.kernel(plane)
+    elif code == WARP:
+        warp.kernel(plane, scratch, a)
+    elif code == SHARPNESS:
+        sharpness.kernel(plane, scratch, a[0])
+    elif code == EQUALIZE:
+        equalize.kernel(plane, counts, table)
+    elif code == AUTOCONTRAST:
+        autocontrast.kernel(plane, counts, table)
+    elif code >= OWN:
+        own.kernel(owns, code, plane, scratch, a, word[k])
     return k + 1
 
 
@@ -140,6 +201,14 @@ REFERENCES = {
     THICKNESS: thickness.reference,
     GAMMA: gamma.reference,
     ERASING: erasing.reference,
+    ROUND: round.reference,
+    INVERT: invert.reference,
+    POSTERIZE: posterize.reference,
+    VERTICAL_FLIP: vertical_flip.reference,
+    WARP: warp.reference,
+    SHARPNESS: sharpness.reference,
+    EQUALIZE: equalize.reference,
+    AUTOCONTRAST: autocontrast.reference,
 }
 
 
@@ -148,7 +217,9 @@ def reference(op: np.ndarray, arg: np.ndarray, word: np.ndarray, picture: np.nda
     k = 0
     while k < op.size and op[k] != END:
         code, a = int(op[k]), [float(x) for x in arg[k]]
-        if code in REFERENCES:
+        if code >= OWN:
+            picture = own.reference(code, picture, arg[k], word[k])
+        elif code in REFERENCES:
             picture = REFERENCES[code](picture, *a[: len(STEPS[code][1])])
         elif code == NOISE:
             picture = noise.reference(picture, a[0], (int(word[k, 1]), int(word[k, 2])))

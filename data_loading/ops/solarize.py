@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from data_loading.jit import jit
-from data_loading.ops.base import OPS, SOLARIZE, Op, within
+from data_loading.ops.base import OPS, SOLARIZE, Op, magnitude_params
 from data_loading.simd import LANES, load, maximum, splat, store, where_at_least
 
 F32 = np.float32
@@ -13,24 +13,20 @@ F32 = np.float32
 
 @OPS.register
 class Solarize(Op):
-    """Invert every value at or above `threshold` (0 to 255), with probability 0.2 unless said."""
+    """Invert every value at or above `threshold` (0 to 256), with probability 0.2 unless said.
+
+    threshold: a number, or an interval that it is drawn from.  bins: 0 draws any number of the interval, n one of n at
+    equal distances.
+    """
 
     rule = SOLARIZE
 
-    def __init__(
-        self,
-        threshold: float = 128.0,
-        p: float = 0.2,
-        name: str | None = None,
-        share: str | None = None,
-        seed: int | None = None,
-        fixed: bool = False,
-    ):
-        super().__init__(p, name, share, seed, fixed)
-        self.threshold = within(self, "threshold", threshold, 0.0, 256.0)
+    def __init__(self, threshold: float | tuple[float, float] = 128.0, bins: int = 0, p: float = 0.2, **common):
+        super().__init__(p, **common)
+        self.threshold = magnitude_params(self, "threshold", threshold, 0.0, 256.0, bins, about=None)
 
     def params(self) -> list[float]:
-        return [self.threshold]
+        return self.threshold
 
 
 def reference(image: np.ndarray, threshold: float) -> np.ndarray:

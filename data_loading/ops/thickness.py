@@ -23,12 +23,9 @@ class Thickness(Op):
         self,
         amount: float = 0.6,
         p: float = 0.5,
-        name: str | None = None,
-        share: str | None = None,
-        seed: int | None = None,
-        fixed: bool = False,
+        **common,
     ):
-        super().__init__(p, name, share, seed, fixed)
+        super().__init__(p, **common)
         self.amount = within(self, "amount", amount, 0.0, 1.0)
 
     def params(self) -> list[float]:

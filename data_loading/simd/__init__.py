@@ -11,6 +11,7 @@ from data_loading.simd.fixed import (
     times,
 )
 from data_loading.simd.pixels import load_pixels
+from data_loading.simd.rounding import floor
 from data_loading.simd.vector import (
     LANES,
     absolute,
@@ -35,6 +36,7 @@ __all__ = [
     "absolute",
     "add_neighbours",
     "at",
+    "floor",
     "fma",
     "levels",
     "load",

@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+from data_loading.described import build, describe, dotted, given_to, plain
 from data_loading.errors import ViewError
-from data_loading.ops.base import Op
-from data_loading.ops.crop import Crop, RandomResizedCrop, check_crop
+from data_loading.ops.base import OPS, Op
+from data_loading.ops.crop import Crop, RandomResizedCrop, as_crop
 from data_loading.registry import Registry
 
-STRATEGIES = Registry("strategy")  # name -> function without arguments that returns a Strategy
+
+class Strategies(Registry):
+    """name -> function that returns a Strategy, all of whose arguments have defaults."""
+
+    def register(self, item=None, *, name=None):
+        if item is None:
+            return lambda it: self.register(it, name=name)
+        key = name or item.__name__
+
+        @functools.wraps(item)
+        def make(*args, **kwargs):
+            made = item(*args, **kwargs)
+            given = plain(given_to(item, *args, **kwargs), OPS)
+            path = key if item.__module__.startswith("data_loading.") else dotted(item)
+            made.spec = {"class_path": path, "init_args": given} if given else path
+            return made
+
+        return super().register(make, name=name)
+
+
+STRATEGIES = Strategies("strategy")
 
 
 class Strategy:
@@ -16,25 +41,27 @@ class Strategy:
     variants: one list of ops for all crops, or several; crop c takes variant c mod their number (BYOL has two).
     crop, local_crop: how boxes of global and local views are drawn.  local: ops of local views; without it as variants.
     size: side of a global view in pixels for which the recipe was made; a view set may choose another.
+    Ops and crops are objects, names, or {class_path, init_args}, as in a config.
     """
 
     def __init__(
         self,
         name: str,
-        variants: list[list[Op]],
-        crop: Crop | None = None,
-        local_crop: Crop | None = None,
-        local: list[Op] | None = None,
+        variants: Sequence[Sequence[Op | str | dict]],
+        crop: Crop | str | dict | None = None,
+        local_crop: Crop | str | dict | None = None,
+        local: Sequence[Op | str | dict] | None = None,
         size: int = 224,
     ):
         self.name, self.size = name, size
-        self.variants = [list(v) for v in variants]
-        self.crop = check_crop(crop or RandomResizedCrop())
-        self.local_crop = check_crop(local_crop or RandomResizedCrop(scale=(0.05, 0.14)))
-        self.local = local
-        for op in [op for v in self.variants for op in v] + list(local or []):
-            if not isinstance(op, Op):
-                raise ViewError(f"strategy {name!r}: {op!r} is not an op")
+        self.spec: Any = None  # the name, with arguments, by which a config knows a registered one
+        try:
+            self.variants = [[build(op, OPS, Op) for op in variant] for variant in variants]
+            self.local = None if local is None else [build(op, OPS, Op) for op in local]
+            self.crop = as_crop(crop or RandomResizedCrop())
+            self.local_crop = as_crop(local_crop or RandomResizedCrop(scale=(0.05, 0.14)))
+        except ViewError as error:
+            raise ViewError(f"strategy {name!r}: {error}") from error
         if not self.variants:
             raise ViewError(f"strategy {name!r} has no variant; give at least one list of ops, which may be empty")
 
@@ -43,7 +70,24 @@ class Strategy:
             return self.local
         return self.variants[crop % len(self.variants)]
 
+    def to_config(self) -> str | dict[str, Any]:
+        """Plain values from which `strategy` makes an equal one: its name, or all of it."""
+        if self.spec is not None:
+            return self.spec
+        out: dict[str, Any] = {
+            "name": self.name,
+            "variants": [[describe(op, OPS) for op in variant] for variant in self.variants],
+            "crop": describe(self.crop, OPS),
+            "local_crop": describe(self.local_crop, OPS),
+            "size": self.size,
+        }
+        if self.local is not None:
+            out["local"] = [describe(op, OPS) for op in self.local]
+        return out
 
-def strategy(which: str | Strategy) -> Strategy:
-    """A strategy by name, or as it is."""
-    return which if isinstance(which, Strategy) else STRATEGIES[which]()
+
+def strategy(which: str | dict | Strategy) -> Strategy:
+    """A strategy as it is; by its name, or {class_path, init_args}; or written out as the arguments of Strategy."""
+    if isinstance(which, dict) and "class_path" not in which:
+        which = {"class_path": dotted(Strategy), "init_args": which}
+    return build(which, STRATEGIES, Strategy)

@@ -18,10 +18,9 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
 
-from data_loading import views
+from data_loading import view_sets
 from data_loading.datamodule import BetonDataModule
 from data_loading.errors import ConfigError, UnknownName
-from data_loading.strategies import strategy
 from massrl import backbones
 from massrl.callbacks import OnlineKNN, OnlineLinear, Throughput
 from massrl.cli import check
@@ -152,11 +151,7 @@ def _global_size(config) -> int:
     which, size = config.data.views, config.data.size
     if size is not None:
         return size
-    if which is None or isinstance(which, str):
-        return views.get(which or load_class(config.model.class_path).default_views).size
-    args = which.init_args
-    first = args.strategies[0]
-    return args.size or (strategy(first).size if isinstance(first, str) else first.init_args.size)
+    return view_sets.get(which or load_class(config.model.class_path).default_views).size
 
 
 def _with_config_of_run(argv: list[str]) -> list[str]:
@@ -224,8 +219,7 @@ def _resolved(cli: Trainer, data: BetonDataModule) -> tuple[str, dict[str, Any]]
     """config.yaml as text and as plain values: all settings, with the view set, size and seed that are in force."""
     config = yaml.safe_load(cli.parser.dump(cli.config, skip_none=False, format="yaml"))
     config = {key: value for key, value in config.items() if key not in NOT_KEPT}
-    if config["data"]["views"] is None or isinstance(config["data"]["views"], str):
-        config["data"]["views"] = data.view_set.to_dict()
+    config["data"]["views"] = data.view_set.to_dict()
     config["data"].update(size=data.view_set.size, seed=data.seed, resume=True)
     return yaml.safe_dump(config, sort_keys=False, allow_unicode=True), config
 

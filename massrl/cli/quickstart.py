@@ -188,7 +188,7 @@ def _accuracies(run: Path, methods: dict[str, str], train: Path, test: Path, sec
 
 
 def _label_free(run: Path, train: Path, test: Path, seconds: Clock, args, split: str) -> None:
-    from data_loading import views
+    from data_loading import view_sets
     from massrl.evaluation.judge import label_free
     from massrl.evaluation.record import data_config
     from massrl.report import figures
@@ -196,7 +196,7 @@ def _label_free(run: Path, train: Path, test: Path, seconds: Clock, args, split:
     print("\nno labels, so there is no accuracy; measuring rank and alignment ...", flush=True)
     checkpoint = run / "massrl" / "checkpoints" / "last.ckpt"
     with seconds.of("evaluate"):
-        view_set = views.get(data_config(checkpoint)["view_set"])
+        view_set = view_sets.get(data_config(checkpoint)["view_set"])
         judged = label_free("massrl", checkpoint, train, test, view_set, seed=args.seed, num_workers=args.num_workers)
         figures.draw(run, judged.features, train, test, ["massrl"])
     found, untrained = judged.result, judged.result["untrained"]

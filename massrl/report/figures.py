@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_loading import sources, views
+from data_loading import sources, view_sets
 from data_loading.beton.reader import Reader
 from data_loading.loader import Loader
 from data_loading.sources.cached import read_index
@@ -36,7 +36,7 @@ def draw(run: Path, features: Rows, train: Path, test: Path, methods: Sequence[s
 def views_of_run(run: Path, data: str | Path | Sequence[Path], path: Path) -> Path:
     """The views that a run trained on, for the images of the first batch that seed 0 draws: rows are images."""
     config = data_config(run / "checkpoints" / "last.ckpt")
-    view_set, normalise = views.get(config["view_set"]), {"mean": config["mean"], "std": config["std"]}
+    view_set, normalise = view_sets.get(config["view_set"]), {"mean": config["mean"], "std": config["std"]}
     batch = next(iter(Loader(data, ROWS, view_set, num_workers=1, batches_ahead=1, drop_last=False, **normalise)))
     originals = pixels(data, batch.index.numpy(), max(view_set.size, 8))
     return style.save(path, lambda: views_grid(batch, config["mean"], config["std"], originals, ROWS))

@@ -13,7 +13,7 @@ import matplotlib
 import numpy as np
 from sklearn.datasets import load_sample_image
 
-from data_loading.plan import Drawer
+from data_loading.drawing import Drawer
 from data_loading.render import Renderer
 from data_loading.views import ViewSet
 

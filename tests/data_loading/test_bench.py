@@ -108,7 +108,7 @@ def test_our_views_are_what_the_peers_are_asked_for(work):
     crops = [view.crop for view in ours.views]
     assert [crops.index(c) for c in crops] == [[s.crop for s in work.views].index(s.crop) for s in work.views]
     for at, spec in enumerate(work.views):
-        ops = {type(op).__name__: op for op in ours.ops(at) if op.p > 0}
+        ops = {type(op).__name__: op for op in ours.programs(at)[0] if op.p > 0}
         asked = {"ColorJitter": spec.jitter, "GaussianBlur": spec.p_blur, "Solarize": spec.p_solarize}
         assert {name for name in asked if name in ops} == {name for name, value in asked.items() if value}
         if spec.jitter:

@@ -22,19 +22,28 @@ from data_loading.ops import (
     Solarize,
     Thickness,
     affine,
+    autocontrast,
     base,
     blur,
     color_jitter,
     elastic,
+    equalize,
     erasing,
     flip,
     gamma,
     grayscale,
+    invert,
     noise,
     normalize,
+    own,
+    posterize,
     program,
+    round,
+    sharpness,
     solarize,
     thickness,
+    vertical_flip,
+    warp,
 )
 from data_loading.ops.base import ARGS, PARAMS, Op
 from data_loading.simd import LANES
@@ -69,14 +78,24 @@ REFERENCE = [
     (base.SATURATION, (1.6,), color_jitter.reference_saturation),
     (base.HUE, (-0.37,), color_jitter.reference_hue),
     (base.GRAYSCALE, (), grayscale.reference),
-    (base.BLUR, (1.3,), blur.reference),
-    (base.BLUR, (9.0,), blur.reference),  # the radius is cut to the side
+    (base.BLUR, (1.3, 4), blur.reference),
+    (base.BLUR, (9.0, 27), blur.reference),  # the radius is cut to the side
     (base.SOLARIZE, (128.0,), solarize.reference),
     (base.AFFINE, (0.9, -0.3, 0.1, 0.2, 1.1, -0.2), lambda x, *m: affine.reference(x, m)),
     (base.THICKNESS, (0.5,), thickness.reference),
     (base.THICKNESS, (-0.4,), thickness.reference),
     (base.GAMMA, (0.6, 1.2), gamma.reference),
-    (base.ERASING, (0.1, 0.3, 0.5, 0.4, 9.0), erasing.reference),
+    (base.ERASING, (0.1, 0.3, 0.5, 0.4, 9.0, 99.0, 200.0), erasing.reference),
+    (base.ROUND, (), round.reference),
+    (base.INVERT, (), invert.reference),
+    (base.POSTERIZE, (3,), posterize.reference),
+    (base.VERTICAL_FLIP, (), vertical_flip.reference),
+    (base.WARP, (0.9, -0.3, 3.1, 0.2, 1.1, -2.2, 0, 77), warp.reference),
+    (base.WARP, (0.9, -0.3, 3.1, 0.2, 1.1, -2.2, 1, 77), warp.reference),
+    (base.SHARPNESS, (0.2,), sharpness.reference),
+    (base.SHARPNESS, (1.9,), sharpness.reference),
+    (base.EQUALIZE, (), equalize.reference),
+    (base.AUTOCONTRAST, (), autocontrast.reference),
 ]
 
 
@@ -92,7 +111,7 @@ def test_a_kernel_equals_its_numpy_reference(code, args, reference):
 def test_a_blur_leaves_an_even_image_as_it_is(sigma, level):
     plane = np.full((3, 130, 130), level, F32)
     radius = np.ceil(3 * sigma)
-    np.testing.assert_allclose(run(base.BLUR, (sigma,), plane=plane), plane, atol=(radius + 2) / 128)
+    np.testing.assert_allclose(run(base.BLUR, (sigma, radius), plane=plane), plane, atol=(radius + 2) / 128)
 
 
 TORCHVISION = [
@@ -109,8 +128,8 @@ TORCHVISION = [
     (base.GRAYSCALE, (), lambda x: tv.rgb_to_grayscale(x, 3)),
     (base.SOLARIZE, (128.0,), lambda x, t: tv.solarize(x, t / 255)),
     (base.GAMMA, (1.4, 0.8), lambda x, g, a: tv.adjust_gamma(x, g, a)),
-    (base.BLUR, (0.5,), lambda x, s: tv.gaussian_blur(x, 2 * math.ceil(3 * s) + 1, s)),
-    (base.BLUR, (2.0,), lambda x, s: tv.gaussian_blur(x, 2 * math.ceil(3 * s) + 1, s)),
+    (base.BLUR, (0.5, 2), lambda x, s, r: tv.gaussian_blur(x, 2 * math.ceil(3 * s) + 1, s)),
+    (base.BLUR, (2.0, 6), lambda x, s, r: tv.gaussian_blur(x, 2 * math.ceil(3 * s) + 1, s)),
 ]
 
 
@@ -196,7 +215,7 @@ def test_uint8_is_rounded_once_half_up():
     assert out[:7].tolist() == [0, 0, 1, 255, 255, 255, 0]
 
 
-def draws(op: Op, n=4000):
+def draws(op: Op, n=4000, side=64):
     """The steps of n samples: a list of [(code, args, words), ...] each."""
     params = np.zeros(PARAMS)
     params[: len(op.params())] = op.params()
@@ -204,7 +223,7 @@ def draws(op: Op, n=4000):
     for sample in range(n):
         state = np.array([0, 0, sample, 0, 1, 0], np.uint32)
         code, word = np.zeros(op.steps, np.uint8), np.zeros((op.steps, ARGS), np.uint32)
-        count = program.draw(op.rule, params, state, code, word.view(F32), word, 0)
+        count = program.draw(op.rule, params, state, side, own.table(), code, word.view(F32), word, 0)
         out.append([(int(code[k]), word.view(F32)[k].copy()) for k in range(count)])
     return out
 
@@ -299,4 +318,5 @@ def test_every_op_has_a_summary_and_annotated_arguments():
     for name, op in OPS.items():
         assert OPS.summary(name).endswith("."), name
         for argument in list(inspect.signature(op.__init__).parameters.values())[1:]:
-            assert argument.annotation is not inspect.Parameter.empty, f"{name}({argument.name})"
+            named = argument.kind is not inspect.Parameter.VAR_KEYWORD  # **common: those of Op or Crop
+            assert not named or argument.annotation is not inspect.Parameter.empty, f"{name}({argument.name})"

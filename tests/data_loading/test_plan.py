@@ -7,15 +7,16 @@ import pytest
 import torch
 from torchvision.transforms import RandomResizedCrop as TheirCrop
 
-from data_loading import Strategy, ViewSet, views
+from data_loading import Strategy, ViewSet, view_sets
+from data_loading.drawing import Drawer
 from data_loading.ops import ColorJitter, Grayscale, HorizontalFlip, RandomResizedCrop, Solarize, base
-from data_loading.plan import Drawer, Plan
+from data_loading.plan import Plan
 
 
 def draw(view_set, samples=range(64), seed=0, epoch=0, height=375, width=500):
     samples = np.asarray(samples, np.int64)
     sides = np.full(len(samples), height, np.int64), np.full(len(samples), width, np.int64)
-    return Drawer(views.get(view_set), seed)(epoch, samples, *sides)
+    return Drawer(view_sets.get(view_set), seed)(epoch, samples, *sides)
 
 
 def equal(a, b):
@@ -145,7 +146,7 @@ def test_disjoint_crops_overlap_only_where_the_first_is_the_whole_image():
 
 
 def test_a_padded_crop_shifts_the_image_by_every_amount_equally_often():
-    box = draw(views.get("cifar"), range(8100), height=32, width=32).box[0]
+    box = draw(view_sets.get("cifar"), range(8100), height=32, width=32).box[0]
     assert (box[:, 2] - box[:, 0] == 32).all() and (box[:, 3] - box[:, 1] == 32).all()
     places, counts = np.unique(box[:, :2], axis=0, return_counts=True)
     assert len(places) == 81 and places.min() == -4 and places.max() == 4

@@ -10,10 +10,10 @@ import torch
 import torchvision.transforms.v2.functional as tv
 from PIL import Image
 
-from data_loading import Strategy, ViewSet, views
+from data_loading import Strategy, ViewSet, view_sets
+from data_loading.drawing import Drawer
 from data_loading.ops import ColorJitter, GaussianBlur, Grayscale, HorizontalFlip, Solarize, base
 from data_loading.ops.normalize import Normalize
-from data_loading.plan import Drawer
 from data_loading.render import Renderer
 from rendering import run_steps
 
@@ -24,7 +24,7 @@ def pictures(n, height, width, seed=0):
 
 def render(images, view_set, dtype=np.uint8, seed=0, epoch=0):
     n, height, width, _ = images.shape
-    view_set = views.get(view_set)
+    view_set = view_sets.get(view_set)
     start = np.arange(n) * height * width * 3
     sides = np.full(n, height), np.full(n, width)
     plan = Drawer(view_set, seed)(epoch, np.arange(n), *sides)
@@ -65,9 +65,9 @@ def test_a_simclr_view_equals_torchvision_run_on_the_same_numbers():
     [
         ViewSet(["simclr", "byol"], crops=2, size=20, shared_crops=True),
         ViewSet(["simclr"], crops=2, size=21, interpolation="bicubic", local=2, local_size=9),
-        views.get("digits_all", 10),
-        views.get("cifar", 32),
-        views.get("eval", 65),
+        view_sets.get("digits_all", 10),
+        view_sets.get("cifar", 32),
+        view_sets.get("eval", 65),
     ],
     ids=str,
 )
@@ -112,7 +112,7 @@ def test_images_of_any_shape_render(height, width):
 
 def test_evaluation_equals_pillows_resize_then_centre_crop_within_one_level():
     images = pictures(3, 150, 203)
-    (out,), _ = render(images, views.get("eval", 112))
+    (out,), _ = render(images, view_sets.get("eval", 112))
     for b, source in enumerate(images):
         resized = Image.fromarray(source).resize((int(128 * 203 / 150), 128), Image.Resampling.BILINEAR)
         left, top = round((resized.width - 112) / 2), round((128 - 112) / 2)

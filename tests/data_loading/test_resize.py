@@ -6,11 +6,12 @@ import torch
 import torchvision.transforms.v2.functional as tv
 from PIL import Image
 
-from data_loading import Strategy, ViewSet, views
+from data_loading import Strategy, ViewSet, view_sets
+from data_loading.drawing import Drawer
 from data_loading.ops import resize
 from data_loading.ops.base import ARGS, FLIP
 from data_loading.ops.crop import Crop
-from data_loading.plan import Drawer, Plan
+from data_loading.plan import Plan
 from data_loading.render import Renderer
 
 F32 = np.float32
@@ -33,6 +34,7 @@ def crop_resize(picture, box, size, edge="crop", interpolation="bilinear", dtype
         np.array(box, F32).reshape(1, 1, 4),
         np.array(steps, np.uint8).reshape(1, 1, -1),
         np.zeros((1, 1, len(steps), ARGS), np.uint32),
+        np.zeros((1, 1), np.uint8),
     )
     out = np.empty((1, 1, 3, size, size), dtype)
     renderer = Renderer(plain, max(height, width), None, dtype)
@@ -138,7 +140,7 @@ def test_a_view_that_is_only_copied_shifted_or_flipped_is_exact(size, offset, fl
 @pytest.mark.parametrize(("side", "size"), [(22, 96), (32, 96)])
 def test_bicubic_enlarging_reads_the_taps_of_every_pixel(side, size):
     source = picture(side, side)
-    for view_set in (ViewSet(["eval"], crops=1, size=size, interpolation="bicubic"), views.get("cifar", size)):
+    for view_set in (ViewSet(["eval"], crops=1, size=size, interpolation="bicubic"), view_sets.get("cifar", size)):
         plan = Drawer(view_set, 0)(0, np.arange(8), np.full(8, side), np.full(8, side))
         out = np.empty((1, 8, 3, size, size), F32)
         starts, sides = np.zeros(8, np.int64), np.full(8, side)

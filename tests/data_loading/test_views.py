@@ -2,12 +2,12 @@
 
 import pytest
 
-from data_loading import ViewSet, views
+from data_loading import ViewSet, view_sets
 from data_loading.errors import UnknownName, ViewError
 from data_loading.ops import HorizontalFlip, Op, RandomResizedCrop
 from data_loading.ops.crop import Crop
 from data_loading.strategies import STRATEGIES, Strategy
-from data_loading.views import VIEW_SETS
+from data_loading.view_sets import VIEW_SETS
 
 
 def test_views_are_strategy_major_and_globals_come_before_locals():
@@ -29,7 +29,7 @@ def test_without_sharing_each_view_has_its_own_box():
 def test_crop_c_takes_variant_c_modulo_the_number_of_variants():
     view_set = ViewSet(["byol"], crops=3)
     assert [v.variant for v in view_set.views] == [0, 1, 0]
-    blur = [next(op.p for op in view_set.ops(v) if type(op).__name__ == "GaussianBlur") for v in range(3)]
+    blur = [next(op.p for op in view_set.programs(v)[0] if type(op).__name__ == "GaussianBlur") for v in range(3)]
     assert blur == [1.0, 0.1, 1.0]
 
 
@@ -38,23 +38,23 @@ def test_a_strategy_named_twice_makes_views_of_different_names():
 
 
 def test_the_massrl_view_set_is_two_shared_crops_under_two_strategies():
-    view_set = views.get("massrl")
+    view_set = view_sets.get("massrl")
     assert len(view_set) == 4
     assert {v.crop for v in view_set.views} == {0, 1}
 
 
 def test_a_strategys_name_means_two_crops_of_it():
-    assert [v.name for v in views.get("simclr32").views] == ["simclr32.0", "simclr32.1"]
+    assert [v.name for v in view_sets.get("simclr32").views] == ["simclr32.0", "simclr32.1"]
 
 
 def test_the_size_may_be_overridden():
-    assert {v.size for v in views.get("simclr", size=96).views} == {96}
-    assert views.get("digits_massrl").size == 8
+    assert {v.size for v in view_sets.get("simclr", size=96).views} == {96}
+    assert view_sets.get("digits_massrl").size == 8
 
 
 def test_evaluation_of_small_images_cuts_nothing_off():
-    assert views.get("eval", 32).crop_rule(0).ratio == 1.0
-    assert views.get("eval", 224).crop_rule(0).ratio == 224 / 256
+    assert view_sets.get("eval", 32).crop_rule(0).ratio == 1.0
+    assert view_sets.get("eval", 224).crop_rule(0).ratio == 224 / 256
 
 
 def test_a_config_and_back_is_the_same_view_set():
@@ -66,7 +66,7 @@ def test_a_config_and_back_is_the_same_view_set():
 
 def test_a_wrong_name_is_answered_with_the_nearest():
     with pytest.raises(UnknownName, match="no view set or strategy named 'simclt'. Did you mean 'simclr'"):
-        views.get("simclt")
+        view_sets.get("simclt")
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_every_strategy_is_built_with_ops_and_a_crop(name):
 
 @pytest.mark.parametrize("name", list(VIEW_SETS))
 def test_every_view_set_is_built(name):
-    assert len(views.get(name)) >= 1 and VIEW_SETS.summary(name)
+    assert len(view_sets.get(name)) >= 1 and VIEW_SETS.summary(name)
 
 
 @pytest.mark.parametrize("name", [n for n in STRATEGIES if n.startswith("digits")])

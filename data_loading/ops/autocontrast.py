@@ -1,0 +1,52 @@
+"""Autocontrast: per channel, stretch the levels so that they reach from 0 to 255, as Pillow's ImageOps.autocontrast.
+
+With lowest level lo and highest hi, level i becomes 255 / (hi - lo) i - 255 / (hi - lo) lo, cut to a whole number; a
+channel of one level stays as it is. Values are rounded to whole levels before.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from data_loading.jit import jit
+from data_loading.ops.base import AUTOCONTRAST, OPS, Op
+from data_loading.ops.histogram import count_levels, look_up
+
+F32 = np.float32
+
+
+@OPS.register
+class AutoContrast(Op):
+    """Stretch each channel's levels so that they reach from 0 to 255."""
+
+    rule = AUTOCONTRAST
+
+    def __init__(self, p: float = 0.5, **common):
+        super().__init__(p, **common)
+
+
+def reference(image: np.ndarray) -> np.ndarray:
+    out = np.floor(image + 0.5)
+    for channel in out:
+        low, high = channel.min(), channel.max()
+        if high > low:
+            scale = 255 / (high - low)
+            channel[:] = np.clip((channel * scale - low * scale).astype(int), 0, 255)
+    return out
+
+
+@jit(inline=True)
+def kernel(plane, counts, table):
+    """counts (256,) int64, table (256,) float32: scratch."""
+    for c in range(3):
+        count_levels(plane[c], counts)
+        low, high = 255, 0
+        for level in range(256):
+            if counts[level] > 0:
+                low, high = min(low, level), level
+        scale = 255.0 / max(high - low, 1)  # float64: the last bit decides whether 254.99... becomes 254
+        offset = -low * scale
+        for level in range(256):
+            stretched = F32(min(max(int(level * scale + offset), 0), 255))
+            table[level] = stretched if high > low else F32(level)
+        look_up(plane[c], table)

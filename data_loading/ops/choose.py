@@ -1,0 +1,35 @@
+"""Choose: one of several lists of ops at random, as RandAugment, AutoAugment and their kin do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from data_loading.described import build
+from data_loading.errors import ViewError
+from data_loading.ops.base import CHOOSE, OPS, Op
+
+
+@OPS.register
+class Choose(Op):
+    """Draw one of `policies` (equally likely), run its ops in order, each with its own `p`; all that `times` times.
+
+    policies: lists of ops; an empty list leaves the image as it is. All their random numbers come from the stream of
+    this op, so that name, share, seed and fixed are given to it, not to them.
+    """
+
+    rule = CHOOSE
+
+    def __init__(self, policies: Sequence[Sequence[Op]], times: int = 1, p: float = 1.0, **common):
+        super().__init__(p, **common)
+        self.policies, self.times = [[build(op, OPS, Op) for op in policy] for policy in policies], times
+        if not self.policies or not 1 <= times <= 16:
+            raise ViewError(f"Choose: {len(self.policies)} policies, times {times}; it needs some, times 1 to 16")
+        for op in (op for policy in self.policies for op in policy):
+            if isinstance(op, Choose):
+                raise ViewError("Choose: a policy cannot hold another Choose; list its policies here")
+            if op.name or op.share or op.fixed or op.seed is not None:
+                raise ViewError(f"Choose: {type(op).__name__} in a policy has a stream of its own; give it to Choose")
+
+    @property
+    def steps(self) -> int:
+        return self.times * max(sum(op.steps for op in policy) for policy in self.policies)

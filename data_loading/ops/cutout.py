@@ -1,0 +1,65 @@
+"""Cutout: fill a square with one colour (DeVries & Taylor, arXiv:1708.04552); an erasing.
+
+The square is drawn as Fast AutoAugment's code does it: its centre is uniform over the view, its top left corner is cut
+off at the border, and from there it covers floor(side) + 1 pixels each way, as far as the view reaches. `inside` draws
+squares of whole pixels that lie wholly in the view.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from data_loading.jit import jit
+from data_loading.ops.base import CUTOUT, ERASING, OPS, Op, magnitude, magnitude_params
+from data_loading.ops.erasing import colour
+from data_loading.rng import integer, uniform
+
+
+@OPS.register
+class Cutout(Op):
+    """Fill a square at a random place with one colour.
+
+    side: its side as a fraction of the view's, a number, or an interval that it is drawn from; 0 leaves the view as it
+    is.  bins: 0 draws any number of the interval, n one of n at equal distances.  inside: never cut at the border.
+    fill: one value for all channels or three, 0 to 255.
+    """
+
+    rule = CUTOUT
+
+    def __init__(
+        self,
+        side: float | tuple[float, float] = 0.5,
+        bins: int = 0,
+        inside: bool = False,
+        fill: float | Sequence[float] = 0.0,
+        p: float = 0.5,
+        **common,
+    ):
+        super().__init__(p, **common)
+        self.side = magnitude_params(self, "side", side, 0.0, 1.0, bins, about=None)
+        self.inside, self.fill = inside, colour(self, fill)
+
+    def params(self) -> list[float]:
+        return [*self.side, float(self.inside), *self.fill]
+
+
+@jit(inline=True)
+def draw(params, state, size, op, arg, n):
+    side = magnitude(params, state) * size
+    if side <= 0.0:
+        return n
+    if params[5] > 0.0:
+        height = width = max(np.rint(side), 1.0)
+        left, top = float(integer(state, int(size - width) + 1)), float(integer(state, int(size - height) + 1))
+    else:
+        left = math.floor(max(uniform(state, 0.0, size) - 0.5 * side, 0.0))
+        top = math.floor(max(uniform(state, 0.0, size) - 0.5 * side, 0.0))
+        width, height = min(math.floor(left + side) + 1.0, size) - left, min(math.floor(top + side) + 1.0, size) - top
+    op[n] = ERASING
+    arg[n, 0], arg[n, 1], arg[n, 2], arg[n, 3] = top / size, left / size, height / size, width / size
+    for c in range(3):
+        arg[n, 4 + c] = params[6 + c]
+    return n + 1

@@ -1,0 +1,53 @@
+"""Equalize: per channel, spread the levels so that they occur about equally often, as Pillow's ImageOps.equalize.
+
+Level i becomes (step / 2 + pixels below i) / step, in whole numbers; step = (pixels - those of the highest level) /
+255, and the channel stays as it is where that is 0. Values are rounded to whole levels before.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from data_loading.jit import jit
+from data_loading.ops.base import EQUALIZE, OPS, Op
+from data_loading.ops.histogram import count_levels, look_up
+
+F32 = np.float32
+
+
+@OPS.register
+class Equalize(Op):
+    """Spread each channel's levels so that they occur about equally often."""
+
+    rule = EQUALIZE
+
+    def __init__(self, p: float = 0.5, **common):
+        super().__init__(p, **common)
+
+
+def reference(image: np.ndarray) -> np.ndarray:
+    out = np.floor(image + 0.5)
+    for channel in out:
+        counts = np.bincount(channel.astype(int).ravel(), minlength=256)
+        step = (counts.sum() - counts[np.flatnonzero(counts)[-1]]) // 255
+        if step:
+            below = np.concatenate([[0], np.cumsum(counts)[:-1]])
+            channel[:] = np.minimum((step // 2 + below) // step, 255)[channel.astype(int)]
+    return out
+
+
+@jit(inline=True)
+def kernel(plane, counts, table):
+    """counts (256,) int64, table (256,) float32: scratch."""
+    for c in range(3):
+        count_levels(plane[c], counts)
+        pixels, highest = 0, 0
+        for level in range(256):
+            if counts[level] > 0:
+                pixels, highest = pixels + counts[level], counts[level]
+        step = (pixels - highest) // 255
+        below = step // 2
+        for level in range(256):
+            table[level] = F32(min(below // step, 255) if step > 0 else level)
+            below += counts[level]
+        look_up(plane[c], table)

@@ -1,0 +1,148 @@
+"""A user's own op: one class in one file, compiled by numba and called from the renderer by its address.
+
+The renderer is compiled once and kept on disk; an op that it did not know then is reached through a pointer.
+"""
+
+from __future__ import annotations
+
+import inspect
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from data_loading.described import dotted
+from data_loading.errors import ViewError
+from data_loading.jit import jit
+from data_loading.ops.base import ARGS, OWN, OWN_MOST, PARAMS, STEPS, Op
+from data_loading.rng import STATE
+
+OWN_OPS: list[type[OwnOp]] = []  # by code, from OWN on
+
+_f32, _f64, _u32 = types.CPointer(types.float32), types.CPointer(types.float64), types.CPointer(types.uint32)
+DRAW = types.void(_f64, _u32, _f32, _u32)  # params, state, arg, word
+KERNEL = types.void(_f32, _f32, types.int64, types.int64, _f32, _u32)  # image, scratch, height, width, arg, word
+
+
+class OwnOp(Op):
+    """The base of an op that is not part of this package; docs/views.md has a whole one.
+
+    A subclass gives `numbers`, the names of the numbers that it draws (at most ARGS), and two static methods that numba
+    compiles:  draw(params, state, arg, word) writes them into arg[0], arg[1], ... (`uniform(state, low, high)` of
+    data_loading.rng draws one);  kernel(image, scratch, arg, word) changes image (3, H, W), float32 from 0 to 255, in
+    place; scratch is memory of the same shape. `params()` are plain numbers that `draw` gets. word is arg as uint32.
+    """
+
+    numbers: tuple[str, ...] = ()
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        for name, wanted in (("draw", 4), ("kernel", 4)):
+            function = getattr(cls, name, None)
+            if function is None or len(inspect.signature(function).parameters) != wanted:
+                what = "draw(params, state, arg, word)" if name == "draw" else "kernel(image, scratch, arg, word)"
+                raise ViewError(f"{cls.__name__}: an own op needs a static method {what}")
+        if len(cls.numbers) > ARGS:
+            raise ViewError(f"{cls.__name__}: numbers has {len(cls.numbers)} names; an op draws at most {ARGS}")
+        same = [i for i, op in enumerate(OWN_OPS) if dotted(op) == dotted(cls)]
+        place = same[0] if same else len(OWN_OPS)  # a class that is defined again, as in a notebook, keeps its code
+        if place == OWN_MOST:
+            raise ViewError(f"{cls.__name__}: a process takes at most {OWN_MOST} own ops")
+        OWN_OPS[place : place + 1] = [cls]
+        cls.rule = OWN + place
+        cls._addresses = None
+        STEPS[cls.rule] = (cls.__name__.lower(), cls.numbers)
+
+    @classmethod
+    def addresses(cls) -> tuple[int, int]:
+        """Of the compiled draw and kernel, which are kept from being collected."""
+        if cls._addresses is None:
+            cls._compiled = _compile_draw(cls.draw), _compile_kernel(cls.kernel)
+            cls._addresses = tuple(function.address for function in cls._compiled)
+        return cls._addresses
+
+
+def _compile_draw(function):
+    inner = numba.njit(function, error_model="numpy")
+
+    def draw(params, state, arg, word):
+        inner(
+            numba.carray(params, (PARAMS,)), numba.carray(state, (STATE,)),
+            numba.carray(arg, (ARGS,)), numba.carray(word, (ARGS,)),
+        )  # fmt: skip
+
+    return numba.cfunc(DRAW)(draw)
+
+
+def _compile_kernel(function):
+    inner = numba.njit(function, error_model="numpy")
+
+    def kernel(image, scratch, height, width, arg, word):
+        shape = (3, height, width)
+        inner(
+            numba.carray(image, shape), numba.carray(scratch, shape),
+            numba.carray(arg, (ARGS,)), numba.carray(word, (ARGS,)),
+        )  # fmt: skip
+
+    return numba.cfunc(KERNEL)(kernel)
+
+
+def table() -> np.ndarray:
+    """Addresses of all own ops of this process: (2, n) int64, draws and kernels, n >= 1."""
+    found = [op.addresses() for op in OWN_OPS] or [(0, 0)]
+    return np.ascontiguousarray(np.array(found, np.int64).T)
+
+
+def _call(context, builder, address, pointers):
+    kinds = ir.FunctionType(ir.VoidType(), [p.type for p in pointers])
+    builder.call(builder.inttoptr(address, kinds.as_pointer()), pointers)
+    return context.get_dummy_value()
+
+
+def _pointer(context, builder, kind, array):
+    return context.make_array(kind)(context, builder, array).data
+
+
+@intrinsic
+def call_draw(typing, address, params, state, arg, word):
+    """Call a compiled draw at an address."""
+
+    def code(context, builder, signature, arguments):
+        arrays = [_pointer(context, builder, k, a) for k, a in zip(signature.args[1:], arguments[1:], strict=True)]
+        return _call(context, builder, arguments[0], arrays)
+
+    return types.void(address, params, state, arg, word), code
+
+
+@intrinsic
+def call_kernel(typing, address, image, scratch, height, width, arg, word):
+    """Call a compiled kernel at an address."""
+
+    def code(context, builder, signature, arguments):
+        kinds = signature.args
+        image, scratch, arg, word = (_pointer(context, builder, kinds[i], arguments[i]) for i in (1, 2, 5, 6))
+        return _call(context, builder, arguments[0], [image, scratch, arguments[3], arguments[4], arg, word])
+
+    return types.void(address, image, scratch, height, width, arg, word), code
+
+
+@jit
+def draw(table, rule, params, state, op, arg, word, n):
+    op[n] = rule
+    call_draw(table[0, rule - OWN], params, state, arg[n], word[n])
+    return n + 1
+
+
+@jit
+def kernel(table, code, image, scratch, arg, word):
+    _, height, width = image.shape
+    call_kernel(table[1, code - OWN], image, scratch, height, width, arg, word)
+
+
+def reference(code: int, picture: np.ndarray, arg: np.ndarray, word: np.ndarray) -> np.ndarray:
+    """The same kernel, run by Python."""
+    out = np.ascontiguousarray(picture, np.float32)
+    OWN_OPS[code - OWN].kernel(out, np.empty_like(out), arg, word)
+    return out

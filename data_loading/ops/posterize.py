@@ -1,0 +1,50 @@
+"""Posterize: keep the highest `bits` bits of each value, rounded to a whole level before, as Pillow does."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from data_loading.jit import jit
+from data_loading.ops.base import OPS, POSTERIZE, Op, magnitude, magnitude_params
+from data_loading.simd import LANES, floor, load, store
+
+F32 = np.float32
+
+
+@OPS.register
+class Posterize(Op):
+    """Keep the highest `bits` (0 to 8) bits of each value; drawn from an interval, they are rounded to a whole number.
+
+    bins: 0 draws any number of the interval, n one of n at equal distances.
+    """
+
+    rule = POSTERIZE
+
+    def __init__(self, bits: float | tuple[float, float] = 4.0, bins: int = 0, p: float = 0.5, **common):
+        super().__init__(p, **common)
+        self.bits = magnitude_params(self, "bits", bits, 0.0, 8.0, bins, about=None)
+
+    def params(self) -> list[float]:
+        return self.bits
+
+
+@jit(inline=True)
+def draw(params, state, op, arg, n):
+    op[n] = POSTERIZE
+    arg[n, 0] = np.rint(magnitude(params, state))
+    return n + 1
+
+
+def reference(image: np.ndarray, bits: float) -> np.ndarray:
+    step = 2 ** (8 - int(bits))
+    return np.floor(image + 0.5) // step * step
+
+
+@jit(inline=True)
+def kernel(tile, bits):
+    step = F32(math.pow(2.0, 8.0 - bits))  # powers of two: nothing is rounded but by floor
+    share = F32(1.0) / step
+    for i in range(0, tile.size, LANES):
+        store(tile, i, floor(floor(load(tile, i) + F32(0.5)) * share) * step)

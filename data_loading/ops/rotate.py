@@ -1,0 +1,49 @@
+"""Rotate: about the centre, counter-clockwise, as Pillow's Image.rotate; a warp."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from data_loading.jit import jit
+from data_loading.ops import warp
+from data_loading.ops.base import OPS, ROTATE, Op, magnitude, magnitude_params
+
+F32 = np.float32
+
+
+@OPS.register
+class Rotate(Op):
+    """Rotate about the centre, counter-clockwise.
+
+    degrees: a number, or an interval that it is drawn from.  bins: 0 draws any number of the interval, n one of n at
+    equal distances.  mirror: half of the rotations go the other way.  interpolation: "nearest" or "bilinear".
+    fill: what stands outside the image, 0 to 255.
+    """
+
+    rule = ROTATE
+
+    def __init__(
+        self,
+        degrees: float | tuple[float, float] = (-30.0, 30.0),
+        bins: int = 0,
+        mirror: bool = False,
+        interpolation: str = "nearest",
+        fill: float = 0.0,
+        p: float = 0.5,
+        **common,
+    ):
+        super().__init__(p, **common)
+        self.degrees = magnitude_params(self, "degrees", degrees, -360.0, 360.0, bins, about=0.0 if mirror else None)
+        self.resampling = warp.resampling_params(self, interpolation, fill)
+
+    def params(self) -> list[float]:
+        return [*self.degrees, *self.resampling]
+
+
+@jit(inline=True)
+def draw(params, state, size, op, arg, n):
+    angle = math.radians(magnitude(params, state))
+    c, s = math.cos(angle), math.sin(angle)
+    return warp.write(op, arg, n, c, -s, s, c, 0.5 * size, params[5], params[6])

@@ -1,0 +1,28 @@
+"""Round: to the nearest whole level, halves up, as between the ops of 8-bit images."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from data_loading.jit import jit
+from data_loading.ops.base import OPS, ROUND, Op
+from data_loading.simd import LANES, floor, load, store
+
+F32 = np.float32
+
+
+@OPS.register
+class Round(Op):
+    """Round to whole levels, as 8-bit images are between two ops; what depends on a threshold may ask for it."""
+
+    rule = ROUND
+
+
+def reference(image: np.ndarray) -> np.ndarray:
+    return np.floor(image + 0.5)
+
+
+@jit(inline=True)
+def kernel(tile):
+    for i in range(0, tile.size, LANES):
+        store(tile, i, floor(load(tile, i) + F32(0.5)))

@@ -1,0 +1,80 @@
+"""Sharpness: f x + (1 - f) smooth, clamped to 0..255, as Pillow's ImageEnhance.Sharpness.
+
+smooth: the mean of a pixel and its eight neighbours, the pixel itself counted five times; pixels at the border stay.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from data_loading.jit import jit
+from data_loading.ops.base import OPS, SHARPNESS, Op, copy_plane, magnitude_params
+from data_loading.ops.color_jitter import clamp
+from data_loading.simd import LANES, fma, load, splat, store
+
+F32 = np.float32
+
+
+@OPS.register
+class Sharpness(Op):
+    """Blur (factor below 1) or sharpen (above 1) by a factor.
+
+    factor: a number, or an interval that it is drawn from.  bins: 0 draws any number of the interval, n one of n at
+    equal distances.  mirror: half of the factors f become 2 - f.
+    """
+
+    rule = SHARPNESS
+
+    def __init__(
+        self,
+        factor: float | tuple[float, float] = (0.1, 1.9),
+        bins: int = 0,
+        mirror: bool = False,
+        p: float = 0.5,
+        **common,
+    ):
+        super().__init__(p, **common)
+        self.factor = magnitude_params(self, "factor", factor, 0.0, 100.0, bins, about=1.0 if mirror else None)
+
+    def params(self) -> list[float]:
+        return self.factor
+
+
+def reference(image: np.ndarray, factor: float) -> np.ndarray:
+    smooth = image.astype(np.float64)
+    _, h, w = image.shape
+    if h > 2 and w > 2:
+        around = sum(
+            image[:, dy : h - 2 + dy, dx : w - 2 + dx].astype(np.float64) for dy in range(3) for dx in range(3)
+        )
+        smooth[:, 1:-1, 1:-1] = (around + 4 * image[:, 1:-1, 1:-1]) / 13
+    return np.clip(image * factor + smooth * (1 - factor), 0, 255)
+
+
+@jit(inline=True)
+def kernel(plane, scratch, factor):
+    """scratch: as plane."""
+    _, height, width = plane.shape
+    copy_plane(plane, scratch)
+    target, source = plane.reshape(-1), scratch.reshape(-1)
+    around = (F32(1.0) - factor) * F32(1 / 13)
+    centre = factor + F32(4.0) * around
+    for c in range(3):
+        for y in range(1, height - 1):
+            first = (c * height + y) * width + 1
+            end = first + width - 2
+            x = first
+            while x < end:
+                if width - 2 >= LANES:
+                    i = min(x, end - LANES)  # the last vector overlaps the one before
+                    sum_ = splat(F32(0.0))
+                    for row in range(i - width, i + width + 1, width):
+                        sum_ = sum_ + load(source, row - 1) + load(source, row) + load(source, row + 1)
+                    store(target, i, clamp(fma(sum_, splat(around), load(source, i) * centre)))
+                    x += LANES
+                else:
+                    total = F32(0.0)
+                    for row in range(x - width, x + width + 1, width):
+                        total += source[row - 1] + source[row] + source[row + 1]
+                    target[x] = min(max(total * around + source[x] * centre, F32(0.0)), F32(255.0))
+                    x += 1

@@ -1,0 +1,61 @@
+"""Shear: rows are shifted in proportion to their height (axis x), or columns to their place (axis y); a warp.
+
+Axis x: the pixel (x, y) shows the input at (x + m y, y), from the top left corner, as torchvision's AutoAugment has it
+(and its authors'), or from the centre.
+"""
+
+from __future__ import annotations
+
+from data_loading.errors import ViewError
+from data_loading.jit import jit
+from data_loading.ops import warp
+from data_loading.ops.base import OPS, SHEAR, Op, magnitude, magnitude_params
+
+
+@OPS.register
+class Shear(Op):
+    """Shear along an axis.
+
+    amount: tangent of the angle, a number, or an interval that it is drawn from.  axis: "x" or "y".
+    bins: 0 draws any number of the interval, n one of n at equal distances.  mirror: half of the amounts change sign.
+    centre: what stays in place is the centre, not the top left corner.  interpolation: "nearest" or "bilinear".
+    fill: what stands outside the image, 0 to 255.
+    """
+
+    rule = SHEAR
+
+    def __init__(
+        self,
+        amount: float | tuple[float, float] = (-0.3, 0.3),
+        axis: str = "x",
+        bins: int = 0,
+        mirror: bool = False,
+        centre: bool = False,
+        interpolation: str = "nearest",
+        fill: float = 0.0,
+        p: float = 0.5,
+        **common,
+    ):
+        super().__init__(p, **common)
+        self.amount = magnitude_params(self, "amount", amount, -10.0, 10.0, bins, about=0.0 if mirror else None)
+        self.resampling = warp.resampling_params(self, interpolation, fill)
+        self.vertical, self.centre = axis_number(self, axis), centre
+
+    def params(self) -> list[float]:
+        return [*self.amount, *self.resampling, self.vertical, float(self.centre)]
+
+
+def axis_number(op: object, axis: str) -> float:
+    """0 for "x", 1 for "y"."""
+    if axis not in ("x", "y"):
+        raise ViewError(f"{type(op).__name__}: axis is {axis!r}; choose one of x, y")
+    return float(axis == "y")
+
+
+@jit(inline=True)
+def draw(params, state, size, op, arg, n):
+    amount = magnitude(params, state)
+    centre = 0.5 * size * params[8]
+    if params[7] > 0.0:
+        return warp.write(op, arg, n, 1.0, 0.0, amount, 1.0, centre, params[5], params[6])
+    return warp.write(op, arg, n, 1.0, amount, 0.0, 1.0, centre, params[5], params[6])

@@ -1,0 +1,53 @@
+"""Translate: shift along an axis by a fraction of the side; a warp. Positive amounts go right, or down."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from data_loading.jit import jit
+from data_loading.ops import warp
+from data_loading.ops.base import OPS, TRANSLATE, Op, magnitude, magnitude_params
+from data_loading.ops.shear import axis_number
+
+
+@OPS.register
+class Translate(Op):
+    """Shift along an axis.
+
+    fraction: of the side, a number, or an interval that it is drawn from.  axis: "x" or "y".
+    bins: 0 draws any number of the interval, n one of n at equal distances.  mirror: half of the shifts change sign.
+    whole: cut the shift to whole pixels, towards 0.  interpolation: "nearest" or "bilinear".
+    fill: what stands outside the image, 0 to 255.
+    """
+
+    rule = TRANSLATE
+
+    def __init__(
+        self,
+        fraction: float | tuple[float, float] = (-0.45, 0.45),
+        axis: str = "x",
+        bins: int = 0,
+        mirror: bool = False,
+        whole: bool = False,
+        interpolation: str = "nearest",
+        fill: float = 0.0,
+        p: float = 0.5,
+        **common,
+    ):
+        super().__init__(p, **common)
+        self.fraction = magnitude_params(self, "fraction", fraction, -1.0, 1.0, bins, about=0.0 if mirror else None)
+        self.resampling = warp.resampling_params(self, interpolation, fill)
+        self.vertical, self.whole = axis_number(self, axis), whole
+
+    def params(self) -> list[float]:
+        return [*self.fraction, *self.resampling, self.vertical, float(self.whole)]
+
+
+@jit(inline=True)
+def draw(params, state, size, op, arg, n):
+    shift = magnitude(params, state) * size
+    if params[8] > 0.0:
+        shift = np.trunc(shift)
+    warp.write(op, arg, n, 1.0, 0.0, 0.0, 1.0, 0.0, params[5], params[6])
+    arg[n, 5 if params[7] > 0.0 else 2] = -shift
+    return n + 1

@@ -1,0 +1,106 @@
+"""Warp: one linear map of pixel positions, as Pillow's Image.transform; rotate, shear and translate are written as it.
+
+The pixel whose centre is (x, y) shows the input at  (a x + b y + tx, c x + d y + ty),  in pixels from the top left
+corner. Nearest: the pixel that holds this position, positions in 65536ths of a pixel as Pillow has them for 8-bit
+images; bilinear: the mean of four. Outside the image stands `fill`.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy.ndimage import map_coordinates
+
+from data_loading.errors import ViewError
+from data_loading.jit import jit
+from data_loading.ops.affine import sample
+from data_loading.ops.base import WARP, copy_plane, within
+
+F32 = np.float32
+INTERPOLATIONS = ("nearest", "bilinear")
+
+
+def resampling_params(op: object, interpolation: str, fill: float) -> list[float]:
+    """(bilinear 0 or 1, fill), checked."""
+    if interpolation not in INTERPOLATIONS:
+        raise ViewError(
+            f"{type(op).__name__}: interpolation is {interpolation!r}; choose one of {', '.join(INTERPOLATIONS)}"
+        )
+    return [float(interpolation == "bilinear"), within(op, "fill", fill, 0.0, 255.0)]
+
+
+@jit
+def write(op, arg, n, a, b, c, d, centre, bilinear, fill):
+    """Step n: the map (a, b; c, d) about the point (centre, centre)."""
+    op[n] = WARP
+    arg[n, 0], arg[n, 1], arg[n, 2] = a, b, centre - a * centre - b * centre
+    arg[n, 3], arg[n, 4], arg[n, 5] = c, d, centre - c * centre - d * centre
+    arg[n, 6], arg[n, 7] = bilinear, fill
+    return n + 1
+
+
+def reference(image, a, b, tx, c, d, ty, bilinear, fill) -> np.ndarray:
+    _, height, width = image.shape
+    y, x = np.meshgrid(np.arange(height) + 0.5, np.arange(width) + 0.5, indexing="ij")
+    at_x, at_y = a * x + b * y + tx, c * x + d * y + ty
+    if bilinear:
+        at = [at_y - 0.5, at_x - 0.5]
+        return np.stack([map_coordinates(p.astype(float), at, order=1, mode="grid-constant", cval=fill) for p in image])
+    column, row = np.floor(at_x).astype(int), np.floor(at_y).astype(int)
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    return np.where(inside, image[:, row.clip(0, height - 1), column.clip(0, width - 1)], fill)
+
+
+@jit
+def fixed(value):
+    """In 65536ths, rounded as Pillow's FIX."""
+    return int(math.floor(value * 65536.0 + 0.5))
+
+
+@jit(inline=True)
+def nearest(plane, scratch, arg):
+    _, height, width = plane.shape
+    a, b, c, d = fixed(arg[0]), fixed(arg[1]), fixed(arg[3]), fixed(arg[4])
+    first_x = fixed(arg[2] + (arg[0] + arg[1]) * 0.5)
+    first_y = fixed(arg[5] + (arg[3] + arg[4]) * 0.5)
+    for row in range(height):
+        at_x, at_y = first_x + row * b, first_y + row * d
+        for column in range(width):
+            x, y = at_x >> 16, at_y >> 16
+            if 0 <= x < width and 0 <= y < height:
+                for k in range(3):
+                    plane[k, row, column] = scratch[k, y, x]
+            else:
+                for k in range(3):
+                    plane[k, row, column] = arg[7]
+            at_x, at_y = at_x + a, at_y + c
+
+
+@jit(inline=True)
+def bilinear(plane, scratch, arg):
+    _, height, width = plane.shape
+    for i in range(3):
+        for y in range(height):
+            for x in range(width):
+                scratch[i, y, x] -= arg[7]  # `sample` reads zeros outside
+    half = F32(0.5)
+    for row in range(height):
+        y = F32(row) + half
+        for column in range(width):
+            x = F32(column) + half
+            at_x = arg[0] * x + arg[1] * y + arg[2] - half
+            at_y = arg[3] * x + arg[4] * y + arg[5] - half
+            sample(scratch, plane, row, column, at_y, at_x)
+            for i in range(3):
+                plane[i, row, column] += arg[7]
+
+
+@jit(inline=True)
+def kernel(plane, scratch, arg):
+    """scratch: as plane."""
+    copy_plane(plane, scratch)
+    if arg[6] > F32(0.0):
+        bilinear(plane, scratch, arg)
+    else:
+        nearest(plane, scratch, arg)

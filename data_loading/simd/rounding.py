@@ -1,0 +1,18 @@
+"""Whole numbers among float32 vectors."""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba.extending import intrinsic
+
+
+@intrinsic
+def floor(typing, a):
+    """The largest whole number that is not above a, lane by lane."""
+
+    def code(context, builder, signature, arguments):
+        name, kind = f"llvm.floor.v{a.lanes}f32", ir.FunctionType(a.ir, [a.ir])
+        function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+        return builder.call(function, arguments)
+
+    return a(a), code
