@@ -73,21 +73,25 @@ def build(spec: Any, registry: Registry, kind: type) -> Any:
         spec = {"class_path": spec}
     if not isinstance(spec, dict) or "class_path" not in spec or set(spec) - {"class_path", "init_args"}:
         raise ViewError(f"{spec!r} is no {registry.kind}; write its name, or {{class_path: NAME, init_args: {{...}}}}")
-    path, arguments = spec["class_path"], spec.get("init_args") or {}
-    make = _found(path, registry)
+    path = spec["class_path"]
+    made = construct(_found(path, registry), spec.get("init_args") or {}, path)
+    if not isinstance(made, kind):
+        raise ViewError(f"{path} makes a {type(made).__name__}, where a {registry.kind} is asked for")
+    return made
+
+
+def construct(make: Callable, arguments: dict[str, Any], label: str) -> Any:
+    """make(**arguments); a wrong name is answered with the nearest, and errors begin with `label`."""
     known = argument_names(make)
     for name in arguments:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ViewError(f"{path} has no argument {name!r}.{hint} Known: {', '.join(known) or 'none'}")
+            raise ViewError(f"{label} has no argument {name!r}.{hint} Known: {', '.join(known) or 'none'}")
     try:
-        made = make(**arguments)
+        return make(**arguments)
     except (TypeError, ValueError, AttributeError) as error:
-        raise ViewError(f"{path}: {error}") from error
-    if not isinstance(made, kind):
-        raise ViewError(f"{path} makes a {type(made).__name__}, where a {registry.kind} is asked for")
-    return made
+        raise ViewError(f"{label}: {error}") from error
 
 
 def _found(path: str, registry: Registry) -> Callable:

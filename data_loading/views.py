@@ -10,12 +10,11 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from data_loading.described import build, dotted
+from data_loading.described import construct
 from data_loading.errors import ViewError
 from data_loading.ops.base import Op
 from data_loading.ops.crop import Crop, RandomResizedCrop
 from data_loading.ops.resize import INTERPOLATIONS
-from data_loading.registry import Registry
 from data_loading.strategies import Strategy, strategy
 
 
@@ -189,5 +188,4 @@ class ViewSet:
 
     @classmethod
     def from_dict(cls, values: dict) -> ViewSet:
-        made = {k: tuple(v) if k.startswith("crop_") and v is not None else v for k, v in values.items()}
-        return build({"class_path": dotted(cls), "init_args": made}, Registry("view set"), cls)
+        return construct(cls, values, "a view set")

@@ -93,7 +93,7 @@ model = SimSiam("tiny_resnet", hidden_dim=32, out_dim=16, pred_dim=8)
 loss = model.loss(Batch.from_views(list(torch.rand(2, 8, 3, 8, 8))))
 loss.backward()
 assert -1 <= loss <= 1 and model.predictor[0].weight.grad.abs().sum() > 0
-from data_loading.views import get
+from data_loading.view_sets import get
 assert [view.strategy for view in get("gray").views] == ["gray", "gray"]
 """
 

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-from data_loading.described import build, describe, dotted, given_to, plain
+from data_loading.described import build, construct, describe, dotted, given_to, plain
 from data_loading.errors import ViewError
 from data_loading.ops.base import OPS, Op
 from data_loading.ops.crop import Crop, RandomResizedCrop, as_crop
@@ -89,5 +89,5 @@ class Strategy:
 def strategy(which: str | dict | Strategy) -> Strategy:
     """A strategy as it is; by its name, or {class_path, init_args}; or written out as the arguments of Strategy."""
     if isinstance(which, dict) and "class_path" not in which:
-        which = {"class_path": dotted(Strategy), "init_args": which}
+        return construct(Strategy, which, "a strategy")
     return build(which, STRATEGIES, Strategy)

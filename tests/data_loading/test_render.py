@@ -82,7 +82,7 @@ def test_every_program_equals_the_numpy_references_run_one_after_the_other(view_
 
 
 def test_a_second_blur_and_a_contrast_behind_a_blur_are_passes_of_their_own():
-    steps = [(base.BLUR, (1.0,)), (base.CONTRAST, (0.5,)), (base.BLUR, (0.7,)), (base.FLIP, ()), (base.HUE, (0.1,))]
+    steps = [(base.BLUR, (1.0, 3)), (base.CONTRAST, (0.5,)), (base.BLUR, (0.7, 3)), (base.FLIP, ()), (base.HUE, (0.1,))]
     image = np.random.default_rng(0).integers(0, 256, (3, 20, 20)).astype(np.float32)
     x = torch.from_numpy(image / 255)
     for code, args in steps:

@@ -9,7 +9,8 @@ from jsonargparse import ArgumentParser
 
 from data_loading.batch import Batch
 from data_loading.errors import ConfigError
-from data_loading.views import ViewSet, get
+from data_loading.view_sets import get
+from data_loading.views import ViewSet
 from drawn import Drawn, SaveEachEpoch, same_state, small, trainer, views_of
 from massrl.losses import cosine_distance, nt_xent
 from massrl.methods import BYOL, METHODS, load, names
