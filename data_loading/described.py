@@ -76,7 +76,7 @@ def build(spec: Any, registry: Registry, kind: type) -> Any:
     path = spec["class_path"]
     made = construct(_found(path, registry), spec.get("init_args") or {}, path)
     if not isinstance(made, kind):
-        raise ViewError(f"{path} makes a {type(made).__name__}, where a {registry.kind} is asked for")
+        raise ViewError(f"{path} makes a {type(made).__name__}, where {registry.kind} is asked for")
     return made
 
 

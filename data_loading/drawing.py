@@ -84,7 +84,7 @@ class Drawer:
                     self.params[at][: len(params)] = params
                     self.stream[at] = stream(f"share/{op.share}" if op.share else f"{view.name}/{name}")
                     self.own_seed[at] = -1 if op.seed is None else op.seed
-        self.policies, self.owns = policies.tables(), own.table()
+        self.policies, self.owns = policies.tables(), own.table(view_set.all_ops())
         self.strategy = np.array([view_set.strategy_number(v) for v in range(n_views)], np.int64)
         self.strategy_stream = np.array([stream(f"{view.name}/strategy") for view in view_set.views], U32)
         self.view_crop = np.array([view.crop for view in view_set.views], np.int64)

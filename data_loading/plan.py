@@ -5,12 +5,16 @@ A plan is a function of (seed, epoch, sample numbers, image sizes, view set). It
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from data_loading.ops.base import END, STEPS
+from data_loading.described import dotted
+from data_loading.errors import UnknownName, ViewError
+from data_loading.ops.base import END, OWN, STEPS
+from data_loading.ops.own import OWN_OPS
 from data_loading.views import ViewSet
 
 F32 = np.float32
@@ -33,6 +37,26 @@ class Plan:
     def numbers(self) -> np.ndarray:
         """The words read as float32."""
         return self.arg.view(F32)
+
+    def acted(self, step: str) -> np.ndarray:
+        """(V, B) bool: whether a view's program has a step of this name, as "grayscale"; names as in `rows`."""
+        return (self.op == _code(step)).any(axis=2)
+
+    def number(self, step: str, name: str) -> np.ndarray:
+        """(V, B) float32: a number of a view's first step of this name, as ("hue", "turn"); NaN where there is none.
+
+        So the parameters of an augmentation are labels.
+        """
+        code = _code(step)
+        names = STEPS[code][1]
+        if name not in names or name == "key":
+            raise ViewError(
+                f"step {step!r} has no number {name!r}; it has {', '.join(n for n in names if n != 'key') or 'none'}"
+            )
+        found = self.op == code
+        first = found.argmax(axis=2)[..., None]
+        value = np.take_along_axis(self.numbers[..., names.index(name)], first, axis=2)[..., 0]
+        return np.where(found.any(axis=2), value, F32(np.nan))
 
     def rows(self, view_set: ViewSet, b: int) -> list[dict]:
         """Sample b's views as plain values: view, strategy, box (x0, y0, x1, y1), steps as (name, {number: value})."""
@@ -62,13 +86,32 @@ class Plan:
         return "\n".join(lines)
 
     def save(self, path: str | Path) -> None:
-        """Write the plan as .npz."""
-        np.savez_compressed(path, box=self.box, op=self.op, arg=self.arg, strategy=self.strategy)
+        """Write the plan as .npz; users' own ops by their import paths, since their codes are this process's."""
+        codes = sorted({int(code) for code in np.unique(self.op) if code >= OWN})
+        names = np.array([dotted(OWN_OPS[code - OWN]) for code in codes], str)
+        np.savez_compressed(
+            path, box=self.box, op=self.op, arg=self.arg, strategy=self.strategy, own_codes=codes, own_names=names
+        )
 
     @classmethod
     def load(cls, path: str | Path) -> Plan:
+        """The plan that `save` wrote; users' own ops of it must have been imported."""
         with np.load(path) as stored:
-            return cls(stored["box"], stored["op"], stored["arg"], stored["strategy"])
+            op, known = stored["op"].copy(), {dotted(own): own.rule for own in OWN_OPS}
+            for code, name in zip(stored["own_codes"], stored["own_names"].tolist(), strict=True):
+                if name not in known:
+                    raise ViewError(f"{path}: the plan runs the op {name}, which is not known here; import it first")
+                op[stored["op"] == code] = known[name]
+            return cls(stored["box"], op, stored["arg"], stored["strategy"])
+
+
+def _code(step: str) -> int:
+    codes = {name: code for code, (name, _) in STEPS.items()}
+    if step not in codes:
+        near = difflib.get_close_matches(step, codes, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise UnknownName(f"no step named {step!r}.{hint} Known: {', '.join(codes)}")
+    return codes[step]
 
 
 def _short(value: float | list[int]) -> str:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_loading.ops import blur, own, resize
+from data_loading.ops import blur, resize
 from data_loading.simd import LANES
 
 F32 = np.float32
@@ -43,8 +43,11 @@ class Scratch(NamedTuple):
     edge16: np.ndarray
 
 
-def scratch(side: int, largest: int) -> Scratch:
-    """side of the views, largest side of any image, in pixels. Zeros: what lies behind a row's end is computed too."""
+def scratch(side: int, largest: int, owns: np.ndarray) -> Scratch:
+    """side of the views, largest side of any image, in pixels; owns: own.table().
+
+    Zeros: what lies behind a row's end is computed too.
+    """
     pitch = -(-side // LANES) * LANES
     reach = resize.most_taps(largest, side)
     radius = blur.MARGIN
@@ -70,7 +73,7 @@ def scratch(side: int, largest: int) -> Scratch:
         np.zeros(6, F32),
         np.zeros(256, np.int64),
         np.zeros(256, F32),
-        own.table(),
+        owns,
         np.zeros(LANES, F32),
         np.zeros(LANES, np.uint8),
         np.zeros(LANES, np.int16),

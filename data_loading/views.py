@@ -7,12 +7,15 @@ A `ViewSet` lists `View`s. Written short, it takes every strategy on every crop,
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+import yaml
 
 from data_loading.described import construct
 from data_loading.errors import ViewError
 from data_loading.ops.base import Op
+from data_loading.ops.choose import Choose
 from data_loading.ops.crop import Crop, RandomResizedCrop
 from data_loading.ops.resize import INTERPOLATIONS
 from data_loading.strategies import Strategy, strategy
@@ -132,6 +135,13 @@ class ViewSet:
         """The ops of a view: of its strategy, or of each one that may be drawn for it."""
         return self._programs[view]
 
+    def all_ops(self) -> Iterator[Op]:
+        """Every op of every view, those inside a Choose too."""
+        for op in (op for program in self._programs for ops in program for op in ops):
+            yield op
+            if isinstance(op, Choose):
+                yield from (inner for policy in op.policies for inner in policy)
+
     def strategy_number(self, view: int) -> int:
         """The place of a view's strategy in `strategies`, -1 where it is drawn for each sample."""
         return self._numbers[view]
@@ -188,4 +198,6 @@ class ViewSet:
 
     @classmethod
     def from_dict(cls, values: dict) -> ViewSet:
-        return construct(cls, values, "a view set")
+        # A command line gives the parts of a mapping as text: --data.views.crops 3.
+        read = {k: yaml.safe_load(v) if isinstance(v, str) else v for k, v in values.items()}
+        return construct(cls, read, "a view set")

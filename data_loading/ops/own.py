@@ -6,11 +6,13 @@ The renderer is compiled once and kept on disk; an op that it did not know then 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable
 
 import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core.errors import NumbaError
 from numba.extending import intrinsic
 
 from data_loading.described import dotted
@@ -59,7 +61,11 @@ class OwnOp(Op):
     def addresses(cls) -> tuple[int, int]:
         """Of the compiled draw and kernel, which are kept from being collected."""
         if cls._addresses is None:
-            cls._compiled = _compile_draw(cls.draw), _compile_kernel(cls.kernel)
+            try:
+                cls._compiled = _compile_draw(cls.draw), _compile_kernel(cls.kernel)
+            except NumbaError as error:
+                cause = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+                raise ViewError(f"{cls.__name__}: draw or kernel does not compile: {cause}") from error
             cls._addresses = tuple(function.address for function in cls._compiled)
         return cls._addresses
 
@@ -89,10 +95,13 @@ def _compile_kernel(function):
     return numba.cfunc(KERNEL)(kernel)
 
 
-def table() -> np.ndarray:
-    """Addresses of all own ops of this process: (2, n) int64, draws and kernels, n >= 1."""
-    found = [op.addresses() for op in OWN_OPS] or [(0, 0)]
-    return np.ascontiguousarray(np.array(found, np.int64).T)
+def table(used: Iterable[Op]) -> np.ndarray:
+    """Addresses of the own ops among `used` by code: (2, n) int64, draws and kernels, n >= 1."""
+    out = np.zeros((2, max(len(OWN_OPS), 1)), np.int64)
+    for op in used:
+        if isinstance(op, OwnOp):
+            out[:, op.rule - OWN] = op.addresses()
+    return out
 
 
 def _call(context, builder, address, pointers):

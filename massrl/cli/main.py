@@ -62,6 +62,7 @@ def main(argv: list[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     # Lightning 2.6 calls what jsonargparse 4.49 deprecated; before jsonargparse is imported.
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+    sys.path.append(os.getcwd())  # a class_path may name a file of the user's; last, so that it shadows nothing
     return run(command, rest, debug)
 
 

@@ -223,7 +223,7 @@ def draws(op: Op, n=4000, side=64):
     for sample in range(n):
         state = np.array([0, 0, sample, 0, 1, 0], np.uint32)
         code, word = np.zeros(op.steps, np.uint8), np.zeros((op.steps, ARGS), np.uint32)
-        count = program.draw(op.rule, params, state, side, own.table(), code, word.view(F32), word, 0)
+        count = program.draw(op.rule, params, state, side, own.table([op]), code, word.view(F32), word, 0)
         out.append([(int(code[k]), word.view(F32)[k].copy()) for k in range(count)])
     return out
 

@@ -15,7 +15,7 @@ def make_parser() -> Parser:
     parser.add_argument(
         "file", nargs="?", help="a .beton file, several as 'train-*.beton', or a folder (written once to runs/.cache)"
     )
-    parser.add_argument("--views", type=str, default="massrl", help="a view set or strategy of `massrl list views`")
+    parser.add_argument("--views", type=str | dict, default="massrl", help="a view set or strategy: its name, or YAML")
     parser.add_argument("--size", type=int | None, default=None, help="side of the global views; the view set's own")
     parser.add_argument("--out", type=str, default="views.png", help="the PNG to write")
     parser.add_argument("--n", type=int, default=4, help="samples, taken evenly from the whole file")
