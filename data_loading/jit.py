@@ -65,6 +65,18 @@ def jit(function=None, *, inline: bool = False):
         numba.config.CACHE_DIR = before
 
 
+def cached_cfunc(function, signature):
+    """`function` compiled as a C function, kept on disk as `jit` keeps its own; `.address` is a pointer to it."""
+    folder = cache_folder()
+    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, folder or ""
+    with global_compiler_lock:
+        level, numba.config.OPT = numba.config.OPT, type(numba.config.OPT)(1)
+        try:
+            return numba.cfunc(signature, cache=folder is not None, error_model="numpy")(function)
+        finally:
+            numba.config.CACHE_DIR, numba.config.OPT = before, level
+
+
 def _compiled_quickly(dispatcher):
     """The same, compiled at the optimiser's level 1: kernels say themselves what is SIMD and what is inlined.
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from data_loading import reference
 from data_loading.jit import NO, ZERO, jit
-from data_loading.ops import blur, copy, normalize, own, program, resize
+from data_loading.ops import blur, copy, image, normalize, program, resize
 from data_loading.ops.base import BLUR, CONTRAST, END, FLIP
 from data_loading.ops.grayscale import gray_sum
 from data_loading.ops.normalize import Normalize
@@ -42,14 +42,14 @@ class Renderer:
         self.by_reference = os.environ.get("MASSRL_REFERENCE", "0") not in ("", "0")
         self.scale, self.bias = normalize.scale_bias() if normalize else (np.ones(3, F32), np.zeros(3, F32))
         self.cubic = view_set.interpolation == "bicubic"
-        self.groups, owns = [], own.table(view_set.all_ops())
+        self.groups, addresses = [], image.table(view_set.all_ops())
         for side, members in view_set.groups():
             crops = np.array([view_set.views[v].crop for v in members], np.int64)
             order = np.argsort(crops, kind="stable")  # views of one crop follow each other: it is resized once
             edges = np.array([EDGES[view_set.crop_rule(c).edge] for c in crops])
             shared = np.array([(crops == c).sum() > 1 for c in crops])
             tables = (np.asarray(members, np.int64), order, crops, edges, shared)
-            self.groups.append((tables, scratch(side, largest, owns)))
+            self.groups.append((tables, scratch(side, largest, addresses)))
 
     def __call__(self, memory, start, height, width, plan: Plan, first: int, outs: list[np.ndarray]) -> None:
         """Render samples first, first + 1, ... of a plan.
@@ -234,7 +234,5 @@ def view(
         in_plane, known, k = True, before_contrast, b
         if not before_contrast and op[b] != BLUR:
             take_image(plane, s.image)
-            k = program.image(
-                op, arg, word, b, s.image, s.spare, s.field, s.matrix, s.counts, s.table, s.owns
-            )  # fmt: skip
+            k = image.run(op, arg, word, b, s.image, s.spare, s.small, s.addresses)
             put_image(s.image, plane)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_loading.ops import blur, resize
+from data_loading.ops import blur, image, resize
 from data_loading.simd import LANES
 
 F32 = np.float32
@@ -33,18 +33,15 @@ class Scratch(NamedTuple):
     ring: np.ndarray  # the rows of a blur
     taps: np.ndarray
     places: np.ndarray
-    field: np.ndarray
-    matrix: np.ndarray
-    counts: np.ndarray  # of the 256 levels of a channel
-    table: np.ndarray
-    owns: np.ndarray  # addresses of users' own ops
+    small: np.ndarray  # what kernels of whole images need beside scratch
+    addresses: np.ndarray  # of the kernels of whole images
     edge: np.ndarray  # (16,) of each dtype of a batch
     edge8: np.ndarray
     edge16: np.ndarray
 
 
-def scratch(side: int, largest: int, owns: np.ndarray) -> Scratch:
-    """side of the views, largest side of any image, in pixels; owns: own.table().
+def scratch(side: int, largest: int, addresses: np.ndarray) -> Scratch:
+    """side of the views, largest side of any image, in pixels; addresses: image.table().
 
     Zeros: what lies behind a row's end is computed too.
     """
@@ -69,11 +66,8 @@ def scratch(side: int, largest: int, owns: np.ndarray) -> Scratch:
         np.zeros((2 * radius + 1) * 3 * pitch, np.int16),
         np.zeros(radius + 1, np.int32),
         np.zeros(2 * radius + 1, np.int64),
-        np.zeros((2, 4, 4), F32),
-        np.zeros(6, F32),
-        np.zeros(256, np.int64),
-        np.zeros(256, F32),
-        owns,
+        np.zeros(image.SMALL, F32),
+        addresses,
         np.zeros(LANES, F32),
         np.zeros(LANES, np.uint8),
         np.zeros(LANES, np.int16),

@@ -3,6 +3,7 @@
 import numpy as np
 
 from data_loading import Strategy, ViewSet
+from data_loading.ops import OPS, Choose, Op
 from data_loading.ops.base import ARGS
 from data_loading.plan import Plan
 from data_loading.render import Renderer
@@ -22,6 +23,9 @@ def run_steps(image, steps, normalize=None, dtype="float32"):
     whole = np.array([0, 0, side, side], np.float32).reshape(1, 1, 4)
     pixels = np.ascontiguousarray(image.astype(np.uint8).transpose(1, 2, 0)).reshape(-1)
     sides, out = np.array([side]), np.empty((1, 1, 3, side, side), DTYPES[dtype])
-    renderer = Renderer(ViewSet([Strategy("plain", [[]])], crops=1, size=side), side, normalize, dtype)
+    every = [
+        op() for _, op in OPS.items() if issubclass(op, Op) and op is not Choose
+    ]  # whose kernels the steps may need
+    renderer = Renderer(ViewSet([Strategy("any", [every])], crops=1, size=side), side, normalize, dtype)
     renderer(pixels, np.zeros(1, np.int64), sides, sides, Plan(whole, op, word, np.zeros((1, 1), np.uint8)), 0, [out])
     return out[0, 0]

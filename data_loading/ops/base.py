@@ -72,6 +72,15 @@ class Op(Described):
         self.name, self.share, self.fixed = name, share, fixed
         self.seed = None if seed is None else checked_seed(seed, f"seed of {type(self).__name__}")
 
+    @property
+    def writes(self) -> tuple[int, ...]:
+        """The codes of the steps that it may write, as far as they need the whole image."""
+        return (self.rule,)
+
+    def kernel_address(self) -> int:
+        """Of a user's own kernel; 0 for the ops of this package."""
+        return 0
+
     def params(self) -> list[float]:
         """Up to PARAMS numbers for the drawing rule."""
         return []

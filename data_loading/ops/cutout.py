@@ -28,6 +28,7 @@ class Cutout(Op):
     """
 
     rule = CUTOUT
+    writes = (ERASING,)
 
     def __init__(
         self,

@@ -1,7 +1,4 @@
-"""A user's own op: one class in one file, compiled by numba and called from the renderer by its address.
-
-The renderer is compiled once and kept on disk; an op that it did not know then is reached through a pointer.
-"""
+"""A user's own op: one class in one file, compiled by numba and called by its address, as ops/image.py has it."""
 
 from __future__ import annotations
 
@@ -10,7 +7,6 @@ from collections.abc import Iterable
 
 import numba
 import numpy as np
-from llvmlite import ir
 from numba import types
 from numba.core.errors import NumbaError
 from numba.extending import intrinsic
@@ -19,17 +15,17 @@ from data_loading.described import dotted
 from data_loading.errors import ViewError
 from data_loading.jit import jit
 from data_loading.ops.base import ARGS, OWN, OWN_MOST, PARAMS, STEPS, Op
+from data_loading.ops.image import KERNEL, call_at
 from data_loading.rng import STATE
 
 OWN_OPS: list[type[OwnOp]] = []  # by code, from OWN on
 
 _f32, _f64, _u32 = types.CPointer(types.float32), types.CPointer(types.float64), types.CPointer(types.uint32)
 DRAW = types.void(_f64, _u32, _f32, _u32)  # params, state, arg, word
-KERNEL = types.void(_f32, _f32, types.int64, types.int64, _f32, _u32)  # image, scratch, height, width, arg, word
 
 
 class OwnOp(Op):
-    """The base of an op that is not part of this package; docs/views.md has a whole one.
+    """The base of an op that is not part of this package; docs/own_ops.md has a whole one.
 
     A subclass gives `numbers`, the names of the numbers that it draws (at most ARGS), and two static methods that numba
     compiles:  draw(params, state, arg, word) writes them into arg[0], arg[1], ... (`uniform(state, low, high)` of
@@ -69,6 +65,9 @@ class OwnOp(Op):
             cls._addresses = tuple(function.address for function in cls._compiled)
         return cls._addresses
 
+    def kernel_address(self) -> int:
+        return self.addresses()[1]
+
 
 def _compile_draw(function):
     inner = numba.njit(function, error_model="numpy")
@@ -85,7 +84,7 @@ def _compile_draw(function):
 def _compile_kernel(function):
     inner = numba.njit(function, error_model="numpy")
 
-    def kernel(image, scratch, height, width, arg, word):
+    def kernel(image, scratch, height, width, arg, word, small):
         shape = (3, height, width)
         inner(
             numba.carray(image, shape), numba.carray(scratch, shape),
@@ -96,22 +95,12 @@ def _compile_kernel(function):
 
 
 def table(used: Iterable[Op]) -> np.ndarray:
-    """Addresses of the own ops among `used` by code: (2, n) int64, draws and kernels, n >= 1."""
-    out = np.zeros((2, max(len(OWN_OPS), 1)), np.int64)
+    """(n,) int64, n >= 1: the addresses of the draws of the own ops among `used`, by code from OWN on."""
+    out = np.zeros(max(len(OWN_OPS), 1), np.int64)
     for op in used:
         if isinstance(op, OwnOp):
-            out[:, op.rule - OWN] = op.addresses()
+            out[op.rule - OWN] = op.addresses()[0]
     return out
-
-
-def _call(context, builder, address, pointers):
-    kinds = ir.FunctionType(ir.VoidType(), [p.type for p in pointers])
-    builder.call(builder.inttoptr(address, kinds.as_pointer()), pointers)
-    return context.get_dummy_value()
-
-
-def _pointer(context, builder, kind, array):
-    return context.make_array(kind)(context, builder, array).data
 
 
 @intrinsic
@@ -119,35 +108,18 @@ def call_draw(typing, address, params, state, arg, word):
     """Call a compiled draw at an address."""
 
     def code(context, builder, signature, arguments):
-        arrays = [_pointer(context, builder, k, a) for k, a in zip(signature.args[1:], arguments[1:], strict=True)]
-        return _call(context, builder, arguments[0], arrays)
+        arrays = zip(signature.args[1:], arguments[1:], strict=True)
+        call_at(builder, arguments[0], [context.make_array(kind)(context, builder, a).data for kind, a in arrays])
+        return context.get_dummy_value()
 
     return types.void(address, params, state, arg, word), code
-
-
-@intrinsic
-def call_kernel(typing, address, image, scratch, height, width, arg, word):
-    """Call a compiled kernel at an address."""
-
-    def code(context, builder, signature, arguments):
-        kinds = signature.args
-        image, scratch, arg, word = (_pointer(context, builder, kinds[i], arguments[i]) for i in (1, 2, 5, 6))
-        return _call(context, builder, arguments[0], [image, scratch, arguments[3], arguments[4], arg, word])
-
-    return types.void(address, image, scratch, height, width, arg, word), code
 
 
 @jit
 def draw(table, rule, params, state, op, arg, word, n):
     op[n] = rule
-    call_draw(table[0, rule - OWN], params, state, arg[n], word[n])
+    call_draw(table[rule - OWN], params, state, arg[n], word[n])
     return n + 1
-
-
-@jit
-def kernel(table, code, image, scratch, arg, word):
-    _, height, width = image.shape
-    call_kernel(table[1, code - OWN], image, scratch, height, width, arg, word)
 
 
 def reference(code: int, picture: np.ndarray, arg: np.ndarray, word: np.ndarray) -> np.ndarray:

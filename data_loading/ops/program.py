@@ -111,14 +111,6 @@ def draw(rule, params, state, size, owns, op, arg, word, n):
 
 
 @jit
-def identity(matrix):
-    for i in range(6):
-        matrix[i] = F32(0.0)
-    matrix[0] = F32(1.0)
-    matrix[4] = F32(1.0)
-
-
-@jit
 def on_rows(code):
     """Whether a step needs no other pixels than its row's (contrast does, until its mean is known; a blur, some)."""
     return code in (FLIP, BRIGHTNESS, SATURATION, HUE, GRAYSCALE, SOLARIZE, GAMMA, ROUND, INVERT, POSTERIZE)
@@ -149,44 +141,6 @@ def rows(code, arg, mean, tile, width, pitch):
         invert.kernel(tile)
     elif code == POSTERIZE:
         posterize.kernel(tile, arg[0])
-
-
-@jit(inline=True)
-def image(op, arg, word, k, plane, scratch, field, matrix, counts, table, owns):
-    """Run step k, which needs the whole image, on plane (3, H, W) float32 in place -> the number of the next step.
-
-    scratch as plane; field (2, 4, 4), matrix (6,), table (256,): float32 scratch; counts (256,) int64.
-    """
-    code, a = op[k], arg[k]
-    if code == ELASTIC:
-        identity(matrix)
-        elastic.kernel(plane, scratch, field, a[0], word[k, 1], word[k, 2], matrix)
-    elif code == AFFINE and k + 1 < op.size and op[k + 1] == ELASTIC:  # one resampling for both
-        for i in range(6):
-            matrix[i] = a[i]
-        elastic.kernel(plane, scratch, field, arg[k + 1, 0], word[k + 1, 1], word[k + 1, 2], matrix)
-        return k + 2
-    elif code == AFFINE:
-        affine.kernel(plane, scratch, a)
-    elif code == THICKNESS:
-        thickness.kernel(plane, scratch, a[0])
-    elif code == ERASING:
-        erasing.kernel(plane, a)
-    elif code == NOISE:
-        noise.kernel(plane, a[0], word[k, 1], word[k, 2])
-    elif code == VERTICAL_FLIP:
-        vertical_flip.kernel(plane)
-    elif code == WARP:
-        warp.kernel(plane, scratch, a)
-    elif code == SHARPNESS:
-        sharpness.kernel(plane, scratch, a[0])
-    elif code == EQUALIZE:
-        equalize.kernel(plane, counts, table)
-    elif code == AUTOCONTRAST:
-        autocontrast.kernel(plane, counts, table)
-    elif code >= OWN:
-        own.kernel(owns, code, plane, scratch, a, word[k])
-    return k + 1
 
 
 REFERENCES = {

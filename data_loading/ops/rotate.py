@@ -8,7 +8,7 @@ import numpy as np
 
 from data_loading.jit import jit
 from data_loading.ops import warp
-from data_loading.ops.base import OPS, ROTATE, Op, magnitude, magnitude_params
+from data_loading.ops.base import OPS, ROTATE, WARP, Op, magnitude, magnitude_params
 
 F32 = np.float32
 
@@ -23,6 +23,7 @@ class Rotate(Op):
     """
 
     rule = ROTATE
+    writes = (WARP,)
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from data_loading.errors import ViewError
 from data_loading.jit import jit
 from data_loading.ops import warp
-from data_loading.ops.base import OPS, SHEAR, Op, magnitude, magnitude_params
+from data_loading.ops.base import OPS, SHEAR, WARP, Op, magnitude, magnitude_params
 
 
 @OPS.register
@@ -23,6 +23,7 @@ class Shear(Op):
     """
 
     rule = SHEAR
+    writes = (WARP,)
 
     def __init__(
         self,

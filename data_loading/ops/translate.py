@@ -6,7 +6,7 @@ import numpy as np
 
 from data_loading.jit import jit
 from data_loading.ops import warp
-from data_loading.ops.base import OPS, TRANSLATE, Op, magnitude, magnitude_params
+from data_loading.ops.base import OPS, TRANSLATE, WARP, Op, magnitude, magnitude_params
 from data_loading.ops.shear import axis_number
 
 
@@ -21,6 +21,7 @@ class Translate(Op):
     """
 
     rule = TRANSLATE
+    writes = (WARP,)
 
     def __init__(
         self,
