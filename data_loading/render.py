@@ -234,5 +234,6 @@ def view(
         in_plane, known, k = True, before_contrast, b
         if not before_contrast and op[b] != BLUR:
             take_image(plane, s.image)
-            k = image.run(op, arg, word, b, s.image, s.spare, s.small, s.addresses)
+            while k < op.size and program.on_image(op[k]):
+                k = image.run(op, arg, word, k, s.image, s.spare, s.small, s.addresses)
             put_image(s.image, plane)

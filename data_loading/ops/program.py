@@ -117,6 +117,12 @@ def on_rows(code):
 
 
 @jit
+def on_image(code):
+    """Whether a step needs the whole image: its kernel is called by its address."""
+    return not (code in (END, BLUR, CONTRAST) or on_rows(code))
+
+
+@jit
 def rows(code, arg, mean, tile, width, pitch):
     """Run one step on a tile: float32 (3 R pitch,), R rows of each channel; mean: of the gray, for contrast."""
     if code == BRIGHTNESS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from data_loading.jit import jit
-from data_loading.simd import LANES, load, reverse, store
+from data_loading.simd import LANES, load, maximum, minimum, reverse, splat, store
 
 F32 = np.float32
 
@@ -46,15 +46,26 @@ def take_row(plane, place, step, width, flip, tile, row, pitch):
 
 @jit
 def put_image(image, plane):
-    """image (3, H, W) float32 in 0..255 -> plane."""
+    """image (3, H, W) float32 -> plane, clamped to 0..255: a user's own op may have left the range."""
     flat = image.reshape(-1)
-    for i in range(flat.size):
-        plane[i] = int(flat[i] * F32(128.0) + F32(0.5))
+    i = 0
+    while i + LANES <= flat.size:
+        v = load(flat, i)
+        store(plane, i, minimum(maximum(v, splat(F32(0.0))), splat(F32(255.0))))
+        i += LANES
+    while i < flat.size:
+        plane[i] = int(min(max(flat[i], F32(0.0)), F32(255.0)) * F32(128.0) + F32(0.5))
+        i += 1
 
 
 @jit
 def take_image(plane, image):
     """The other way."""
     flat = image.reshape(-1)
-    for i in range(flat.size):
+    i = 0
+    while i + LANES <= flat.size:
+        store(flat, i, load(plane, i))
+        i += LANES
+    while i < flat.size:
         flat[i] = F32(plane[i]) * F32(1 / 128)
+        i += 1

@@ -12,7 +12,7 @@ from PIL import Image
 
 from data_loading import Strategy, ViewSet, view_sets
 from data_loading.drawing import Drawer
-from data_loading.ops import ColorJitter, GaussianBlur, Grayscale, HorizontalFlip, Solarize, base
+from data_loading.ops import ColorJitter, GaussianBlur, Grayscale, HorizontalFlip, Solarize, base, program
 from data_loading.ops.normalize import Normalize
 from data_loading.render import Renderer
 from rendering import run_steps
@@ -168,3 +168,24 @@ def test_processes_that_compile_at_once_and_one_with_their_cache_draw_the_same_b
     (first, said), (second, also), (cached, silent) = told
     assert "compiling the kernels" in said and "compiling the kernels" in also and "compiling" not in silent
     assert len(first.strip()) == 64 and first == second == cached
+
+
+def test_ops_of_whole_images_run_one_after_another_between_ops_of_rows():
+    steps = [
+        (base.HUE, (0.1,)),
+        (base.VERTICAL_FLIP, ()),
+        (base.WARP, (1, 0.1, 0, 0, 1, 0, 0, 0)),
+        (base.SHARPNESS, (1.5,)),
+        (base.CONTRAST, (0.5,)),
+        (base.EQUALIZE, ()),
+        (base.SOLARIZE, (128,)),
+        (base.AUTOCONTRAST, ()),
+    ]
+    image = np.random.default_rng(1).integers(0, 256, (3, 33, 33)).astype(np.float32)
+    code = np.array([code for code, _ in steps], np.uint8)
+    arg = np.zeros((len(steps), base.ARGS), np.float32)
+    for row, (_, numbers) in zip(arg, steps, strict=True):
+        row[: len(numbers)] = numbers
+    expected = program.reference(code, arg, arg.view(np.uint32), image)
+    # equalize rounds: a value that float32 has just below a half, and float64 above it, is another level for it
+    assert (np.abs(run_steps(image, steps) - expected) < 0.1).mean() > 0.99
