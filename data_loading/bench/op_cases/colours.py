@@ -1,0 +1,190 @@
+"""Cases of ops that change levels in place: colours, curves and filters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import cv2
+import numpy as np
+import torch
+import torchvision.transforms.functional as tv1
+import torchvision.transforms.v2.functional as tv
+from PIL import Image, ImageEnhance, ImageFilter, ImageOps
+
+from data_loading import ops
+from data_loading.bench.op_cases.case import OPENCV, PILLOW, TORCHVISION, OpCase, Picture, case, steps_of
+from data_loading.ops.base import THICKNESS
+
+LEVELS = np.arange(256)
+
+
+def colours(side: int) -> Iterator[OpCase]:
+    for f in (0.1, 0.4, 1.0, 1.9):
+        yield from factors(side, f)
+    for turn in (-0.5, -0.1, 0.2):
+        yield hue(side, turn)
+    yield jitter(side, 1.4, 0.7, 1.3, 0.1)
+    yield case("grayscale", ops.Grayscale(), side, pillow_gray, lambda t: tv.rgb_to_grayscale(t, 3), gray)
+    for g, gain in ((0.6, 1.0), (1.6, 0.8)):
+        yield gamma(side, g, gain)
+    yield case("invert", ops.Invert(), side, ImageOps.invert, tv.invert, cv2.bitwise_not)
+    for threshold in (0, 128, 255):
+        yield solarize(side, threshold)
+    for bits in range(1, 9):
+        yield posterize(side, bits)
+    formula = {OPENCV: "another formula of the levels"}
+    yield case("equalize", ops.Equalize(), side, ImageOps.equalize, tv.equalize, equalized, jumps=True, differs=formula)
+    stretch = {OPENCV: "rounds where Pillow cuts"}
+    yield case(
+        "autocontrast", ops.AutoContrast(), side, ImageOps.autocontrast, tv.autocontrast, stretched,
+        jumps=True, differs=stretch,
+    )  # fmt: skip
+
+
+def filters(side: int) -> Iterator[OpCase]:
+    for sigma, kernel in ((0.5, None), (1.0, None), (2.0, None), (1.5, 23), (2.0, 5)):
+        yield blur(side, sigma, kernel)
+    yield thickness(side, 0.5, ImageFilter.MaxFilter(3), cv2.dilate)
+    yield thickness(side, -0.4, ImageFilter.MinFilter(3), cv2.erode)
+    yield noise(side, 12.0)
+
+
+def factors(side: int, f: float) -> Iterator[OpCase]:
+    """The four enhancements by one factor."""
+    yield case(
+        f"brightness {f}", ops.Brightness(f), side,
+        lambda i: ImageEnhance.Brightness(i).enhance(f), lambda t: tv.adjust_brightness(t, f), by_table(f * LEVELS),
+    )  # fmt: skip
+    yield case(
+        f"contrast {f}", ops.Contrast(f), side,
+        lambda i: ImageEnhance.Contrast(i).enhance(f), lambda t: tv.adjust_contrast(t, f),
+        lambda i: by_table(f * LEVELS + (1 - f) * cv2.cvtColor(i, cv2.COLOR_RGB2GRAY).mean())(i),
+    )  # fmt: skip
+    yield case(
+        f"saturation {f}", ops.Saturation(f), side,
+        lambda i: ImageEnhance.Color(i).enhance(f), lambda t: tv.adjust_saturation(t, f),
+        lambda i: cv2.addWeighted(i, f, gray(i), 1 - f, 0),
+        differs={TORCHVISION: "cuts gray and result to whole levels where it is given uint8"},
+    )  # fmt: skip
+    weights = np.full((3, 3), (1 - f) / 13)
+    weights[1, 1] = f + 5 * (1 - f) / 13
+    yield case(
+        f"sharpness {f}", ops.Sharpness(f), side,
+        lambda i: ImageEnhance.Sharpness(i).enhance(f), lambda t: tv.adjust_sharpness(t, f),
+        lambda i: cv2.filter2D(i, -1, weights), differs={OPENCV: "filters the border too"},
+    )  # fmt: skip
+
+
+def hue(side: int, turn: float) -> OpCase:
+    differs = {PILLOW: "HSV of 8 bits", OPENCV: "HSV of 8 bits, a hue of 180 steps"}
+    return case(
+        f"hue {turn}", ops.Hue(turn), side,
+        lambda i: tv1.adjust_hue(i, turn), lambda t: tv.adjust_hue(t, turn), lambda i: turned(i, turn),
+        differs=differs,
+    )  # fmt: skip
+
+
+def jitter(side: int, b: float, c: float, s: float, h: float) -> OpCase:
+    def by_pillow(i: Image.Image) -> Image.Image:
+        i = ImageEnhance.Contrast(ImageEnhance.Brightness(i).enhance(b)).enhance(c)
+        return tv1.adjust_hue(ImageEnhance.Color(i).enhance(s), h)
+
+    def by_tensor(t: torch.Tensor) -> torch.Tensor:
+        return tv.adjust_hue(tv.adjust_saturation(tv.adjust_contrast(tv.adjust_brightness(t, b), c), s), h)
+
+    chain = ops.Brightness(b), ops.Contrast(c), ops.Saturation(s), ops.Hue(h)
+    steps = tuple(step for op in chain for step in steps_of(op, side))
+    rounds = "rounds after each step"
+    return case(
+        f"colour jitter {b}, {c}, {s}, {h}", "ColorJitter", side, by_pillow, by_tensor,
+        steps=steps, differs={PILLOW: rounds + ", HSV of 8 bits", TORCHVISION: rounds + " where it is given uint8"},
+    )  # fmt: skip
+
+
+def gamma(side: int, g: float, gain: float) -> OpCase:
+    return case(
+        f"gamma {g}, gain {gain}", ops.Gamma((g, g), (gain, gain)), side,
+        lambda i: tv1.adjust_gamma(i, g, gain), lambda t: tv.adjust_gamma(t, g, gain),
+        by_table(255 * gain * (LEVELS / 255) ** g),
+    )  # fmt: skip
+
+
+def solarize(side: int, threshold: int) -> OpCase:
+    return case(
+        f"solarize {threshold}", ops.Solarize(threshold), side,
+        lambda i: ImageOps.solarize(i, threshold),
+        lambda t: tv.solarize(t, threshold / 255 if t.is_floating_point() else threshold),
+        by_table(np.where(LEVELS >= threshold, 255 - LEVELS, LEVELS)), jumps=True,
+    )  # fmt: skip
+
+
+def posterize(side: int, bits: int) -> OpCase:
+    return case(
+        f"posterize {bits}", ops.Posterize(bits), side,
+        lambda i: ImageOps.posterize(i, bits), lambda t: tv.posterize(t, bits),
+        by_table(LEVELS >> 8 - bits << 8 - bits), jumps=True,
+    )  # fmt: skip
+
+
+def blur(side: int, sigma: float, kernel: int | None) -> OpCase:
+    """kernel: pixels that count; None, all within three sigma."""
+    k = kernel or 2 * math.ceil(3 * sigma) + 1
+    return case(
+        f"blur {sigma}" + (f", kernel {kernel}" if kernel else ""),
+        ops.GaussianBlur((sigma, sigma), kernel_size=kernel), side,
+        lambda i: i.filter(ImageFilter.GaussianBlur(sigma)), lambda t: tv.gaussian_blur(t, k, sigma),
+        lambda i: cv2.GaussianBlur(i, (k, k), sigma, borderType=cv2.BORDER_REFLECT_101),
+        differs={PILLOW: "three boxes in place of a Gaussian"},
+    )  # fmt: skip
+
+
+def thickness(side: int, weight: float, by_pillow: ImageFilter.Filter, by_opencv) -> OpCase:
+    w, around = abs(weight), np.ones((3, 3), np.uint8)
+    return case(
+        f"thickness {weight}", "Thickness", side,
+        lambda i: Image.blend(i, i.filter(by_pillow), w),
+        opencv=lambda i: cv2.addWeighted(i, 1 - w, by_opencv(i, around), w, 0),
+        steps=((THICKNESS, (weight,)),),
+    )  # fmt: skip
+
+
+def noise(side: int, sigma: float) -> OpCase:
+    def by_opencv(image: np.ndarray) -> np.ndarray:
+        drawn = np.empty(image.shape, np.int16)
+        return cv2.add(image, cv2.randn(drawn, 0, sigma), dtype=cv2.CV_8U)
+
+    own = "draws its own noise"
+    return case(
+        f"gaussian noise {sigma}", ops.GaussianNoise((sigma, sigma)), side,
+        tensor=lambda t: tv.gaussian_noise(t, 0.0, sigma / 255), opencv=by_opencv,
+        differs={TORCHVISION: own, OPENCV: own},
+    )  # fmt: skip
+
+
+def by_table(levels: Sequence[float]) -> Picture:
+    """OpenCV's look-up of 256 levels."""
+    table = np.clip(np.floor(np.asarray(levels) + 0.5), 0, 255).astype(np.uint8)
+    return lambda image: cv2.LUT(image, table)
+
+
+def pillow_gray(image: Image.Image) -> Image.Image:
+    return image.convert("L").convert("RGB")
+
+
+def gray(image: np.ndarray) -> np.ndarray:
+    return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+
+
+def turned(image: np.ndarray, turn: float) -> np.ndarray:
+    h, s, v = cv2.split(cv2.cvtColor(image, cv2.COLOR_RGB2HSV))
+    h = cv2.LUT(h, ((LEVELS + round(180 * turn)) % 180).astype(np.uint8))
+    return cv2.cvtColor(cv2.merge([h, s, v]), cv2.COLOR_HSV2RGB)
+
+
+def equalized(image: np.ndarray) -> np.ndarray:
+    return cv2.merge([cv2.equalizeHist(channel) for channel in cv2.split(image)])
+
+
+def stretched(image: np.ndarray) -> np.ndarray:
+    return cv2.merge([cv2.normalize(channel, None, 0, 255, cv2.NORM_MINMAX) for channel in cv2.split(image)])
