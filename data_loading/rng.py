@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from numbers import Integral
 
 import numpy as np
 
@@ -82,8 +83,8 @@ def checked_seed(seed: int | None, what: str = "seed") -> int:
     """A seed of 32 bits; None draws one from the system."""
     if seed is None:
         return secrets.randbits(32)
-    if not 0 <= seed < 2**32:
-        raise ConfigError(f"{what} {seed} does not fit 32 bits; choose one from 0 to {2**32 - 1}")
+    if not isinstance(seed, Integral) or not 0 <= seed < 2**32:
+        raise ConfigError(f"{what} {seed!r} does not fit 32 bits; choose one from 0 to {2**32 - 1}")
     return int(seed)
 
 

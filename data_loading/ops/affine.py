@@ -14,6 +14,7 @@ from scipy.ndimage import map_coordinates
 from data_loading.jit import jit
 from data_loading.ops.base import AFFINE, OPS, Op, copy_plane, interval, within
 from data_loading.rng import uniform
+from data_loading.simd import at
 
 F32 = np.float32
 
@@ -78,32 +79,38 @@ def reference(image: np.ndarray, matrix) -> np.ndarray:
 
 
 @jit
-def pixel(image, y, x):
-    height, width = image.shape
-    return image[y, x] if 0 <= y < height and 0 <= x < width else F32(0.0)
+def sample_row(source, target, first, height, width, outside):
+    """A row of the target: the source at real positions, bilinear; beyond it stands `outside`.
 
-
-@jit
-def sample(scratch, plane, row, column, y, x):
-    """plane[:, row, column] = scratch at the real position (y, x), bilinear, black outside."""
-    y0, x0 = int(math.floor(y)), int(math.floor(x))
-    fy, fx = y - F32(y0), x - F32(x0)
-    for c in range(3):
-        image = scratch[c]
-        top = pixel(image, y0, x0) * (F32(1.0) - fx) + pixel(image, y0, x0 + 1) * fx
-        low = pixel(image, y0 + 1, x0) * (F32(1.0) - fx) + pixel(image, y0 + 1, x0 + 1) * fx
-        plane[c, row, column] = top * (F32(1.0) - fy) + low * fy
+    source, target: flat (3 height width,). The positions, x and y from the centre of the top left pixel, lie in the
+    row itself, which starts at `first`: x in its first channel, y in its second.
+    """
+    size, one = height * width, F32(1.0)
+    for to in range(first, first + width):
+        x, y = at(target, to), at(target, to + size)
+        x0, y0 = int(math.floor(x)), int(math.floor(y))
+        fx, fy, i = x - F32(x0), y - F32(y0), y0 * width + x0
+        left, right = 0 <= x0 < width, -1 <= x0 < width - 1
+        upper, lower = 0 <= y0 < height, -1 <= y0 < height - 1
+        for c in range(3):
+            a = at(source, i) if upper and left else outside
+            b = at(source, i + 1) if upper and right else outside
+            d = at(source, i + width) if lower and left else outside
+            e = at(source, i + width + 1) if lower and right else outside
+            target[to + c * size] = (a * (one - fx) + b * fx) * (one - fy) + (d * (one - fx) + e * fx) * fy
+            i += size
 
 
 @jit
 def kernel(plane, scratch, arg):
     _, height, width = plane.shape
     copy_plane(plane, scratch)
+    source, target, size = scratch.reshape(-1), plane.reshape(-1), height * width
     half_w, half_h = F32(width) * F32(0.5), F32(height) * F32(0.5)
     for row in range(height):
         v = F32(2 * row + 1) / F32(height) - F32(1.0)
         for column in range(width):
-            u = F32(2 * column + 1) / F32(width) - F32(1.0)
-            x = (arg[0] * u + arg[1] * v + arg[2] + F32(1.0)) * half_w - F32(0.5)
-            y = (arg[3] * u + arg[4] * v + arg[5] + F32(1.0)) * half_h - F32(0.5)
-            sample(scratch, plane, row, column, y, x)
+            u, to = F32(2 * column + 1) / F32(width) - F32(1.0), row * width + column
+            target[to] = (arg[0] * u + arg[1] * v + arg[2] + F32(1.0)) * half_w - F32(0.5)
+            target[size + to] = (arg[3] * u + arg[4] * v + arg[5] + F32(1.0)) * half_h - F32(0.5)
+        sample_row(source, target, row * width, height, width, F32(0.0))

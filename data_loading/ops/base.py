@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from numbers import Real
+
+import numpy as np
+
 from data_loading.described import Described
 from data_loading.errors import ViewError
 from data_loading.jit import jit
 from data_loading.registry import Registry
 from data_loading.rng import checked_seed, integer, uniform
+from data_loading.simd import LANES, load, store
 
 OPS = Registry("op")
 
@@ -69,7 +75,7 @@ class Op(Described):
         fixed: bool = False,
     ):
         self.p = within(self, "p", p, 0.0, 1.0)
-        self.name, self.share, self.fixed = name, share, fixed
+        self.name, self.share, self.fixed = name, share, flag(self, "fixed", fixed)
         self.seed = None if seed is None else checked_seed(seed, f"seed of {type(self).__name__}")
 
     @property
@@ -96,12 +102,13 @@ def magnitude_params(
     about: with probability 1/2 the number is mirrored about this one; None: never.
     """
     ends = tuple(value) if isinstance(value, tuple | list) else (value, value)
-    if len(ends) != 2 or not all(low <= end <= high for end in ends):
+    if len(ends) != 2 or not all(is_number(end) and low <= end <= high for end in ends):
         raise ViewError(
-            f"{type(op).__name__}: {name} is {value}; it must be a number, or a pair of them, from {low:g} to {high:g}"
+            f"{type(op).__name__}: {name} is {value!r}; it must be a number, or a pair of numbers, "
+            f"from {low:g} to {high:g}"
         )
-    if bins != 0 and not 2 <= bins <= 1 << 20:
-        raise ViewError(f"{type(op).__name__}: bins is {bins}; it must be 0 (any number) or at least 2")
+    if not isinstance(bins, int) or bins != 0 and not 2 <= bins <= 1 << 20:
+        raise ViewError(f"{type(op).__name__}: bins is {bins!r}; it must be 0 (any number) or a whole number from 2 on")
     return [float(ends[0]), float(ends[1]), float(bins), float(about is not None), float(about or 0.0)]
 
 
@@ -118,24 +125,46 @@ def magnitude(params, state):
 @jit
 def copy_plane(source, target):
     """target = source, float32 (3, H, W). (numba's own assignment of slices takes seconds to compile.)"""
-    for c in range(source.shape[0]):
-        for y in range(source.shape[1]):
-            for x in range(source.shape[2]):
-                target[c, y, x] = source[c, y, x]
+    a, b, i = source.reshape(-1), target.reshape(-1), 0
+    while i + LANES <= a.size:
+        store(b, i, load(a, i))
+        i += LANES
+    while i < a.size:
+        b[i] = a[i]
+        i += 1
+
+
+def is_number(value: object) -> bool:
+    """Whether it is a real number, of Python or NumPy; NaN is one, but lies in no interval."""
+    return isinstance(value, Real) and not isinstance(value, bool | np.bool_)
 
 
 def within(op: object, name: str, value: float, low: float, high: float) -> float:
     """`value` where low <= value <= high, else an error that names op and argument."""
-    if not low <= value <= high:
-        raise ViewError(f"{type(op).__name__}: {name} is {value}; it must lie from {low:g} to {high:g}")
+    if not is_number(value) or not low <= value <= high:
+        raise ViewError(f"{type(op).__name__}: {name} is {value!r}; it must be a number from {low:g} to {high:g}")
     return float(value)
+
+
+def whole(op: object, name: str, value: int, low: int, high: int) -> int:
+    """The same of a whole number."""
+    if not is_number(value) or not low <= value <= high or value != int(value):
+        raise ViewError(f"{type(op).__name__}: {name} is {value!r}; it must be a whole number from {low} to {high}")
+    return int(value)
+
+
+def flag(op: object, name: str, value: bool) -> bool:
+    """True or False, else an error that names op and argument."""
+    if not isinstance(value, bool | np.bool_):
+        raise ViewError(f"{type(op).__name__}: {name} is {value!r}; it must be true or false")
+    return bool(value)
 
 
 def interval(op: object, name: str, value, low: float, high: float) -> tuple[float, float]:
     """A pair low <= a <= b <= high, from a sequence of two numbers."""
-    a, b = value
-    if not low <= a <= b <= high:
+    pair = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else ()
+    if len(pair) != 2 or not all(map(is_number, pair)) or not low <= pair[0] <= pair[1] <= high:
         raise ViewError(
-            f"{type(op).__name__}: {name} is ({a:g}, {b:g}); it needs {low:g} <= first <= second <= {high:g}"
+            f"{type(op).__name__}: {name} is {value!r}; it must be two numbers, {low:g} <= first <= second <= {high:g}"
         )
-    return float(a), float(b)
+    return float(pair[0]), float(pair[1])

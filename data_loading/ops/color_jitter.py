@@ -20,6 +20,7 @@ from data_loading.ops.base import (
     OPS,
     SATURATION,
     Op,
+    flag,
     magnitude_params,
     within,
 )
@@ -75,7 +76,9 @@ class _OneFactor(Op):
         **common,
     ):
         super().__init__(p, **common)
-        self.factor = magnitude_params(self, "factor", factor, 0.0, 100.0, bins, about=1.0 if mirror else None)
+        self.factor = magnitude_params(
+            self, "factor", factor, 0.0, 100.0, bins, about=1.0 if flag(self, "mirror", mirror) else None
+        )
 
     def params(self) -> list[float]:
         return self.factor

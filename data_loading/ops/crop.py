@@ -15,7 +15,7 @@ import numpy as np
 from data_loading.described import Described, build
 from data_loading.errors import ViewError
 from data_loading.jit import NO, YES, ZERO, jit
-from data_loading.ops.base import OPS, interval, within
+from data_loading.ops.base import OPS, flag, interval, whole, within
 from data_loading.rng import checked_seed, integer, uniform
 
 F32 = np.float32
@@ -34,7 +34,7 @@ class Crop(Described):
     edge = "crop"
 
     def __init__(self, name: str | None = None, share: str | None = None, seed: int | None = None, fixed: bool = False):
-        self.name, self.share, self.fixed = name, share, fixed
+        self.name, self.share, self.fixed = name, share, flag(self, "fixed", fixed)
         self.seed = None if seed is None else checked_seed(seed, f"seed of {type(self).__name__}")
 
     def params(self) -> list[float]:
@@ -80,7 +80,7 @@ class PadCrop(Crop):
 
     def __init__(self, padding: int = 4, **common):
         super().__init__(**common)
-        self.padding = int(within(self, "padding", padding, 0, 1024))
+        self.padding = whole(self, "padding", padding, 0, 1024)
 
     def params(self) -> list[float]:
         return [self.padding]

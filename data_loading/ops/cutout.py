@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from data_loading.jit import jit
-from data_loading.ops.base import CUTOUT, ERASING, OPS, Op, magnitude, magnitude_params
+from data_loading.ops.base import CUTOUT, ERASING, OPS, Op, flag, magnitude, magnitude_params
 from data_loading.ops.erasing import colour
 from data_loading.rng import integer, uniform
 
@@ -41,7 +41,7 @@ class Cutout(Op):
     ):
         super().__init__(p, **common)
         self.side = magnitude_params(self, "side", side, 0.0, 1.0, bins, about=None)
-        self.inside, self.fill = inside, colour(self, fill)
+        self.inside, self.fill = flag(self, "inside", inside), colour(self, fill)
 
     def params(self) -> list[float]:
         return [*self.side, float(self.inside), *self.fill]

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.ndimage import map_coordinates
 
 from data_loading.jit import jit
-from data_loading.ops.affine import sample
+from data_loading.ops.affine import sample_row
 from data_loading.ops.base import ELASTIC, OPS, Op, copy_plane, within
 from data_loading.rng import normal, philox, word
 
@@ -61,29 +61,26 @@ def displacements(key0, key1, sigma, field):
 
 
 @jit
-def cubic(t, k):
-    """Weight k (0..3) of the four neighbours at fraction t, Keys' cubic with a = -0.75."""
-    a = F32(-0.75)
-    d = abs(t + F32(1.0) - F32(k))
-    if d <= F32(1.0):
-        return ((a + F32(2.0)) * d - (a + F32(3.0))) * d * d + F32(1.0)
-    return ((a * d - F32(5.0) * a) * d + F32(8.0) * a) * d - F32(4.0) * a
+def cubic(before, first, second, behind):
+    """Coefficients of Keys' cubic with a = -0.75 between two of four numbers: c0 + c1 f + c2 f^2 + c3 f^3."""
+    a, two, three = F32(-0.75), F32(2.0), F32(3.0)
+    return (
+        first,
+        a * (before - second),
+        -two * a * before - (a + three) * first + (two * a + three) * second + a * behind,
+        a * (before - behind) + (a + two) * (first - second),
+    )
 
 
 @jit
-def spread(field, height, width, row, column):
-    """Bicubic value of field (4, 4) at pixel (row, column) of a height x width view; edges repeated."""
-    y = F32(row) * F32(GRID - 1) / F32(max(height - 1, 1))
-    x = F32(column) * F32(GRID - 1) / F32(max(width - 1, 1))
-    y0, x0 = min(int(y), GRID - 1), min(int(x), GRID - 1)
-    value = F32(0.0)
-    for j in range(4):
-        line = F32(0.0)
-        source = field[min(max(y0 - 1 + j, 0), GRID - 1)]
-        for i in range(4):
-            line += cubic(x - F32(x0), i) * source[min(max(x0 - 1 + i, 0), GRID - 1)]
-        value += cubic(y - F32(y0), j) * line
-    return value
+def along(field, y, column):
+    """The value of field (4, 4) at height y, from 0 to 3, of one of its columns; edges repeated."""
+    g = min(int(y), GRID - 2)
+    c0, c1, c2, c3 = cubic(
+        field[max(g - 1, 0), column], field[g, column], field[g + 1, column], field[min(g + 2, GRID - 1), column]
+    )
+    f = y - F32(g)
+    return ((c3 * f + c2) * f + c1) * f + c0
 
 
 @jit
@@ -92,14 +89,29 @@ def kernel(plane, scratch, field, sigma, key0, key1, matrix):
     _, height, width = plane.shape
     displacements(key0, key1, sigma, field)
     copy_plane(plane, scratch)
+    source, target, one = scratch.reshape(-1), plane.reshape(-1), F32(1.0)
     half_w, half_h = F32(width) * F32(0.5), F32(height) * F32(0.5)
+    step = F32(GRID - 1) / F32(max(width - 1, 1))  # grid points from a pixel to the next
     for row in range(height):
-        for column in range(width):
-            u = F32(2 * column + 1) / F32(width) - F32(1.0) + spread(field[0], height, width, row, column)
-            v = F32(2 * row + 1) / F32(height) - F32(1.0) + spread(field[1], height, width, row, column)
-            x = (matrix[0] * u + matrix[1] * v + matrix[2] + F32(1.0)) * half_w - F32(0.5)
-            y = (matrix[3] * u + matrix[4] * v + matrix[5] + F32(1.0)) * half_h - F32(0.5)
-            sample(scratch, plane, row, column, y, x)
+        y, v0 = F32(row) * F32(GRID - 1) / F32(max(height - 1, 1)), F32(2 * row + 1) / F32(height) - one
+        column = 0
+        for g in range(GRID - 1):
+            before, behind = max(g - 1, 0), min(g + 2, GRID - 1)
+            x0, x1, x2, x3 = cubic(
+                along(field[0], y, before), along(field[0], y, g), along(field[0], y, g + 1), along(field[0], y, behind)
+            )
+            y0, y1, y2, y3 = cubic(
+                along(field[1], y, before), along(field[1], y, g), along(field[1], y, g + 1), along(field[1], y, behind)
+            )
+            while column < width and (F32(column) * step < F32(g + 1) or g == GRID - 2):
+                f = F32(column) * step - F32(g)
+                u = F32(2 * column + 1) / F32(width) - one + ((x3 * f + x2) * f + x1) * f + x0
+                v = v0 + ((y3 * f + y2) * f + y1) * f + y0
+                to = row * width + column
+                target[to] = (matrix[0] * u + matrix[1] * v + matrix[2] + one) * half_w - F32(0.5)
+                target[height * width + to] = (matrix[3] * u + matrix[4] * v + matrix[5] + one) * half_h - F32(0.5)
+                column += 1
+        sample_row(source, target, row * width, height, width, F32(0.0))
 
 
 def reference(image: np.ndarray, field: np.ndarray, matrix=(1, 0, 0, 0, 1, 0)) -> np.ndarray:

@@ -44,9 +44,9 @@ class Erasing(Op):
 
 def colour(op: object, fill: float | Sequence[float]) -> list[float]:
     """One value for all channels, or three."""
-    values = list(fill) if isinstance(fill, Sequence) else [fill] * 3
+    values = list(fill) if isinstance(fill, Sequence) and not isinstance(fill, str) else [fill] * 3
     if len(values) != 3:
-        raise ViewError(f"{type(op).__name__}: fill is {fill}; it is one value for all channels, or three")
+        raise ViewError(f"{type(op).__name__}: fill is {fill!r}; it is one value for all channels, or three")
     return [within(op, "fill", value, 0.0, 255.0) for value in values]
 
 

@@ -9,19 +9,25 @@ from data_loading.jit import jit
 F32 = np.float32
 
 
+@jit(inline=True)
+def level_of(value):
+    """The whole level of a value, 0 to 255 whatever a user's own op may have left there."""
+    return min(max(int(value + F32(0.5)), 0), 255)
+
+
 @jit
 def count_levels(channel, counts):
     """channel (H, W) float32 in 0..255, rounded -> counts (256,) int64."""
     for level in range(256):
         counts[level] = 0
-    for y in range(channel.shape[0]):
-        for x in range(channel.shape[1]):
-            counts[int(channel[y, x] + F32(0.5))] += 1
+    flat = channel.reshape(-1)
+    for i in range(flat.size):
+        counts[level_of(flat[i])] += 1
 
 
 @jit
 def look_up(channel, table):
     """Each value becomes the table's (256,) entry of its rounded level."""
-    for y in range(channel.shape[0]):
-        for x in range(channel.shape[1]):
-            channel[y, x] = table[int(channel[y, x] + F32(0.5))]
+    flat = channel.reshape(-1)
+    for i in range(flat.size):
+        flat[i] = table[level_of(flat[i])]

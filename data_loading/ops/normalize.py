@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from data_loading.errors import ViewError
 from data_loading.jit import jit
-from data_loading.ops.base import OPS
+from data_loading.ops.base import OPS, is_number
 from data_loading.simd import LANES, fma, load, spread, store, store_bfloat16, store_float16
 
 F32 = np.float32
@@ -20,8 +21,9 @@ class Normalize:
     """Subtract mean and divide by standard deviation, per channel, both in units of 0..1; ImageNet's unless said."""
 
     def __init__(self, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD):
-        if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
-            raise ViewError(f"Normalize: mean {tuple(mean)} and std {tuple(std)} need three numbers each, std above 0")
+        for given in (mean, std):
+            if np.shape(given) != (3,) or not all(is_number(v) and math.isfinite(v) for v in given) or min(std) <= 0:
+                raise ViewError(f"Normalize: mean {mean} and std {std} need three numbers each, std above 0")
         self.mean, self.std = tuple(map(float, mean)), tuple(map(float, std))
 
     def scale_bias(self) -> tuple[np.ndarray, np.ndarray]:

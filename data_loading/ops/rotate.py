@@ -8,7 +8,7 @@ import numpy as np
 
 from data_loading.jit import jit
 from data_loading.ops import warp
-from data_loading.ops.base import OPS, ROTATE, WARP, Op, magnitude, magnitude_params
+from data_loading.ops.base import OPS, ROTATE, WARP, Op, flag, magnitude, magnitude_params
 
 F32 = np.float32
 
@@ -36,7 +36,9 @@ class Rotate(Op):
         **common,
     ):
         super().__init__(p, **common)
-        self.degrees = magnitude_params(self, "degrees", degrees, -360.0, 360.0, bins, about=0.0 if mirror else None)
+        self.degrees = magnitude_params(
+            self, "degrees", degrees, -360.0, 360.0, bins, about=0.0 if flag(self, "mirror", mirror) else None
+        )
         self.resampling = warp.resampling_params(self, interpolation, fill)
 
     def params(self) -> list[float]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from data_loading.jit import jit
-from data_loading.ops.base import OPS, SHARPNESS, Op, copy_plane, magnitude_params
+from data_loading.ops.base import OPS, SHARPNESS, Op, copy_plane, flag, magnitude_params
 from data_loading.ops.color_jitter import clamp
 from data_loading.simd import LANES, fma, load, splat, store
 
@@ -34,7 +34,9 @@ class Sharpness(Op):
         **common,
     ):
         super().__init__(p, **common)
-        self.factor = magnitude_params(self, "factor", factor, 0.0, 100.0, bins, about=1.0 if mirror else None)
+        self.factor = magnitude_params(
+            self, "factor", factor, 0.0, 100.0, bins, about=1.0 if flag(self, "mirror", mirror) else None
+        )
 
     def params(self) -> list[float]:
         return self.factor

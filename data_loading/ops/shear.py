@@ -9,7 +9,7 @@ from __future__ import annotations
 from data_loading.errors import ViewError
 from data_loading.jit import jit
 from data_loading.ops import warp
-from data_loading.ops.base import OPS, SHEAR, WARP, Op, magnitude, magnitude_params
+from data_loading.ops.base import OPS, SHEAR, WARP, Op, flag, magnitude, magnitude_params
 
 
 @OPS.register
@@ -38,9 +38,11 @@ class Shear(Op):
         **common,
     ):
         super().__init__(p, **common)
-        self.amount = magnitude_params(self, "amount", amount, -10.0, 10.0, bins, about=0.0 if mirror else None)
+        self.amount = magnitude_params(
+            self, "amount", amount, -10.0, 10.0, bins, about=0.0 if flag(self, "mirror", mirror) else None
+        )
         self.resampling = warp.resampling_params(self, interpolation, fill)
-        self.vertical, self.centre = axis_number(self, axis), centre
+        self.vertical, self.centre = axis_number(self, axis), flag(self, "centre", centre)
 
     def params(self) -> list[float]:
         return [*self.amount, *self.resampling, self.vertical, float(self.centre)]

@@ -11,6 +11,9 @@ from scipy.ndimage import maximum_filter, minimum_filter
 from data_loading.jit import jit
 from data_loading.ops.base import OPS, THICKNESS, Op, copy_plane, within
 from data_loading.rng import uniform
+from data_loading.simd import LANES, load, maximum, store
+
+F32 = np.float32
 
 
 @OPS.register
@@ -45,17 +48,37 @@ def reference(image: np.ndarray, weight: float) -> np.ndarray:
     return image + abs(weight) * (edge - image)
 
 
+@jit
+def most(source, i, sign):
+    """The largest of three neighbours in a row, each times sign."""
+    return maximum(maximum(load(source, i - 1) * sign, load(source, i) * sign), load(source, i + 1) * sign)
+
+
 @jit(inline=True)
 def kernel(plane, scratch, weight):
+    """A minimum is the maximum of the negative."""
     _, height, width = plane.shape
     copy_plane(plane, scratch)
-    amount = abs(weight)
+    target, source = plane.reshape(-1), scratch.reshape(-1)
+    sign, amount = F32(1.0) if weight >= 0 else F32(-1.0), abs(weight)
     for c in range(3):
         for y in range(height):
-            for x in range(width):
-                edge = scratch[c, y, x]
-                for j in range(max(y - 1, 0), min(y + 2, height)):
-                    for i in range(max(x - 1, 0), min(x + 2, width)):
-                        v = scratch[c, j, i]
-                        edge = max(edge, v) if weight >= 0 else min(edge, v)
-                plane[c, y, x] += amount * (edge - plane[c, y, x])
+            row, above, below = (c * height + y) * width, -width if y > 0 else 0, width if y < height - 1 else 0
+            inner = row + width - 1 if width - 2 >= LANES else row + 1  # vectors: columns 1 to width - 2
+            i = row + 1
+            while i < inner:
+                i = min(i, inner - LANES)  # the last vector overlaps the one before
+                edge = maximum(
+                    maximum(most(source, i + above, sign), most(source, i, sign)), most(source, i + below, sign)
+                )
+                v = load(source, i)
+                store(target, i, v + (edge * sign - v) * amount)
+                i += LANES
+            for k in range(width):
+                i = row + k
+                if k == 0 or i >= inner:
+                    edge = source[i] * sign
+                    for j in (i + above, i, i + below):
+                        for x in range(j - min(k, 1), j + min(width - 1 - k, 1) + 1):
+                            edge = max(edge, source[x] * sign)
+                    target[i] = source[i] + amount * (edge * sign - source[i])

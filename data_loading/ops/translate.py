@@ -6,7 +6,7 @@ import numpy as np
 
 from data_loading.jit import jit
 from data_loading.ops import warp
-from data_loading.ops.base import OPS, TRANSLATE, WARP, Op, magnitude, magnitude_params
+from data_loading.ops.base import OPS, TRANSLATE, WARP, Op, flag, magnitude, magnitude_params
 from data_loading.ops.shear import axis_number
 
 
@@ -36,9 +36,11 @@ class Translate(Op):
         **common,
     ):
         super().__init__(p, **common)
-        self.fraction = magnitude_params(self, "fraction", fraction, -1.0, 1.0, bins, about=0.0 if mirror else None)
+        self.fraction = magnitude_params(
+            self, "fraction", fraction, -1.0, 1.0, bins, about=0.0 if flag(self, "mirror", mirror) else None
+        )
         self.resampling = warp.resampling_params(self, interpolation, fill)
-        self.vertical, self.whole = axis_number(self, axis), whole
+        self.vertical, self.whole = axis_number(self, axis), flag(self, "whole", whole)
 
     def params(self) -> list[float]:
         return [*self.fraction, *self.resampling, self.vertical, float(self.whole)]

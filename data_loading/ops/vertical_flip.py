@@ -6,6 +6,7 @@ import numpy as np
 
 from data_loading.jit import jit
 from data_loading.ops.base import OPS, VERTICAL_FLIP, Op
+from data_loading.simd import LANES, load, store
 
 
 @OPS.register
@@ -26,7 +27,16 @@ def reference(image: np.ndarray) -> np.ndarray:
 @jit(inline=True)
 def kernel(plane):
     _, height, width = plane.shape
+    flat = plane.reshape(-1)
     for c in range(3):
         for y in range(height // 2):
-            for x in range(width):
-                plane[c, y, x], plane[c, height - 1 - y, x] = plane[c, height - 1 - y, x], plane[c, y, x]
+            a, b = (c * height + y) * width, (c * height + height - 1 - y) * width
+            end = a + width
+            while a + LANES <= end:
+                upper, lower = load(flat, a), load(flat, b)
+                store(flat, a, lower)
+                store(flat, b, upper)
+                a, b = a + LANES, b + LANES
+            while a < end:
+                flat[a], flat[b] = flat[b], flat[a]
+                a, b = a + 1, b + 1

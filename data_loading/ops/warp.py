@@ -14,8 +14,9 @@ from scipy.ndimage import map_coordinates
 
 from data_loading.errors import ViewError
 from data_loading.jit import jit
-from data_loading.ops.affine import sample
+from data_loading.ops.affine import sample_row
 from data_loading.ops.base import WARP, copy_plane, within
+from data_loading.simd import at
 
 F32 = np.float32
 INTERPOLATIONS = ("nearest", "bilinear")
@@ -64,36 +65,29 @@ def nearest(plane, scratch, arg):
     a, b, c, d = fixed(arg[0]), fixed(arg[1]), fixed(arg[3]), fixed(arg[4])
     first_x = fixed(arg[2] + (arg[0] + arg[1]) * 0.5)
     first_y = fixed(arg[5] + (arg[3] + arg[4]) * 0.5)
+    source, target, size, to = scratch.reshape(-1), plane.reshape(-1), height * width, 0
     for row in range(height):
         at_x, at_y = first_x + row * b, first_y + row * d
-        for column in range(width):
-            x, y = at_x >> 16, at_y >> 16
+        for _ in range(width):
+            x, y, red, green, blue = at_x >> 16, at_y >> 16, arg[7], arg[7], arg[7]
             if 0 <= x < width and 0 <= y < height:
-                for k in range(3):
-                    plane[k, row, column] = scratch[k, y, x]
-            else:
-                for k in range(3):
-                    plane[k, row, column] = arg[7]
-            at_x, at_y = at_x + a, at_y + c
+                i = y * width + x
+                red, green, blue = at(source, i), at(source, i + size), at(source, i + 2 * size)
+            target[to], target[to + size], target[to + 2 * size] = red, green, blue
+            at_x, at_y, to = at_x + a, at_y + c, to + 1
 
 
 @jit(inline=True)
 def bilinear(plane, scratch, arg):
     _, height, width = plane.shape
-    for i in range(3):
-        for y in range(height):
-            for x in range(width):
-                scratch[i, y, x] -= arg[7]  # `sample` reads zeros outside
-    half = F32(0.5)
+    source, target, half = scratch.reshape(-1), plane.reshape(-1), F32(0.5)
     for row in range(height):
         y = F32(row) + half
         for column in range(width):
-            x = F32(column) + half
-            at_x = arg[0] * x + arg[1] * y + arg[2] - half
-            at_y = arg[3] * x + arg[4] * y + arg[5] - half
-            sample(scratch, plane, row, column, at_y, at_x)
-            for i in range(3):
-                plane[i, row, column] += arg[7]
+            x, to = F32(column) + half, row * width + column
+            target[to] = arg[0] * x + arg[1] * y + arg[2] - half
+            target[height * width + to] = arg[3] * x + arg[4] * y + arg[5] - half
+        sample_row(source, target, row * width, height, width, arg[7])
 
 
 @jit(inline=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -44,7 +45,7 @@ class OpCase:
     """One op with given numbers, for a view of side x side, and peers that are given the same.
 
     name: with its numbers.  op: its registered name.
-    steps: (code, numbers, ((place, word), ...)) each, as programs hold them (ops.base.STEPS); none for a crop.
+    made: an op whose numbers are fixed; or written: the steps themselves.
     peers: library -> uint8 (H, W, 3), writable -> uint8 (side, side, 3); H = W = side but for crops, which take any.
     tensor: torchvision's function of (3, H, W) tensors: uint8, or float32 in 0..1.
     jumps: there are thresholds, levels or nearest pixels, where a last bit may move a value by more than a level.
@@ -55,13 +56,19 @@ class OpCase:
     name: str
     op: str
     side: int
-    steps: tuple = ()
+    made: Op | None = None
+    written: tuple = ()
     peers: dict[str, Picture] = field(default_factory=dict)
     tensor: Callable[[torch.Tensor], torch.Tensor] | None = None
     jumps: bool = False
     differs: dict[str, str] = field(default_factory=dict)
     crop: Crop = field(default_factory=Resize)
     box: Box = whole
+
+    @cached_property
+    def steps(self) -> tuple:
+        """(code, numbers, ((place, word), ...)) each, as programs hold them (ops.base.STEPS); none for a crop."""
+        return self.written if self.made is None else steps_of(self.made, self.side)
 
     def ours(self, dtype: str = "uint8") -> Picture:
         """Our kernels: uint8 (H, W, 3) -> (side, side, 3) of `dtype`, in levels of 0..255."""
@@ -127,7 +134,7 @@ def steps_of(op: Op, side: int) -> tuple:
 
 
 def case(name: str, op: Op | str, side: int, pillow=None, tensor=None, opencv=None, **more) -> OpCase:
-    """op: one whose numbers are fixed, or a name, and `steps`.  pillow: a function of Pillow's images."""
+    """op: one whose numbers are fixed, or a name, and `written`.  pillow: a function of Pillow's images."""
     peers = {}
     if pillow:
         peers[PILLOW] = lambda image: np.asarray(pillow(Image.fromarray(image)))
@@ -136,6 +143,5 @@ def case(name: str, op: Op | str, side: int, pillow=None, tensor=None, opencv=No
     if opencv:
         peers[OPENCV] = opencv
     if isinstance(op, Op):
-        more |= {"steps": steps_of(op, side)}
-        op = type(op).__name__
-    return OpCase(name, op, side, peers=peers, tensor=tensor, **more)
+        more |= {"made": op, "op": type(op).__name__}
+    return OpCase(name=name, side=side, peers=peers, tensor=tensor, **{"op": op, **more})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -13,7 +14,7 @@ import torchvision.transforms.v2.functional as tv
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 from data_loading import ops
-from data_loading.bench.op_cases.case import OPENCV, PILLOW, TORCHVISION, OpCase, Picture, case, steps_of
+from data_loading.bench.op_cases.case import OPENCV, PILLOW, TORCHVISION, OpCase, Picture, case
 from data_loading.ops.base import THICKNESS
 
 LEVELS = np.arange(256)
@@ -94,11 +95,11 @@ def jitter(side: int, b: float, c: float, s: float, h: float) -> OpCase:
         return tv.adjust_hue(tv.adjust_saturation(tv.adjust_contrast(tv.adjust_brightness(t, b), c), s), h)
 
     chain = ops.Brightness(b), ops.Contrast(c), ops.Saturation(s), ops.Hue(h)
-    steps = tuple(step for op in chain for step in steps_of(op, side))
+    levels = tuple((op.rule, (float(op.params()[0]),)) for op in chain)
     rounds = "rounds after each step"
     return case(
         f"colour jitter {b}, {c}, {s}, {h}", "ColorJitter", side, by_pillow, by_tensor,
-        steps=steps, differs={PILLOW: rounds + ", HSV of 8 bits", TORCHVISION: rounds + " where it is given uint8"},
+        written=levels, differs={PILLOW: rounds + ", HSV of 8 bits", TORCHVISION: rounds + " where it is given uint8"},
     )  # fmt: skip
 
 
@@ -145,7 +146,7 @@ def thickness(side: int, weight: float, by_pillow: ImageFilter.Filter, by_opencv
         f"thickness {weight}", "Thickness", side,
         lambda i: Image.blend(i, i.filter(by_pillow), w),
         opencv=lambda i: cv2.addWeighted(i, 1 - w, by_opencv(i, around), w, 0),
-        steps=((THICKNESS, (weight,)),),
+        written=((THICKNESS, (weight,)),),
     )  # fmt: skip
 
 
@@ -155,11 +156,12 @@ def noise(side: int, sigma: float) -> OpCase:
         return cv2.add(image, cv2.randn(drawn, 0, sigma), dtype=cv2.CV_8U)
 
     own = "draws its own noise"
-    return case(
+    made = case(
         f"gaussian noise {sigma}", ops.GaussianNoise((sigma, sigma)), side,
         tensor=lambda t: tv.gaussian_noise(t, 0.0, sigma / 255), opencv=by_opencv,
         differs={TORCHVISION: own, OPENCV: own},
     )  # fmt: skip
+    return replace(made, tensor=None)  # which is for what is equal on floats
 
 
 def by_table(levels: Sequence[float]) -> Picture:

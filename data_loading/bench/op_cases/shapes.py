@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import cache
 
 import cv2
 import numpy as np
@@ -12,7 +13,7 @@ import torchvision.transforms.v2.functional as tv
 from PIL import Image, ImageOps
 
 from data_loading import ops
-from data_loading.bench.op_cases.case import OPENCV, PILLOW, OpCase, case, steps_of
+from data_loading.bench.op_cases.case import OPENCV, PILLOW, TORCHVISION, OpCase, case
 from data_loading.ops import crop as crops_
 from data_loading.ops import elastic as elastic_
 from data_loading.ops.base import AFFINE, ELASTIC, ERASING, Op
@@ -95,21 +96,27 @@ def moved(linear: tuple[float, ...]) -> Callable:
 
 def warp(name: str, op: Op, side: int, pillow: Callable, tensor: Callable) -> OpCase:
     """Peers of (image, interpolation, fill); OpenCV is given the map that the op writes."""
-    ((_, numbers),) = steps_of(op, side)
-    smooth, fill = numbers[6] > 0, int(numbers[7])
-    index = np.reshape(numbers[:6], (2, 3)).copy()
-    index[:, 2] += 0.5 * index[:, 0] + 0.5 * index[:, 1] - 0.5  # OpenCV counts from the first pixel's centre
-    flags = cv2.WARP_INVERSE_MAP | (cv2.INTER_LINEAR if smooth else cv2.INTER_NEAREST)
+    bilinear, fill = op.resampling
+    smooth, fill = bilinear > 0, int(fill)
+
+    def by_opencv(image: np.ndarray) -> np.ndarray:
+        index = np.reshape(made.steps[0][1][:6], (2, 3)).copy()
+        index[:, 2] += 0.5 * index[:, 0] + 0.5 * index[:, 1] - 0.5  # OpenCV counts from the first pixel's centre
+        flags = cv2.WARP_INVERSE_MAP | (cv2.INTER_LINEAR if smooth else cv2.INTER_NEAREST)
+        return cv2.warpAffine(image, index, (side, side), flags=flags, borderValue=(fill,) * 3)
+
     differs = {OPENCV: "positions in fractions of a pixel"}
     if smooth:
         differs[PILLOW] = "no blend with the fill at the border"
-    return case(
+    elif side % 2:
+        differs[TORCHVISION] = "the even one where a position lies between two pixels"
+    made = case(
         name, op, side,
         lambda i: pillow(i, BILINEAR if smooth else NEAREST, (fill,) * 3),
         lambda t: tensor(t, TV_BILINEAR if smooth else TV_NEAREST, filled(t, fill)),
-        lambda i: cv2.warpAffine(i, index, (side, side), flags=flags, borderValue=(fill,) * 3),
-        jumps=not smooth, differs=differs,
+        by_opencv, jumps=not smooth, differs=differs,
     )  # fmt: skip
+    return made
 
 
 def affine(side: int, degrees: float, shift: tuple[float, float], scale: float) -> OpCase:
@@ -120,19 +127,23 @@ def affine(side: int, degrees: float, shift: tuple[float, float], scale: float) 
     return case(
         f"affine {degrees:g} degrees, scale {scale}", "Affine", side,
         tensor=lambda t: tv.affine(t, degrees, pixels, scale, [0.0, 0.0], TV_BILINEAR, filled(t, 0)),
-        steps=((AFFINE, (c, s, -c * x - s * y, -s, c, s * x - c * y)),),
+        written=((AFFINE, (c, s, -c * x - s * y, -s, c, s * x - c * y)),),
     )  # fmt: skip
 
 
 def elastic(side: int, sigma: float) -> OpCase:
     """torchvision is given the displacements that the key stands for, spread as torch does it."""
-    grid = np.empty((1, 2, 4, 4), np.float32)
-    elastic_.displacements(np.uint32(KEY[0]), np.uint32(KEY[1]), np.float32(sigma), grid[0])
-    field = torch.nn.functional.interpolate(torch.from_numpy(grid), (side, side), mode="bicubic", align_corners=True)
-    field = field.permute(0, 2, 3, 1)
+
+    @cache
+    def field() -> torch.Tensor:
+        grid = np.empty((1, 2, 4, 4), np.float32)
+        elastic_.displacements(np.uint32(KEY[0]), np.uint32(KEY[1]), np.float32(sigma), grid[0])
+        wide = torch.nn.functional.interpolate(torch.from_numpy(grid), (side, side), mode="bicubic", align_corners=True)
+        return wide.permute(0, 2, 3, 1)
+
     return case(
-        f"elastic {sigma}", "Elastic", side, tensor=lambda t: tv.elastic(t, field, TV_BILINEAR, filled(t, 0)),
-        steps=((ELASTIC, (sigma,), ((1, KEY[0]), (2, KEY[1]))),),
+        f"elastic {sigma}", "Elastic", side, tensor=lambda t: tv.elastic(t, field(), TV_BILINEAR, filled(t, 0)),
+        written=((ELASTIC, (sigma,), ((1, KEY[0]), (2, KEY[1]))),),
     )  # fmt: skip
 
 
@@ -154,7 +165,7 @@ def cover(name: str, op: str, side: int, part: tuple[float, float, float, float]
         value = torch.tensor(filled(t, colour), dtype=t.dtype).reshape(3, 1, 1)
         return tv.erase(t, top, left, bottom - top, right - left, value)
 
-    return case(name, op, side, by_pillow, by_tensor, by_opencv, steps=((ERASING, (*part, *map(float, colour))),))
+    return case(name, op, side, by_pillow, by_tensor, by_opencv, written=((ERASING, (*part, *map(float, colour))),))
 
 
 def filled(t: torch.Tensor, fill: int | tuple) -> list[float] | None:
