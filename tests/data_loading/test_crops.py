@@ -155,8 +155,8 @@ def test_a_crop_has_a_stream_as_an_op_has(named):
         (lambda: CornerCrop(corner="middle"), "corner is 'middle'; choose one of top_left"),
         (lambda: CornerCrop(2.0), "ratio is 2.0"),
         (lambda: Resize(fixed="no"), "fixed is 'no'"),
-        (lambda: ViewSet(["none"], size=0), "size is 0"),
-        (lambda: ViewSet(["none"], crops=0), "crops is 0"),
+        (lambda: ViewSet(["whole"], size=0), "size is 0"),
+        (lambda: ViewSet(["whole"], crops=0), "crops is 0"),
     ],
 )
 def test_a_crop_that_cannot_be_is_refused_when_it_is_built(make, sentence):

@@ -53,6 +53,7 @@ def filters(side: int) -> Iterator[OpCase]:
 
 def factors(side: int, f: float) -> Iterator[OpCase]:
     """The four enhancements by one factor."""
+    cuts = {TORCHVISION: "cuts gray and result to whole levels where it is given uint8"}
     yield case(
         f"brightness {f}", ops.Brightness(f), side,
         lambda i: ImageEnhance.Brightness(i).enhance(f), lambda t: tv.adjust_brightness(t, f), by_table(f * LEVELS),
@@ -61,12 +62,12 @@ def factors(side: int, f: float) -> Iterator[OpCase]:
         f"contrast {f}", ops.Contrast(f), side,
         lambda i: ImageEnhance.Contrast(i).enhance(f), lambda t: tv.adjust_contrast(t, f),
         lambda i: by_table(f * LEVELS + (1 - f) * cv2.cvtColor(i, cv2.COLOR_RGB2GRAY).mean())(i),
+        differs=cuts,
     )  # fmt: skip
     yield case(
         f"saturation {f}", ops.Saturation(f), side,
         lambda i: ImageEnhance.Color(i).enhance(f), lambda t: tv.adjust_saturation(t, f),
-        lambda i: cv2.addWeighted(i, f, gray(i), 1 - f, 0),
-        differs={TORCHVISION: "cuts gray and result to whole levels where it is given uint8"},
+        lambda i: cv2.addWeighted(i, f, gray(i), 1 - f, 0), differs=cuts,
     )  # fmt: skip
     weights = np.full((3, 3), (1 - f) / 13)
     weights[1, 1] = f + 5 * (1 - f) / 13
@@ -136,7 +137,7 @@ def blur(side: int, sigma: float, kernel: int | None) -> OpCase:
         ops.GaussianBlur((sigma, sigma), kernel_size=kernel), side,
         lambda i: i.filter(ImageFilter.GaussianBlur(sigma)), lambda t: tv.gaussian_blur(t, k, sigma),
         lambda i: cv2.GaussianBlur(i, (k, k), sigma, borderType=cv2.BORDER_REFLECT_101),
-        differs={PILLOW: "three boxes in place of a Gaussian"},
+        differs={PILLOW: "three boxes in place of a Gaussian", OPENCV: "weights of 8 bits"},
     )  # fmt: skip
 
 
