@@ -37,7 +37,7 @@ def reference(image: np.ndarray) -> np.ndarray:
 
 @jit(inline=True)
 def kernel(plane, counts, table):
-    """counts (256,) int64, table (256,) float32: scratch."""
+    """counts (256,) int32, table (256,) float32: scratch."""
     for c in range(3):
         count_levels(plane[c], counts)
         low, high = 255, 0

@@ -17,7 +17,7 @@ def level_of(value):
 
 @jit
 def count_levels(channel, counts):
-    """channel (H, W) float32 in 0..255, rounded -> counts (256,) int64."""
+    """channel (H, W) float32 in 0..255, rounded -> counts (256,) int32."""
     for level in range(256):
         counts[level] = 0
     flat = channel.reshape(-1)

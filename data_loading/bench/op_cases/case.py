@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 
 from data_loading.ops import own, program
-from data_loading.ops.base import ARGS, PARAMS, Op
+from data_loading.ops.base import ARGS, OPS, PARAMS, Op
+from data_loading.ops.choose import Choose
 from data_loading.ops.crop import Crop, Resize
 from data_loading.ops.normalize import Normalize
 from data_loading.plan import Plan
@@ -107,7 +108,8 @@ class Drawn:
             self.word.view(np.float32)[0, 0, k, : len(numbers)] = numbers
             for place, value in words[0] if words else ():
                 self.word[0, 0, k, place] = value
-        self.view_set = ViewSet([Strategy("plain", [[]], crop=crop or Resize())], crops=1, size=side)
+        one = Strategy("one", [kernels_of(steps)], crop=crop or Resize())
+        self.view_set = ViewSet([one], crops=1, size=side)
         self.side, self.box, self.normalize, self.dtype, self.largest = side, box, normalize, dtype, 0
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
@@ -123,13 +125,23 @@ class Drawn:
         return out[0, 0].transpose(1, 2, 0)
 
 
+def kernels_of(steps: Sequence) -> list[Op]:
+    """Ops that write these steps: a renderer has the kernels of whole images that its view set's ops need."""
+    codes, found = {step[0] for step in steps}, []
+    for _, kind in OPS.items():
+        if kind.__module__.startswith("data_loading.") and issubclass(kind, Op) and kind is not Choose:
+            op = kind()
+            found += [op] if codes & set(op.writes) else []
+    return found
+
+
 def steps_of(op: Op, side: int) -> tuple:
     """The steps that an op whose numbers are fixed writes for a view of side x side."""
     params, n = np.zeros(PARAMS), op.steps
     params[: len(op.params())] = op.params()
     code, word = np.zeros(n, np.uint8), np.zeros((n, ARGS), np.uint32)
     state, arg = np.zeros(STATE, np.uint32), word.view(np.float32)
-    n = program.draw(op.rule, params, state, side, own.table(), code, arg, word, 0)
+    n = program.draw(op.rule, params, state, side, own.table([op]), code, arg, word, 0)
     return tuple((int(code[k]), tuple(map(float, arg[k]))) for k in range(n))
 
 
