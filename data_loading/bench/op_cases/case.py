@@ -48,6 +48,7 @@ class OpCase:
     name: with its numbers.  op: its registered name.
     made: an op whose numbers are fixed; or written: the steps themselves.
     peers: library -> uint8 (H, W, 3), writable -> uint8 (side, side, 3); H = W = side but for crops, which take any.
+    pillow: Pillow's function of its own images.
     tensor: torchvision's function of (3, H, W) tensors: uint8, or float32 in 0..1.
     jumps: there are thresholds, levels or nearest pixels, where a last bit may move a value by more than a level.
     differs: what a peer does otherwise by design, so that no equality is expected of it.
@@ -60,6 +61,7 @@ class OpCase:
     made: Op | None = None
     written: tuple = ()
     peers: dict[str, Picture] = field(default_factory=dict)
+    pillow: Callable[[Image.Image], Image.Image] | None = None
     tensor: Callable[[torch.Tensor], torch.Tensor] | None = None
     jumps: bool = False
     differs: dict[str, str] = field(default_factory=dict)
@@ -156,4 +158,4 @@ def case(name: str, op: Op | str, side: int, pillow=None, tensor=None, opencv=No
         peers[OPENCV] = opencv
     if isinstance(op, Op):
         more |= {"made": op, "op": type(op).__name__}
-    return OpCase(name=name, side=side, peers=peers, tensor=tensor, **{"op": op, **more})
+    return OpCase(name=name, side=side, peers=peers, pillow=pillow, tensor=tensor, **{"op": op, **more})

@@ -56,18 +56,18 @@ def factors(side: int, f: float) -> Iterator[OpCase]:
     cuts = {TORCHVISION: "cuts gray and result to whole levels where it is given uint8"}
     yield case(
         f"brightness {f}", ops.Brightness(f), side,
-        lambda i: ImageEnhance.Brightness(i).enhance(f), lambda t: tv.adjust_brightness(t, f), by_table(f * LEVELS),
+        lambda i: ImageEnhance.Brightness(i).enhance(f), lambda t: tv.adjust_brightness(t, f),
+        lambda i: cv2.convertScaleAbs(i, alpha=f),
     )  # fmt: skip
     yield case(
         f"contrast {f}", ops.Contrast(f), side,
         lambda i: ImageEnhance.Contrast(i).enhance(f), lambda t: tv.adjust_contrast(t, f),
-        lambda i: by_table(f * LEVELS + (1 - f) * cv2.cvtColor(i, cv2.COLOR_RGB2GRAY).mean())(i),
-        differs=cuts,
+        lambda i: contrasted(i, f), differs=cuts,
     )  # fmt: skip
     yield case(
         f"saturation {f}", ops.Saturation(f), side,
         lambda i: ImageEnhance.Color(i).enhance(f), lambda t: tv.adjust_saturation(t, f),
-        lambda i: cv2.addWeighted(i, f, gray(i), 1 - f, 0), differs=cuts,
+        lambda i: saturated(i, f), differs=cuts,
     )  # fmt: skip
     weights = np.full((3, 3), (1 - f) / 13)
     weights[1, 1] = f + 5 * (1 - f) / 13
@@ -95,12 +95,19 @@ def jitter(side: int, b: float, c: float, s: float, h: float) -> OpCase:
     def by_tensor(t: torch.Tensor) -> torch.Tensor:
         return tv.adjust_hue(tv.adjust_saturation(tv.adjust_contrast(tv.adjust_brightness(t, b), c), s), h)
 
+    def by_opencv(i: np.ndarray) -> np.ndarray:
+        return turned(saturated(contrasted(cv2.convertScaleAbs(i, alpha=b), c), s), h)
+
     chain = ops.Brightness(b), ops.Contrast(c), ops.Saturation(s), ops.Hue(h)
     levels = tuple((op.rule, (float(op.params()[0]),)) for op in chain)
     rounds = "rounds after each step"
     return case(
-        f"colour jitter {b}, {c}, {s}, {h}", "ColorJitter", side, by_pillow, by_tensor,
-        written=levels, differs={PILLOW: rounds + ", HSV of 8 bits", TORCHVISION: rounds + " where it is given uint8"},
+        f"colour jitter {b}, {c}, {s}, {h}", "ColorJitter", side, by_pillow, by_tensor, by_opencv, written=levels,
+        differs={
+            PILLOW: rounds + ", HSV of 8 bits",
+            TORCHVISION: rounds + " where it is given uint8",
+            OPENCV: rounds + ", HSV of 8 bits, a hue of 180 steps",
+        },
     )  # fmt: skip
 
 
@@ -177,6 +184,15 @@ def pillow_gray(image: Image.Image) -> Image.Image:
 
 def gray(image: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+
+
+def contrasted(image: np.ndarray, f: float) -> np.ndarray:
+    mean = cv2.mean(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))[0]
+    return by_table(f * LEVELS + (1 - f) * mean)(image)
+
+
+def saturated(image: np.ndarray, f: float) -> np.ndarray:
+    return cv2.addWeighted(image, f, gray(image), 1 - f, 0)
 
 
 def turned(image: np.ndarray, turn: float) -> np.ndarray:
