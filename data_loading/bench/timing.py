@@ -14,6 +14,7 @@ from data_loading.bench.works import Work
 from data_loading.errors import ConfigError
 from data_loading.jit import is_cold
 
+COMPILING = "compiling the kernels of data_loading before the clock starts; this happens once"
 LEAST_BATCHES = 2  # timed, of each worker in each round
 # A peer hangs that takes longer: to open, FIRST_S and then 1 s an image; later, FIRST_S and PATIENCE times as long an
 # image as before.
@@ -62,7 +63,11 @@ class Row:
 
 def ratio(a: np.ndarray, b: np.ndarray, draws: int = 2000) -> tuple[float, float, float]:
     """Median of a / b, round by round, and its 95 % bootstrap interval; a, b float64 (rounds,)."""
-    each = a / b
+    return median(a / b, draws)
+
+
+def median(each: np.ndarray, draws: int = 2000) -> tuple[float, float, float]:
+    """Median of one number a round, float64 (rounds,), and its 95 % bootstrap interval."""
     again = np.random.default_rng(0).integers(0, len(each), (draws, len(each)))
     low, high = np.quantile(np.median(each[again], axis=1), [0.025, 0.975])
     return float(np.median(each)), float(low), float(high)
@@ -129,7 +134,7 @@ def measure(
     """
     running: list[Running] = []
     if OURS in peers and is_cold():
-        say("compiling the kernels of data_loading before the clock starts; this happens once")
+        say(COMPILING)
         Running(work, OURS, 1, file, rows, settings).process.close()
     try:
         for peer in peers:
@@ -211,15 +216,20 @@ def table(rows: Sequence[Row]) -> str:
                 row.work,
                 row.peer,
                 str(row.workers),
-                _short(row.images_per_s),
-                _short(row.spread),
+                short(row.images_per_s),
+                short(row.spread),
                 _with_interval(row, base),
                 _with_interval(ours, row) if row is not ours else "",
                 f"{row.first_batch_s:.2f}",
                 memory,
             )
         )
-    widths = [max(len(line[c]) for line in lines) for c in range(len(head))]
+    return aligned(lines)
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> str:
+    """Lines of as many words each as text, in columns."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join("  ".join(f"{w:<{n}}" for w, n in zip(line, widths, strict=True)).rstrip() for line in lines)
 
 
@@ -253,9 +263,9 @@ def _with_interval(row: Row | None, other: Row | None) -> str:
     if row is None or other is None:
         return ""
     middle, low, high = ratio(row.rates, other.rates)
-    return f"{_short(middle)} [{_short(low)}, {_short(high)}]"
+    return f"{short(middle)} [{short(low)}, {short(high)}]"
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
     """Three digits, no exponent."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -1,22 +1,27 @@
-"""`massrl data bench`: images a second of our loader beside the peers that are installed."""
+"""`massrl data bench`: our loader beside the peers that are installed, or our ops beside other libraries'."""
 
 from __future__ import annotations
 
 import json
 import os
 import tempfile
+from pathlib import Path
 
 from data_loading.errors import ConfigError, UserError
 from data_loading.whole import write_whole
 from massrl.cli.data.common import CHECK, checked_file, parse
 from massrl.cli.parsing import Parser
 
+LOADERS_ONLY = ("works", "peers", "workers", "seconds", "batch_size", "stages", "chart", "peer_python")
+OPS_ONLY = ("only", "size")
+
 
 def make_parser() -> Parser:
     parser = Parser(
         prog="massrl data bench",
         description="Images a second from stored bytes to finished batches of views: our loader beside the peers that "
-        "are installed, each in a process of its own, in interleaved rounds on the same images. See docs/bench.md.",
+        "are installed, each in a process of its own, in interleaved rounds on the same images. With --ops: what each "
+        "op costs in a view of ours, beside Pillow, OpenCV and torchvision v2. See docs/bench.md.",
     )
     parser.add_argument(
         "file", nargs="?", help="a .beton file, several as 'train-*.beton', or a folder (written once to runs/.cache)"
@@ -36,7 +41,9 @@ def make_parser() -> Parser:
     parser.add_argument("--workers", type=str, default="1", help="worker threads or processes, as 1 or 1,2")
     parser.add_argument("--rounds", type=int, default=9, help="of each peer, interleaved; medians are told")
     parser.add_argument("--seconds", type=float, default=1.5, help="about how long a round takes")
-    parser.add_argument("--images", type=int, default=500, help="of the file, drawn once, the same for all")
+    parser.add_argument(
+        "--images", type=int | None, default=None, help="of the file, drawn once, the same for all: 500; 32 with --ops"
+    )
     parser.add_argument("--batch_size", type=int, default=32, help="images of a batch; on small images 256 is usual")
     parser.add_argument("--stages", action="store_true", help="also where our time goes, and how far the bound is")
     parser.add_argument("--json", type=str | None, default=None, help="write the table to this file, as a JSON list")
@@ -44,39 +51,56 @@ def make_parser() -> Parser:
     parser.add_argument(
         "--peer_python", type=str, default="", help="interpreters of peers, as ffcv=/envs/ffcv/bin/python"
     )
+    parser.add_argument(
+        "--ops", action="store_true", help="ops in place of loaders; without a file on scikit-learn's two photographs"
+    )
+    parser.add_argument(
+        "--only",
+        type=str | None,
+        default=None,
+        help="with --ops: names of ops, with commas, or all, with all their numbers; every op with its usual ones",
+    )
+    parser.add_argument("--size", type=int, default=224, help="with --ops: side of the views, pixels")
     parser.add_argument("--check", action="store_true", help=CHECK)
     return parser
 
 
 def main(argv: list[str]) -> None:
-    args = parse(make_parser(), argv, "file")
+    parser = make_parser()
+    args = parse(parser, argv, *([] if "--ops" in argv else ["file"]))
+    _refuse_strangers(parser, args)
+    run = _bench_ops if args.ops else _bench
     if not args.check:
-        _bench(args)
+        run(args)
         return
     with tempfile.TemporaryDirectory() as folder:
         args.file, args.json, args.chart = str(checked_file(folder)), f"{folder}/bench.json", f"{folder}/bench.png"
         args.works, args.peers = args.works or "simclr", args.peers or "massrl,torchvision"
         args.rounds, args.seconds, args.batch_size, args.stages = 1, 0.01, 2, True
-        _bench(args)
-        print("checked; the table and the chart are removed again")
+        args.size = min(args.size, 32)
+        run(args)
+        print("checked; what was written is removed again")
+
+
+def _refuse_strangers(parser: Parser, args) -> None:
+    """An option of the one table given for the other would be left out without a word."""
+    for name in LOADERS_ONLY if args.ops else OPS_ONLY:
+        if args[name] != parser.get_default(name):
+            raise ConfigError(f"{name} does not go {'with' if args.ops else 'without'} --ops; see docs/bench.md")
 
 
 def _bench(args) -> None:
-    import numpy as np
-
     from data_loading import sources
     from data_loading.bench import chart, stages, timing
-    from data_loading.bench.images import StoredImages
     from data_loading.bench.works import chosen
 
-    settings = timing.Settings(args.rounds, args.images, args.batch_size, args.seconds, _pythons(args.peer_python))
+    settings = timing.Settings(
+        args.rounds, _given(args.images, 500), args.batch_size, args.seconds, _pythons(args.peer_python)
+    )
     workers, peers = _workers(args.workers), _peers(args.peers, settings.pythons)
     file = sources.as_beton(args.file)
-    images = StoredImages(file)
-    if not len(images):
-        raise UserError(f"{file} holds no samples; there is nothing to time")
+    images, rows = _drawn(file, settings.images)
     works = chosen(args.works, images.longest())
-    rows = np.random.default_rng(0).permutation(len(images))[: args.images]
     print(
         f"{file}: {len(rows)} of {len(images)} images, batches of {args.batch_size}, {args.rounds} rounds", flush=True
     )
@@ -96,6 +120,56 @@ def _bench(args) -> None:
     _notes(peers)
     for path in filter(None, (args.json, args.chart)):
         print(f"{path}: written")
+
+
+def _bench_ops(args) -> None:
+    from tqdm import tqdm
+
+    from data_loading import sources
+    from data_loading.bench import op_table, ops, timing
+    from data_loading.bench.images import cut_photographs
+    from data_loading.jit import is_cold
+
+    settings = timing.Settings(args.rounds, _given(args.images, 32))
+    cases = ops.chosen(args.only, args.size)
+    if is_cold():
+        print(timing.COMPILING, flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        if args.file is None:
+            source = cut_photographs(Path(folder) / "photographs", settings.images)
+            file = sources.as_beton(source, cache=Path(folder), progress=False)
+        else:
+            file = sources.as_beton(args.file)
+        images, rows = _drawn(file, settings.images)
+        material = ops.Material([images.by_simplejpeg(row) for row in rows], args.size)
+    name, said = args.file or "cuts of scikit-learn's photographs", "microseconds an image"
+    print(f"{name}: {len(rows)} images, views of {args.size} px, {args.rounds} rounds; {said}", flush=True)
+    found = []
+    for case in tqdm(cases, disable=None, leave=False):
+        found += ops.measure(case, material, args.rounds, tqdm.write)
+        if args.json is not None:  # after each op, as the loaders' table
+            write_whole(args.json, json.dumps(op_table.as_json(found), indent=2) + "\n")
+    print(f"\n{op_table.table(found)}\n")
+    for sentence in op_table.notes(found) + op_table.verdict(found):
+        print(sentence)
+    if args.json is not None:
+        print(f"{args.json}: written")
+
+
+def _given(value: int | None, usual: int) -> int:
+    return usual if value is None else value
+
+
+def _drawn(file, most: int):
+    """The images of a .beton file and the rows of those that are timed."""
+    import numpy as np
+
+    from data_loading.bench.images import StoredImages
+
+    images = StoredImages(file)
+    if not len(images):
+        raise UserError(f"{file} holds no samples; there is nothing to time")
+    return images, np.random.default_rng(0).permutation(len(images))[:most]
 
 
 def _workers(words: str) -> list[int]:

@@ -1,0 +1,199 @@
+"""Ops: what one costs inside a view of ours, beside libraries that do it alone, and how far the pixels differ.
+
+Ours is the time of views whose program is the op, less that of the same views without it: random resized crops of
+decoded photographs, rendered to normalised float32, in turns. A crop's is that of the view it makes, less that of a
+view of pixels that are cropped already. A peer is given finished uint8 pixels in its own form, one image a call, and
+gives uint8 back. The numbers of an op are the same for all and fixed, so that no drawing is timed. One thread each;
+its processor time counts. Differences are those of uint8 results on the same uint8 pixels, in levels of 255.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+
+from data_loading.bench.op_cases import OPENCV, PILLOW, TORCHVISION, Difference, OpCase, cases
+from data_loading.bench.peers import OURS
+from data_loading.bench.peers.base import one_thread
+from data_loading.bench.works import listed
+from data_loading.drawing import Drawer
+from data_loading.errors import ConfigError
+from data_loading.ops.normalize import IMAGENET_MEAN, IMAGENET_STD, Normalize
+from data_loading.plan import Plan
+from data_loading.render import Renderer
+from data_loading.strategies import Strategy
+from data_loading.views import ViewSet
+
+PEERS = (PILLOW, OPENCV, TORCHVISION)
+SIMCLR = ("RandomResizedCrop", "HorizontalFlip", "ColorJitter", "Grayscale", "GaussianBlur", "Solarize")
+ALL, MOST = "all", 4096
+# Of the cases of an op that differ in numbers only, those that are measured unless it is asked for by name.
+USUAL = {
+    "Brightness": ("brightness 1.9",),
+    "Contrast": ("contrast 1.9",),
+    "Saturation": ("saturation 1.9",),
+    "Sharpness": ("sharpness 1.9",),
+    "Hue": ("hue 0.2",),
+    "Gamma": ("gamma 0.6, gain 1.0",),
+    "GaussianBlur": ("blur 0.5", "blur 1.0", "blur 2.0"),
+    "Solarize": ("solarize 128",),
+    "Posterize": ("posterize 4",),
+    "Thickness": ("thickness 0.5",),
+    "Rotate": ("rotate 9", "rotate -17, bilinear"),
+    "Shear": ("shear x 0.3",),
+    "Translate": ("translate x 0.45",),
+    "CenterCrop": ("centre crop 0.875",),
+}
+
+
+def chosen(names: str | None, side: int) -> list[OpCase]:
+    """The cases of a comma-separated list of ops, or of "all"; without one the usual numbers of every op."""
+    if not 1 <= side <= MOST:
+        raise ConfigError(f"size is {side}; ops are timed on views of 1 to {MOST} pixels")
+    every = cases(side)
+    if names is None:
+        return [case for case in every if case.name in USUAL.get(case.op, (case.name,))]
+    ops = listed("op", names, [*dict.fromkeys(case.op for case in every), ALL])
+    return [case for case in every if case.op in ops or ALL in ops]
+
+
+@dataclass
+class Row:
+    """One library at one case: us an image (rounds,), for ours also of the whole view, for a peer how far it is off."""
+
+    case: OpCase
+    peer: str
+    us: np.ndarray
+    view_us: np.ndarray | None = None
+    difference: Difference | None = None
+
+    @property
+    def us_per_image(self) -> float:
+        return float(np.median(self.us))
+
+
+class Views:
+    """Our side: one view of each of N images, rendered in one call of one thread.
+
+    images: uint8 (H, W, 3) each.  boxes: (N, 4), x0, y0, x1, y1 in pixels.  view_set: of one view.
+    """
+
+    def __init__(self, images: Sequence[np.ndarray], boxes: np.ndarray, view_set: ViewSet, dtype: str = "float32"):
+        self.memory = np.concatenate([image.reshape(-1) for image in images])
+        self.memory.flags.writeable = False  # as the loader hands it over: one compiled form of the kernels
+        self.height, self.width = (np.array([image.shape[axis] for image in images]) for axis in (0, 1))
+        self.start = np.cumsum(3 * self.height * self.width) - 3 * self.height * self.width
+        self.boxes, n, side = np.asarray(boxes, np.float32)[None], len(images), view_set.size
+        normalize = Normalize(IMAGENET_MEAN, IMAGENET_STD) if dtype == "float32" else None
+        self.renderer = Renderer(view_set, int(max(self.height.max(), self.width.max())), normalize)
+        self.out = np.zeros((1, n, 3, side, side), dtype)
+
+    def plan(self, case: OpCase | None = None) -> Plan:
+        """Every image under the steps of a case, or under none."""
+        drawn = (case or OpCase("none", "none", self.out.shape[-1])).ours()
+        n = len(self.start)
+        op, word = (np.repeat(array, n, axis=1) for array in (drawn.op, drawn.word))
+        return Plan(self.boxes, op, word, np.zeros((1, n), np.uint8))
+
+    def render(self, plan: Plan) -> np.ndarray:
+        """(N, 3, S, S) in memory that the next call overwrites."""
+        self.renderer(self.memory, self.start, self.height, self.width, plan, 0, [self.out])
+        return self.out[0]
+
+
+def is_crop(case: OpCase) -> bool:
+    return not case.steps
+
+
+class Material:
+    """What ops are measured on: decoded images, random resized crops of them of one side, and the peers' forms."""
+
+    def __init__(self, images: Sequence[np.ndarray], side: int, seed: int = 0):
+        """images: uint8 (H, W, 3) each."""
+        self.images, self.side, n = [np.ascontiguousarray(image) for image in images], side, len(images)
+        view_set = ViewSet([Strategy("plain", [[]])], crops=1, size=side)
+        sides = (np.array([image.shape[axis] for image in images]) for axis in (0, 1))
+        self.boxes = Drawer(view_set, seed)(0, np.arange(n), *sides).box[0]
+        whole = Views(self.images, self.boxes, view_set, "uint8")
+        made = whole.render(whole.plan())
+        self.crops = [np.ascontiguousarray(crop.transpose(1, 2, 0)) for crop in made]  # (S, S, 3) each
+        self.ready = Views(self.crops, [(0, 0, side, side)] * n, view_set)
+
+    def given(self, case: OpCase) -> list[np.ndarray]:
+        """What the op is done to: whole images where it is a crop, but a padded one, else their crops."""
+        return self.images if is_crop(case) and case.op != "PadCrop" else self.crops
+
+    def ours(self, case: OpCase) -> tuple[Callable[[], object], Callable[[], object]]:
+        """Two functions: they make all views with the op, and without it."""
+        images, boxes = self.images, self.boxes
+        if is_crop(case):
+            images = self.given(case)
+            boxes = [case.box(*image.shape[:2]) for image in images]
+        views = Views(images, boxes, case.ours().view_set)
+        base = self.ready if is_crop(case) else views
+        with_op, without = views.plan(case), base.plan()
+        return lambda: views.render(with_op), lambda: base.render(without)
+
+    def peer(self, case: OpCase, peer: str) -> Callable[[], object] | None:
+        """A function that calls a peer's once for each image, in its own form; None where it lacks the op."""
+        call = {PILLOW: case.pillow, OPENCV: case.peers.get(OPENCV), TORCHVISION: case.tensor}[peer]
+        if call is None:
+            return None
+        images: list = self.given(case)
+        if peer == PILLOW:
+            images = [Image.fromarray(image) for image in images]
+        elif peer == TORCHVISION:
+            images = [torch.from_numpy(image).permute(2, 0, 1) for image in images]  # its resize wants channels last,
+            images = images if is_crop(case) else [image.contiguous() for image in images]  # its other ops do not
+
+        def run() -> None:
+            for image in images:
+                call(image)
+
+        return run
+
+
+def measure(case: OpCase, material: Material, rounds: int, say: Callable[[str], None] = print) -> list[Row]:
+    """Ours, then every peer that has the op and does not fail at it, which is told; they take turns, round by round."""
+    functions = dict(zip(("with", "without"), material.ours(case), strict=True))
+    differences = {}
+    for peer in PEERS:
+        try:
+            run = material.peer(case, peer)
+            if run is not None:
+                alone = replace(case, peers={peer: case.peers[peer]})
+                differences[peer] = alone.differences(material.given(case))[peer]
+                functions[peer] = run
+        except Exception as error:  # as of an image too small for it
+            say(f"{case.name}: {peer} is left out: {type(error).__name__}: {error}")
+    spent: dict[str, list[float]] = {name: [] for name in functions}
+    with threads_off():
+        for function in functions.values():  # once untimed: kernels are compiled, libraries make their tables
+            function()
+        for r in range(rounds):
+            for name in list(functions)[:: -1 if r % 2 else 1]:
+                before = time.thread_time()
+                functions[name]()
+                spent[name].append(1e6 * (time.thread_time() - before) / len(material.images))
+    us = {name: np.array(times) for name, times in spent.items()}
+    rows = [Row(case, OURS, us["with"] - us["without"], us["with"])]
+    return rows + [Row(case, peer, us[peer], None, differences[peer]) for peer in differences]
+
+
+@contextmanager
+def threads_off() -> Iterator[None]:
+    """Every library in one thread."""
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    one_thread()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        cv2.setNumThreads(before[1])
