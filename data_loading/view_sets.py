@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
 
 from data_loading.errors import UnknownName
 from data_loading.registry import Registry
@@ -15,29 +15,22 @@ VIEW_SETS = Registry("view set")  # name -> function of the global size (None: i
 def get(which: str | ViewSet | dict, size: int | None = None) -> ViewSet:
     """A view set by name, as written in a config, or as it is.
 
-    A strategy's name means two crops of it; names with + between them, those strategies on two shared crops.
+    A strategy's name (or import path) means two crops of it; several with + between them, two crops that they share.
     """
     if isinstance(which, ViewSet):
         return which.with_size(size)
     if isinstance(which, dict):
         return ViewSet.from_dict(which).with_size(size)
-    if "+" in which:
-        return ViewSet(which.split("+"), crops=2, size=size, shared_crops=True)
     if which in VIEW_SETS:
         return VIEW_SETS[which](size)
-    if which in STRATEGIES:
-        return ViewSet([which], size=size)
-    try:
-        return VIEW_SETS[which]
-    except UnknownName as error:
-        try:
-            STRATEGIES[which]
-        except UnknownName as other:
-            near = next((e for e in (error, other) if "Did you mean" in str(e)), error)
-            names: Sequence[str] = sorted({*VIEW_SETS, *STRATEGIES})
-            hint = str(near).partition(".")[2].partition(" Known:")[0]
-            raise UnknownName(f"no view set or strategy named {which!r}.{hint} Known: {', '.join(names)}") from None
-        raise
+    if "+" in which:
+        return ViewSet(which.split("+"), crops=2, size=size, shared_crops=True)
+    if which in STRATEGIES or "." in which:
+        return ViewSet([which], crops=2, size=size)
+    names = sorted({*VIEW_SETS, *STRATEGIES})
+    near = difflib.get_close_matches(which, names, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise UnknownName(f"no view set or strategy named {which!r}.{hint} Known: {', '.join(names)}")
 
 
 def _with(name: str, **arguments) -> dict:
@@ -56,7 +49,7 @@ def massrl(size: int | None = None) -> ViewSet:
 
 @VIEW_SETS.register
 def massrl_figure(size: int | None = None) -> ViewSet:
-    """MASSRL as its figure shows it: two crops of the image's shape, for each one strategy of three drawn; two views."""
+    """MASSRL as its figure shows it: two crops of the image's shape, for each one of three strategies drawn."""
     strategies = [_with("simclr", crop="UniformCrop"), "randaugment", "autoaugment"]
     return ViewSet(strategies, crops=2, size=size, assign="drawn")
 

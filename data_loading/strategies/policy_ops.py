@@ -35,55 +35,45 @@ CUTOUT_FILL = (125, 123, 114)
 
 
 def policy_op(
-    name: str,
-    value: Any = None,
-    p: float = 1.0,
-    bins: int = 0,
-    mirror: bool = False,
-    whole: bool = False,
-    centre: bool = False,
+    name: str, value: Any = None, p: float = 1.0, mirror: bool = False, whole: bool = False, centre: bool = False
 ) -> list[Op]:
     """What an op's name stands for, done with probability p; Identity is the empty list.
 
-    value: the tangent of a shear; of a translation, the fraction of the side; degrees; a factor (brightness, color,
-    contrast, sharpness); bits; a threshold; of a cutout, the fraction of the side; or a pair, the ends of `bins` of
-    them, all equally likely.  mirror: half of the warps go the other way, half of the factors f become 2 - f.
-    whole: translate by whole pixels.  centre: shear about the centre in place of the top left corner.
+    value: the tangent of a shear; of a translation or cutout, the fraction of the side; degrees; a factor (brightness,
+    color, contrast, sharpness); bits; a threshold.  mirror: half of the warps go the other way, half of the factors f
+    become 2 - f.  whole: translate by whole pixels.  centre: shear about the centre in place of the top left corner.
     """
     if name == "Identity":
         return []
     if name in WITHOUT:
         return [WITHOUT[name](p=p)]
     if name in FACTORS:
-        return [FACTORS[name](value, bins=bins, mirror=mirror, p=p)]
+        return [FACTORS[name](value, mirror=mirror, p=p)]
     if name in ("ShearX", "ShearY"):
-        return [Shear(value, name[-1].lower(), bins=bins, mirror=mirror, centre=centre, p=p)]
+        return [Shear(value, name[-1].lower(), mirror=mirror, centre=centre, p=p)]
     if name in ("TranslateX", "TranslateY"):
-        return [Translate(value, name[-1].lower(), bins=bins, mirror=mirror, whole=whole, p=p)]
+        return [Translate(value, name[-1].lower(), mirror=mirror, whole=whole, p=p)]
     if name == "Rotate":
-        return [Rotate(value, bins=bins, mirror=mirror, p=p)]
+        return [Rotate(value, mirror=mirror, p=p)]
     if name == "Posterize":
-        return [Posterize(value, bins=bins, p=p)]
+        return [Posterize(value, p=p)]
     if name == "Solarize":
-        return [Round(), Solarize(value, bins=bins, p=p)]
+        return [Round(), Solarize(value, p=p)]
     if name == "Cutout":
-        return [Cutout(value, bins=bins, fill=CUTOUT_FILL, p=p)]
+        return [Cutout(value, fill=CUTOUT_FILL, p=p)]
     raise ViewError(f"no op of a policy is named {name!r}")
 
 
-def torchvision_op(space: dict, name: str, place: int | None = None, p: float = 1.0, centre: bool = False) -> list[Op]:
+def torchvision_op(space: dict, name: str, place: int | None, p: float = 1.0, whole=True, centre=False) -> list[Op]:
     """An op as torchvision's table has it: {name: (magnitudes, whether half of them are mirrored)}.
 
-    space: of an image of side 1, so that translations are fractions.  place: the magnitude's; None: any of them.
+    space: of an image of side 1, so that translations are fractions.  place: of the magnitude, where there are any.
     """
     magnitudes, mirror = space[name]
     if magnitudes.ndim == 0:
         return policy_op(name, p=p)
-    offset = 1.0 if name in FACTORS else 0.0  # a magnitude of 0 leaves the image as it is
-    if place is not None:
-        return policy_op(name, offset + magnitudes[place].item(), p, mirror=mirror, whole=True, centre=centre)
-    ends = (offset + magnitudes[0].item(), offset + magnitudes[-1].item())
-    return policy_op(name, ends, p, len(magnitudes), mirror, whole=True, centre=centre)
+    value = magnitudes[place].item() + (name in FACTORS)  # a magnitude of 0 leaves the image as it is
+    return policy_op(name, value, p, mirror, whole, centre)
 
 
 def one_of(who: str, what: str, value: object, known: Iterable[str]) -> str:

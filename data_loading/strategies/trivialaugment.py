@@ -12,7 +12,7 @@ BINS = 31
 def trivialaugment(size: int = 224, flip: float = 0.5) -> Strategy:
     """TrivialAugment: flip, then one op of 14 at one of 31 magnitudes, each as likely as another.
 
-    size: side of the view, at least 32; translations of up to 32 pixels are kept as fractions of it.
+    size: side of the view, at least 32; translations, of up to 32 pixels, are kept as fractions of it.
     flip: probability.
     """
     from torchvision.transforms import TrivialAugmentWide
@@ -22,6 +22,6 @@ def trivialaugment(size: int = 224, flip: float = 0.5) -> Strategy:
     space = TrivialAugmentWide()._augmentation_space(BINS)
     for name in ("TranslateX", "TranslateY"):
         pixels, mirror = space[name]
-        space[name] = (pixels.double() / size, mirror)
-    ops = [HorizontalFlip(flip), Choose([torchvision_op(space, name) for name in space])]
-    return Strategy("trivialaugment", [ops], size=size)
+        space[name] = (pixels.int().double() / size, mirror)  # torchvision cuts them to whole pixels
+    policies = [torchvision_op(space, name, place, whole=False) for name in space for place in range(BINS)]
+    return Strategy("trivialaugment", [[HorizontalFlip(flip), Choose(policies)]], size=size)
