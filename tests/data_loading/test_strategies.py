@@ -17,7 +17,7 @@ from torchvision.transforms.autoaugment import InterpolationMode, _apply_op
 from data_loading import ViewSet
 from data_loading.drawing import Drawer
 from data_loading.errors import ViewError
-from data_loading.ops import Resize, base
+from data_loading.ops import Choose, Resize, Round, Solarize, base
 from data_loading.render import Renderer
 from data_loading.strategies import STRATEGIES, Strategy, strategy
 from data_loading.strategies.fastautoaugment import figures
@@ -209,6 +209,32 @@ def test_fastautoaugment_draws_its_pairs_with_their_probabilities(policy):
 
 
 @pytest.mark.parametrize("policy", ["imagenet", "cifar10", "svhn"])
+def test_the_ops_of_fastautoaugment_have_its_probabilities_and_values(policy):
+    pairs = figures()["policies"][policy]
+    policies = STRATEGIES["fastautoaugment"](policy).variants[0][1].policies
+    assert len(policies) == len(pairs)
+    for ops, pair in zip(policies, pairs, strict=True):
+        for op, (name, p, magnitude) in zip((op for op in ops if not isinstance(op, Round)), pair, strict=True):
+            assert NAMES.get(op.rule, name) == name and op.p == p
+            if name in ("AutoContrast", "Invert", "Equalize"):
+                continue
+            low, high = figures()["ranges"][name]
+            value = low + magnitude * (high - low)
+            first, last, bins, mirrored, about, *more = op.params()
+            assert first == last == (int(value) if name == "Posterize" else value)
+            assert (bins, mirrored, about) == (0, name in WARPS, 0)
+            assert more[-3:] == [125, 123, 114] or name != "Cutout"
+            assert type(op).__name__ + ("Y" if more[2:3] == [1.0] else "X") == name or name[-1] not in "XY"
+
+
+@pytest.mark.parametrize("name", ["randaugment", "autoaugment", "fastautoaugment", "trivialaugment", "three_augment"])
+def test_solarize_in_a_policy_finds_whole_levels(name):
+    choose = next(op for op in STRATEGIES[name]().variants[0] if isinstance(op, Choose))
+    before = [ops[at - 1] for ops in choose.policies for at, op in enumerate(ops) if isinstance(op, Solarize)]
+    assert before and all(isinstance(op, Round) and op.p == 1 for op in before)
+
+
+@pytest.mark.parametrize("policy", ["imagenet", "cifar10", "svhn"])
 def test_the_figures_of_fast_autoaugment_are_those_that_were_published(policy):
     published = json.loads(test_data("data", "fast_autoaugment.json").read_text())
     assert figures()["policies"][policy] == published[policy] and figures()["ranges"] == published["op_ranges"]
@@ -223,15 +249,26 @@ SOME = [0, 1, 5, 9, 14, 17, 23, 30]
     ("trivialaugment", {"size": SIDE})])  # fmt: skip
 def test_each_op_of_a_policy_equals_torchvisions_on_a_pillow_image(picture, name, arguments):
     times = {"num_ops": 1} if name == "randaugment" else {}
-    made, n = STRATEGIES[name](**arguments, **times, flip=0.0), 150
-    op, numbers = draw(made, n)
-    for view, codes, values in zip(render(made, picture, n), op, numbers, strict=True):
-        theirs = Image.fromarray(picture)
-        for what, magnitude in terms(codes, values):
-            theirs = _apply_op(theirs, what, magnitude, InterpolationMode.NEAREST, None)
-        apart = np.abs(view.astype(int) - np.asarray(theirs)).max(axis=2)
+    for apart, program in replayed(STRATEGIES[name](**arguments, **times, flip=0.0), picture, 150):
         # Pillow rounds or cuts to whole levels, and contrast's mean too, so that a level is all that can be asked
-        assert (apart <= 1).mean() >= 0.999, (terms(codes, values), apart.max())
+        assert (apart <= 1).mean() >= 0.999, (program, apart.max())
+
+
+def replayed(made, picture, n):
+    """For each of n views: how far its pixels are from torchvision's ops in a row on a Pillow image, and the program."""
+    for view, *drawn in zip(render(made, picture, n), *draw(made, n), strict=True):
+        theirs = Image.fromarray(picture)
+        for what, magnitude in terms(*drawn):
+            theirs = _apply_op(theirs, what, magnitude, InterpolationMode.NEAREST, None)
+        yield np.abs(view.astype(int) - np.asarray(theirs)).max(axis=2), terms(*drawn)
+
+
+@pytest.mark.parametrize(("name", "arguments"), [("randaugment", {}), *[
+    ("autoaugment", {"policy": p.value}) for p in AutoAugmentPolicy]])  # fmt: skip
+def test_a_drawn_program_replayed_by_torchvision_gives_the_same_picture(picture, name, arguments):
+    apart = [a.mean() for a, _ in replayed(STRATEGIES[name](**arguments, flip=0.0), picture, 300)]
+    # 8-bit images are rounded after the first op; what follows, as equalize, may spread a level to some
+    assert np.mean(apart) < 0.75 and np.max(apart) < 6 and np.mean(np.array(apart) < 1) > 0.8
 
 
 def statistics(views):
