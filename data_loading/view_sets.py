@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
 
 from data_loading.errors import UnknownName
 from data_loading.registry import Registry
@@ -15,35 +15,85 @@ VIEW_SETS = Registry("view set")  # name -> function of the global size (None: i
 def get(which: str | ViewSet | dict, size: int | None = None) -> ViewSet:
     """A view set by name, as written in a config, or as it is.
 
-    A strategy's name means two crops of it; names with + between them, those strategies on two shared crops.
+    A strategy's name (or import path) means two crops of it; several with + between them, two crops that they share.
     """
     if isinstance(which, ViewSet):
         return which.with_size(size)
     if isinstance(which, dict):
         return ViewSet.from_dict(which).with_size(size)
-    if "+" in which:
-        return ViewSet(which.split("+"), crops=2, size=size, shared_crops=True)
     if which in VIEW_SETS:
         return VIEW_SETS[which](size)
-    if which in STRATEGIES:
-        return ViewSet([which], size=size)
-    try:
-        return VIEW_SETS[which]
-    except UnknownName as error:
-        try:
-            STRATEGIES[which]
-        except UnknownName as other:
-            near = next((e for e in (error, other) if "Did you mean" in str(e)), error)
-            names: Sequence[str] = sorted({*VIEW_SETS, *STRATEGIES})
-            hint = str(near).partition(".")[2].partition(" Known:")[0]
-            raise UnknownName(f"no view set or strategy named {which!r}.{hint} Known: {', '.join(names)}") from None
-        raise
+    if "+" in which:
+        return ViewSet(which.split("+"), crops=2, size=size, shared_crops=True)
+    if which in STRATEGIES or "." in which:
+        return ViewSet([which], crops=2, size=size)
+    names = sorted({*VIEW_SETS, *STRATEGIES})
+    near = difflib.get_close_matches(which, names, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise UnknownName(f"no view set or strategy named {which!r}.{hint} Known: {', '.join(names)}")
+
+
+def _with(name: str, **arguments) -> dict:
+    """A strategy with arguments, as a config holds it."""
+    return {"class_path": name, "init_args": arguments}
+
+
+STRATEGY_SPACE = ("simclr", "randaugment", "autoaugment", "fastautoaugment")  # MASSRL's (arXiv:2205.11772)
 
 
 @VIEW_SETS.register
 def massrl(size: int | None = None) -> ViewSet:
-    """MASSRL: two crops, each under SimCLR's and BYOL's augmentation."""
-    return ViewSet(["simclr", "byol"], crops=2, size=size, shared_crops=True)
+    """MASSRL: two crops, each under SimCLR, RandAugment, AutoAugment and Fast AutoAugment; eight views."""
+    return ViewSet(STRATEGY_SPACE, crops=2, size=size, shared_crops=True)
+
+
+@VIEW_SETS.register
+def massrl_figure(size: int | None = None) -> ViewSet:
+    """MASSRL as its figure shows it: two crops of the image's shape, for each one of three strategies drawn."""
+    strategies = [_with("simclr", crop="UniformCrop"), "randaugment", "autoaugment"]
+    return ViewSet(strategies, crops=2, size=size, assign="drawn")
+
+
+@VIEW_SETS.register
+def massrl_pytorch(size: int | None = None) -> ViewSet:
+    """MASSRL as its PyTorch code has it: as massrl, with weaker SimCLR, which alone flips, and bicubic; eight views.
+
+    Differs from that code: views keep their places in the list, where it shuffles them for each sample.
+    """
+    simclr = _with("simclr", jitter=[0.4, 0.4, 0.2, 0.1], blur=1.0)
+    others = [_with(name, flip=0.0) for name in STRATEGY_SPACE[1:]]
+    return ViewSet([simclr, *others], crops=2, size=size, shared_crops=True, interpolation="bicubic")
+
+
+@VIEW_SETS.register
+def massrl_tensorflow(size: int | None = None) -> ViewSet:
+    """MASSRL as its TensorFlow code has it: SimCLR twice and AutoAugment on SimCLR twice, each on a crop of its own."""
+    return ViewSet(["massrl_tf_simclr", "massrl_tf_autoaugment"], crops=2, size=size)
+
+
+@VIEW_SETS.register
+def massrl_2(size: int | None = None) -> ViewSet:
+    """MASSRL at the cost of SimCLR: two crops, for each one strategy of four drawn; as many views as simclr, byol."""
+    return ViewSet(STRATEGY_SPACE, crops=2, size=size, assign="drawn")
+
+
+@VIEW_SETS.register
+def simclr_8(size: int | None = None) -> ViewSet:
+    """SimCLR at the cost of MASSRL: eight crops of one strategy; as many views and decodes as massrl."""
+    return ViewSet(["simclr"], crops=8, size=size)
+
+
+@VIEW_SETS.register
+def simclr_2x4(size: int | None = None) -> ViewSet:
+    """MASSRL without its strategies: two crops, each under SimCLR four times; views, decodes and crops as massrl."""
+    return ViewSet(["simclr"] * 4, crops=2, size=size, shared_crops=True)
+
+
+@VIEW_SETS.register
+def massrl32(size: int | None = None) -> ViewSet:
+    """MASSRL on small images (CIFAR-10): as massrl, with SimCLR's ops and the policies for them."""
+    policies = [_with(name, policy="cifar10") for name in STRATEGY_SPACE[2:]]
+    return ViewSet(["simclr32", "randaugment", *policies], crops=2, size=size, shared_crops=True)
 
 
 @VIEW_SETS.register
@@ -68,6 +118,24 @@ def cifar(size: int | None = None) -> ViewSet:
 def multicrop(size: int | None = None) -> ViewSet:
     """Two global crops (area 0.14 to 1) and six local ones of 96 pixels, under SimCLR's augmentation."""
     return ViewSet(["simclr"], crops=2, size=size, local=6, local_size=96, crop_scale=(0.14, 1.0))
+
+
+@VIEW_SETS.register
+def swav_multicrop(size: int | None = None) -> ViewSet:
+    """SwAV: two global crops and six local ones of 96 pixels, of its own areas."""
+    return ViewSet(["swav"], crops=2, size=size, local=6, local_size=96)
+
+
+@VIEW_SETS.register
+def dino_multicrop(size: int | None = None) -> ViewSet:
+    """DINO: two global crops and eight local ones of 96 pixels, of its own areas, bicubic."""
+    return ViewSet(["dino"], crops=2, size=size, local=8, local_size=96, interpolation="bicubic")
+
+
+@VIEW_SETS.register
+def mae(size: int | None = None) -> ViewSet:
+    """MAE: one crop of area 0.2 to 1, flipped, bicubic."""
+    return ViewSet(["mae"], crops=1, size=size, interpolation="bicubic")
 
 
 @VIEW_SETS.register(name="eval")

@@ -1,6 +1,24 @@
 """Strategies: published augmentation recipes by name; each is a crop and one or more variants (lists of ops)."""
 
-from data_loading.strategies import byol, digits, eval, simclr, supervised  # noqa: F401  (importing registers them)
+from data_loading.strategies import (  # noqa: F401  (importing registers them)
+    autoaugment,
+    barlow,
+    byol,
+    digits,
+    dino,
+    eval,
+    fastautoaugment,
+    mae,
+    massrl,
+    moco,
+    randaugment,
+    simclr,
+    supervised,
+    swav,
+    three_augment,
+    trivialaugment,
+    vicreg,
+)
 from data_loading.strategies.base import STRATEGIES, Strategy, strategy
 
 __all__ = ["STRATEGIES", "Strategy", "strategy"]

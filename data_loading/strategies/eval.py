@@ -1,6 +1,6 @@
-"""The view that encoders are judged on: no augmentation."""
+"""Views without augmentation: what encoders are judged on, and the image as it is."""
 
-from data_loading.ops import CenterCrop
+from data_loading.ops import CenterCrop, Resize
 from data_loading.strategies.base import STRATEGIES, Strategy
 
 
@@ -14,3 +14,9 @@ def evaluation() -> Strategy:
 def whole() -> Strategy:
     """Evaluation of small images: shorter side to the size, then the centre; nothing is cut from a square."""
     return Strategy("whole", [[]], crop=CenterCrop(1.0))
+
+
+@STRATEGIES.register
+def none() -> Strategy:
+    """No augmentation: the whole image, resized to a square whatever its shape."""
+    return Strategy("none", [[]], crop=Resize())

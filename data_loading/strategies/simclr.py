@@ -3,19 +3,29 @@
 Differs from the paper: the blur's sigma is in pixels of the view whatever its size, as in popular code.
 """
 
-from data_loading.ops import ColorJitter, GaussianBlur, Grayscale, HorizontalFlip
+from collections.abc import Sequence
+
+from data_loading.ops import Crop
 from data_loading.strategies.base import STRATEGIES, Strategy
+from data_loading.strategies.chain import chain
 
 
 @STRATEGIES.register
-def simclr() -> Strategy:
-    """SimCLR for ImageNet: crop, flip, strong colour jitter, grayscale, blur."""
-    jitter = ColorJitter(0.8, 0.8, 0.8, 0.2, p=0.8)
-    return Strategy("simclr", [[HorizontalFlip(), jitter, Grayscale(0.2), GaussianBlur((0.1, 2.0), p=0.5)]])
+def simclr(
+    jitter: Sequence[float] = (0.8, 0.8, 0.8, 0.2),
+    blur: float = 0.5,
+    solarize: float = 0.0,
+    crop: Crop | str | dict | None = None,
+) -> Strategy:
+    """SimCLR for ImageNet: crop, flip, strong colour jitter, grayscale, blur.
+
+    jitter: brightness, contrast, saturation, hue.  blur, solarize: probabilities.  crop: None is area 0.08 to 1.
+    MASSRL's code calls its own numbers SimCLR: jitter (0.4, 0.4, 0.2, 0.1), blur 1, solarize 0 or 0.2.
+    """
+    return Strategy("simclr", [chain(jitter, blur, solarize)], crop=crop)
 
 
 @STRATEGIES.register
 def simclr32() -> Strategy:
     """SimCLR for small images (CIFAR-10): colour jitter of half the strength, no blur."""
-    jitter = ColorJitter(0.4, 0.4, 0.4, 0.1, p=0.8)
-    return Strategy("simclr32", [[HorizontalFlip(), jitter, Grayscale(0.2)]], size=32)
+    return Strategy("simclr32", [chain((0.4, 0.4, 0.4, 0.1))], size=32)

@@ -190,7 +190,7 @@ def test_a_split_that_is_not_set_is_refused_in_a_sentence(raw):
 
 def test_the_data_module_takes_the_methods_default_views_and_its_own_before_them(raw):
     assert [v.name for v in BetonDataModule(raw).resolve(Wants()).views] == ["simclr32.0", "simclr32.1"]
-    assert len(BetonDataModule(raw, views="massrl", size=16).resolve(Wants())) == 4
+    assert len(BetonDataModule(raw, views="massrl", size=16).resolve(Wants())) == 8
     with pytest.raises(ConfigError, match="data.views is not set"):
         BetonDataModule(raw).resolve()
 

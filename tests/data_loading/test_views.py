@@ -4,7 +4,7 @@ import pytest
 
 from data_loading import ViewSet, view_sets
 from data_loading.errors import UnknownName, ViewError
-from data_loading.ops import HorizontalFlip, Op, RandomResizedCrop
+from data_loading.ops import HorizontalFlip, Op, RandomResizedCrop, UniformCrop
 from data_loading.ops.crop import Crop
 from data_loading.strategies import STRATEGIES, Strategy
 from data_loading.view_sets import VIEW_SETS
@@ -37,10 +37,61 @@ def test_a_strategy_named_twice_makes_views_of_different_names():
     assert [v.name for v in ViewSet(["simclr", "simclr"], crops=1).views] == ["simclr.0", "simclr#2.0"]
 
 
-def test_the_massrl_view_set_is_two_shared_crops_under_two_strategies():
+FOUR = ["simclr", "randaugment", "autoaugment", "fastautoaugment"]
+
+
+def test_the_massrl_view_set_is_two_shared_crops_under_four_strategies():
     view_set = view_sets.get("massrl")
-    assert len(view_set) == 4
-    assert {v.crop for v in view_set.views} == {0, 1}
+    assert [v.strategy for v in view_set.views] == [name for name in FOUR for _ in range(2)]
+    assert [v.crop for v in view_set.views] == [0, 1] * 4
+
+
+@pytest.mark.parametrize(
+    ("name", "views", "crops", "strategies"),
+    [
+        ("massrl_2", 2, 2, FOUR),
+        ("massrl_figure", 2, 2, FOUR[:3]),
+        ("massrl_pytorch", 8, 2, FOUR),
+        ("massrl_tensorflow", 4, 4, ["massrl_tf_simclr", "massrl_tf_autoaugment"]),
+        ("massrl32", 8, 2, ["simclr32", *FOUR[1:]]),
+        ("simclr_8", 8, 8, ["simclr"]),
+        ("simclr_2x4", 8, 2, ["simclr"] * 4),
+        ("swav_multicrop", 8, 8, ["swav"]),
+        ("dino_multicrop", 10, 10, ["dino"]),
+        ("mae", 1, 1, ["mae"]),
+    ],
+)
+def test_a_named_view_set_has_its_views_crops_and_strategies(name, views, crops, strategies):
+    view_set = view_sets.get(name)
+    assert (len(view_set), len({v.crop for v in view_set.views})) == (views, crops)
+    assert [s.name for s in view_set.strategies] == strategies
+    assert ViewSet.from_dict(view_set.to_dict()).to_dict() == view_set.to_dict()
+
+
+def test_only_the_massrl_sets_of_two_views_draw_their_strategy():
+    assert {n for n in VIEW_SETS if view_sets.get(n).assign == "drawn"} == {"massrl_2", "massrl_figure"}
+
+
+def test_the_view_sets_of_massrls_code_crop_and_flip_as_it_does():
+    flips = [s.variants[0][0].p for s in view_sets.get("massrl_pytorch").strategies]
+    assert flips == [0.5, 0.0, 0.0, 0.0] and view_sets.get("massrl_pytorch").interpolation == "bicubic"
+    for name in ("massrl_figure", "massrl_tensorflow"):
+        assert isinstance(view_sets.get(name).crop_rule(0), UniformCrop)
+    assert view_sets.get("massrl_pytorch").crop_rule(0).scale == (0.08, 1.0)
+
+
+def test_multicrop_views_of_dino_take_its_third_list_of_ops_and_its_own_areas():
+    view_set = view_sets.get("dino_multicrop")
+    assert [v.size for v in view_set.views] == [224] * 2 + [96] * 8 and view_set.interpolation == "bicubic"
+    assert [view_set.crop_rule(c).scale for c in (0, 1, 2, 9)] == [(0.4, 1.0)] * 2 + [(0.05, 0.4)] * 2
+    assert [view_set.programs(v)[0][3].p for v in (0, 1, 2, 9)] == [1.0, 0.1, 0.5, 0.5]  # of the blur
+
+
+def test_names_with_a_plus_are_strategies_on_two_shared_crops():
+    view_set = view_sets.get("simclr+randaugment+autoaugment", size=64)
+    assert [v.crop for v in view_set.views] == [0, 1] * 3 and {v.size for v in view_set.views} == {64}
+    with pytest.raises(UnknownName, match="no strategy named 'randaug'. Did you mean 'randaugment'"):
+        view_sets.get("simclr+randaug")
 
 
 def test_a_strategys_name_means_two_crops_of_it():
@@ -112,6 +163,12 @@ def test_every_view_set_is_built(name):
 @pytest.mark.parametrize("name", [n for n in STRATEGIES if n.startswith("digits")])
 def test_digits_are_never_mirrored(name):
     assert not any(isinstance(op, HorizontalFlip) for ops in STRATEGIES[name]().variants for op in ops)
+
+
+def test_an_import_path_stands_for_two_crops_of_that_strategy():
+    assert [v.name for v in view_sets.get("data_loading.strategies.byol.byol").views] == ["byol.0", "byol.1"]
+    with pytest.raises(UnknownName, match="cannot be imported"):
+        view_sets.get("my_file.gray")
 
 
 def test_a_strategy_of_ones_own_is_used_like_a_named_one():

@@ -1,0 +1,13 @@
+"""Barlow Twins' augmentation (Zbontar et al., arXiv:2103.03230, and the authors' code), which is BYOL's.
+
+Its crops are resized bicubically: `interpolation: bicubic` of the view set.
+"""
+
+from data_loading.strategies.base import STRATEGIES, Strategy
+from data_loading.strategies.chain import byol_pair
+
+
+@STRATEGIES.register
+def barlow() -> Strategy:
+    """Barlow Twins: BYOL's two variants, crops of area 0.08 to 1."""
+    return Strategy("barlow", byol_pair())

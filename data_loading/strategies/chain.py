@@ -1,0 +1,25 @@
+"""The chain of ops that SimCLR began and most recipes vary: flip, colour jitter, grayscale, blur, solarize."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from data_loading.errors import ViewError
+from data_loading.ops import ColorJitter, GaussianBlur, Grayscale, HorizontalFlip, Op, Solarize
+
+
+def chain(jitter: Sequence[float] = (0.4, 0.4, 0.2, 0.1), blur: float = 0.0, solarize: float = 0.0) -> list[Op]:
+    """Flip (p 0.5), jitter (p 0.8), grayscale (p 0.2), blur (sigma 0.1 to 2 pixels), solarize (threshold 128).
+
+    jitter: brightness, contrast, saturation, hue.  blur, solarize: probabilities; at 0 the op is left out.
+    """
+    if len(jitter) != 4:
+        raise ViewError(f"jitter is {jitter}; it needs four numbers: brightness, contrast, saturation, hue")
+    ops: list[Op] = [HorizontalFlip(), ColorJitter(*jitter, p=0.8), Grayscale(0.2)]
+    ops += [GaussianBlur((0.1, 2.0), p=blur)] if blur else []
+    return ops + ([Solarize(128, p=solarize)] if solarize else [])
+
+
+def byol_pair() -> list[list[Op]]:
+    """BYOL's two variants, which many later recipes share: a always blurs; b seldom blurs and sometimes solarizes."""
+    return [chain(blur=1.0), chain(blur=0.1, solarize=0.2)]

@@ -1,0 +1,10 @@
+"""MAE's augmentation (He et al., arXiv:2111.06377, appendix A.1): what is hidden makes the task, not the colours."""
+
+from data_loading.ops import HorizontalFlip, RandomResizedCrop
+from data_loading.strategies.base import STRATEGIES, Strategy
+
+
+@STRATEGIES.register
+def mae() -> Strategy:
+    """MAE: crops of area 0.2 to 1, flip; the view set of this name resizes them bicubically."""
+    return Strategy("mae", [[HorizontalFlip()]], crop=RandomResizedCrop((0.2, 1.0)))

@@ -1,0 +1,29 @@
+"""The strategies of MASSRL's TensorFlow code (Tran et al., arXiv:2205.11772), of which one runs on top of the other.
+
+Those of its figure and of its PyTorch code are simclr, randaugment, autoaugment and fastautoaugment.
+Differs from that code: the four parts of the jitter come in random order, and brightness multiplies in place of adding.
+"""
+
+from data_loading.ops import Op, UniformCrop
+from data_loading.strategies.autoaugment import autoaugment_policies
+from data_loading.strategies.base import STRATEGIES, Strategy
+from data_loading.strategies.chain import chain
+
+
+def _ops() -> list[Op]:
+    return chain((0.32, 0.32, 0.16, 0.02), blur=1.0)
+
+
+@STRATEGIES.register
+def massrl_tf_simclr() -> Strategy:
+    """MASSRL's TensorFlow code, SimCLR: a crop of the image's shape, flip, weak jitter, grayscale, always blur."""
+    return Strategy("massrl_tf_simclr", [_ops()], crop=UniformCrop())
+
+
+@STRATEGIES.register
+def massrl_tf_autoaugment(policy: str = "imagenet") -> Strategy:
+    """MASSRL's TensorFlow code, AutoAugment: the same as its SimCLR, then AutoAugment on top.
+
+    policy: "imagenet", "cifar10" or "svhn".
+    """
+    return Strategy("massrl_tf_autoaugment", [[*_ops(), autoaugment_policies(policy)]], crop=UniformCrop())

@@ -1,0 +1,36 @@
+"""MoCo's augmentations (He et al., arXiv:1911.05722; v2: Chen et al., arXiv:2003.04297; v3: arXiv:2104.02057)."""
+
+from data_loading.ops import ColorJitter, Grayscale, HorizontalFlip, RandomResizedCrop
+from data_loading.strategies.base import STRATEGIES, Strategy
+from data_loading.strategies.chain import byol_pair, chain
+
+CROP = (0.2, 1.0)  # area
+WEAK = (0.4, 0.4, 0.4, 0.1)
+
+
+@STRATEGIES.register
+def moco_v1() -> Strategy:
+    """MoCo: crops of area 0.2 to 1, grayscale, then colour jitter always, flip."""
+    ops = [Grayscale(0.2), ColorJitter(0.4, 0.4, 0.4, 0.4, p=1.0), HorizontalFlip()]
+    return Strategy("moco_v1", [ops], crop=RandomResizedCrop(CROP))
+
+
+@STRATEGIES.register
+def moco_v2() -> Strategy:
+    """MoCo v2, SimSiam: crops of area 0.2 to 1, weaker jitter than SimCLR's, grayscale, blur, flip."""
+    return Strategy("moco_v2", [chain(WEAK, blur=0.5)], crop=RandomResizedCrop(CROP))
+
+
+@STRATEGIES.register
+def moco_v3(crop_min: float = 0.2) -> Strategy:
+    """MoCo v3: BYOL's two variants on crops of area 0.2 to 1 (with a ViT from 0.08).
+
+    crop_min: the smallest area of a crop.
+    """
+    return Strategy("moco_v3", byol_pair(), crop=RandomResizedCrop((crop_min, 1.0)))
+
+
+@STRATEGIES.register
+def moco32() -> Strategy:
+    """MoCo v2 and SimSiam for small images (CIFAR-10), as solo-learn has it: crops of area 0.08 to 1."""
+    return Strategy("moco32", [chain(WEAK, blur=0.5)], size=32)

@@ -1,0 +1,12 @@
+"""SwAV's augmentation (Caron et al., arXiv:2006.09882, and the authors' code): SimCLR's ops on other crops."""
+
+from data_loading.ops import RandomResizedCrop
+from data_loading.strategies.base import STRATEGIES, Strategy
+from data_loading.strategies.chain import chain
+
+
+@STRATEGIES.register
+def swav() -> Strategy:
+    """SwAV: global crops of area 0.14 to 1, local ones of 0.05 to 0.14; SimCLR's jitter, grayscale, blur."""
+    ops = chain((0.8, 0.8, 0.8, 0.2), blur=0.5)
+    return Strategy("swav", [ops], crop=RandomResizedCrop((0.14, 1.0)), local_crop=RandomResizedCrop((0.05, 0.14)))

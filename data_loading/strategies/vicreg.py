@@ -1,0 +1,20 @@
+"""VICReg's augmentation (Bardes et al., arXiv:2105.04906), which in the authors' code is BYOL's.
+
+Its crops are resized bicubically: `interpolation: bicubic` of the view set.
+"""
+
+from data_loading.ops import RandomResizedCrop
+from data_loading.strategies.base import STRATEGIES, Strategy
+from data_loading.strategies.chain import byol_pair, chain
+
+
+@STRATEGIES.register
+def vicreg() -> Strategy:
+    """VICReg: BYOL's two variants, crops of area 0.08 to 1."""
+    return Strategy("vicreg", byol_pair())
+
+
+@STRATEGIES.register
+def vicreg32() -> Strategy:
+    """VICReg for small images (CIFAR-10), as solo-learn has it: one variant, crops of area 0.2 to 1, no blur."""
+    return Strategy("vicreg32", [chain(solarize=0.1)], crop=RandomResizedCrop((0.2, 1.0)), size=32)

@@ -1,0 +1,528 @@
+"""Strategies draw what their papers say: ops, probabilities and numbers, and the pictures of torchvision's classes."""
+
+import json
+import math
+from collections import Counter
+from itertools import product
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageEnhance, ImageOps
+from scipy.stats import binomtest, chisquare
+from sklearn.datasets import load_sample_image
+from torch import manual_seed
+from torchvision.transforms import AutoAugment, AutoAugmentPolicy, RandAugment, TrivialAugmentWide
+from torchvision.transforms.autoaugment import InterpolationMode, _apply_op
+
+from data_loading import ViewSet
+from data_loading.drawing import Drawer
+from data_loading.errors import ViewError
+from data_loading.ops import Choose, Resize, Round, Solarize, base
+from data_loading.render import Renderer
+from data_loading.strategies import STRATEGIES, Strategy, strategy
+from data_loading.strategies.fastautoaugment import figures
+from helpers import test_data
+
+SIDE = 32
+UNLIKELY = 1e-3  # a p-value below it fails; seeds are fixed, so that a test that passes passes always
+
+
+def view_set_of(made, variant=0, role="global", size=SIDE):
+    """One view of one variant of a strategy, of the whole image."""
+    return ViewSet([Strategy("one", [made.ops(role, variant)], crop=Resize(), size=size)], crops=1)
+
+
+def draw(made, n, seed=0, size=SIDE, **which):
+    """n programs of a strategy's variant: op (n, K), numbers (n, K, 8)."""
+    sides = np.full(n, SIDE)
+    plan = Drawer(view_set_of(made, size=size, **which), seed)(0, np.arange(n), sides, sides)
+    return plan.op[0], plan.numbers[0]
+
+
+def render(made, picture, n, seed=0):
+    """The n views of a picture uint8 (S, S, 3) that `draw` draws, uint8 (n, S, S, 3)."""
+    view_set, sides = view_set_of(made), np.full(n, SIDE)
+    plan = Drawer(view_set, seed)(0, np.arange(n), sides, sides)
+    out = np.empty((1, n, 3, SIDE, SIDE), np.uint8)
+    Renderer(view_set, SIDE, None)(picture.reshape(-1), np.zeros(n, np.int64), sides, sides, plan, 0, [out])
+    return out[0].transpose(0, 2, 3, 1)
+
+
+@pytest.fixture(scope="module")
+def picture():
+    """A photograph, of side SIDE."""
+    return np.asarray(Image.fromarray(load_sample_image("china.jpg")).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+
+
+# --- what is drawn, in the words of torchvision's tables
+
+NAMES = {
+    base.BRIGHTNESS: "Brightness",
+    base.SATURATION: "Color",
+    base.CONTRAST: "Contrast",
+    base.SHARPNESS: "Sharpness",
+    base.POSTERIZE: "Posterize",
+    base.SOLARIZE: "Solarize",
+    base.AUTOCONTRAST: "AutoContrast",
+    base.EQUALIZE: "Equalize",
+    base.INVERT: "Invert",
+    base.ERASING: "Cutout",
+}
+FACTORS = ("Brightness", "Color", "Contrast", "Sharpness")
+WARPS = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate")
+
+
+def term(code, numbers):
+    """A step as (name, magnitude), the magnitude and its sign as torchvision's _apply_op takes them.
+
+    None for a warp of magnitude 0, whose name the step no longer tells.
+    """
+    if code != base.WARP:
+        name = NAMES[code]
+        if name in (*FACTORS, "Posterize", "Solarize"):
+            return name, round(float(numbers[0]) - (name in FACTORS), 3)
+        return name, 0.0
+    a, b, tx, c, d, ty = (float(x) for x in numbers[:6])
+    if (a, b, c, d) == (1, 0, 0, 1):
+        return ("TranslateX", -tx) if tx else ("TranslateY", -ty) if ty else None
+    if a == d == 1 and (b == 0 or c == 0):
+        return ("ShearX", round(b, 3)) if b else ("ShearY", round(c, 3))
+    return "Rotate", round(math.degrees(math.atan2(c, a)), 3)
+
+
+def terms(op, numbers):
+    all_ = [term(code, n) for code, n in zip(op, numbers, strict=True) if code not in (base.END, base.ROUND)]
+    return tuple(t for t in all_ if t is not None)
+
+
+def outcomes(op, numbers):
+    """How often each program was drawn, as terms."""
+    numbers = np.where((op == base.ERASING)[..., None], 0, numbers)
+    rows = np.concatenate([op[..., None], np.nan_to_num(numbers)], axis=2).round(5)
+    found, first, count = np.unique(rows.reshape(len(rows), -1), axis=0, return_index=True, return_counts=True)
+    total = Counter()
+    for i, n in zip(first, count, strict=True):
+        total[terms(op[i], numbers[i])] += int(n)
+    assert len(found) == len(first)
+    return total
+
+
+def signed(name, magnitudes, mirrored):
+    """The terms that a row of torchvision's table stands for, each with its share; None: the image as it is."""
+    if name == "Identity":
+        return {None: 1.0}
+    values = [0.0] if magnitudes.ndim == 0 else magnitudes.tolist()
+    share: dict = {}
+    for value, sign in product(values, (1, -1) if mirrored else (1,)):
+        value = float(int(value)) if name.startswith("Translate") else float(value)
+        key = (name, round(sign * value, 3)) if value or name not in WARPS else None
+        share[key] = share.get(key, 0.0) + 1 / len(values) / (2 if mirrored else 1)
+    return share
+
+
+def agree(found, expected):
+    """Drawn counts and expected shares: nothing else is drawn, and a chi-square test finds no difference.
+
+    Programs that are expected less than five times are taken together, as the test needs it.
+    """
+    n = sum(found.values())
+    assert sum(expected.values()) == pytest.approx(1)
+    assert {k for k, share in expected.items() if share > 0} >= set(found)
+    large = [k for k, share in expected.items() if share * n >= 5]
+    counts, shares = [found[k] for k in large], [expected[k] for k in large]
+    if 1 - sum(shares) > 5 / n:
+        counts, shares = [*counts, n - sum(counts)], [*shares, 1 - sum(shares)]
+    return chisquare(counts, np.array(shares) / sum(shares) * sum(counts)).pvalue > UNLIKELY
+
+
+@pytest.mark.parametrize("magnitude", range(31))
+def test_randaugment_draws_torchvisions_ops_and_numbers_equally_often(magnitude):
+    space = RandAugment()._augmentation_space(31, (SIDE, SIDE))
+    expected: Counter = Counter()
+    for name, (magnitudes, mirrored) in space.items():
+        at = magnitudes[[magnitude]] if magnitudes.ndim else magnitudes
+        for key, share in signed(name, at, mirrored).items():
+            expected[(key,) if key else ()] += share / len(space)
+    assert agree(outcomes(*draw(STRATEGIES["randaugment"](1, magnitude, flip=0.0), 4000, magnitude)), expected)
+
+
+def test_randaugment_draws_its_ops_with_replacement():
+    expected: Counter = Counter()
+    space = RandAugment()._augmentation_space(31, (SIDE, SIDE))
+    for one, other in product(space, space):
+        expected[tuple(name for name in (one, other) if name != "Identity")] += 1 / len(space) ** 2
+    found: Counter = Counter()
+    for program, n in outcomes(*draw(STRATEGIES["randaugment"](flip=0.0), 20000)).items():
+        found[tuple(name for name, _ in program)] += n
+    assert agree(found, expected)
+
+
+def test_trivialaugment_draws_torchvisions_ops_and_each_of_31_magnitudes_equally_often():
+    space = TrivialAugmentWide()._augmentation_space(31)
+    expected: Counter = Counter()
+    for name, row in space.items():
+        for key, share in signed(name, *row).items():
+            expected[(key,) if key else ()] += share / len(space)
+    assert agree(outcomes(*draw(STRATEGIES["trivialaugment"](size=SIDE, flip=0.0), 60000)), expected)
+
+
+@pytest.mark.parametrize("size", [32, 96, 100, 224])
+def test_trivialaugment_translates_by_torchvisions_whole_pixels(size):
+    op, numbers = draw(STRATEGIES["trivialaugment"](size=size, flip=0.0), 20000, size=size)
+    warped = numbers[(op[:, 0] == base.WARP)][:, 0]
+    shifts = warped[(warped[:, [0, 1, 3, 4]] == [1, 0, 0, 1]).all(axis=1)][:, [2, 5]]
+    pixels, _ = TrivialAugmentWide()._augmentation_space(31)["TranslateX"]
+    assert set(np.abs(shifts).ravel()) == {float(int(p)) for p in pixels.tolist()}
+
+
+def pair_shares(pairs, row):
+    """Shares of all programs of a list of pairs of (name, p, what `row` turns into {term: share})."""
+    expected: Counter = Counter()
+    for (name0, p0, m0), (name1, p1, m1) in pairs:
+        first, second = ({(): 1 - p, **{(k,): p * s for k, s in row(n, m).items()}} for n, p, m in
+                         ((name0, p0, m0), (name1, p1, m1)))  # fmt: skip
+        for (k0, s0), (k1, s1) in product(first.items(), second.items()):
+            expected[k0 + k1] += s0 * s1 / len(pairs)
+    return expected
+
+
+@pytest.mark.parametrize("policy", [p.value for p in AutoAugmentPolicy])
+def test_autoaugment_draws_torchvisions_policies_with_their_probabilities_and_numbers(policy):
+    theirs = AutoAugment(AutoAugmentPolicy(policy))
+    space = theirs._augmentation_space(10, (SIDE, SIDE))
+
+    def row(name, place):
+        magnitudes, mirrored = space[name]
+        return signed(name, magnitudes if place is None else magnitudes[[place]], mirrored)
+
+    found = outcomes(*draw(STRATEGIES["autoaugment"](policy, flip=0.0), 40000))
+    assert agree(found, pair_shares(theirs.policies, row))
+
+
+@pytest.mark.parametrize("policy", ["imagenet", "cifar10", "svhn"])
+def test_fastautoaugment_draws_its_pairs_with_their_probabilities(policy):
+    expected = pair_shares(figures()["policies"][policy], lambda name, magnitude: {name: 1.0})
+    found: Counter = Counter()
+    for program, n in outcomes(*draw(STRATEGIES["fastautoaugment"](policy, flip=0.0), 60000)).items():
+        found[tuple(name for name, _ in program)] += n
+    assert agree(found, expected)
+
+
+@pytest.mark.parametrize("policy", ["imagenet", "cifar10", "svhn"])
+def test_the_ops_of_fastautoaugment_have_its_probabilities_and_values(policy):
+    pairs = figures()["policies"][policy]
+    policies = STRATEGIES["fastautoaugment"](policy).variants[0][1].policies
+    assert len(policies) == len(pairs)
+    for ops, pair in zip(policies, pairs, strict=True):
+        for op, (name, p, magnitude) in zip((op for op in ops if not isinstance(op, Round)), pair, strict=True):
+            assert NAMES.get(op.rule, name) == name and op.p == p
+            if name in ("AutoContrast", "Invert", "Equalize"):
+                continue
+            low, high = figures()["ranges"][name]
+            value = low + magnitude * (high - low)
+            first, last, bins, mirrored, about, *more = op.params()
+            assert first == last == (int(value) if name == "Posterize" else value)
+            assert (bins, mirrored, about) == (0, name in WARPS, 0)
+            assert more[-3:] == [125, 123, 114] or name != "Cutout"
+            assert type(op).__name__ + ("Y" if more[2:3] == [1.0] else "X") == name or name[-1] not in "XY"
+
+
+@pytest.mark.parametrize("name", ["randaugment", "autoaugment", "fastautoaugment", "trivialaugment", "three_augment"])
+def test_solarize_in_a_policy_finds_whole_levels(name):
+    choose = next(op for op in STRATEGIES[name]().variants[0] if isinstance(op, Choose))
+    before = [ops[at - 1] for ops in choose.policies for at, op in enumerate(ops) if isinstance(op, Solarize)]
+    assert before and all(isinstance(op, Round) and op.p == 1 for op in before)
+
+
+@pytest.mark.parametrize("policy", ["imagenet", "cifar10", "svhn"])
+def test_the_figures_of_fast_autoaugment_are_those_that_were_published(policy):
+    published = json.loads(test_data("data", "fast_autoaugment.json").read_text())
+    assert figures()["policies"][policy] == published[policy] and figures()["ranges"] == published["op_ranges"]
+
+
+# --- what it looks like
+
+SOME = [0, 1, 5, 9, 14, 17, 23, 30]
+
+
+@pytest.mark.parametrize(("name", "arguments"), [("randaugment", {"magnitude": m}) for m in SOME] + [
+    ("trivialaugment", {"size": SIDE})])  # fmt: skip
+def test_each_op_of_a_policy_equals_torchvisions_on_a_pillow_image(picture, name, arguments):
+    times = {"num_ops": 1} if name == "randaugment" else {}
+    for apart, program in replayed(STRATEGIES[name](**arguments, **times, flip=0.0), picture, 150):
+        # Pillow rounds or cuts to whole levels, and contrast's mean too, so that a level is all that can be asked
+        assert (apart <= 1).mean() >= 0.999, (program, apart.max())
+
+
+def replayed(made, picture, n):
+    """For each of n views: how far its pixels are from torchvision's ops in a row on a Pillow image, and the program."""
+    for view, *drawn in zip(render(made, picture, n), *draw(made, n), strict=True):
+        theirs = Image.fromarray(picture)
+        for what, magnitude in terms(*drawn):
+            theirs = _apply_op(theirs, what, magnitude, InterpolationMode.NEAREST, None)
+        yield np.abs(view.astype(int) - np.asarray(theirs)).max(axis=2), terms(*drawn)
+
+
+@pytest.mark.parametrize(("name", "arguments"), [("randaugment", {}), *[
+    ("autoaugment", {"policy": p.value}) for p in AutoAugmentPolicy]])  # fmt: skip
+def test_a_drawn_program_replayed_by_torchvision_gives_the_same_picture(picture, name, arguments):
+    apart = [a.mean() for a, _ in replayed(STRATEGIES[name](**arguments, flip=0.0), picture, 300)]
+    # 8-bit images are rounded after the first op; what follows, as equalize, may spread a level to some
+    assert np.mean(apart) < 0.75 and np.max(apart) < 6 and np.mean(np.array(apart) < 1) > 0.8
+
+
+def statistics(views):
+    """Of uint8 (n, S, S, 3): means of the channels, spread, share of black pixels, steps to the next pixel: (7, n)."""
+    x = views.astype(np.float32)
+    across, down = (np.abs(np.diff(x, axis=axis)).mean((1, 2, 3)) for axis in (2, 1))
+    black = (x.max(axis=3) < 1).mean((1, 2)) * 255
+    return np.stack([*x.mean((1, 2)).T, x.std((1, 2, 3)), black, across, down])
+
+
+def same_distribution(ours, theirs):
+    """Kolmogorov and Smirnov's test finds no difference in any statistic but for a shift of up to one level.
+
+    Levels are rounded between Pillow's ops and not between ours. The largest distance of the two distribution functions
+    that chance allows is that of the test's limiting distribution, for the smallest of seven p-values.
+    """
+    n, level = len(ours), 1.0
+    allowed = math.sqrt(math.log(2 * 7 / UNLIKELY) / 2 * (1 / n + 1 / len(theirs)))
+    found = []
+    for a, b in zip(np.sort(statistics(ours)), np.sort(statistics(theirs)), strict=True):
+        at = np.concatenate([a, b])
+        below = [[np.searchsorted(x, at + d, "right") / len(x) for d in (0.0, level)] for x in (a, b)]
+        found += [(below[0][0] - below[1][1]).max(), (below[1][0] - below[0][1]).max()]
+    return max(found) <= allowed
+
+
+def theirs_on(picture, transform, n):
+    manual_seed(0)
+    return np.stack([np.asarray(transform(Image.fromarray(picture))) for _ in range(n)])
+
+
+@pytest.mark.parametrize(("name", "arguments", "transform"), [
+    ("randaugment", {}, RandAugment()),
+    ("randaugment", {"num_ops": 3, "magnitude": 17}, RandAugment(3, 17)),
+    ("autoaugment", {}, AutoAugment()),
+    ("autoaugment", {"policy": "cifar10"}, AutoAugment(AutoAugmentPolicy.CIFAR10)),
+    ("autoaugment", {"policy": "svhn"}, AutoAugment(AutoAugmentPolicy.SVHN)),
+    ("trivialaugment", {"size": SIDE}, TrivialAugmentWide()),
+])  # fmt: skip
+def test_a_policys_pictures_are_distributed_as_those_of_torchvisions_class(picture, name, arguments, transform):
+    ours = render(STRATEGIES[name](**arguments, flip=0.0), picture, 1000, seed=1)
+    assert same_distribution(ours, theirs_on(picture, transform, 1000))
+
+
+def test_the_comparison_of_distributions_tells_magnitudes_9_and_11_apart(picture):
+    ours = render(STRATEGIES["randaugment"](2, 9, flip=0.0), picture, 1000, seed=1)
+    assert not same_distribution(ours, theirs_on(picture, RandAugment(2, 11), 1000))
+    assert not same_distribution(ours, theirs_on(picture, RandAugment(1, 9), 1000))
+
+
+def affine(image, *matrix):
+    return image.transform(image.size, Image.Transform.AFFINE, matrix)
+
+
+def cutout(image, share, rng):
+    side = share * SIDE
+    left, top = (int(max(0, rng.uniform(0, SIDE) - side / 2)) for _ in range(2))
+    image = image.copy()
+    ImageDraw.Draw(image).rectangle((left, top, min(SIDE, left + side), min(SIDE, top + side)), (125, 123, 114))
+    return image
+
+
+PILLOW = {
+    "ShearX": lambda i, v, r: affine(i, 1, v, 0, 0, 1, 0),
+    "ShearY": lambda i, v, r: affine(i, 1, 0, 0, v, 1, 0),
+    "TranslateX": lambda i, v, r: affine(i, 1, 0, v * SIDE, 0, 1, 0),
+    "TranslateY": lambda i, v, r: affine(i, 1, 0, 0, 0, 1, v * SIDE),
+    "Rotate": lambda i, v, r: i.rotate(v),
+    "AutoContrast": lambda i, v, r: ImageOps.autocontrast(i),
+    "Invert": lambda i, v, r: ImageOps.invert(i),
+    "Equalize": lambda i, v, r: ImageOps.equalize(i),
+    "Solarize": lambda i, v, r: ImageOps.solarize(i, v),
+    "Posterize": lambda i, v, r: ImageOps.posterize(i, int(v)),
+    "Contrast": lambda i, v, r: ImageEnhance.Contrast(i).enhance(v),
+    "Color": lambda i, v, r: ImageEnhance.Color(i).enhance(v),
+    "Brightness": lambda i, v, r: ImageEnhance.Brightness(i).enhance(v),
+    "Sharpness": lambda i, v, r: ImageEnhance.Sharpness(i).enhance(v),
+    "Cutout": cutout,
+}
+
+
+def pillow_fast_autoaugment(picture, policy, n):
+    """Fast AutoAugment as its paper and published figures describe it, on Pillow images."""
+    rng, views = np.random.default_rng(0), []
+    pairs, ranges = figures()["policies"][policy], figures()["ranges"]
+    for _ in range(n):
+        image = Image.fromarray(picture)
+        for name, p, magnitude in pairs[rng.integers(len(pairs))]:
+            low, high = ranges[name]
+            value = (low + (high - low) * magnitude) * (rng.choice((-1, 1)) if name in WARPS else 1)
+            image = PILLOW[name](image, value, rng) if rng.random() <= p else image
+        views.append(np.asarray(image))
+    return np.stack(views)
+
+
+@pytest.mark.parametrize("policy", ["imagenet", "cifar10", "svhn"])
+def test_fast_autoaugments_pictures_are_distributed_as_pillows(picture, policy):
+    ours = render(STRATEGIES["fastautoaugment"](policy, flip=0.0), picture, 2000)
+    assert same_distribution(ours, pillow_fast_autoaugment(picture, policy, 2000))
+    other = "svhn" if policy != "svhn" else "cifar10"
+    assert not same_distribution(ours, render(STRATEGIES["fastautoaugment"](other, flip=0.0), picture, 2000, seed=1))
+
+
+# --- the recipes of papers, as they state them
+
+STRONG, BYOL, WEAK, MILD = (0.8, 0.8, 0.8, 0.2), (0.4, 0.4, 0.2, 0.1), (0.4, 0.4, 0.4, 0.1), (0.32, 0.32, 0.16, 0.02)
+
+
+def chain(blur, solarize=0.0):
+    return {"flip": 0.5, "jitter": 0.8, "gray": 0.2, "blur": blur, "solarize": solarize}
+
+
+FIRST, SECOND = chain(1.0), chain(0.1, 0.2)
+MOCO_V1 = {"gray": 0.2, "jitter": 1.0, "flip": 0.5}
+RECIPES = [  # name, variant or local, least area of a crop, strengths of the jitter, probabilities in their order
+    ("simclr", 0, 0.08, STRONG, chain(0.5)),
+    ("simclr32", 0, 0.08, WEAK, chain(0.0)),
+    ("byol", 0, 0.08, BYOL, FIRST),
+    ("byol", 1, 0.08, BYOL, SECOND),
+    ("byol32", 0, 0.08, BYOL, chain(0.0)),
+    ("byol32", 1, 0.08, BYOL, chain(0.0, 0.2)),
+    ("moco_v1", 0, 0.2, (0.4, 0.4, 0.4, 0.4), MOCO_V1),
+    ("moco_v2", 0, 0.2, WEAK, chain(0.5)),
+    ("moco_v3", 0, 0.2, BYOL, FIRST),
+    ("moco_v3", 1, 0.2, BYOL, SECOND),
+    ("moco32", 0, 0.08, WEAK, chain(0.5)),
+    ("swav", 0, 0.14, STRONG, chain(0.5)),
+    ("swav", "local", (0.05, 0.14), STRONG, chain(0.5)),
+    ("dino", 0, 0.4, BYOL, FIRST),
+    ("dino", 1, 0.4, BYOL, SECOND),
+    ("dino", "local", (0.05, 0.4), BYOL, chain(0.5)),
+    ("barlow", 0, 0.08, BYOL, FIRST),
+    ("barlow", 1, 0.08, BYOL, SECOND),
+    ("vicreg", 0, 0.08, BYOL, FIRST),
+    ("vicreg", 1, 0.08, BYOL, SECOND),
+    ("vicreg32", 0, 0.2, BYOL, chain(0.0, 0.1)),
+    ("mae", 0, 0.2, None, {"flip": 0.5}),
+    ("massrl_tf_simclr", 0, None, MILD, chain(1.0)),
+]
+JITTER = (base.BRIGHTNESS, base.CONTRAST, base.SATURATION, base.HUE)
+STEPS = {
+    "flip": [base.FLIP],
+    "jitter": JITTER,
+    "gray": [base.GRAYSCALE],
+    "blur": [base.BLUR],
+    "solarize": [base.SOLARIZE],
+}
+
+
+@pytest.mark.parametrize(("name", "variant", "area", "jitter", "probabilities"), RECIPES)
+def test_a_recipe_draws_its_ops_with_their_probabilities_in_their_order(name, variant, area, jitter, probabilities):
+    made, n = STRATEGIES[name](), 4000
+    local = variant == "local"
+    op, numbers = draw(made, n, **({"role": "local"} if local else {"variant": variant}))
+    if area is not None:
+        assert (made.local_crop if local else made.crop).scale == (area if local else (area, 1.0))
+    place = np.full(op.shape, np.inf)
+    for at, (step, p) in enumerate(probabilities.items()):
+        here = np.isin(op, STEPS[step])
+        place[here] = at
+        assert binomtest(int(here.any(axis=1).sum()), n, p).pvalue > UNLIKELY, step
+    assert (np.isinf(place) == (op == base.END)).all()  # no other step is drawn
+    assert (place[:, :-1] <= place[:, 1:]).all()
+    for code, strength in zip(JITTER, jitter or (), strict=False):
+        value, middle = numbers[op == code][:, 0], 0.0 if code == base.HUE else 1.0
+        assert abs(value - middle).max() <= strength + 1e-6
+        # the furthest of some thousands lies within a hundredth of either end
+        ends = [value.min() - middle + strength, middle + strength - value.max()]
+        assert max(ends) < 0.02 * strength, code
+    sigma = numbers[op == base.BLUR][:, 0]
+    assert ((sigma >= 0.1) & (sigma <= 2.0)).all() and (numbers[op == base.SOLARIZE][:, 0] == 128).all()
+
+
+def test_3_augment_draws_one_of_grayscale_solarize_and_blur_then_a_jitter_without_hue():
+    op, numbers = draw(STRATEGIES["three_augment"](), 6000)
+    one = {"gray": base.GRAYSCALE, "solarize": base.SOLARIZE, "blur": base.BLUR}
+    there = np.stack([(op == code).any(axis=1) for code in one.values()])
+    assert (there.sum(axis=0) == 1).all() and chisquare(there.sum(axis=1)).pvalue > UNLIKELY
+    for code in JITTER[:3]:
+        value = numbers[op == code][:, 0]
+        assert len(value) == 6000 and 0.7 <= value.min() < 0.71 and 1.29 < value.max() <= 1.3
+    assert not (op == base.HUE).any()
+
+
+def test_the_extended_randaugment_draws_twenty_ops_equally_often():
+    op, numbers = draw(STRATEGIES["randaugment"](1, 9, ops="extended", flip=0.0), 20000)
+    code = np.where(op[:, 0] == base.ROUND, op[:, 1], op[:, 0])
+    shares = dict.fromkeys([*JITTER[:3]], 2) | {base.WARP: 5}
+    alone = (base.HUE, base.BLUR, base.GRAYSCALE, base.SHARPNESS, base.POSTERIZE, base.SOLARIZE, base.AUTOCONTRAST)
+    shares |= dict.fromkeys([*alone, base.EQUALIZE, base.END], 1)
+    assert sum(shares.values()) == 20 and set(code) == set(shares)
+    assert chisquare([(code == c).sum() for c in shares], np.array([*shares.values()]) * 1000).pvalue > UNLIKELY
+    for c in JITTER[:3]:  # torchvision's 1 - 0.27 and 1 + 0.27, and a jitter of 0.24
+        apart = abs(numbers[code == c][:, 0, 0] - 1)
+        assert ((abs(apart - 0.27) < 1e-6) | (apart <= 0.24 + 1e-6)).all()
+        assert binomtest(int((apart > 0.25).sum()), len(apart), 0.5).pvalue > UNLIKELY
+    hue, blur = numbers[code == base.HUE][:, 0, 0], numbers[code == base.BLUR][:, 0]
+    assert 0.14 < abs(hue).max() <= 0.15 and (blur[:, 1] == 1).all()  # a kernel of three pixels
+    a, b, tx, c, d, ty = numbers[code == base.WARP][:, 0, :6].T
+    sheared = (a == 1) & (d == 1) & ((b != 0) | (c != 0))
+    np.testing.assert_allclose(tx[sheared], -b[sheared] * SIDE / 2, atol=1e-5)  # about the centre
+    np.testing.assert_allclose(ty[sheared], -c[sheared] * SIDE / 2, atol=1e-5)
+
+
+def test_autoaugment_of_massrls_tensorflow_code_runs_on_top_of_its_simclr():
+    below, above = (draw(STRATEGIES[name](), 500)[0] for name in ("massrl_tf_simclr", "massrl_tf_autoaugment"))
+    last = (below != base.END).sum(axis=1)
+    np.testing.assert_array_equal(below[:, :6], np.where(np.arange(6) < last[:, None], above[:, :6], base.END))
+    assert ((above != base.END).sum(axis=1) > last).mean() > 0.5
+
+
+def test_simclr_takes_the_numbers_of_massrls_code():
+    made = STRATEGIES["simclr"](jitter=(0.4, 0.4, 0.2, 0.1), blur=1.0, solarize=0.2, crop="UniformCrop")
+    op, numbers = draw(made, 4000)
+    assert (op == base.BLUR).any(axis=1).all() and abs(numbers[op == base.HUE][:, 0]).max() <= 0.1
+    assert binomtest(int((op == base.SOLARIZE).any(axis=1).sum()), 4000, 0.2).pvalue > UNLIKELY
+    assert made.crop.ratio == (0.5, 1.0)
+
+
+def test_the_strategy_none_is_the_whole_image_as_it_is(picture):
+    made = STRATEGIES["none"]()
+    assert isinstance(made.crop, Resize) and made.variants == [[]]
+    np.testing.assert_array_equal(render(made, picture, 1)[0], picture)
+
+
+@pytest.mark.parametrize("written", [
+    {"class_path": "randaugment", "init_args": {"num_ops": 3, "magnitude": 5, "ops": "extended"}},
+    {"class_path": "autoaugment", "init_args": {"policy": "svhn", "flip": 0.0}},
+    {"class_path": "fastautoaugment", "init_args": {"policy": "cifar10"}},
+    {"class_path": "simclr", "init_args": {"jitter": [0.4, 0.4, 0.2, 0.1], "crop": "UniformCrop"}},
+    {"class_path": "trivialaugment", "init_args": {"size": 64}},
+])  # fmt: skip
+def test_a_strategy_with_arguments_is_written_into_a_config_and_read_again(written):
+    made = strategy(written)
+    assert made.to_config() == written
+    for mine, again in zip(draw(made, 50), draw(strategy(made.to_config()), 50), strict=True):
+        np.testing.assert_array_equal(mine, again)
+
+
+@pytest.mark.parametrize(("name", "arguments", "words"), [
+    ("autoaugment", {"policy": "imagnet"}, "autoaugment: policy is 'imagnet'. Did you mean 'imagenet'?"),
+    ("fastautoaugment", {"policy": "cifar100"}, "Did you mean 'cifar10'?"),
+    ("massrl_tf_autoaugment", {"policy": None}, "Choose one of imagenet, cifar10, svhn"),
+    ("randaugment", {"ops": "extend"}, "randaugment: ops is 'extend'. Did you mean 'extended'?"),
+    ("randaugment", {"magnitude": 31}, "magnitude is 31; it must be a whole number from 0 to 30"),
+    ("randaugment", {"magnitude": 9.5}, "magnitude is 9.5"),
+    ("randaugment", {"num_ops": 0}, "num_ops is 0; it must be a whole number from 1 to 16"),
+    ("randaugment", {"flip": 1.5}, "HorizontalFlip: p is 1.5"),
+    ("trivialaugment", {"size": 16}, "size is 16; it must be at least 32"),
+    ("simclr", {"jitter": (0.4, 0.4)}, "jitter is .0.4, 0.4.; it needs four numbers"),
+    ("simclr", {"blur": 2.0}, "GaussianBlur: p is 2.0"),
+    ("simclr", {"strength": 0.5}, "simclr has no argument 'strength'"),
+    ("moco_v3", {"crop_min": 2.0}, "scale"),
+])  # fmt: skip
+def test_wrong_arguments_of_a_strategy_are_refused_in_a_sentence(name, arguments, words):
+    with pytest.raises(ViewError, match=words.replace("?", "[?]")):
+        strategy({"class_path": name, "init_args": arguments})
