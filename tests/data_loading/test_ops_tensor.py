@@ -32,6 +32,7 @@ from data_loading.ops import (
     resize,
 )
 from data_loading.ops.base import OWN, STEPS
+from data_loading.render import Renderer
 from data_loading.rng import philox_numpy, tensor_normals
 from rendering import run_steps
 
@@ -187,6 +188,29 @@ def test_a_box_far_out_in_a_large_image_is_as_exact():
     box = (4811.0, 0.0, 4938.0, 3.0)
     out = resize.tensor(torch.from_numpy(source).permute(2, 0, 1), torch.tensor([box]), (3, 100))
     np.testing.assert_allclose(out[0], resize.reference(source, box, (3, 100)), rtol=0, atol=1e-3)
+
+
+def test_crop_and_programs_by_tensors_give_the_renderers_views():
+    side, n = 48, 6
+    images = np.random.default_rng(1).integers(0, 256, (n, side, side, 3), dtype=np.uint8)
+    views = ViewSet(["simclr", "digits_all"], crops=2, size=32)
+    place, sides = np.arange(n) * images[0].size, np.full(n, side)
+    plan = Drawer(views, 3)(0, np.arange(n), sides, sides)
+    (out,) = outs = [np.empty((len(views), n, 3, 32, 32), F32)]
+    Renderer(views, side, None, "float32")(images.reshape(-1), place, sides, sides, plan, 0, outs)
+    for v, b in np.ndindex(len(views), n):
+        image = torch.from_numpy(images[b]).permute(2, 0, 1)
+        edge = views.crop_rule(views.views[v].crop).edge
+        x = resize.tensor(image, torch.from_numpy(plan.box[v, b][None]), (32, 32), edge)
+        steps = [(int(code), words[None]) for code, words in zip(plan.op[v, b], plan.arg[v, b], strict=True) if code]
+        while steps:
+            code, words = steps.pop(0)
+            if code == base.AFFINE and steps and steps[0][0] == base.ELASTIC:
+                x = elastic.tensor(x, *numbers(base.ELASTIC, steps.pop(0)[1], "cpu"), *numbers(code, words, "cpu"))
+            else:
+                x = program.TENSORS[code](x, *numbers(code, words, "cpu"))
+        # the kernels' resize and blur of 16 bits, each up to 0.15 off, and what jitter makes of that
+        np.testing.assert_allclose(x[0], out[v, b], rtol=0, atol=1.0)
 
 
 def test_normalize_equals_its_reference():
