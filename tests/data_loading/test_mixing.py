@@ -1,6 +1,7 @@
 """Mixup and CutMix mix a batch as torchvision's formulas do, by numbers that (seed, epoch, sample) fix."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from torchvision.transforms import v2
 from data_loading import Batch, Strategy
 from data_loading.errors import ConfigError, ViewError
 from data_loading.ops import CutMix, Mixup, cutmix, mixup
+from helpers import CHECKOUT
 
 CLASSES = 5
 # Weights are float32 numbers times values below 1: a few units in the last place.
@@ -220,3 +222,11 @@ def test_labels_that_cannot_be_soft_are_refused_in_a_sentence():
         before.mix(CutMix(), CLASSES, seed=0)
     with pytest.raises(ConfigError, match="seed -1"):
         before.mix(CutMix(), CLASSES, seed=-1)
+
+
+def test_the_example_of_the_page_on_views_runs():
+    page = (CHECKOUT / "docs" / "views.md").read_text()
+    (block,) = (b for b in re.findall(r"^```python\n(.*?)^```", page, re.M | re.S) if "batch.mix(" in b)
+    names = {"batch": batch()}
+    exec(compile(block, "docs/views.md", "exec"), names)
+    assert names["mixed"].soft_labels.shape == (8, 1000)
