@@ -108,8 +108,8 @@ class Batch:
         wrong = ((self.labels < 0) | (self.labels >= num_classes)).nonzero().flatten().tolist()
         if wrong:
             row, label = int(self.index[wrong[0]]), int(self.labels[wrong[0]])
-            what = "no label" if label == -1 else f"label {label}"
-            raise ConfigError(f"Batch.mix: sample {row} has {what}; each needs one from 0 to {num_classes - 1}")
+            what = "no label" if label == -1 else f"label {label}, and num_classes is {num_classes}"
+            raise ConfigError(f"Batch.mix: sample {row} has {what}; labels go from 0 to num_classes - 1")
         return torch.nn.functional.one_hot(self.labels, num_classes).float()
 
     @classmethod

@@ -12,7 +12,7 @@ from scipy.special import betaincinv
 
 from data_loading.described import Described
 from data_loading.errors import ViewError
-from data_loading.ops.base import within
+from data_loading.ops.base import flag, is_number, within
 from data_loading.rng import checked_seed, philox_numpy, stream
 
 U32 = np.uint32
@@ -37,10 +37,10 @@ class Mixing(Described):
         seed: int | None = None,
         fixed: bool = False,
     ):
-        if not 0.0 < alpha < math.inf:
-            raise ViewError(f"{type(self).__name__}: alpha is {alpha}; it must be a number above 0")
-        self.alpha, self.p, self.same = float(alpha), within(self, "p", p, 0.0, 1.0), same
-        self.name, self.share, self.fixed = name, share, fixed
+        if not is_number(alpha) or not 0.0 < alpha < math.inf:
+            raise ViewError(f"{type(self).__name__}: alpha is {alpha!r}; it must be a number above 0")
+        self.alpha, self.p, self.same = float(alpha), within(self, "p", p, 0.0, 1.0), flag(self, "same", same)
+        self.name, self.share, self.fixed = name, share, flag(self, "fixed", fixed)
         self.seed = None if seed is None else checked_seed(seed, f"seed of {type(self).__name__}")
 
     def draw(self, seed: int, epoch: int, samples: np.ndarray) -> np.ndarray:

@@ -203,7 +203,9 @@ def test_a_strategy_cannot_hold_what_mixes_batches(op):
         (lambda: CutMix(-1), "CutMix: alpha is -1"),
         (lambda: Mixup(float("nan")), "alpha is nan"),
         (lambda: Mixup(float("inf")), "alpha is inf"),
+        (lambda: Mixup("high"), "alpha is 'high'"),
         (lambda: Mixup(p=1.1), "p is 1.1"),
+        (lambda: CutMix(same=3), "same is 3; it must be true or false"),
         (lambda: CutMix(seed=2**32), "seed of CutMix"),
     ],
 )
@@ -215,10 +217,10 @@ def test_arguments_out_of_range_are_refused_by_name(make, word):
 def test_labels_that_cannot_be_soft_are_refused_in_a_sentence():
     before = batch()
     before.labels[2] = -1
-    with pytest.raises(ConfigError, match=f"sample {before.index[2]} has no label; each needs one from 0 to 4$"):
+    with pytest.raises(ConfigError, match=f"sample {before.index[2]} has no label; labels go from 0"):
         before.mix(Mixup(), CLASSES, seed=0)
     before.labels[2] = 5
-    with pytest.raises(ConfigError, match=f"sample {before.index[2]} has label 5; each needs one from 0 to 4$"):
+    with pytest.raises(ConfigError, match=f"sample {before.index[2]} has label 5, and num_classes is 5;"):
         before.mix(CutMix(), CLASSES, seed=0)
     with pytest.raises(ConfigError, match="seed -1"):
         before.mix(CutMix(), CLASSES, seed=-1)
