@@ -9,8 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data_loading.errors import ViewError
+from data_loading.described import build
+from data_loading.errors import ConfigError, ViewError
+from data_loading.ops import OPS, Mixing, mixup
 from data_loading.plan import Plan
+from data_loading.rng import checked_seed
 from data_loading.views import View, ViewSet
 
 
@@ -21,7 +24,7 @@ class Batch:
     blocks: for each view size one tensor (V, B, 3, S, S), normalised floats or uint8; `views` are slices of them.
     labels (B,) int64, -1 where there is none; index (B,) int64, the row in the file; valid (B,) bool, False where an
     evaluation repeats its last sample to fill the batch; fields: whatever else the file stores, as tensors (B, ...), or
-    as lists of B bytes or JSON values.
+    as lists of B bytes or JSON values. soft_labels (B, num_classes) float32: what `mix` makes of the labels.
     """
 
     blocks: list[Tensor]
@@ -32,6 +35,7 @@ class Batch:
     fields: dict[str, Tensor | list | np.ndarray] = field(default_factory=dict)
     plan: Plan | None = None
     roles: list[View] = field(default_factory=list)
+    soft_labels: Tensor | None = None
 
     @property
     def views(self) -> list[Tensor]:
@@ -68,6 +72,7 @@ class Batch:
             index=move(self.index),
             valid=move(self.valid),
             fields={name: move(x) if isinstance(x, Tensor) else x for name, x in self.fields.items()},
+            soft_labels=None if self.soft_labels is None else move(self.soft_labels),
         )
 
     def to(self, device, **kwargs) -> Batch:
@@ -76,6 +81,36 @@ class Batch:
 
     def pin_memory(self) -> Batch:
         return self._map(lambda x: x.pin_memory())
+
+    def mix(self, op: Mixing | str | dict, num_classes: int, seed: int, epoch: int = 0) -> Batch:
+        """A batch whose images are mixed with one another, by Mixup or CutMix, and whose `soft_labels` are so too.
+
+        All views of a sample get the same numbers, drawn by (seed, epoch, index). Where CutMix's box, in whole pixels,
+        has another share of views of another size, the labels take that of the first size. A batch may be mixed again.
+        Needs labels from 0 to num_classes - 1.
+        """
+        op = build(op, OPS, Mixing)
+        drawn = op.draw(checked_seed(seed), checked_seed(epoch, "epoch"), self.index.cpu().numpy())
+        soft = self._soft_labels(num_classes)
+        mixed = [op.mixed(block, drawn) for block in self.blocks]
+        soft = mixup.tensor(soft, soft.roll(1, 0), mixed[0][1][:, None])
+        return replace(self, blocks=[block for block, _ in mixed], soft_labels=soft)
+
+    def _soft_labels(self, num_classes: int) -> Tensor:
+        """(B, num_classes): those that there are, else 1 for each label."""
+        if self.soft_labels is not None:
+            if self.soft_labels.shape[1] != num_classes:
+                raise ConfigError(
+                    f"Batch.mix: num_classes is {num_classes}, where the soft labels of this batch, which has been "
+                    f"mixed before, have {self.soft_labels.shape[1]}"
+                )
+            return self.soft_labels
+        wrong = ((self.labels < 0) | (self.labels >= num_classes)).nonzero().flatten().tolist()
+        if wrong:
+            row, label = int(self.index[wrong[0]]), int(self.labels[wrong[0]])
+            what = "no label" if label == -1 else f"label {label}, and num_classes is {num_classes}"
+            raise ConfigError(f"Batch.mix: sample {row} has {what}; labels go from 0 to num_classes - 1")
+        return torch.nn.functional.one_hot(self.labels, num_classes).float()
 
     @classmethod
     def from_views(cls, views: Sequence[Tensor], labels: Tensor | None = None) -> Batch:

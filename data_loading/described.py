@@ -69,6 +69,8 @@ def build(spec: Any, registry: Registry, kind: type) -> Any:
     """An object of `kind`: itself, or made of a name, or of {class_path, init_args}."""
     if isinstance(spec, kind):
         return spec
+    if isinstance(spec, Described):
+        raise ViewError(_misplaced(type(spec).__name__, spec, kind))
     if isinstance(spec, str):
         spec = {"class_path": spec}
     if not isinstance(spec, dict) or "class_path" not in spec or set(spec) - {"class_path", "init_args"}:
@@ -76,7 +78,7 @@ def build(spec: Any, registry: Registry, kind: type) -> Any:
     path = spec["class_path"]
     made = construct(_found(path, registry), spec.get("init_args") or {}, path)
     if not isinstance(made, kind):
-        raise ViewError(f"{path} makes a {type(made).__name__}, where {registry.kind} is asked for")
+        raise ViewError(_misplaced(path, made, kind))
     return made
 
 
@@ -92,6 +94,11 @@ def construct(make: Callable, arguments: dict[str, Any], label: str) -> Any:
         return make(**arguments)
     except (TypeError, ValueError, AttributeError) as error:
         raise ViewError(f"{label}: {error}") from error
+
+
+def _misplaced(path: str, made: Any, kind: type) -> str:
+    what = (inspect.getdoc(type(made)) or "").partition("\n")[0]
+    return f"{path} is no {kind.__name__}, which is asked for here; {type(made).__name__}: {what}"
 
 
 def _found(path: str, registry: Registry) -> Callable:

@@ -101,3 +101,27 @@ def keys(n, seed, epoch, stream_number):
 def permutation(n: int, seed: int, epoch: int, name: str = "order") -> np.ndarray:
     """The order of an epoch: a stable argsort of one 64-bit keyed draw per sample -> (n,) int64."""
     return np.argsort(keys(n, U32(seed), U32(epoch), U32(stream(name))), kind="stable")
+
+
+def tensor_normals(n: int, key0, key1):
+    """Four standard normals for each counter (i, 0, 0, 0), i < n, and each key -> 4 float32 tensors (N, n).
+
+    key0, key1 (N,): words as int64 tensors. As `normal` of the words 0 and 1, and of 2 and 3, to some units in 10^7.
+    """
+    import torch
+
+    c0 = torch.arange(n, device=key0.device)[None]
+    k0, k1 = key0[:, None], key1[:, None]
+    low = 0xFFFFFFFF
+    c1 = c2 = c3 = torch.zeros_like(c0)
+    for _ in range(10):
+        a, b = 0xD2511F53 * c0, 0xCD9E8D57 * c2  # 64 bits, of which the sign is one
+        c0, c1, c2, c3 = (b >> 32) & low ^ c1 ^ k0, b & low, (a >> 32) & low ^ c3 ^ k1, a & low
+        k0, k1 = (k0 + 0x9E3779B9) & low, (k1 + 0xBB67AE85) & low
+    out = []
+    for u, v in ((c0, c1), (c2, c3)):
+        # Near 1 the logarithm is that of 1 - u, which float32 holds; near 0 of u itself.
+        log = torch.where(u < 2**31, ((u + 1) / 2.0**32).log(), (-(low - u) / 2.0**32).log1p())
+        radius, angle = (-2 * log).sqrt(), v * (2 * np.pi / 2.0**32)
+        out += [radius * angle.cos(), radius * angle.sin()]
+    return out

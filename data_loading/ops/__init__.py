@@ -1,4 +1,4 @@
-"""Augmentation ops, one file each: a sentence, a NumPy reference, how parameters are drawn, and the compiled kernel."""
+"""Augmentation ops, one file each: a sentence, a NumPy reference, how parameters are drawn, kernel and tensor form."""
 
 from data_loading.ops.affine import Affine
 from data_loading.ops.autocontrast import AutoContrast
@@ -7,6 +7,7 @@ from data_loading.ops.blur import GaussianBlur
 from data_loading.ops.choose import Choose
 from data_loading.ops.color_jitter import Brightness, ColorJitter, Contrast, Hue, Saturation
 from data_loading.ops.crop import CenterCrop, CornerCrop, Crop, PadCrop, RandomResizedCrop, Resize, UniformCrop
+from data_loading.ops.cutmix import CutMix
 from data_loading.ops.cutout import Cutout
 from data_loading.ops.elastic import Elastic
 from data_loading.ops.equalize import Equalize
@@ -15,6 +16,8 @@ from data_loading.ops.flip import HorizontalFlip
 from data_loading.ops.gamma import Gamma
 from data_loading.ops.grayscale import Grayscale
 from data_loading.ops.invert import Invert
+from data_loading.ops.mixing import Mixing
+from data_loading.ops.mixup import Mixup
 from data_loading.ops.noise import GaussianNoise
 from data_loading.ops.normalize import Normalize
 from data_loading.ops.own import OwnOp
@@ -39,6 +42,7 @@ __all__ = [
     "Contrast",
     "CornerCrop",
     "Crop",
+    "CutMix",
     "Cutout",
     "Elastic",
     "Equalize",
@@ -50,6 +54,8 @@ __all__ = [
     "HorizontalFlip",
     "Hue",
     "Invert",
+    "Mixing",
+    "Mixup",
     "Normalize",
     "Op",
     "OwnOp",

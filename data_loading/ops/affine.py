@@ -114,3 +114,23 @@ def kernel(plane, scratch, arg):
             target[to] = (arg[0] * u + arg[1] * v + arg[2] + F32(1.0)) * half_w - F32(0.5)
             target[size + to] = (arg[3] * u + arg[4] * v + arg[5] + F32(1.0)) * half_h - F32(0.5)
         sample_row(source, target, row * width, height, width, F32(0.0))
+
+
+def tensor(images, a, b, tx, c, d, ty, shift=None):
+    """images (N, 3, H, W); six numbers (N,); shift (N, 2, H, W): added to (u, v) before, as the elastic op's."""
+    import torch
+
+    v, u = ((2 * torch.arange(n, device=images.device) + 1) / n - 1 for n in images.shape[2:])
+    u, v = u[None, None], v[None, :, None]
+    if shift is not None:
+        u, v = u + shift[:, 0], v + shift[:, 1]
+    a, b, tx, c, d, ty = (x[:, None, None] for x in (a, b, tx, c, d, ty))
+    return tensor_sample(images, a * u + b * v + tx, c * u + d * v + ty)
+
+
+def tensor_sample(images, x, y):
+    """images (N, 3, H, W) at the positions x, y (N, H, W) in -1..1, bilinear, black outside."""
+    import torch
+
+    grid = torch.stack([x, y], dim=-1)
+    return torch.nn.functional.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)

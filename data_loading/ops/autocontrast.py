@@ -10,7 +10,7 @@ import numpy as np
 
 from data_loading.jit import jit
 from data_loading.ops.base import AUTOCONTRAST, OPS, Op
-from data_loading.ops.histogram import count_levels, look_up
+from data_loading.ops.histogram import count_levels, look_up, tensor_levels, tensor_look_up
 
 F32 = np.float32
 
@@ -50,3 +50,14 @@ def kernel(plane, counts, table):
             stretched = F32(min(max(int(level * scale + offset), 0), 255))
             table[level] = stretched if high > low else F32(level)
         look_up(plane[c], table)
+
+
+def tensor(images):
+    """images (N, 3, H, W)."""
+    levels = tensor_levels(images)
+    low, high = levels.amin(1, keepdim=True), levels.amax(1, keepdim=True)  # (3 N, 1)
+    # As the kernel, for the last bit decides; torch takes a number / tensor for a product with the reciprocal.
+    scale = levels.new_tensor(255).double() / (high - low).clamp(min=1)
+    same = levels.new_tensor(range(256))
+    table = (same * scale - low * scale).long().clamp(0, 255)
+    return tensor_look_up(images, levels, table.where(high > low, same))

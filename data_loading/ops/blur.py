@@ -135,3 +135,21 @@ def down(ring, y, height, radius, taps, places, tile):
         store(tile, i, levels(a))
         store(tile, i + LANES, levels(b))
         store(tile, i + 2 * LANES, levels(c))
+
+
+def tensor(images, sigma, radius):
+    """images (N, 3, H, W); sigma, radius (N,). Tap by tap: a convolution would be cut to fewer bits on some devices."""
+    from torch.nn.functional import pad
+
+    height, width = images.shape[2:]
+    radius = radius.clamp(max=min(height, width) - 1)
+    most = int(radius.max())
+    distance = radius.new_tensor(range(most + 1))
+    taps = (-0.5 * (distance / sigma[:, None]) ** 2).exp() * (distance <= radius[:, None])  # (N, most + 1)
+    taps = (taps / (2 * taps.sum(1, keepdim=True) - 1))[:, :, None, None, None]  # the centre counts once
+    for axis, n in ((3, width), (2, height)):
+        wide = pad(images, (most, most, 0, 0) if axis == 3 else (0, 0, most, most), mode="reflect")
+        images = wide.narrow(axis, most, n) * taps[:, 0]
+        for k in range(1, most + 1):
+            images += (wide.narrow(axis, most - k, n) + wide.narrow(axis, most + k, n)) * taps[:, k]
+    return images

@@ -24,7 +24,7 @@ from data_loading.ops.base import (
     magnitude_params,
     within,
 )
-from data_loading.ops.grayscale import gray
+from data_loading.ops.grayscale import gray, tensor_gray
 from data_loading.rng import integer, uniform
 from data_loading.simd import LANES, absolute, fma, load, maximum, minimum, splat, store, where_at_least, where_equal
 
@@ -221,3 +221,38 @@ def reference_hue(image: np.ndarray, turn: float) -> np.ndarray:
         h, s, v = colorsys.rgb_to_hsv(*(image[:, y, x].astype(float) / 255))
         out[:, y, x] = colorsys.hsv_to_rgb((h + turn) % 1.0, s, v)
     return out * 255
+
+
+def tensor_brightness(images, factor):
+    """images (N, 3, H, W), factor (N,)."""
+    return (images * factor[:, None, None, None]).clamp(0, 255)
+
+
+def tensor_contrast(images, factor):
+    return tensor_blend(images, tensor_gray(images).mean((2, 3), keepdim=True), factor)
+
+
+def tensor_saturation(images, factor):
+    return tensor_blend(images, tensor_gray(images), factor)
+
+
+def tensor_blend(images, others, factor):
+    """f x + (1 - f) y, clamped to 0..255; others: broadcast to images."""
+    factor = factor[:, None, None, None]
+    return (images * factor + others * (1 - factor)).clamp(0, 255)
+
+
+def tensor_hue(images, turn):
+    """As `hue`, in sixths of the circle times chroma."""
+    r, g, b = images.split(1, dim=1)
+    top, low = images.amax(1, keepdim=True), images.amin(1, keepdim=True)
+    chroma = top - low
+    h = (4 * chroma + r - g).where(top != g, 2 * chroma + b - r)
+    h = h.where(top != r, g - b) + 6 * chroma * turn.remainder(1)[:, None, None, None]
+    h = h.where(h >= 0, h + 6 * chroma)
+    h = h.where(h < 6 * chroma, h - 6 * chroma)
+    out = images.clone()
+    out[:, :1] = (h - 3 * chroma).abs() - chroma
+    out[:, 1:2] = 2 * chroma - (h - 2 * chroma).abs()
+    out[:, 2:] = 2 * chroma - (h - 4 * chroma).abs()
+    return low + out.clamp(min=0).minimum(chroma)

@@ -13,9 +13,10 @@ import numpy as np
 from scipy.ndimage import map_coordinates
 
 from data_loading.jit import jit
+from data_loading.ops import affine
 from data_loading.ops.affine import sample_row
 from data_loading.ops.base import ELASTIC, OPS, Op, copy_plane, within
-from data_loading.rng import normal, philox, word
+from data_loading.rng import normal, philox, tensor_normals, word
 
 F32, U32 = np.float32, np.uint32
 GRID = 4
@@ -135,3 +136,14 @@ def reference(image: np.ndarray, field: np.ndarray, matrix=(1, 0, 0, 0, 1, 0)) -
     a, b, tx, c, d, ty = (float(value) for value in matrix)
     at = [((c * u + d * v + ty + 1) * height - 1) / 2, ((a * u + b * v + tx + 1) * width - 1) / 2]
     return np.stack([map_coordinates(p.astype(float), at, order=1, mode="grid-constant") for p in image])
+
+
+def tensor(images, sigma, key0, key1, *matrix):
+    """images (N, 3, H, W); sigma (N,); keys (N,) int64; matrix: the six numbers (N,) of an affine map just before."""
+    import torch
+
+    dx, dy, _, _ = tensor_normals(GRID * GRID, key0, key1)  # (N, 16)
+    field = torch.stack([dx, dy], 1).view(-1, 2, GRID, GRID) * sigma[:, None, None, None]
+    shift = torch.nn.functional.interpolate(field, images.shape[2:], mode="bicubic", align_corners=True)
+    one, zero = torch.ones_like(sigma), torch.zeros_like(sigma)
+    return affine.tensor(images, *(matrix or (one, zero, zero, zero, one, zero)), shift=shift)

@@ -89,3 +89,17 @@ def kernel(plane, arg):
         for y in range(y0, y1):
             for x in range(x0, x1):
                 plane[c, y, x] = arg[4 + c]
+
+
+def tensor(images, top, left, height, width, *fill):
+    """images (N, 3, H, W); each number (N,); fill: red, green and blue."""
+    import torch
+
+    def inside(start, length, n):
+        first, end = ((x * n + 0.5).floor()[:, None] for x in (start, start + length))
+        at = torch.arange(n, device=images.device)
+        return (at >= first) & (at < end)  # (N, n)
+
+    h, w = images.shape[2:]
+    within = inside(top, height, h)[:, None, :, None] & inside(left, width, w)[:, None, None, :]
+    return torch.where(within, torch.stack(fill, 1)[:, :, None, None], images)

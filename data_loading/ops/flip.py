@@ -34,3 +34,8 @@ def kernel(tile, width, pitch):
         row = tile[start : start + width]
         for x in range(width // 2):
             row[x], row[width - 1 - x] = row[width - 1 - x], row[x]
+
+
+def tensor(images):
+    """images (N, 3, H, W), as in every op's tensor form: float from 0 to 255, on any device."""
+    return images.flip(-1)

@@ -51,3 +51,9 @@ def kernel(tile, gamma, gain):
     for i in range(tile.size):
         x = max(tile[i], F32(0.0)) * F32(1.0 / 255.0)
         tile[i] = min(F32(255.0) * gain * x**gamma, F32(255.0))
+
+
+def tensor(images, gamma, gain):
+    """images (N, 3, H, W); gamma, gain (N,)."""
+    gamma, gain = gamma[:, None, None, None], gain[:, None, None, None]
+    return (255 * gain * (images.clamp(min=0) / 255) ** gamma).clamp(0, 255)

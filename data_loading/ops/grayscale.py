@@ -56,3 +56,13 @@ def gray_sum(tile, place, width):
         rest += F32(0.2989) * tile[i] + F32(0.587) * tile[n + i] + F32(0.114) * tile[2 * n + i]
         i += 1
     return rest
+
+
+def tensor_gray(images):
+    """images (N, 3, H, W) -> (N, 1, H, W)."""
+    r, g, b = images.split(1, dim=1)
+    return 0.2989 * r + 0.587 * g + 0.114 * b
+
+
+def tensor(images):
+    return tensor_gray(images).repeat(1, 3, 1, 1)

@@ -31,3 +31,13 @@ def look_up(channel, table):
     flat = channel.reshape(-1)
     for i in range(flat.size):
         flat[i] = table[level_of(flat[i])]
+
+
+def tensor_levels(images):
+    """images (N, 3, H, W) -> the rounded levels (3 N, H W) int64 of each channel."""
+    return (images + 0.5).long().flatten(2).flatten(0, 1)
+
+
+def tensor_look_up(images, levels, table):
+    """table (3 N, 256) -> each level's entry, as the images."""
+    return table.to(images.dtype).gather(1, levels).view_as(images)

@@ -6,7 +6,7 @@ import numpy as np
 
 from data_loading.jit import jit
 from data_loading.ops.base import NOISE, OPS, Op, interval
-from data_loading.rng import normal, philox, philox_numpy, uniform, word
+from data_loading.rng import normal, philox, philox_numpy, tensor_normals, uniform, word
 
 F32, U32 = np.float32, np.uint32
 
@@ -63,3 +63,12 @@ def kernel(plane, sigma, key0, key1):
             i = 4 * q + k
             if i < flat.size:
                 flat[i] = min(max(flat[i] + sigma * noise[k], F32(0.0)), F32(255.0))
+
+
+def tensor(images, sigma, key0, key1):
+    """images (N, 3, H, W); sigma (N,); keys (N,) int64."""
+    import torch
+
+    size = images[0].numel()
+    noise = torch.stack(tensor_normals(-(-size // 4), key0, key1), 2).flatten(1)[:, :size]
+    return (images + sigma[:, None, None, None] * noise.view_as(images)).clamp(0, 255)

@@ -89,3 +89,9 @@ def kernel16(tile, row, width, scale, bias, brain, out, place, step, edge):
                 for k in range(end - o):
                     out[o + k] = edge[k]
             i, o = i + LANES, o + LANES
+
+
+def tensor(images, mean: Sequence[float], std: Sequence[float]):
+    """images (N, 3, H, W); as `reference`."""
+    mean, std = (images.new_tensor(values)[:, None, None] for values in (mean, std))
+    return (images / 255 - mean) / std

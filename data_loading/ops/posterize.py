@@ -48,3 +48,9 @@ def kernel(tile, bits):
     share = F32(1.0) / step
     for i in range(0, tile.size, LANES):
         store(tile, i, floor(floor(load(tile, i) + F32(0.5)) * share) * step)
+
+
+def tensor(images, bits):
+    """images (N, 3, H, W), bits (N,)."""
+    dropped = (8 - bits).long()[:, None, None, None]
+    return ((images + 0.5).long() >> dropped << dropped).to(images.dtype)

@@ -170,6 +170,31 @@ REFERENCES = {
     EQUALIZE: equalize.reference,
     AUTOCONTRAST: autocontrast.reference,
 }
+# The same of images (N, 3, H, W), float tensors on any device, with each number (N,): float, or a key's word as int64.
+TENSORS = {
+    FLIP: flip.tensor,
+    BRIGHTNESS: color_jitter.tensor_brightness,
+    CONTRAST: color_jitter.tensor_contrast,
+    SATURATION: color_jitter.tensor_saturation,
+    HUE: color_jitter.tensor_hue,
+    GRAYSCALE: grayscale.tensor,
+    BLUR: blur.tensor,
+    SOLARIZE: solarize.tensor,
+    AFFINE: affine.tensor,
+    ELASTIC: elastic.tensor,
+    THICKNESS: thickness.tensor,
+    GAMMA: gamma.tensor,
+    ERASING: erasing.tensor,
+    NOISE: noise.tensor,
+    ROUND: round.tensor,
+    INVERT: invert.tensor,
+    POSTERIZE: posterize.tensor,
+    VERTICAL_FLIP: vertical_flip.tensor,
+    WARP: warp.tensor,
+    SHARPNESS: sharpness.tensor,
+    EQUALIZE: equalize.tensor,
+    AUTOCONTRAST: autocontrast.tensor,
+}
 
 
 def reference(op: np.ndarray, arg: np.ndarray, word: np.ndarray, picture: np.ndarray) -> np.ndarray:

@@ -273,3 +273,27 @@ def reference(image: np.ndarray, box, size: tuple[int, int], edge: str = "crop",
     rows, columns = matrix(y0, y1, height, size[0]), matrix(x0, x1, width, size[1])
     out = np.einsum("yh,hwc,xw->cyx", rows, image.astype(np.float64), columns, optimize=True)
     return np.clip(out, 0, 255)
+
+
+def tensor(image, boxes, size: tuple[int, int], edge: str = "crop", cubic: bool = False):
+    """image (3, H, W), of any dtype and device; boxes (N, 4) -> (N, 3, size...) float32: `reference` for every box."""
+    import torch
+
+    def matrix(low, high, length: int, n: int):  # (N, n, length)
+        low, high = low.double()[:, None, None], high.double()[:, None, None]
+        scale = (high - low) / n
+        stretch = scale.clamp(min=1)
+        start, stop = (low - 3 * stretch).floor().min(), (high + 3 * stretch).ceil().max()
+        start, stop = (min(int(start), 0), max(int(stop), length)) if edge == "pad" else (0, length)
+        at = torch.arange(start, stop, device=boxes.device)
+        x = ((at + 0.5 - low - (torch.arange(n, device=boxes.device)[:, None] + 0.5) * scale) / stretch).abs()
+        near, far = (1.5 * x - 2.5) * x * x + 1, ((-0.5 * x + 2.5) * x - 4) * x + 2
+        weight = near.where(x < 1, far * (x < 2)) if cubic else (1 - x).clamp(min=0)
+        if edge == "crop":
+            weight = weight * ((at >= low.trunc()) & (at < high.trunc()))
+        weight = weight / weight.sum(2, keepdim=True)
+        return weight[:, :, -start : length - start].to(image.device, torch.float32)
+
+    (x0, y0, x1, y1), (height, width) = boxes.unbind(1), image.shape[1:]
+    rows, columns = matrix(y0, y1, height, size[0]), matrix(x0, x1, width, size[1])
+    return torch.einsum("nyh,chw,nxw->ncyx", rows, image.float(), columns).clamp(0, 255)

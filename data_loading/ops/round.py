@@ -26,3 +26,7 @@ def reference(image: np.ndarray) -> np.ndarray:
 def kernel(tile):
     for i in range(0, tile.size, LANES):
         store(tile, i, floor(load(tile, i) + F32(0.5)))
+
+
+def tensor(images):
+    return (images + 0.5).floor()

@@ -9,7 +9,7 @@ import numpy as np
 
 from data_loading.jit import jit
 from data_loading.ops.base import OPS, SHARPNESS, Op, copy_plane, flag, magnitude_params
-from data_loading.ops.color_jitter import clamp
+from data_loading.ops.color_jitter import clamp, tensor_blend
 from data_loading.simd import LANES, fma, load, splat, store
 
 F32 = np.float32
@@ -80,3 +80,12 @@ def kernel(plane, scratch, factor):
                         total += source[row - 1] + source[row] + source[row + 1]
                     target[x] = min(max(total * around + source[x] * centre, F32(0.0)), F32(255.0))
                     x += 1
+
+
+def tensor(images, factor):
+    """images (N, 3, H, W), factor (N,)."""
+    h, w = images.shape[2:]
+    around = sum(images[:, :, dy : h - 2 + dy, dx : w - 2 + dx] for dy in range(3) for dx in range(3))
+    smooth = images.clone()
+    smooth[:, :, 1:-1, 1:-1] = (around + 4 * images[:, :, 1:-1, 1:-1]) / 13
+    return tensor_blend(images, smooth, factor)

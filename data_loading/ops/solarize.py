@@ -43,3 +43,8 @@ def kernel(tile, threshold):
         v = load(tile, i)
         c = where_at_least(v, splat(threshold), splat(F32(255.0)), splat(F32(0.0)))
         store(tile, i, maximum(c - v, v - c))
+
+
+def tensor(images, threshold):
+    """images (N, 3, H, W), threshold (N,)."""
+    return images.where(images < threshold[:, None, None, None], 255 - images)

@@ -40,3 +40,7 @@ def kernel(plane):
             while a < end:
                 flat[a], flat[b] = flat[b], flat[a]
                 a, b = a + 1, b + 1
+
+
+def tensor(images):
+    return images.flip(-2)

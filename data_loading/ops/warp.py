@@ -14,7 +14,7 @@ from scipy.ndimage import map_coordinates
 
 from data_loading.errors import ViewError
 from data_loading.jit import jit
-from data_loading.ops.affine import sample_row
+from data_loading.ops.affine import sample_row, tensor_sample
 from data_loading.ops.base import WARP, copy_plane, within
 from data_loading.simd import at
 
@@ -98,3 +98,46 @@ def kernel(plane, scratch, arg):
         bilinear(plane, scratch, arg)
     else:
         nearest(plane, scratch, arg)
+
+
+def tensor(images, a, b, tx, c, d, ty, bilinear, fill):
+    """images (N, 3, H, W); each number (N,)."""
+    import torch
+
+    numbers = torch.stack([a, b, tx, c, d, ty, fill])[..., None, None]  # (7, N, 1, 1)
+    smooth, out = bilinear > 0, torch.empty_like(images)
+    out[smooth] = tensor_bilinear(images[smooth], *numbers[:, smooth])
+    out[~smooth] = tensor_nearest(images[~smooth], *numbers[:, ~smooth])
+    return out
+
+
+def tensor_bilinear(images, a, b, tx, c, d, ty, fill):
+    import torch
+
+    height, width = images.shape[2:]
+    y, x = (torch.arange(n, device=images.device) + 0.5 for n in (height, width))
+    at_x, at_y = a * x + b * y[:, None] + tx, c * x + d * y[:, None] + ty
+    fill = fill[..., None]
+    return tensor_sample(images - fill, 2 * at_x / width - 1, 2 * at_y / height - 1) + fill
+
+
+def tensor_nearest(images, a, b, tx, c, d, ty, fill):
+    import torch
+
+    height, width = images.shape[2:]
+    y, x = (torch.arange(n, device=images.device) for n in (height, width))
+    y = y[:, None]
+    at_x = tensor_fixed(tx, 0.5 * (a + b)) + x * tensor_fixed(a) + y * tensor_fixed(b)
+    at_y = tensor_fixed(ty, 0.5 * (c + d)) + x * tensor_fixed(c) + y * tensor_fixed(d)
+    column, row = at_x >> 16, at_y >> 16  # (N, H, W)
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    place = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
+    found = images.flatten(2).gather(2, place.flatten(1)[:, None].expand(-1, 3, -1)).view_as(images)
+    return found.where(inside[:, None], fill[..., None])
+
+
+def tensor_fixed(*values):
+    """The sum of values in 65536ths, rounded as Pillow's FIX -> int64; exact, whole numbers and the rest apart."""
+    values = [value * 65536 for value in values]
+    rest = sum(value - value.floor() for value in values)
+    return sum(value.floor().long() for value in values) + (rest + 0.5).floor().long()

@@ -35,7 +35,7 @@ def test_a_name_alone_and_an_object_are_built_too():
         ({"class_path": "Solarize", "threshold": 3}, ViewError, "init_args"),
         ({"class_path": "no.such.module"}, UnknownName, "cannot be imported"),
         ({"class_path": "data_loading.ops.Nothing"}, UnknownName, "cannot be imported"),
-        ({"class_path": "RandomResizedCrop"}, ViewError, "makes a RandomResizedCrop, where op is asked for"),
+        ({"class_path": "RandomResizedCrop"}, ViewError, "is no Op, which is asked for here; RandomResizedCrop: A"),
         (3, ViewError, "3 is no op"),
     ],
 )

@@ -1,0 +1,55 @@
+"""What mixup and cutmix share: they mix a whole batch, each image with the one before it, by keyed numbers.
+
+Batch.mix runs them. They are no ops of a view, so that a strategy cannot hold one.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy.special import betaincinv
+
+from data_loading.described import Described
+from data_loading.errors import ViewError
+from data_loading.ops.base import flag, is_number, within
+from data_loading.rng import checked_seed, philox_numpy, stream
+
+U32 = np.uint32
+
+
+class Mixing(Described):
+    """Mix each image of a batch with the one before it (the first with the last), with probability `p`.
+
+    alpha: of Beta(alpha, alpha), from which the share `weight` of the image itself is drawn.
+    same:  one decision and one draw for the whole batch, that of its first sample, as torchvision has it; else each
+           sample has its own, as in FFCV.
+    name, share, seed, fixed: of the random stream, as an op's; without a name it is called as the class.
+    """
+
+    def __init__(
+        self,
+        alpha: float = 1.0,
+        p: float = 1.0,
+        same: bool = False,
+        name: str | None = None,
+        share: str | None = None,
+        seed: int | None = None,
+        fixed: bool = False,
+    ):
+        if not is_number(alpha) or not 0.0 < alpha < math.inf:
+            raise ViewError(f"{type(self).__name__}: alpha is {alpha!r}; it must be a number above 0")
+        self.alpha, self.p, self.same = float(alpha), within(self, "p", p, 0.0, 1.0), flag(self, "same", same)
+        self.name, self.share, self.fixed = name, share, flag(self, "fixed", fixed)
+        self.seed = None if seed is None else checked_seed(seed, f"seed of {type(self).__name__}")
+
+    def draw(self, seed: int, epoch: int, samples: np.ndarray) -> np.ndarray:
+        """samples (B,) int64 -> (3, B) float64: the image's own weight, 1 where it is not mixed, and two in [0, 1)."""
+        samples = samples[:1].repeat(len(samples)) if self.same else samples
+        counter = np.zeros((len(samples), 4), U32)
+        counter[:, 0], counter[:, 1] = samples & 0xFFFFFFFF, samples >> 32
+        counter[:, 2] = stream(f"share/{self.share}" if self.share else f"batch/{self.name or type(self).__name__}")
+        words = philox_numpy(counter, (seed if self.seed is None else self.seed, 0 if self.fixed else epoch))
+        coin, u, first, second = (words >> U32(8)).T / 2.0**24  # in [0, 1), as rng.uniform
+        weight = betaincinv(self.alpha, self.alpha, u)  # the inverse of the distribution function
+        return np.stack([np.where(coin < self.p, weight, 1.0), first, second])

@@ -1,0 +1,37 @@
+"""Mixup: w x + (1 - w) x', labels alike; x' is the image before, w from Beta(alpha, alpha).
+
+Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018, arXiv:1710.09412 (alpha 0.1 to 0.4 on ImageNet).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from data_loading.ops.base import OPS
+from data_loading.ops.mixing import Mixing
+
+
+@OPS.register
+class Mixup(Mixing):
+    """Blend each image of a batch, and its label, with the one before it; for Batch.mix."""
+
+    def __init__(self, alpha: float = 0.2, p: float = 1.0, same: bool = False, **common):
+        super().__init__(alpha, p, same, **common)
+
+    def mixed(self, images, drawn: np.ndarray):
+        """images (V, B, C, H, W), a tensor; drawn (3, B) -> the same shape and dtype, and the weights (B,)."""
+        return tensor(images, images.roll(1, 1), drawn[0][:, None, None, None]), drawn[0]
+
+
+def reference(images: np.ndarray, others: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """weight: broadcast to images, as others."""
+    return weight * images + (1 - weight) * others
+
+
+def tensor(images, others, weight: np.ndarray):
+    """The same of tensors of any device and dtype; whole numbers are rounded half up."""
+    import torch
+
+    weight = torch.as_tensor(weight, dtype=torch.float32, device=images.device)
+    mixed = others.float().lerp(images.float(), weight)  # exact where the weight is 1
+    return (mixed if images.is_floating_point() else mixed.add_(0.5)).to(images.dtype)
