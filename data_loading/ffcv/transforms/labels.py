@@ -1,0 +1,115 @@
+"""FFCV-SSL's parameters as labels, read from the plan: what was done to the image, not a second draw of it.
+
+Each is made with the seed and the arguments of an image operation of another pipeline. First in a pipeline it gives its
+columns (B, k); behind others it puts them to the right of theirs, as float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from data_loading.ffcv.pipeline.operation import LabelOp
+from data_loading.ffcv.transforms import image
+from data_loading.ffcv.transforms.crops import RandomResizedCrop
+from data_loading.ops import base
+from data_loading.plan import Plan
+
+
+class LabelRandomResizedCrop(LabelOp):
+    """int32 (B, 6): width and height of the image, then the box: top, left, height, width, in pixels of the image."""
+
+    dtype = np.int32
+
+    def __init__(
+        self,
+        output_size: int | Sequence[int],
+        seed: int | None = None,
+        scale: Sequence[float] = (0.08, 1.0),
+        ratio: Sequence[float] = (0.75, 4 / 3),
+        second_seed: int | None = None,
+    ):
+        self.twin = RandomResizedCrop(output_size, scale, ratio, seed, second_seed)
+
+    def read(self, plan: Plan, view: int, height: np.ndarray, width: np.ndarray) -> np.ndarray:
+        x0, y0, x1, y1 = plan.box[view].T
+        return np.stack([width, height, y0, x0, y1 - y0, x1 - x0], axis=1)
+
+
+class _Steps(LabelOp):
+    """Columns made of the steps that a view's program holds."""
+
+    image_op: type[image.ImageOp]
+
+    def __init__(self, *args, **kwargs):
+        self.twin = self.image_op(*args, **kwargs)
+
+
+class LabelRandomHorizontalFlip(_Steps):
+    """int32: 1 where the view is mirrored, else 0."""
+
+    dtype, codes, image_op = np.int32, (base.FLIP,), image.RandomHorizontalFlip
+
+    def read(self, plan: Plan, view: int, height: np.ndarray, width: np.ndarray) -> np.ndarray:
+        return _found(plan, view, base.FLIP)[:, None]
+
+
+class LabelGrayscale(_Steps):
+    """float32: 0 where the view has become gray, 1 where it has kept its colours (FFCV-SSL's polarity)."""
+
+    codes, image_op = (base.GRAYSCALE,), image.RandomGrayscale
+
+    def read(self, plan: Plan, view: int, height: np.ndarray, width: np.ndarray) -> np.ndarray:
+        return ~_found(plan, view, base.GRAYSCALE)[:, None]
+
+
+class LabelSolarization(_Steps):
+    """float32: 1 where the view is solarized, else 0."""
+
+    codes, image_op = (base.SOLARIZE,), image.RandomSolarization
+
+    def read(self, plan: Plan, view: int, height: np.ndarray, width: np.ndarray) -> np.ndarray:
+        return _found(plan, view, base.SOLARIZE)[:, None]
+
+
+class LabelGaussianBlur(_Steps):
+    """float32: sigma in pixels, 0 where the view is not blurred."""
+
+    codes, image_op = (base.BLUR,), image.GaussianBlur
+
+    def read(self, plan: Plan, view: int, height: np.ndarray, width: np.ndarray) -> np.ndarray:
+        return _number(plan, view, base.BLUR, 0, otherwise=0.0)[:, None]
+
+
+class LabelColorJitter(_Steps):
+    """float32, 4 columns: factors of brightness, contrast and saturation, turn of the hue; 1, 1, 1, 0 for none."""
+
+    codes = (base.BRIGHTNESS, base.CONTRAST, base.SATURATION, base.HUE, base.COLOR_JITTER)
+    image_op = image.RandomColorJitter
+
+    def read(self, plan: Plan, view: int, height: np.ndarray, width: np.ndarray) -> np.ndarray:
+        steps = self.codes[:4]
+        return np.stack([_number(plan, view, code, 0, otherwise=float(code != base.HUE)) for code in steps], axis=1)
+
+
+class LabelTranslate(_Steps):
+    """float32, 2 columns: padding minus the pixels by which the view is shifted down, and right, FFCV-SSL's count."""
+
+    codes = (base.WARP, base.SHIFT, base.ROTATE, base.SHEAR, base.TRANSLATE)
+    image_op = image.RandomTranslate
+
+    def read(self, plan: Plan, view: int, height: np.ndarray, width: np.ndarray) -> np.ndarray:
+        return self.twin.padding + np.stack([_number(plan, view, base.WARP, i, 0.0) for i in (5, 2)], axis=1)
+
+
+def _found(plan: Plan, view: int, code: int) -> np.ndarray:
+    """(B,) bool: whether a view's program has the step."""
+    return (plan.op[view] == code).any(axis=1)
+
+
+def _number(plan: Plan, view: int, code: int, i: int, otherwise: float) -> np.ndarray:
+    """(B,) float32: number i of the first such step, or `otherwise`."""
+    place = (plan.op[view] == code).argmax(axis=1)
+    numbers = plan.numbers[view][np.arange(len(place)), place, i]
+    return np.where(_found(plan, view, code), numbers, np.float32(otherwise))
