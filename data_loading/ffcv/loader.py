@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from data_loading import sources
-from data_loading.batch import Batch
 from data_loading.beton.reader import Reader as _Reader
 from data_loading.cache import CACHES
 from data_loading.errors import ConfigError
@@ -188,15 +187,13 @@ class Loader:
         return self._batches(self._source, self._outputs)
 
     def _batches(self, source: _Loader | Rows, outputs: list[Output]) -> Iterator[tuple[Tensor, ...]]:
+        epoch = source.epoch
         for batch in source:
-            yield self._tuple(batch, outputs)
+            n = int(batch.valid.sum())
+            if n < len(batch) and not self.distributed:
+                batch = first(batch, n)
+            yield tuple(output(source.reader, batch, self._options["view_seed"], epoch) for output in outputs)
             del batch
-
-    def _tuple(self, batch: Batch, outputs: list[Output]) -> tuple[Tensor, ...]:
-        n = int(batch.valid.sum())
-        if n < len(batch) and not self.distributed:
-            batch = first(batch, n)
-        return tuple(output(batch, self._source.reader) for output in outputs)
 
     def filter(self, field_name: str, condition: Callable[[Any], bool]) -> Loader:
         """A loader of those samples for which `condition` holds of what the field's pipeline gives, one by one."""

@@ -15,7 +15,15 @@ from data_loading.beton.reader import Reader
 from data_loading.described import describe
 from data_loading.errors import ViewError
 from data_loading.ffcv.fields.rgb_image import SimpleRGBImageDecoder
-from data_loading.ffcv.pipeline.operation import FieldDecoder, ImageDecoder, ImageOp, LabelOp, Operation, TensorOp
+from data_loading.ffcv.pipeline.operation import (
+    FieldDecoder,
+    ImageDecoder,
+    ImageOp,
+    LabelOp,
+    Moment,
+    Operation,
+    TensorOp,
+)
 from data_loading.ffcv.pipeline.pipeline_spec import PipelineSpec
 from data_loading.ffcv.refused import OWN_OP
 from data_loading.ffcv.transforms.crops import RandomResizedCrop
@@ -62,16 +70,16 @@ class Output:
     def ops(self, side: int) -> list[Op]:
         return [one for op in self.image_ops for one in (op.ops(side) if isinstance(op, ImageOp) else [op])]
 
-    def __call__(self, batch: Batch, reader: Reader) -> Tensor:
-        x, channels = None, -1
+    def __call__(self, reader: Reader, batch: Batch, seed: int, epoch: int) -> Tensor:
+        x, at = None, Moment(batch, seed, epoch)
         if self.view >= 0:
             x = batch.views[self.view].permute(0, 2, 3, 1)
         elif not isinstance(self.decoder, LabelOp):
             x = stored(batch, reader, self.source)
         for step in self.steps:
-            x = step.run(x, batch, channels)
-            channels = 1 if isinstance(step, ToTorchImage) else channels
-        return x.contiguous() if self.view >= 0 and channels == -1 else x
+            x = step.run(x, at)
+            at.channels = 1 if isinstance(step, ToTorchImage) else at.channels
+        return x.contiguous() if self.view >= 0 and at.channels == -1 else x
 
 
 @dataclass
@@ -82,10 +90,12 @@ class Parameters(TensorOp):
     view: int
     reader: Reader
 
-    def run(self, x: Tensor | None, batch: Batch, channels: int) -> Tensor:
-        table, rows = self.reader.image_table(), batch.index.numpy()
+    def run(self, x: Tensor | None, at: Moment) -> Tensor:
+        table, rows = self.reader.image_table(), at.batch.index.numpy()
         sides = table.height[rows].astype(np.int64), table.width[rows].astype(np.int64)
-        found = torch.from_numpy(np.ascontiguousarray(self.label.read(batch.plan, self.view, *sides), self.label.dtype))
+        found = torch.from_numpy(
+            np.ascontiguousarray(self.label.read(at.batch.plan, self.view, *sides), self.label.dtype)
+        )
         return found if x is None else torch.cat([x.float(), found.to(x.device).float()], dim=1)
 
 
@@ -208,7 +218,7 @@ def _resolved(step: Any, output: Output, views: list[Output], reader: Reader) ->
             f"and the arguments of one"
         )
     view = alike[0][0]
-    writers = [op for op in views[view].ops(1 << 10) if op.rule in step.codes or isinstance(op, Choose)]
+    writers = [op for op in views[view].ops(1 << 10) if {op.rule, *op.writes} & {*step.codes} or isinstance(op, Choose)]
     if step.codes and len(writers) != 1:
         raise ViewError(
             f"pipeline {output.key!r}: {name} cannot tell the {len(writers)} operations of pipeline "

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from data_loading.jit import jit
 from data_loading.ops import warp
-from data_loading.ops.base import ERASING, OPS, SHIFT, Op, within
+from data_loading.ops.base import ERASING, OPS, SHIFT, WARP, Op, within
 from data_loading.ops.erasing import colour
 from data_loading.rng import integer
 
@@ -22,6 +22,7 @@ class Shift(Op):
     """
 
     rule = SHIFT
+    writes = (WARP, ERASING)
     steps = 3
 
     def __init__(self, padding: int = 4, fill: float | Sequence[float] = 0.0, p: float = 1.0, **common):

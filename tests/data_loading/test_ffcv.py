@@ -1,14 +1,14 @@
 """data_loading.ffcv: seeds, parameters as labels, fields, the loader's two signatures, and what is not offered."""
 
-import inspect
 import logging
-import re
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 
-import data_loading.ffcv as ffcv
 import data_loading.ffcv.transforms as T
 from data_loading import Loader as OurLoader
 from data_loading import ViewSet
@@ -317,6 +317,40 @@ def test_caches_change_no_batch(square, cache):
         assert torch.equal(x, y)
 
 
+RANK = """
+import sys
+import torch
+from data_loading.ffcv.loader import Loader, OrderOption
+
+rank, path, folder = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+found = {}
+for name, pipelines in (("images", {}), ("none", {"image": None})):
+    for drop_last in (True, False):
+        loader = Loader(path, 5, 1, order=OrderOption.RANDOM, distributed=True, pipelines=pipelines, drop_last=drop_last)
+        found[name, drop_last] = [batch[-1].flatten().tolist() for batch in loader]
+        assert len(loader) == len(found[name, drop_last]) and loader.seed == 0
+torch.save(found, f"{folder}/{rank}.pt")
+torch.distributed.destroy_process_group()
+"""
+
+
+def test_two_processes_share_each_epoch_and_take_as_many_batches(tmp_path):
+    numbered = [(image, i) for i, image in enumerate(Photographs(33, sides=8).images())]
+    path = write(tmp_path / "numbered.beton", numbered)
+    env = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    command = [sys.executable, "-c", RANK]
+    running = [subprocess.Popen([*command, str(rank), path, tmp_path], env=env) for rank in (0, 1)]
+    assert [process.wait() for process in running] == [0, 0]
+    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
+    for name in ("images", "none"):
+        dropped = sum([*first[name, True], *second[name, True]], [])
+        assert len(set(dropped)) == len(dropped) == 30
+        kept = [*first[name, False], *second[name, False]]
+        assert [len(batch) for batch in kept] == [5] * 8 and {n for batch in kept for n in batch} == set(range(33))
+    assert first["images", True] == first["none", True]
+
+
 def test_filter_takes_a_condition_on_one_sample_of_what_the_pipeline_gives(square):
     pipelines = {"label": [IntDecoder(), T.ToTensor(), T.Squeeze()]}
     loader = Loader(square, 2, order=OrderOption.RANDOM, pipelines=pipelines, indices=np.arange(20))
@@ -453,13 +487,3 @@ def test_images_of_different_sizes_and_interpolations_that_differ_are_refused(ph
     cubic, area = (CenterCropRGBImageDecoder((8, 8), 1.0, interpolation=i) for i in (2, 3))
     with pytest.raises(ViewError, match="share one interpolation"):
         Loader(photographs, 8, pipelines={"image": [cubic], "two": PipelineSpec("image", area)})
-
-
-def test_the_page_names_every_name_that_is_offered_and_those_that_are_not():
-    page = (CHECKOUT / "docs" / "ffcv.md").read_text()
-    named = set(re.findall(r"`(\w+)", page))
-    parts = (T, ffcv.fields, __import__("data_loading.ffcv.fields.decoders", fromlist=["x"]), ffcv.pipeline)
-    missing = [name for part in parts for name in part.__all__ if name not in named]
-    missing += [name for name in inspect.signature(Loader._begin).parameters if name not in {*named, "self"}]
-    missing += [option.name for option in OrderOption if option.name not in named]
-    assert missing == []

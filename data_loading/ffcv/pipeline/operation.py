@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -52,11 +53,21 @@ class ImageOp(Seeded):
         raise NotImplementedError
 
 
+@dataclass
+class Moment:
+    """Which batch it is. seed, epoch: of what is drawn for the whole batch; channels: the dimension of colours."""
+
+    batch: Batch
+    seed: int
+    epoch: int
+    channels: int = -1
+
+
 class TensorOp(Operation):
     """What is done to the whole batch of a field, in Python."""
 
-    def run(self, x: Tensor, batch: Batch, channels: int) -> Tensor:
-        """x (B, ...); channels: the dimension of colours, where x is images."""
+    def run(self, x: Tensor, at: Moment) -> Tensor:
+        """x (B, ...)."""
         raise NotImplementedError
 
 

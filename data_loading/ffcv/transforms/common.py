@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from data_loading.batch import Batch
-from data_loading.ffcv.pipeline.operation import TensorOp
+from data_loading.ffcv.pipeline.operation import Moment, TensorOp
 
 
 class Squeeze(TensorOp):
@@ -14,5 +13,5 @@ class Squeeze(TensorOp):
     def __init__(self, *dims: int):
         self.dims = dims
 
-    def run(self, x: Tensor, batch: Batch, channels: int) -> Tensor:
+    def run(self, x: Tensor, at: Moment) -> Tensor:
         return x.squeeze(self.dims or tuple(range(1, x.ndim)))

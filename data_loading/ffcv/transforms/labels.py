@@ -52,7 +52,7 @@ class LabelRandomHorizontalFlip(_Steps):
     dtype, codes, image_op = np.int32, (base.FLIP,), image.RandomHorizontalFlip
 
     def read(self, plan: Plan, view: int, height: np.ndarray, width: np.ndarray) -> np.ndarray:
-        return _found(plan, view, base.FLIP)[:, None]
+        return plan.acted("flip")[view, :, None]
 
 
 class LabelGrayscale(_Steps):
@@ -61,7 +61,7 @@ class LabelGrayscale(_Steps):
     codes, image_op = (base.GRAYSCALE,), image.RandomGrayscale
 
     def read(self, plan: Plan, view: int, height: np.ndarray, width: np.ndarray) -> np.ndarray:
-        return ~_found(plan, view, base.GRAYSCALE)[:, None]
+        return ~plan.acted("grayscale")[view, :, None]
 
 
 class LabelSolarization(_Steps):
@@ -70,7 +70,7 @@ class LabelSolarization(_Steps):
     codes, image_op = (base.SOLARIZE,), image.RandomSolarization
 
     def read(self, plan: Plan, view: int, height: np.ndarray, width: np.ndarray) -> np.ndarray:
-        return _found(plan, view, base.SOLARIZE)[:, None]
+        return plan.acted("solarize")[view, :, None]
 
 
 class LabelGaussianBlur(_Steps):
@@ -79,7 +79,7 @@ class LabelGaussianBlur(_Steps):
     codes, image_op = (base.BLUR,), image.GaussianBlur
 
     def read(self, plan: Plan, view: int, height: np.ndarray, width: np.ndarray) -> np.ndarray:
-        return _number(plan, view, base.BLUR, 0, otherwise=0.0)[:, None]
+        return np.nan_to_num(plan.number("blur", "sigma"), nan=0.0)[view, :, None]
 
 
 class LabelColorJitter(_Steps):
@@ -89,27 +89,16 @@ class LabelColorJitter(_Steps):
     image_op = image.RandomColorJitter
 
     def read(self, plan: Plan, view: int, height: np.ndarray, width: np.ndarray) -> np.ndarray:
-        steps = self.codes[:4]
-        return np.stack([_number(plan, view, code, 0, otherwise=float(code != base.HUE)) for code in steps], axis=1)
+        factors = [plan.number(step, "factor")[view] for step in ("brightness", "contrast", "saturation")]
+        turn = np.nan_to_num(plan.number("hue", "turn")[view], nan=0.0)
+        return np.stack([*(np.nan_to_num(factor, nan=1.0) for factor in factors), turn], axis=1)
 
 
 class LabelTranslate(_Steps):
     """float32, 2 columns: padding minus the pixels by which the view is shifted down, and right, FFCV-SSL's count."""
 
-    codes = (base.WARP, base.SHIFT, base.ROTATE, base.SHEAR, base.TRANSLATE)
+    codes = (base.WARP,)
     image_op = image.RandomTranslate
 
     def read(self, plan: Plan, view: int, height: np.ndarray, width: np.ndarray) -> np.ndarray:
-        return self.twin.padding + np.stack([_number(plan, view, base.WARP, i, 0.0) for i in (5, 2)], axis=1)
-
-
-def _found(plan: Plan, view: int, code: int) -> np.ndarray:
-    """(B,) bool: whether a view's program has the step."""
-    return (plan.op[view] == code).any(axis=1)
-
-
-def _number(plan: Plan, view: int, code: int, i: int, otherwise: float) -> np.ndarray:
-    """(B,) float32: number i of the first such step, or `otherwise`."""
-    place = (plan.op[view] == code).argmax(axis=1)
-    numbers = plan.numbers[view][np.arange(len(place)), place, i]
-    return np.where(_found(plan, view, code), numbers, np.float32(otherwise))
+        return self.twin.padding + np.stack([plan.number("warp", name)[view] for name in ("ty", "tx")], axis=1)

@@ -9,15 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from data_loading.batch import Batch
 from data_loading.errors import ViewError
-from data_loading.ffcv.pipeline.operation import TensorOp
+from data_loading.ffcv.pipeline.operation import Moment, TensorOp
 
 
 class ToTensor(TensorOp):
     """Nothing to do: all is tensors from the start; images are (B, H, W, 3) until ToTorchImage."""
 
-    def run(self, x: Tensor, batch: Batch, channels: int) -> Tensor:
+    def run(self, x: Tensor, at: Moment) -> Tensor:
         return x
 
 
@@ -27,7 +26,7 @@ class ToDevice(TensorOp):
     def __init__(self, device: Any, non_blocking: bool = True):
         self.device, self.non_blocking = device, non_blocking
 
-    def run(self, x: Tensor, batch: Batch, channels: int) -> Tensor:
+    def run(self, x: Tensor, at: Moment) -> Tensor:
         return x.to(self.device, non_blocking=self.non_blocking)
 
 
@@ -40,7 +39,7 @@ class ToTorchImage(TensorOp):
     def __init__(self, channels_last: bool = True, convert_back_int16: bool = True):
         self.channels_last = channels_last
 
-    def run(self, x: Tensor, batch: Batch, channels: int) -> Tensor:
+    def run(self, x: Tensor, at: Moment) -> Tensor:
         if x.ndim != 4:
             raise ViewError(f"ToTorchImage takes images (B, H, W, 3), got {tuple(x.shape)}")
         form = torch.channels_last if self.channels_last else torch.contiguous_format
@@ -53,7 +52,7 @@ class Convert(TensorOp):
     def __init__(self, target_dtype: Any):
         self.target = as_torch_dtype(target_dtype)
 
-    def run(self, x: Tensor, batch: Batch, channels: int) -> Tensor:
+    def run(self, x: Tensor, at: Moment) -> Tensor:
         return x.to(self.target)
 
 
@@ -64,7 +63,7 @@ class View(TensorOp):
         whole = isinstance(target_dtype, int | Sequence) and not isinstance(target_dtype, str)
         self.target = target_dtype if whole else as_torch_dtype(target_dtype)
 
-    def run(self, x: Tensor, batch: Batch, channels: int) -> Tensor:
+    def run(self, x: Tensor, at: Moment) -> Tensor:
         return x.contiguous().view(self.target)
 
 
@@ -77,8 +76,8 @@ class NormalizeImage(TensorOp):
         if self.mean.shape != (3,) or self.std.shape != (3,) or not (self.std > 0).all():
             raise ViewError(f"NormalizeImage: mean {mean} and std {std} need three numbers each, std above 0")
 
-    def run(self, x: Tensor, batch: Batch, channels: int) -> Tensor:
-        shape = (1, 3, 1, 1) if channels == 1 else (3,)
+    def run(self, x: Tensor, at: Moment) -> Tensor:
+        shape = (1, 3, 1, 1) if at.channels == 1 else (3,)
         mean, std = (v.to(x.device).reshape(shape) for v in (self.mean, self.std))
         return ((x.float() - mean) / std).to(self.type)
 
@@ -89,8 +88,8 @@ class ReplaceLabel(TensorOp):
     def __init__(self, indices: Sequence[int], new_label: int):
         self.indices, self.new_label = torch.as_tensor(np.asarray(indices, np.int64)), new_label
 
-    def run(self, x: Tensor, batch: Batch, channels: int) -> Tensor:
-        chosen = torch.isin(batch.index, self.indices).to(x.device)
+    def run(self, x: Tensor, at: Moment) -> Tensor:
+        chosen = torch.isin(at.batch.index, self.indices).to(x.device)
         return torch.where(chosen.reshape(-1, *[1] * (x.ndim - 1)), torch.as_tensor(self.new_label, dtype=x.dtype), x)
 
 
@@ -100,7 +99,7 @@ class ModuleWrapper(TensorOp):
     def __init__(self, module: nn.Module):
         self.module = module
 
-    def run(self, x: Tensor, batch: Batch, channels: int) -> Tensor:
+    def run(self, x: Tensor, at: Moment) -> Tensor:
         return self.module(x)
 
 
