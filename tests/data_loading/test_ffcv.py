@@ -260,6 +260,11 @@ def test_tensor_operations_do_as_torch_does(square):
     assert labels.dtype == torch.int32 and labels.tolist() == [i % 7 for i in range(8)]
 
 
+def test_squeeze_leaves_the_batch_its_dimension_when_one_sample_is_left(square):
+    pipelines = {"image": None, "label": [IntDecoder(), T.ToTensor(), T.Squeeze()]}
+    assert [labels.shape for (labels,) in Loader(square, 31, drop_last=False, pipelines=pipelines)] == [(31,), (1,)]
+
+
 # Fields and loader
 
 
@@ -327,7 +332,8 @@ torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meeti
 found = {}
 for name, pipelines in (("images", {}), ("none", {"image": None})):
     for drop_last in (True, False):
-        loader = Loader(path, 5, 1, order=OrderOption.RANDOM, distributed=True, pipelines=pipelines, drop_last=drop_last)
+        given = {"pipelines": pipelines, "drop_last": drop_last}
+        loader = Loader(path, 5, 1, order=OrderOption.RANDOM, distributed=True, **given)
         found[name, drop_last] = [batch[-1].flatten().tolist() for batch in loader]
         assert len(loader) == len(found[name, drop_last]) and loader.seed == 0
 torch.save(found, f"{folder}/{rank}.pt")

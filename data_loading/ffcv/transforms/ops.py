@@ -100,7 +100,7 @@ class ModuleWrapper(TensorOp):
         self.module = module
 
     def run(self, x: Tensor, at: Moment) -> Tensor:
-        return self.module(x)
+        return self.module(x.contiguous() if at.channels == -1 else x)
 
 
 def as_torch_dtype(dtype: Any) -> torch.dtype:
