@@ -6,7 +6,7 @@ from data_loading.ops.base import OPS, Op
 from data_loading.ops.blur import GaussianBlur
 from data_loading.ops.choose import Choose
 from data_loading.ops.color_jitter import Brightness, ColorJitter, Contrast, Hue, Saturation
-from data_loading.ops.crop import CenterCrop, CornerCrop, Crop, PadCrop, RandomResizedCrop, Resize, UniformCrop
+from data_loading.ops.crop import CenterCrop, CornerCrop, Crop, Pad, PadCrop, RandomResizedCrop, Resize, UniformCrop
 from data_loading.ops.cutmix import CutMix
 from data_loading.ops.cutout import Cutout
 from data_loading.ops.elastic import Elastic
@@ -26,6 +26,7 @@ from data_loading.ops.rotate import Rotate
 from data_loading.ops.round import Round
 from data_loading.ops.sharpness import Sharpness
 from data_loading.ops.shear import Shear
+from data_loading.ops.shift import Shift
 from data_loading.ops.solarize import Solarize
 from data_loading.ops.thickness import Thickness
 from data_loading.ops.translate import Translate
@@ -59,6 +60,7 @@ __all__ = [
     "Normalize",
     "Op",
     "OwnOp",
+    "Pad",
     "PadCrop",
     "Posterize",
     "RandomResizedCrop",
@@ -68,6 +70,7 @@ __all__ = [
     "Saturation",
     "Sharpness",
     "Shear",
+    "Shift",
     "Solarize",
     "Thickness",
     "Translate",

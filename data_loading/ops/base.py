@@ -51,6 +51,7 @@ STEPS = {
 # Drawing rules only. COLOR_JITTER writes brightness, contrast, saturation and hue; ROTATE, SHEAR and TRANSLATE a warp;
 # CUTOUT an erasing; CHOOSE the steps of other ops.
 COLOR_JITTER, ROTATE, SHEAR, TRANSLATE, CUTOUT, CHOOSE = range(32, 38)
+SHIFT = 38  # a warp, and erasings
 OWN, OWN_MOST = 128, 128  # codes of users' own ops, as they are defined in a process
 
 

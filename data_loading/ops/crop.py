@@ -3,7 +3,8 @@
 RandomResizedCrop draws as torchvision's: ten tries of area and ratio, else the largest central box of a fitting ratio.
 CenterCrop is Resize then CenterCrop of the usual evaluation, as one box: taps may read outside it (edge "image").
 PadCrop shifts the whole image, as to pad with black and crop at random: its box may leave the image (edge "pad").
-UniformCrop is MASSRL's: both sides times one ratio.  CornerCrop is FFCV-SSL's.  Resize takes the whole image.
+UniformCrop is MASSRL's: both sides times one ratio.  CornerCrop is FFCV-SSL's.  Resize takes the whole image, and so
+does Pad, at its own scale.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from data_loading.ops.base import OPS, flag, interval, whole, within
 from data_loading.rng import checked_seed, integer, uniform
 
 F32 = np.float32
-RANDOM_RESIZED, CENTER, PAD, WHOLE, UNIFORM, CORNER = range(6)
+RANDOM_RESIZED, CENTER, PAD, WHOLE, UNIFORM, CORNER, FILL_UP = range(7)
 CORNERS = ("top_left", "top_right", "bottom_left", "bottom_right")
 
 
@@ -128,6 +129,14 @@ class Resize(Crop):
     """The whole image, resized to the view's square whatever its shape."""
 
     rule = WHOLE
+
+
+@OPS.register
+class Pad(Crop):
+    """The image at its own scale in the top left corner of the view, black right of it and below; the rest is cut."""
+
+    rule = FILL_UP
+    edge = "pad"
 
 
 @jit(inline=True)
@@ -242,6 +251,8 @@ def draw(rule, params, state, height, width, size, box):
         corner_box(params, height, width, box)
     elif rule == WHOLE:
         box[0], box[1], box[2], box[3] = 0, 0, width, height
+    elif rule == FILL_UP:
+        box[0], box[1], box[2], box[3] = 0, 0, size, size
     else:
         center_box(params, height, width, size, box)
 

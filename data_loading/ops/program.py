@@ -25,6 +25,7 @@ from data_loading.ops import (
     round,
     sharpness,
     shear,
+    shift,
     solarize,
     thickness,
     translate,
@@ -56,6 +57,7 @@ from data_loading.ops.base import (
     SATURATION,
     SHARPNESS,
     SHEAR,
+    SHIFT,
     SOLARIZE,
     STEPS,
     THICKNESS,
@@ -100,6 +102,8 @@ def draw(rule, params, state, size, owns, op, arg, word, n):
         return shear.draw(params, state, size, op, arg, n)
     if rule == TRANSLATE:
         return translate.draw(params, state, size, op, arg, n)
+    if rule == SHIFT:
+        return shift.draw(params, state, size, op, arg, n)
     if rule == CUTOUT:
         return cutout.draw(params, state, size, op, arg, n)
     if rule >= OWN:

@@ -22,6 +22,7 @@ from data_loading.whole import write_whole
 
 log = logging.getLogger(__name__)
 CACHE = Path("runs/.cache")
+BETON = (".beton", ".ffcv", ".dat")  # suffixes that FFCV's users give such files
 FORM = 1  # counted up when the same folder should be written another way
 
 
@@ -42,12 +43,12 @@ def as_beton(
     and fingerprint. Processes that ask at the same time wait for the one that writes.
     """
     if not isinstance(path, str | Path):
-        others = [one for one in path if Path(one).suffix != ".beton"]
+        others = [one for one in path if Path(one).suffix not in BETON]
         if others:
             raise SourceError(f"{others[0]} is no .beton file; in a list each must be one: massrl data write makes it")
         return [as_beton(one, indices=indices) for one in path]
     path = Path(path)
-    if path.suffix == ".beton":
+    if path.suffix in BETON:
         if not path.exists() and not is_pattern(path):
             raise SourceError(f"{path}: there is no such file")
         if indices is not None:

@@ -1,0 +1,22 @@
+"""FFCV's names: scripts written for FFCV, FFCV-SSL and erow's fork run by changing the import.
+
+    from data_loading.ffcv.loader import Loader, OrderOption
+    from data_loading.ffcv.transforms import RandomHorizontalFlip, ToTensor, ToTorchImage
+
+A translation, not a second engine: each image pipeline becomes a strategy with a crop rule, ops and a size of its own,
+and `data_loading.Loader` draws them all from one decoded image. docs/ffcv.md has the table of names.
+"""
+
+from importlib import import_module
+
+_HOME = {"Loader": "loader", "DatasetWriter": "writer"}
+_PARTS = ("fields", "loader", "pipeline", "transforms", "writer")
+__all__ = sorted([*_HOME, *_PARTS])
+
+
+def __getattr__(name: str):
+    if name in _HOME:
+        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    if name in _PARTS:
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

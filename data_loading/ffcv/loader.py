@@ -1,0 +1,238 @@
+"""Loader and OrderOption with FFCV's names and arguments, over data_loading.Loader."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import Enum, auto
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from data_loading import sources
+from data_loading.beton.reader import Reader as _Reader
+from data_loading.cache import CACHES
+from data_loading.errors import ConfigError
+from data_loading.ffcv.rows import Rows
+from data_loading.ffcv.translation import Output, first, translate
+from data_loading.loader import Loader as _Loader
+from data_loading.order import place
+from data_loading.rng import checked_seed
+
+
+class OrderOption(Enum):
+    """In which order an epoch takes the samples."""
+
+    SEQUENTIAL = auto()
+    SEQUENTIAL_CONTIGUOUS = auto()
+    RANDOM = auto()
+    QUASI_RANDOM = auto()
+
+
+ORDERS = {
+    OrderOption.SEQUENTIAL: "sequential",
+    OrderOption.SEQUENTIAL_CONTIGUOUS: "sequential",
+    OrderOption.RANDOM: "random",
+    OrderOption.QUASI_RANDOM: "quasi_random",
+}
+COMMON = ("distributed", "seed", "indices", "pipelines", "custom_fields", "drop_last", "batches_ahead", "recompile")
+STOCK = ("fname", "batch_size", "num_workers", "os_cache", "order", *COMMON, "order_kwargs")
+SSL = ("path", "batch_size", "order", "num_workers", "os_cache", *COMMON, "custom_field_mapper")
+
+
+class Reader:
+    """What scripts ask of `loader.reader`: num_samples, field_names, handlers; else data_loading.Reader's."""
+
+    def __init__(self, reader: _Reader):
+        self._reader = reader
+        self.num_samples, self.handlers = len(reader), reader.fields
+        self.field_names = list(reader.fields)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reader, name)
+
+
+class Loader:
+    """Iterate over the batches of an epoch: tuples of tensors, the file's fields first, then the other pipelines.
+
+    Loader(fname, batch_size, num_workers=-1, os_cache=None, order=OrderOption.SEQUENTIAL, distributed=False, seed=None,
+    indices=None, pipelines={}, custom_fields={}, drop_last=True, batches_ahead=3, recompile=False, order_kwargs={}), as
+    stock FFCV; with an OrderOption as the third argument (path, batch_size, order, num_workers, os_cache, ...), as
+    FFCV-SSL. By keyword also custom_field_mapper={new name: field} and erow's cache_type, 0, 1 or 2, for os_cache.
+
+    seed: of the order; None draws one (0 with distributed). Operations with `seed=` draw the same numbers in each run,
+    another's augmentations have a fresh seed per run; none of them depends on the order, the batch or num_workers.
+    num_workers: threads; below 1: one per core.  os_cache: False reads pages ahead into this process's memory.
+    distributed: this process's part of each global batch; torch.distributed must run.
+    drop_last: False keeps the last batch as short as it is (distributed: filled up with its last sample).
+    recompile: what has been assigned to operations, as output_size, takes effect in the next epoch.
+    ViewError and ConfigError name what is not offered, and what stands in its place. docs/ffcv.md has the table.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        self._begin(**named_arguments(args, kwargs))
+
+    def _begin(
+        self,
+        fname: str | Path,
+        batch_size: int,
+        num_workers: int = -1,
+        os_cache: bool | None = None,
+        order: OrderOption = OrderOption.SEQUENTIAL,
+        distributed: bool = False,
+        seed: int | None = None,
+        indices: Sequence[int] | np.ndarray | None = None,
+        pipelines: Mapping[str, Any] | None = None,
+        custom_fields: Mapping[str, Any] | None = None,
+        drop_last: bool = True,
+        batches_ahead: int = 3,
+        recompile: bool = False,
+        order_kwargs: Mapping[str, Any] | None = None,
+        custom_field_mapper: Mapping[str, str] | None = None,
+        cache_type: int | None = None,
+    ) -> None:
+        if not isinstance(order, OrderOption):
+            raise ConfigError(
+                f"order is {order!r}; it is an OrderOption. An order of your own: OrderOption.SEQUENTIAL with `indices`"
+            )
+        if distributed and order is OrderOption.SEQUENTIAL_CONTIGUOUS:
+            raise ConfigError(
+                "SEQUENTIAL_CONTIGUOUS is not offered for distributed=True; give each process the `indices` of its "
+                "block and distributed=False"
+            )
+        if distributed and not torch.distributed.is_initialized():
+            raise ConfigError("distributed=True, but torch.distributed does not run; call init_process_group first")
+        if custom_fields:
+            raise ConfigError(
+                "custom_fields is not offered; data_loading.Reader(path, custom={name: dtype}) reads such"
+            )
+        if order_kwargs:
+            raise ConfigError(
+                "order_kwargs is not offered; data_loading.Loader has pool_pages for order='quasi_random'"
+            )
+        if cache_type not in (None, 0, 1, 2):
+            raise ConfigError(f"cache_type is {cache_type!r}; it is 0 (page cache), 1 (process) or 2 (shared memory)")
+        self.seed = checked_seed(0 if distributed and seed is None else seed)
+        self._given = {name: value for name, value in locals().items() if name != "self"}
+        self.fname, self.recompile, self.distributed, self.drop_last = fname, recompile, distributed, drop_last
+        self.num_workers = num_workers if num_workers >= 1 else len(os.sched_getaffinity(0))
+        self.pipelines, self._mapper = dict(pipelines or {}), dict(custom_field_mapper or {})
+        kind = None if os_cache is None else "page" if os_cache else "process"
+        self._common = {
+            "batch_size": batch_size,
+            "order": ORDERS[order],
+            "order_seed": self.seed,
+            "indices": indices,
+            "drop_last": drop_last,
+        }
+        self._place = (None, None) if distributed else (0, 1)
+        self._options = {
+            "num_workers": self.num_workers,
+            "view_seed": checked_seed(None),
+            "pool_pages": 2 * batch_size,
+            "cache": kind if cache_type is None else CACHES[cache_type],
+            "dtype": "uint8",
+            "batches_ahead": batches_ahead,
+        }
+        self._views: dict | None = None
+        self.compile_pipeline(self.pipelines)
+
+    def compile_pipeline(self, pipelines: Mapping[str, Any]) -> None:
+        """Use these pipelines from the next epoch on; views are made anew only where they have changed (erow's)."""
+        self.pipelines = dict(pipelines)
+        old = getattr(self, "_source", None)
+        reader = _Reader(sources.as_beton(self.fname)) if old is None else self.reader._reader
+        view_set, self._outputs = translate(reader, self.pipelines, self._mapper)
+        with_plan = any(output.reads_plan for output in self._outputs)
+        views = (view_set and view_set.to_dict(), with_plan, {output.source for output in self._outputs})
+        if old is not None and views == self._views:
+            return
+        self._views = views
+        if view_set is None:
+            names = [name for name in reader.fields if name in views[2]]
+            self._source = Rows(reader, names, **self._common, place=place(*self._place))
+        else:
+            given = dict(zip(("rank", "world_size"), self._place, strict=True))
+            self._source = _Loader(
+                self.fname, views=view_set, **self._common, **self._options, **given, with_plan=with_plan
+            )
+        self.reader, self.indices = Reader(self._source.reader), self._source.indices
+        if old is not None:
+            self._source.set_epoch(old.epoch)
+
+    @property
+    def batch_size(self) -> int:
+        return self._source.batch_size
+
+    @property
+    def next_epoch(self) -> int:
+        """The epoch that the next iteration draws; assign to it to go on from there."""
+        return self._source.epoch
+
+    @next_epoch.setter
+    def next_epoch(self, epoch: int) -> None:
+        self._source.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        if self.recompile:
+            self.compile_pipeline(self.pipelines)
+        return self._batches(self._source, self._outputs)
+
+    def _batches(self, source: _Loader | Rows, outputs: list[Output]) -> Iterator[tuple[Tensor, ...]]:
+        epoch = source.epoch
+        for batch in source:
+            n = int(batch.valid.sum())
+            if n < len(batch) and not self.distributed:
+                batch = first(batch, n)
+            yield tuple(output(source.reader, batch, self._options["view_seed"], epoch) for output in outputs)
+            del batch
+
+    def filter(self, field_name: str, condition: Callable[[Any], bool]) -> Loader:
+        """A loader of those samples for which `condition` holds of what the field's pipeline gives, one by one."""
+        if field_name not in self.reader.handlers:
+            raise ConfigError(
+                f"filter: {self.fname} has no field {field_name!r}; it has {', '.join(self.reader.handlers)}"
+            )
+        only = {name: None for name in (*self.reader.handlers, *self.pipelines) if name != field_name}
+        only |= {field_name: self.pipelines[field_name]} if field_name in self.pipelines else {}
+        alone = {"order": OrderOption.SEQUENTIAL, "drop_last": False, "distributed": False, "pipelines": only}
+        chosen = [bool(condition(one)) for (x,) in Loader(**{**self._given, **alone}) for one in x]
+        indices = self.indices[np.array(chosen)]
+        return Loader(**{**self._given, "seed": self.seed, "pipelines": self.pipelines, "indices": indices})
+
+
+def named_arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a call by stock FFCV's names, told from FFCV-SSL's by the OrderOption in the third place."""
+    names = SSL if len(args) > 2 and isinstance(args[2], OrderOption) else STOCK
+    if len(args) > len(names):
+        raise ConfigError(f"Loader takes {len(names)} arguments by position, got {len(args)}")
+    found = dict(zip(names, args, strict=False))
+    known = [name for name in signature(Loader._begin).parameters if name != "self"]
+    for name, value in kwargs.items():
+        if name in found:
+            raise ConfigError(f"Loader got {name!r} twice, by position and by name")
+        found[name] = value
+    if "path" in found:
+        found.setdefault("fname", found.pop("path"))
+    for name in found:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            raise ConfigError(
+                f"Loader has no argument {name!r}.{f' Did you mean {near[0]!r}?' if near else ''} "
+                f"Known: {', '.join(known)}"
+            )
+    for name in ("fname", "batch_size"):
+        if name not in found:
+            raise ConfigError(f"Loader needs {name}")
+    cache = found.get("os_cache")
+    if isinstance(cache, int) and not isinstance(cache, bool):  # erow's cache_type stands in this place
+        found["cache_type"] = found.pop("os_cache")
+    return found

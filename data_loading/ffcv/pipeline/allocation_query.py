@@ -1,0 +1,5 @@
+"""AllocationQuery, which FFCV's operations of one's own use."""
+
+from data_loading.ffcv.refused import OWN_OP, refused
+
+AllocationQuery = refused("AllocationQuery", OWN_OP)

@@ -1,0 +1,97 @@
+"""The kinds of operations that a pipeline holds. What they do is said by our own ops; nothing here touches a pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from data_loading.batch import Batch
+from data_loading.errors import ViewError
+from data_loading.ops.base import Op
+from data_loading.ops.crop import Crop
+from data_loading.plan import Plan
+
+
+class Operation:
+    """FFCV's base class of all operations. A pipeline takes those of this package; one of your own is an OwnOp."""
+
+
+class Seeded(Operation):
+    """An operation of the image with a stream of random numbers; those with one class and `seed` draw the same."""
+
+    seed: int | None = None
+
+    @property
+    def stream(self) -> dict[str, Any]:
+        """The arguments of our op or crop that say so."""
+        return {} if self.seed is None else {"share": f"ffcv/{type(self).__name__}", "seed": self.seed}
+
+
+class ImageDecoder(Seeded):
+    """Which box of the image a view is made of, and its size."""
+
+    interpolation: str | None = None  # as a view set has it; None: no wish
+    second_seed: int | None = None  # of the crop that this one must not overlap
+
+    def side(self, height: np.ndarray, width: np.ndarray) -> int:
+        """Side of the view in pixels; height, width (N,) of the images."""
+        raise NotImplementedError
+
+    def crop(self) -> Crop:
+        raise NotImplementedError
+
+
+class ImageOp(Seeded):
+    """An augmentation of the view."""
+
+    def ops(self, side: int) -> list[Op]:
+        """Our ops for a view of `side` pixels."""
+        raise NotImplementedError
+
+
+@dataclass
+class Moment:
+    """Which batch it is. seed, epoch: of what is drawn for the whole batch; channels: the dimension of colours."""
+
+    batch: Batch
+    seed: int
+    epoch: int
+    channels: int = -1
+
+
+class TensorOp(Operation):
+    """What is done to the whole batch of a field, in Python."""
+
+    def run(self, x: Tensor, at: Moment) -> Tensor:
+        """x (B, ...)."""
+        raise NotImplementedError
+
+
+class FieldDecoder(Operation):
+    """How a field that is not an image becomes a tensor: one of `kinds`, as a file's fields name them."""
+
+    kinds: tuple[str, ...] = ()
+
+
+class LabelOp(Operation):
+    """Numbers of an image operation, read from the plan: those of `twin`, which has the same seed and arguments."""
+
+    dtype = np.float32
+    codes: tuple[int, ...] = ()  # steps of a plan, or rules of ops, that nothing else in the pipeline may write
+    twin: Seeded
+
+    def read(self, plan: Plan, view: int, height: np.ndarray, width: np.ndarray) -> np.ndarray:
+        """Columns (B, k); height, width (B,) of the images."""
+        raise NotImplementedError
+
+
+def square(name: str, output_size: int | Sequence[int]) -> int:
+    """The side of FFCV's (height, width)."""
+    sides = (output_size,) * 2 if isinstance(output_size, int) else tuple(output_size)
+    if len(sides) != 2 or sides[0] != sides[1]:
+        raise ViewError(f"{name}: output_size is {output_size}; views are square here, as (224, 224)")
+    return int(sides[0])

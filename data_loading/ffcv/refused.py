@@ -1,0 +1,20 @@
+"""Names that can be imported but not used: each says what stands in its place."""
+
+from __future__ import annotations
+
+from data_loading.errors import ViewError
+from data_loading.ffcv.pipeline.operation import Operation
+
+OWN_OP = (
+    "an op of one's own is an OwnOp, which may stand in a pipeline among the others; docs/own_ops.md has a whole one"
+)
+
+
+def refused(name: str, why: str) -> type[Operation]:
+    """A class of that name whose use is an error; scripts import names that they never use."""
+    message = f"{name} of FFCV is not offered: {why}"
+
+    def refuse(self, *args, **kwargs):
+        raise ViewError(message)
+
+    return type(name, (Operation,), {"__init__": refuse, "__doc__": message, "__module__": __name__})

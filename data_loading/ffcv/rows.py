@@ -1,0 +1,60 @@
+"""Rows: batches of a file's fields where no image is asked for; the same order as that of data_loading.Loader."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+
+from data_loading.batch import Batch
+from data_loading.beton.reader import Reader
+from data_loading.errors import ConfigError
+from data_loading.order import batch_positions, chosen_rows, epoch_order
+
+log = logging.getLogger(__name__)
+
+
+class Rows:
+    """One epoch each time it is iterated. names: the fields to read; the rest as of data_loading.Loader."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        names: Sequence[str],
+        batch_size: int,
+        order: str,
+        order_seed: int,
+        indices: Sequence[int] | np.ndarray | None,
+        drop_last: bool,
+        place: tuple[int, int],
+    ):
+        self.reader, self.names, self.batch_size, self.order_seed = reader, list(names), int(batch_size), order_seed
+        self.indices, self.drop_last, self.place = chosen_rows(reader, indices), drop_last, place
+        self.epoch = 0
+        if order == "quasi_random":
+            log.warning("%s: QUASI_RANDOM goes by the pages of images; without images the order is RANDOM", reader.path)
+        self.order = "random" if order == "quasi_random" else order
+        if self.batch_size < 1 or not len(self):
+            raise ConfigError(
+                f"{reader.path}: batch_size is {batch_size} and there are {len(self.indices)} samples; a batch needs "
+                f"from 1 to all of them"
+            )
+
+    def __len__(self) -> int:
+        n, whole = len(self.indices), self.batch_size * self.place[1]
+        return n // whole if self.drop_last else -(-n // whole)
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[Batch]:
+        order = epoch_order(self.order, self.indices, None, self.order_seed, self.epoch, 1)
+        self.epoch += 1
+        for i in range(len(self)):
+            position, valid = batch_positions(i, len(order), self.batch_size, *self.place)
+            rows = order[position]
+            values = {name: self.reader.values(name, rows) for name in self.names}
+            tensors = {n: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for n, v in values.items()}
+            yield Batch([], torch.empty(0), torch.from_numpy(rows), torch.from_numpy(valid), fields=tensors)

@@ -1,0 +1,211 @@
+"""Augmentations of images, each a few words in our ops. Every one takes `seed=`: see Seeded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from data_loading import ops
+from data_loading.errors import ViewError
+from data_loading.ffcv.pipeline.operation import ImageOp
+from data_loading.ops import Op
+
+Strength = float | Sequence[float]
+
+
+class Cutout(ImageOp):
+    """Fill a square of crop_size pixels, wholly inside the view, with a colour."""
+
+    def __init__(self, crop_size: int, fill: Sequence[float] = (0, 0, 0), seed: int | None = None):
+        self.crop_size, self.fill, self.seed = crop_size, fill, seed
+
+    def ops(self, side: int) -> list[Op]:
+        if not 0 <= self.crop_size <= side:
+            raise ViewError(f"Cutout: crop_size is {self.crop_size}; it must lie from 0 to the view's side, {side}")
+        fill = tuple(float(value) for value in self.fill)
+        return [ops.Cutout(self.crop_size / side, inside=True, fill=fill, p=1.0, **self.stream)]
+
+
+class RandomTranslate(ImageOp):
+    """Shift by up to `padding` pixels down or up, and right or left; `fill` comes into view."""
+
+    def __init__(self, padding: int, fill: Sequence[float] = (0, 0, 0), seed: int | None = None):
+        self.padding, self.fill, self.seed = padding, fill, seed
+
+    def ops(self, side: int) -> list[Op]:
+        return [ops.Shift(self.padding, tuple(float(value) for value in self.fill), **self.stream)]
+
+
+class RandomHorizontalFlip(ImageOp):
+    """Mirror left and right."""
+
+    def __init__(self, flip_prob: float = 0.5, seed: int | None = None):
+        self.flip_prob, self.seed = flip_prob, seed
+
+    def ops(self, side: int) -> list[Op]:
+        return [ops.HorizontalFlip(self.flip_prob, **self.stream)]
+
+
+class RandomVerticalFlip(ImageOp):
+    """Mirror top and bottom."""
+
+    def __init__(self, flip_prob: float = 0.5, seed: int | None = None):
+        self.flip_prob, self.seed = flip_prob, seed
+
+    def ops(self, side: int) -> list[Op]:
+        return [ops.VerticalFlip(self.flip_prob, **self.stream)]
+
+
+class RandomInvert(ImageOp):
+    """255 minus each value."""
+
+    def __init__(self, invert_prob: float = 0.5, seed: int | None = None):
+        self.invert_prob, self.seed = invert_prob, seed
+
+    def ops(self, side: int) -> list[Op]:
+        return [ops.Invert(p=self.invert_prob, **self.stream)]
+
+
+class _OneFactor(ImageOp):
+    op: type[Op]
+
+    def __init__(self, magnitude: float, p: float = 0.5, seed: int | None = None):
+        self.magnitude, self.p, self.seed = magnitude, p, seed
+
+    def ops(self, side: int) -> list[Op]:
+        factor = max(0.0, 1.0 - self.magnitude), 1.0 + self.magnitude
+        return [self.op(factor, p=self.p, **self.stream)]
+
+
+class RandomBrightness(_OneFactor):
+    """Multiply by a factor from 1 - magnitude to 1 + magnitude."""
+
+    op = ops.Brightness
+
+
+class RandomContrast(_OneFactor):
+    """Move away from the mean gray by a factor from 1 - magnitude to 1 + magnitude."""
+
+    op = ops.Contrast
+
+
+class RandomSaturation(_OneFactor):
+    """Move away from gray by a factor from 1 - magnitude to 1 + magnitude."""
+
+    op = ops.Saturation
+
+
+class RandomColorJitter(ImageOp):
+    """Brightness, contrast, saturation and hue by random amounts, in random order (FFCV-SSL's order is fixed).
+
+    Each is a strength, or the pair (1 - strength, 1 + strength), for hue (-strength, strength).  p: erow's word for
+    jitter_prob.
+    """
+
+    def __init__(
+        self,
+        jitter_prob: float = 0.5,
+        brightness: Strength = 0.8,
+        contrast: Strength = 0.4,
+        saturation: Strength = 0.4,
+        hue: Strength = 0.2,
+        seed: int | None = None,
+        *,
+        p: float | None = None,
+    ):
+        self.jitter_prob, self.seed = jitter_prob if p is None else p, seed
+        self.brightness, self.contrast = _strength("brightness", brightness), _strength("contrast", contrast)
+        self.saturation, self.hue = _strength("saturation", saturation), _strength("hue", hue, about=0.0)
+
+    def ops(self, side: int) -> list[Op]:
+        strengths = self.brightness, self.contrast, self.saturation, self.hue
+        return [ops.ColorJitter(*strengths, p=self.jitter_prob, **self.stream)]
+
+
+class RandomGrayscale(ImageOp):
+    """All channels become the luminance.  p: erow's word for gray_prob."""
+
+    def __init__(self, gray_prob: float = 0.2, seed: int | None = None, *, p: float | None = None):
+        self.gray_prob, self.seed = gray_prob if p is None else p, seed
+
+    def ops(self, side: int) -> list[Op]:
+        return [ops.Grayscale(self.gray_prob, **self.stream)]
+
+
+class RandomSolarization(ImageOp):
+    """Invert every value at or above the threshold.  p: erow's word for solarization_prob."""
+
+    def __init__(
+        self,
+        solarization_prob: float = 0.5,
+        threshold: float = 128,
+        seed: int | None = None,
+        *,
+        p: float | None = None,
+    ):
+        self.solarization_prob, self.seed = solarization_prob if p is None else p, seed
+        self.threshold = threshold
+
+    def ops(self, side: int) -> list[Op]:
+        return [ops.Solarize(self.threshold, p=self.solarization_prob, **self.stream)]
+
+
+class GaussianBlur(ImageOp):
+    """Blur with a sigma drawn uniformly, cut to kernel_size pixels.  p: erow's word for blur_prob."""
+
+    def __init__(
+        self,
+        blur_prob: float = 0.5,
+        kernel_size: int = 5,
+        sigma: Sequence[float] = (0.1, 2.0),
+        seed: int | None = None,
+        *,
+        p: float | None = None,
+    ):
+        self.blur_prob, self.seed = blur_prob if p is None else p, seed
+        self.kernel_size, self.sigma = kernel_size, sigma
+
+    def ops(self, side: int) -> list[Op]:
+        return [ops.GaussianBlur(tuple(self.sigma), self.kernel_size, p=self.blur_prob, **self.stream)]
+
+
+class RandomErasing(ImageOp):
+    """Fill a rectangle of random area (a fraction, `scale`) and shape (height / width, `ratio`) with a colour."""
+
+    def __init__(
+        self,
+        erase_prob: float = 0.5,
+        scale: Sequence[float] = (0.08, 0.4),
+        ratio: Sequence[float] = (0.3, 3),
+        mean: Sequence[float] = (128, 128, 128),
+        seed: int | None = None,
+    ):
+        self.erase_prob, self.scale, self.ratio, self.mean, self.seed = erase_prob, scale, ratio, mean, seed
+
+    def ops(self, side: int) -> list[Op]:
+        fill = tuple(float(value) for value in self.mean)
+        return [ops.Erasing(tuple(self.scale), tuple(self.ratio), fill, p=self.erase_prob, **self.stream)]
+
+
+class Rotate(ImageOp):
+    """Turn about the centre by -angle to angle, in radians; black comes into view."""
+
+    def __init__(self, rotate_prob: float = 0.5, angle: float = 0.2, seed: int | None = None):
+        self.rotate_prob, self.angle, self.seed = rotate_prob, angle, seed
+
+    def ops(self, side: int) -> list[Op]:
+        degrees = math.degrees(self.angle)
+        return [ops.Rotate((-degrees, degrees), p=self.rotate_prob, **self.stream)]
+
+
+def _strength(name: str, value: Strength, about: float = 1.0) -> float:
+    """A strength as it is, or that of a pair that lies evenly about `about`."""
+    if isinstance(value, int | float):
+        return float(value)
+    low, high = value
+    if not math.isclose(about - low, high - about, abs_tol=1e-9):
+        raise ViewError(
+            f"RandomColorJitter: {name} is {tuple(value)}, not even about {about:g}; put "
+            f"data_loading.ops.{name.capitalize()}(({low:g}, {high:g}), p=...) into the pipeline instead"
+        )
+    return float(high - about)

@@ -1,0 +1,110 @@
+"""What is done to whole batches, in Python, in the pipeline's order; torch does the work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from data_loading.errors import ViewError
+from data_loading.ffcv.pipeline.operation import Moment, TensorOp
+
+
+class ToTensor(TensorOp):
+    """Nothing to do: all is tensors from the start; images are (B, H, W, 3) until ToTorchImage."""
+
+    def run(self, x: Tensor, at: Moment) -> Tensor:
+        return x
+
+
+class ToDevice(TensorOp):
+    """Copy to a device. Batches lie in page-locked memory where CUDA is, and are not written again before the copy."""
+
+    def __init__(self, device: Any, non_blocking: bool = True):
+        self.device, self.non_blocking = device, non_blocking
+
+    def run(self, x: Tensor, at: Moment) -> Tensor:
+        return x.to(self.device, non_blocking=self.non_blocking)
+
+
+class ToTorchImage(TensorOp):
+    """(B, H, W, 3) -> (B, 3, H, W), laid out channels_last or contiguous.
+
+    convert_back_int16: FFCV's float16 travels as int16; here it is float16 from the start.
+    """
+
+    def __init__(self, channels_last: bool = True, convert_back_int16: bool = True):
+        self.channels_last = channels_last
+
+    def run(self, x: Tensor, at: Moment) -> Tensor:
+        if x.ndim != 4:
+            raise ViewError(f"ToTorchImage takes images (B, H, W, 3), got {tuple(x.shape)}")
+        form = torch.channels_last if self.channels_last else torch.contiguous_format
+        return x.permute(0, 3, 1, 2).contiguous(memory_format=form)
+
+
+class Convert(TensorOp):
+    """To a dtype of torch's or numpy's."""
+
+    def __init__(self, target_dtype: Any):
+        self.target = as_torch_dtype(target_dtype)
+
+    def run(self, x: Tensor, at: Moment) -> Tensor:
+        return x.to(self.target)
+
+
+class View(TensorOp):
+    """Tensor.view: the same bytes as another dtype, or another shape."""
+
+    def __init__(self, target_dtype: Any):
+        whole = isinstance(target_dtype, int | Sequence) and not isinstance(target_dtype, str)
+        self.target = target_dtype if whole else as_torch_dtype(target_dtype)
+
+    def run(self, x: Tensor, at: Moment) -> Tensor:
+        return x.contiguous().view(self.target)
+
+
+class NormalizeImage(TensorOp):
+    """(x - mean) / std per channel, both in units of 0..255, as `type` of numpy or torch; on any device."""
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float], type: Any):
+        self.mean, self.std = (torch.as_tensor(np.asarray(x), dtype=torch.float32) for x in (mean, std))
+        self.type = as_torch_dtype(type)
+        if self.mean.shape != (3,) or self.std.shape != (3,) or not (self.std > 0).all():
+            raise ViewError(f"NormalizeImage: mean {mean} and std {std} need three numbers each, std above 0")
+
+    def run(self, x: Tensor, at: Moment) -> Tensor:
+        shape = (1, 3, 1, 1) if at.channels == 1 else (3,)
+        mean, std = (v.to(x.device).reshape(shape) for v in (self.mean, self.std))
+        return ((x.float() - mean) / std).to(self.type)
+
+
+class ReplaceLabel(TensorOp):
+    """Give the rows `indices` of the file the label new_label."""
+
+    def __init__(self, indices: Sequence[int], new_label: int):
+        self.indices, self.new_label = torch.as_tensor(np.asarray(indices, np.int64)), new_label
+
+    def run(self, x: Tensor, at: Moment) -> Tensor:
+        chosen = torch.isin(at.batch.index, self.indices).to(x.device)
+        return torch.where(chosen.reshape(-1, *[1] * (x.ndim - 1)), torch.as_tensor(self.new_label, dtype=x.dtype), x)
+
+
+class ModuleWrapper(TensorOp):
+    """Call a torch.nn.Module with the batch. A module that draws at random draws once for the whole batch."""
+
+    def __init__(self, module: nn.Module):
+        self.module = module
+
+    def run(self, x: Tensor, at: Moment) -> Tensor:
+        return self.module(x.contiguous() if at.channels == -1 else x)
+
+
+def as_torch_dtype(dtype: Any) -> torch.dtype:
+    try:
+        return dtype if isinstance(dtype, torch.dtype) else torch.from_numpy(np.empty(0, dtype)).dtype
+    except TypeError as error:
+        raise ViewError(f"{dtype!r} is no dtype that torch has: {error}") from None
