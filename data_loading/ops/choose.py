@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from data_loading.described import build
 from data_loading.errors import ViewError
-from data_loading.ops.base import CHOOSE, OPS, Op, whole
+from data_loading.ops.base import CHOOSE, OPS, Op
 
 
 @OPS.register
@@ -21,10 +21,9 @@ class Choose(Op):
 
     def __init__(self, policies: Sequence[Sequence[Op]], times: int = 1, p: float = 1.0, **common):
         super().__init__(p, **common)
-        self.policies = [[build(op, OPS, Op) for op in policy] for policy in policies]
-        self.times = whole(self, "times", times, 1, 16)
-        if not self.policies:
-            raise ViewError("Choose: policies is empty; it needs at least one list of ops, which may be empty")
+        self.policies, self.times = [[build(op, OPS, Op) for op in policy] for policy in policies], times
+        if not self.policies or not 1 <= times <= 16:
+            raise ViewError(f"Choose: {len(self.policies)} policies, times {times}; it needs some, times 1 to 16")
         for op in (op for policy in self.policies for op in policy):
             if isinstance(op, Choose):
                 raise ViewError("Choose: a policy cannot hold another Choose; list its policies here")

@@ -79,6 +79,17 @@ def test_an_op_equals_its_peers_on_small_photographs(case):
     compare(case, images)
 
 
+LEVELS = ("HorizontalFlip", "VerticalFlip", "Invert", "Solarize", "Posterize", "Equalize", "AutoContrast", "Erasing",
+          "Cutout", "Rotate", "Shear", "Translate")  # fmt: skip
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.op in LEVELS and PILLOW not in c.differs], ids=name)
+def test_an_op_of_whole_levels_is_pillows_to_the_bit(case):
+    ours = case.ours()
+    for image in random_images(case.side):
+        np.testing.assert_array_equal(ours(image), case.peers[PILLOW](image))
+
+
 @pytest.mark.parametrize("case", [case for case in EVEN if case.tensor], ids=name)
 def test_an_op_equals_torchvision_on_float_tensors(case):
     """Which torchvision does not round between steps, as we do not."""
