@@ -22,8 +22,8 @@ class Choose(Op):
     def __init__(self, policies: Sequence[Sequence[Op]], times: int = 1, p: float = 1.0, **common):
         super().__init__(p, **common)
         self.policies, self.times = [[build(op, OPS, Op) for op in policy] for policy in policies], times
-        if not self.policies or not 1 <= times <= 16:
-            raise ViewError(f"Choose: {len(self.policies)} policies, times {times}; it needs some, times 1 to 16")
+        if not self.policies or not isinstance(times, int) or not 1 <= times <= 16:
+            raise ViewError(f"Choose: {len(self.policies)} policies, times {times!r}; it needs some, times 1 to 16")
         for op in (op for policy in self.policies for op in policy):
             if isinstance(op, Choose):
                 raise ViewError("Choose: a policy cannot hold another Choose; list its policies here")
