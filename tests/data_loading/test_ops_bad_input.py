@@ -33,6 +33,7 @@ from data_loading.ops import (
     Invert,
     Normalize,
     Op,
+    Pad,
     PadCrop,
     Posterize,
     RandomResizedCrop,
@@ -42,6 +43,7 @@ from data_loading.ops import (
     Saturation,
     Sharpness,
     Shear,
+    Shift,
     Solarize,
     Thickness,
     Translate,
@@ -156,11 +158,12 @@ OPS_AT_THEIR_ENDS = [
     Sharpness((0, 3), p=1), Shear((-10, 10), p=1), Shear((-1, 1), axis="y", centre=True, p=1), Solarize((0, 256), p=1),
     Thickness(1, p=1), Translate((-1, 1), p=1),
     Translate((-1, 1), whole=True, axis="y", p=1, interpolation="bilinear"), VerticalFlip(1),
+    Shift(4), Shift(4096, fill=(1, 2, 3)),
 ]  # fmt: skip
 CROPS_AT_THEIR_ENDS = [
     RandomResizedCrop(), RandomResizedCrop((1e-4, 1e-3), (0.01, 100.0)), CenterCrop(), CenterCrop(0.01),
     CenterCrop(1.0), PadCrop(4), PadCrop(1024), UniformCrop(), UniformCrop((0.01, 0.01)), CornerCrop(),
-    CornerCrop(0.01, "bottom_right"), Resize(),
+    CornerCrop(0.01, "bottom_right"), Resize(), Pad(),
 ]  # fmt: skip
 SOURCES = [(1, 1), (2, 2), (1, 5000), (5000, 1), (17, 17)]  # height, width
 SIDES = [1, 2, 3, 17]

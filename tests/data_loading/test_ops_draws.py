@@ -38,6 +38,7 @@ from data_loading.ops import (
     Saturation,
     Sharpness,
     Shear,
+    Shift,
     Solarize,
     Thickness,
     Translate,
@@ -154,7 +155,7 @@ EVERY_OP = [
 
 def test_the_list_of_ops_is_complete():
     ops = {op for _, op in base.OPS.items() if issubclass(op, base.Op) and op.__module__.startswith("data_loading.")}
-    assert ops - set(EVERY_OP) == {Choose}
+    assert ops - set(EVERY_OP) == {Choose, Shift}  # test_shift.py
 
 
 @pytest.mark.parametrize("op", EVERY_OP, ids=lambda op: op.__name__)
