@@ -255,7 +255,7 @@ def test_each_op_of_a_policy_equals_torchvisions_on_a_pillow_image(picture, name
 
 
 def replayed(made, picture, n):
-    """For each of n views: how far its pixels are from torchvision's ops in a row on a Pillow image, and the program."""
+    """For each of n views: how far its pixels are from torchvision's ops in a row on a Pillow image; its program."""
     for view, *drawn in zip(render(made, picture, n), *draw(made, n), strict=True):
         theirs = Image.fromarray(picture)
         for what, magnitude in terms(*drawn):
@@ -266,9 +266,10 @@ def replayed(made, picture, n):
 @pytest.mark.parametrize(("name", "arguments"), [("randaugment", {}), *[
     ("autoaugment", {"policy": p.value}) for p in AutoAugmentPolicy]])  # fmt: skip
 def test_a_drawn_program_replayed_by_torchvision_gives_the_same_picture(picture, name, arguments):
-    apart = [a.mean() for a, _ in replayed(STRATEGIES[name](**arguments, flip=0.0), picture, 300)]
-    # 8-bit images are rounded after the first op; what follows, as equalize, may spread a level to some
-    assert np.mean(apart) < 0.75 and np.max(apart) < 6 and np.mean(np.array(apart) < 1) > 0.8
+    apart = np.array([a.mean() for a, _ in replayed(STRATEGIES[name](**arguments, flip=0.0), picture, 300)])
+    # 8-bit images are rounded after the first op, which may push a value over a threshold, or the whole step of
+    # Pillow's equalize (pixels // 255, 4 or 3 in an image of this size) to the next
+    assert apart.mean() < 0.75 and (apart < 1).mean() > 0.8 and (apart > 4).mean() < 0.02
 
 
 def statistics(views):
