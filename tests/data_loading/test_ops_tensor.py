@@ -42,6 +42,7 @@ F32 = np.float32
 LEVEL = (
     0.005  # tolerance in levels of 255: float32 against float64 over a few operations; positions of the geometric ops
 )
+SIDE = 21  # for which numbers are drawn; odd, so that no edge of an erasing lies halfway between pixels of another side
 SHAPES = [(20, 20), (21, 21), (18, 25), (1, 1), (2, 5), (3, 1)]
 CODES = sorted(code for code in STEPS if code < OWN)
 DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
@@ -69,8 +70,8 @@ def drawn() -> dict[int, np.ndarray]:
     found: dict[int, list[np.ndarray]] = {}
     for sample in range(8):
         for op in ops:
-            views = ViewSet([Strategy("one", [[op]])], crops=1, size=20)
-            plan = Drawer(views, 0)(0, np.array([sample]), np.array([20]), np.array([20]))
+            views = ViewSet([Strategy("one", [[op]])], crops=1, size=SIDE)
+            plan = Drawer(views, 0)(0, np.array([sample]), np.array([SIDE]), np.array([SIDE]))
             for code, words in zip(plan.op[0, 0], plan.arg[0, 0], strict=True):
                 found.setdefault(int(code), []).append(words)
     return {code: np.stack(rows) for code, rows in found.items()}
