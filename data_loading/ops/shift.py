@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from data_loading.jit import jit
 from data_loading.ops import warp
-from data_loading.ops.base import ERASING, OPS, SHIFT, WARP, Op, within
+from data_loading.ops.base import ERASING, OPS, SHIFT, WARP, Op, whole
 from data_loading.ops.erasing import colour
 from data_loading.rng import integer
 
@@ -27,7 +27,7 @@ class Shift(Op):
 
     def __init__(self, padding: int = 4, fill: float | Sequence[float] = 0.0, p: float = 1.0, **common):
         super().__init__(p, **common)
-        self.padding, self.fill = int(within(self, "padding", padding, 0, 4096)), colour(self, fill)
+        self.padding, self.fill = whole(self, "padding", padding, 0, 4096), colour(self, fill)
 
     def params(self) -> list[float]:
         return [self.padding, *self.fill]

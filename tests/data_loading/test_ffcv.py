@@ -265,6 +265,39 @@ def test_squeeze_leaves_the_batch_its_dimension_when_one_sample_is_left(square):
     assert [labels.shape for (labels,) in Loader(square, 31, drop_last=False, pipelines=pipelines)] == [(31,), (1,)]
 
 
+@pytest.mark.parametrize("same", [True, False])
+def test_mixup_of_images_and_of_labels_have_the_same_weights(square, same):
+    def loader(*more):
+        label = [IntDecoder(), T.LabelMixup(0.8, same), T.ToTensor(), *more]
+        pipelines = {"image": [SimpleRGBImageDecoder(), T.ImageMixup(0.8, same), T.ToTensor()], "label": label}
+        return Loader(square, 8, order=OrderOption.SEQUENTIAL, pipelines=pipelines)
+
+    plain, weights = torch.from_numpy(SQUARE.images()).float(), []
+    for i, (images, mixed) in enumerate(loader()):
+        rows = torch.arange(8 * i, 8 * i + 8)
+        before, weight = rows.roll(1), mixed[:, 2, None, None, None]
+        assert mixed.dtype == torch.float32 and mixed[:, :2].tolist() == torch.stack([rows % 7, before % 7], 1).tolist()
+        expected = weight * plain[rows] + (1 - weight) * plain[before]
+        assert (images.float() - expected).abs().max() <= 0.5 + 1e-3  # one rounding to whole levels
+        weights.append(mixed[:, 2])
+        assert (len(set(mixed[:, 2].tolist())) == 1) == same
+    assert len({float(weight[0]) for weight in weights}) == 4
+    for _, soft in loader(T.MixupToOneHot(7)):
+        # also where both labels are one
+        torch.testing.assert_close(soft.sum(1), torch.ones(8))
+        assert soft.shape == (8, 7) and (soft > 0).sum(1).max() == 2
+
+
+def test_one_hot_labels_are_made_of_mixed_ones_only(square):
+    for operations, message in (
+        ([T.MixupToOneHot(7)], r"takes what LabelMixup gives, \(B, 3\), got \(8, 1\)"),
+        ([T.LabelMixup(1.0, False), T.MixupToOneHot(3)], "labels run to 6; num_classes is 3"),
+    ):
+        loader = Loader(square, 8, pipelines={"image": None, "label": [IntDecoder(), *operations]})
+        with pytest.raises(ViewError, match=message):
+            list(loader)
+
+
 # Fields and loader
 
 
@@ -468,9 +501,7 @@ def test_the_loader_wants_a_file_and_a_batch_size_once(square):
         ),
         (lambda: T.NormalizeImage([1, 2], [1, 2], np.float32), "need three numbers each"),
         (lambda: T.Convert("U3"), "is no dtype that torch has"),
-        (lambda: T.ImageMixup(0.5, True), "ImageMixup of FFCV is not offered: Batch.mix"),
-        (lambda: T.LabelMixup(0.5, True), "LabelMixup of FFCV is not offered: Batch.mix"),
-        (lambda: T.MixupToOneHot(10), "MixupToOneHot of FFCV is not offered: Batch.mix"),
+        (lambda: T.ImageMixup(0.0, True), "alpha is 0.0; it must be a number above 0"),
         (lambda: T.Poison(None, None, []), "Poison of FFCV is not offered: Batch.index"),
     ],
 )

@@ -378,9 +378,11 @@ def test_the_same_script_gives_the_same_with_ffcv_itself(tmp_path):
     for name in theirs:
         assert theirs[name].shape == ours[name].shape and theirs[name].dtype == ours[name].dtype, name
         if name == "raw":
-            np.testing.assert_allclose(ours[name], theirs[name], rtol=0, atol=1e-6)  # a rounding of float32
+            np.testing.assert_allclose(
+                ours[name], theirs[name], rtol=0, atol=1e-6
+            )  # a rounding of float32 on some machines
         elif name != "jpg":
             assert np.array_equal(theirs[name], ours[name]), name
     # theirs: quick DCT (R and B about a level low), area interpolation, a box of whole pixels
     difference = np.abs(ours["jpg"].astype(float) - theirs["jpg"])
-    assert difference.mean() < 2
+    assert difference.mean() < 3

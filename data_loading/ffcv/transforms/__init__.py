@@ -28,6 +28,7 @@ from data_loading.ffcv.transforms.labels import (
     LabelSolarization,
     LabelTranslate,
 )
+from data_loading.ffcv.transforms.mixup import ImageMixup, LabelMixup, MixupToOneHot
 from data_loading.ffcv.transforms.ops import (
     Convert,
     ModuleWrapper,
@@ -39,8 +40,6 @@ from data_loading.ffcv.transforms.ops import (
     View,
 )
 
-MIX = "Batch.mix of data_loading.Loader mixes images and gives their soft labels; docs/views.md"
-ImageMixup, LabelMixup, MixupToOneHot = (refused(name, MIX) for name in ("ImageMixup", "LabelMixup", "MixupToOneHot"))
 Poison = refused("Poison", "Batch.index of data_loading.Loader tells which rows a batch holds; change those there")
 
 __all__ = [

@@ -1,0 +1,53 @@
+"""Mixup of a batch, in FFCV's three pieces: two operations of one alpha, same_lambda and seed draw the same weights."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from data_loading.errors import ViewError
+from data_loading.ffcv.pipeline.operation import Moment, TensorOp
+from data_loading.ops import Mixup
+
+
+class _Mix(TensorOp):
+    """same_lambda: one weight for the whole batch, else one for each sample, from Beta(alpha, alpha)."""
+
+    def __init__(self, alpha: float, same_lambda: bool, seed: int | None = None):
+        self.mixup = Mixup(alpha, same=bool(same_lambda), seed=seed)
+
+    def drawn(self, at: Moment) -> np.ndarray:
+        return self.mixup.draw(at.seed, at.epoch, at.batch.index.numpy())
+
+
+class ImageMixup(_Mix):
+    """Blend each image with the one before it in the batch; behind all that changes single images."""
+
+    def run(self, x: Tensor, at: Moment) -> Tensor:
+        return self.mixup.mixed(x[None], self.drawn(at))[0][0]
+
+
+class LabelMixup(_Mix):
+    """Labels (B, 1) -> float32 (B, 3): the label, that of the image before, and the weight of the first."""
+
+    def run(self, x: Tensor, at: Moment) -> Tensor:
+        weight = torch.from_numpy(self.drawn(at)[0]).to(x.device)
+        label = x.reshape(-1)
+        return torch.stack([label.float(), label.roll(1).float(), weight.float()], dim=1)
+
+
+class MixupToOneHot(TensorOp):
+    """What LabelMixup gives -> float32 (B, num_classes), rows that add up to 1, also where both labels are one."""
+
+    def __init__(self, num_classes: int):
+        self.num_classes = num_classes
+
+    def run(self, x: Tensor, at: Moment) -> Tensor:
+        if x.ndim != 2 or x.shape[1] != 3:
+            raise ViewError(f"MixupToOneHot takes what LabelMixup gives, (B, 3), got {tuple(x.shape)}")
+        labels = x[:, :2].long()
+        if not ((labels >= 0) & (labels < self.num_classes)).all():
+            raise ViewError(f"MixupToOneHot: labels run to {int(labels.max())}; num_classes is {self.num_classes}")
+        weights = torch.stack([x[:, 2], 1 - x[:, 2]], dim=1)
+        return torch.zeros(len(x), self.num_classes, device=x.device).scatter_add_(1, labels, weights)
