@@ -8,14 +8,15 @@ from typing import NamedTuple
 
 import matplotlib
 import numpy as np
+from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
-from matplotlib.textpath import TextPath
 
 from massrl.report.sheet import Sheet
 from massrl.report.style import LIGHT, ink, rc
 
 GAP, BLOCK_GAP, EDGE = 0.06, 0.34, 0.08  # inches between images, between blocks, round all
+RULER = RendererAgg(1, 1, 72)  # a pixel is a point
 
 
 class Cell(NamedTuple):
@@ -101,8 +102,8 @@ def _width(row: Row) -> float:
 
 def width(text: str, size: float, weight: str = "normal") -> float:
     """Of a text of `size` points, inches."""
-    font = FontProperties(family="DejaVu Sans", weight=weight)
-    return TextPath((0, 0), text, size, prop=font).get_extents().x1 / 72 if text.strip() else 0.0
+    font = FontProperties(family="DejaVu Sans", weight=weight, size=size)
+    return RULER.get_text_width_height_descent(text, font, ismath=False)[0] / 72
 
 
 def _shortened(text: str, room: float) -> str:

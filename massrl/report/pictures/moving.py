@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from data_loading.decode.jpeg import encode_jpeg
+from data_loading.errors import ConfigError
 from data_loading.views import ViewSet
 from data_loading.whole import write_whole
 from massrl.report.pictures.of_ops import op, over_range
@@ -25,14 +26,17 @@ def gif(
     seed: int = 0,
     seconds: float = 1.1,
     dpi: int = 100,
+    size: int | None = None,
 ) -> Path:
     """Write a GIF of an image's views, a frame for each epoch; every frame has 256 colours of its own.
 
-    image: uint8 (H, W, 3).  seconds: of a frame.
+    image: uint8 (H, W, 3).  seconds: of a frame.  size: side of the global views, pixels; the view set's own.
     """
+    if epochs < 1:
+        raise ConfigError(f"epochs is {epochs}; a GIF has at least one frame")
     frames = []
     for epoch in range(epochs):
-        figure = view_set(image, which, seed, epoch)
+        figure = view_set(image, which, seed, epoch, size=size)
         figure.set_dpi(dpi)
         figure.canvas.draw()
         pixels = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB")

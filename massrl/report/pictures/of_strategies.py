@@ -41,13 +41,14 @@ def strategy(
 def _rows(image: np.ndarray, which: str | dict | Strategy, samples: int, size: int, seed: int) -> list[Row]:
     one = get(which)
     side = max(one.size, LEAST) if one.size <= SMALL else size
+    name = which if isinstance(which, str) else one.name
     own_local = one.local is not None
     views = ViewSet([one], crops=len(one.variants), size=side, local=int(own_local), local_size=max(side * 3 // 7, 1))
     drawn = [replay_image(image, views, seed, index=index).views for index in range(samples)]
     letters = [f" {chr(ord('a') + v)}" if len(one.variants) > 1 else "" for v in range(len(one.variants))]
-    note = STRATEGIES.summary(one.name) if one.name in STRATEGIES else ""
+    note = STRATEGIES.summary(name) if name in STRATEGIES else ""
     small = f" ({side} px)" if one.size <= SMALL else ""
     return [
-        Row(one.name + end + small, [Cell(views[v]) for views in drawn], "" if v else note)
+        Row(name + end + small, [Cell(views[v]) for views in drawn], "" if v else note)
         for v, end in enumerate([*letters, *([" local"] if own_local else [])])
     ]
