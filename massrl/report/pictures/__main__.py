@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-
-from matplotlib.figure import Figure
 
 from data_loading.views import ViewSet
 from massrl.report import pictures
@@ -14,23 +14,31 @@ from massrl.report.style import save_png
 DPI = 100
 
 
-def draw_all(folder: Path) -> list[Path]:
-    """Every picture of the README that is drawn from scikit-learn's photographs -> the files, as they are written."""
-    china, flower = pictures.photographs()
+def figures() -> dict[str, Callable]:
+    """File name -> how its figure is drawn, of the photographs that scikit-learn ships."""
+    china, flower = photographs = pictures.photographs()
     two = ViewSet(["simclr", "byol"], crops=2, size=224, shared_crops=True, local=2, crop_scale=(0.2, 0.7))
-    drawn: dict[str, Figure] = {
-        "views": pictures.view_set(flower, two, seed=4),
-        "ops": pictures.ops(china),
-        "strategies": pictures.strategies(flower),
-        "seeding_order_fresh_ops_fresh": pictures.seeding([china, flower]),
-        "seeding_order_fixed_ops_fresh": pictures.seeding([china, flower], order_seed=0),
-        "seeding_order_fresh_ops_fixed": pictures.seeding([china, flower], op_seed=0),
-        "seeding_order_fixed_ops_fixed": pictures.seeding([china, flower], order_seed=0, op_seed=0),
-        "seeding_shared": pictures.shared_draws(flower, seed=1),
-        "replay": pictures.replay(flower),
+    seeding = partial(pictures.seeding, photographs)
+    return {
+        "views.png": partial(pictures.view_set, flower, two, seed=4),
+        "ops.png": partial(pictures.ops, china),
+        "strategies.png": partial(pictures.strategies, flower),
+        "seeding_order_fresh_ops_fresh.png": seeding,
+        "seeding_order_fixed_ops_fresh.png": partial(seeding, order_seed=0),
+        "seeding_order_fresh_ops_fixed.png": partial(seeding, op_seed=0),
+        "seeding_order_fixed_ops_fixed.png": partial(seeding, order_seed=0, op_seed=0),
+        "seeding_shared.png": partial(pictures.shared_draws, flower, seed=1),
+        "replay.png": partial(pictures.replay, flower),
     }
-    files = [save_png(figure, folder / f"{name}.png", DPI) for name, figure in drawn.items()]
-    return [*files, pictures.gif(flower, folder / "massrl.gif")]
+
+
+GIF = "massrl.gif"
+
+
+def draw_all(folder: Path) -> list[Path]:
+    """Every picture -> the files."""
+    files = [save_png(draw(), folder / name, DPI) for name, draw in figures().items()]
+    return [*files, pictures.gif(pictures.photographs()[1], folder / GIF)]
 
 
 if __name__ == "__main__":

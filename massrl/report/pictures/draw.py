@@ -18,11 +18,11 @@ def draw_views(
     return drawn.plan.box[:, 0], drawn.views
 
 
-def run_each(image: np.ndarray, changes: list[Op | Crop], size: int, seed: int = 0) -> list[np.ndarray]:
+def run_each(image: np.ndarray, changes: list[Op | Crop], size: int, seed: int = 0, index: int = 0) -> list[np.ndarray]:
     """One view uint8 (size, size, 3) for each op or crop: an op is applied to the square at the image's centre."""
     square = CenterCrop(1.0)
     alone = [
         Strategy("op", [[]], crop=one) if isinstance(one, Crop) else Strategy("op", [[one]], crop=square)
         for one in changes
     ]
-    return draw_views(image, ViewSet(alone, crops=1, size=size), seed)[1]
+    return draw_views(image, ViewSet(alone, crops=1, size=size), seed, index=index)[1]

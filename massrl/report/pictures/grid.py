@@ -73,6 +73,7 @@ def grid(
     starts = [EDGE + sum(lefts[:b]) + b * (wide + BLOCK_GAP) for b in range(len(lefts))]
     right = starts[-1] + lefts[-1] + wide - GAP
     top = EDGE + (0.3 if heading else 0.0) + (0.22 if titles else 0.0)
+    right = max(right, EDGE + width(heading, 11, "bold"))
     sheet = Sheet(right + EDGE, top + tall * step + EDGE, 1.0, 0.0, np.inf)
     if heading:
         sheet.text(EDGE, 0.27, heading, 11, weight="bold")
@@ -82,7 +83,7 @@ def grid(
         left = lefts[at // tall]
         x, y = starts[at // tall], top + at % tall * step
         for c, title in enumerate(titles if at % tall == 0 else ()):
-            sheet.text(x + left + c * (cell + GAP) + cell / 2, y - 0.07, title, 9, "center")
+            sheet.text(x + left + c * (cell + GAP) + cell / 2, y - 0.07, title, fitting(title, 9, cell), "center")
         if above:
             sheet.text(x, y + 0.17, row.name, weight="bold")
             note = _shortened(row.note, wide - GAP - width(row.name, 9.5, "bold") - 0.15)
@@ -92,7 +93,8 @@ def grid(
         for c, one in enumerate(row.cells):
             x0 = x + left + c * (cell + GAP)
             sheet.image(one.pixels, x0, y + name, one.frame, cell, one.dashed)
-            sheet.text(x0 + cell / 2, y + name + cell + 0.12, one.caption, 8, "center", color=ink("muted"))
+            size = fitting(one.caption, 8, cell)
+            sheet.text(x0 + cell / 2, y + name + cell + 0.12, one.caption, size, "center", color=ink("muted"))
     return sheet.figure
 
 
@@ -104,6 +106,11 @@ def width(text: str, size: float, weight: str = "normal") -> float:
     """Of a text of `size` points, inches."""
     font = FontProperties(family="DejaVu Sans", weight=weight, size=size)
     return RULER.get_text_width_height_descent(text, font, ismath=False)[0] / 72
+
+
+def fitting(text: str, size: float, room: float) -> float:
+    """The size, points, at which a text takes at most `room` inches: `size`, or less."""
+    return min(size, size * room / max(width(text, size), 1e-6))
 
 
 def _shortened(text: str, room: float) -> str:

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from data_loading.replay import Replay, replay_image
 from data_loading.views import View, ViewSet
-from massrl.report.pictures.grid import EDGE, GAP, Cell, Row, grid, light
+from massrl.report.pictures.grid import EDGE, GAP, Cell, Row, fitting, grid, light, width
 from massrl.report.sheet import Sheet
 from massrl.report.style import CLASSES
 
@@ -36,16 +36,14 @@ def view_set(
     head, line = 0.34, cell + 0.3
     wide = 4.5 * min(1.0, image.shape[1] / image.shape[0])
     tall = wide * image.shape[0] / image.shape[1]
-    left = EDGE + wide + 0.25
-    height = head + max(tall, len(lines) * line - 0.08) + EDGE
-    sheet = Sheet(left + across * (cell + GAP) - GAP + EDGE, height, 1.0, 0.0, np.inf)
-    side = max(wide, tall)
-    y = head
-    on = sheet.image(image, EDGE - (side - wide) / 2, y - (side - tall) / 2, side=side)
     crops = len({view.crop for view in drawn.view_set.views})
-    sheet.text(
-        EDGE, 0.24, f"epoch {epoch}: the image and its {'crop box' if crops == 1 else f'{crops} crop boxes'}", 10
-    )
+    heading = f"epoch {epoch}: the image and its {'crop box' if crops == 1 else f'{crops} crop boxes'}"
+    left = EDGE + max(wide, width(heading, 10)) + 0.25
+    height = head + max(tall, len(lines) * line - 0.08) + EDGE
+    sheet = Sheet(left + max(across * (cell + GAP) - GAP, 1.6) + EDGE, height, 1.0, 0.0, np.inf)
+    side = max(wide, tall)
+    on = sheet.image(image, EDGE - (side - wide) / 2, head - (side - tall) / 2, side=side)
+    sheet.text(EDGE, 0.24, heading, 10)
     for v, view in sorted(enumerate(drawn.view_set.views), key=lambda item: item[1].role == "local"):
         sheet.box(drawn.plan.box[v, 0], on, colour_of(view), view.role == "local")
     sheet.text(left, 0.24, "its views" + (" (dashed: local)" if drawn.view_set.local else ""), 10)
@@ -55,7 +53,7 @@ def view_set(
             view = drawn.view_set.views[v]
             x, y = left + c * (cell + GAP), head + 0.22 + r * line
             label = view.name.replace("drawn", names[v], 1) if drawn.view_set.assign == "drawn" else view.name
-            sheet.text(x + cell / 2, y - 0.06, label, 8.5, "center")
+            sheet.text(x + cell / 2, y - 0.06, label, fitting(label, 8.5, cell), "center")
             sheet.image(drawn.views[v], x, y, colour_of(view), cell, view.role == "local")
     return sheet.figure
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from data_loading.described import build, found
 from data_loading.ops import OPS, Crop, Op
 
-NOT_SHOWN = ("p", "bins", "fill", "seed")  # arguments that are numbers, but no magnitude
+NOT_SHOWN = ("p", "bins", "fill", "seed", "times")  # arguments that are numbers, but no magnitude
 SHARE = "number"  # all values of an op draw the same random numbers; under this name seed 0 gives ones worth seeing
 
 
@@ -63,33 +64,43 @@ CHOSEN = {
 
 def view_ops() -> list[str]:
     """Names of the registered ops and crops of a view that can be made without arguments."""
-    return [
-        name
-        for name, kind in OPS.items()
-        if inspect.isclass(kind) and issubclass(kind, Op | Crop) and not _needed(kind)
-    ]
+    kinds = {name: kind for name, kind in OPS.items() if inspect.isclass(kind) and issubclass(kind, Op | Crop)}
+    return [name for name, kind in kinds.items() if not _needed(kind)]
 
 
 def range_of(name: str) -> Range | None:
-    """What an op is shown over: chosen above, else its first number or interval; None where it has none."""
-    kind = OPS[name]
+    """What an op is shown over: chosen above, else its first number or interval; None where it has none.
+
+    name: a registered one, or the class_path of a user's own.
+    """
     if name in CHOSEN:
         return CHOSEN[name]
-    for argument, parameter in inspect.signature(kind.__init__).parameters.items():
+    for argument, parameter in inspect.signature(found(name, OPS).__init__).parameters.items():
         default = parameter.default
         if argument in NOT_SHOWN:
             continue
         if isinstance(default, tuple | list) and len(default) == 2 and all(map(_is_number, default)):
             return Range(argument, *map(float, default), "pair")
-        if _is_number(default) and default != 0:
-            return Range(argument, 0.0, float(default), "whole" if isinstance(default, int) else "number")
+        if isinstance(default, float) and default != 0:
+            return Range(argument, default / 5, default)
+        if _is_number(default) and default > 1:
+            return Range(argument, 1, default, "whole")
     return None
 
 
+def always(name: str, **arguments: Any) -> Op | Crop:
+    """The op, applied to every sample, drawing the same random numbers as all others that are made here."""
+    one = made(name, **arguments, share=SHARE)
+    if isinstance(one, Op):
+        one.p = 1.0
+    return one
+
+
 def made(name: str, **arguments: Any) -> Op | Crop:
-    """The op, always applied, drawing the same random numbers as all others that are made here."""
-    always = {"p": 1.0} if issubclass(OPS[name], Op) else {}
-    return OPS[name](**{"share": SHARE, **always, **arguments})
+    """An op or a crop by its name or class_path; ViewError where it is neither."""
+    make = found(name, OPS)
+    kind = Crop if inspect.isclass(make) and issubclass(make, Crop) else Op
+    return build({"class_path": name, "init_args": arguments}, OPS, kind)
 
 
 def _is_number(value: Any) -> bool:
