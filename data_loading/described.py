@@ -76,7 +76,7 @@ def build(spec: Any, registry: Registry, kind: type) -> Any:
     if not isinstance(spec, dict) or "class_path" not in spec or set(spec) - {"class_path", "init_args"}:
         raise ViewError(f"{spec!r} is no {registry.kind}; write its name, or {{class_path: NAME, init_args: {{...}}}}")
     path = spec["class_path"]
-    made = construct(_found(path, registry), spec.get("init_args") or {}, path)
+    made = construct(found(path, registry), spec.get("init_args") or {}, path)
     if not isinstance(made, kind):
         raise ViewError(_misplaced(path, made, kind))
     return made
@@ -101,7 +101,8 @@ def _misplaced(path: str, made: Any, kind: type) -> str:
     return f"{path} is no {kind.__name__}, which is asked for here; {type(made).__name__}: {what}"
 
 
-def _found(path: str, registry: Registry) -> Callable:
+def found(path: str, registry: Registry) -> Callable:
+    """The class or function of a registered name or an import path."""
     if path in registry or "." not in path:
         return registry[path]
     module, _, name = path.rpartition(".")

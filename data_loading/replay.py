@@ -34,19 +34,32 @@ def replay_views(
     epoch: int,
     index: int,
     size: int | None = None,
-):
-    """Draw the views that a Loader of `path` made of row `index` in `epoch` (from 0) under `seed` -> Replay."""
-    view_set = view_sets.get(views, size)
+) -> Replay:
+    """Draw the views that a Loader of `path` made of row `index` in `epoch` (from 0) under `seed`."""
     file = sources.as_beton(path)
     with Reader(file) as reader:
         if not 0 <= index < len(reader):
             raise ConfigError(f"index is {index}; {reader.path} has the samples 0 to {len(reader) - 1}")
         image = reader.value(reader.image_field, index)
+    return replay_image(image, views, seed, epoch, index, size)
+
+
+def replay_image(
+    image: np.ndarray,
+    views: str | dict | ViewSet,
+    seed: int = 0,
+    epoch: int = 0,
+    index: int = 0,
+    size: int | None = None,
+) -> Replay:
+    """The same for an image uint8 (H, W, 3) that stands for row `index` of some file."""
+    view_set = view_sets.get(views, size)
     height, width, _ = image.shape
     sides = np.array([height]), np.array([width])
     plan = Drawer(view_set, checked_seed(seed))(checked_seed(epoch, "epoch"), np.array([index]), *sides)
     outs = [np.empty((len(members), 1, 3, side, side), np.uint8) for side, members in view_set.groups()]
-    Renderer(view_set, max(height, width), None)(image.reshape(-1), np.zeros(1, np.int64), *sides, plan, 0, outs)
+    pixels = np.ascontiguousarray(image).reshape(-1)
+    Renderer(view_set, max(height, width), None)(pixels, np.zeros(1, np.int64), *sides, plan, 0, outs)
     drawn = {}
     for (_, members), out in zip(view_set.groups(), outs, strict=True):
         drawn |= {v: out[place, 0].transpose(1, 2, 0) for place, v in enumerate(members)}

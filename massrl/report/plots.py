@@ -9,17 +9,16 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from threadpoolctl import threadpool_limits
 
 from data_loading.batch import Batch
 from massrl.evaluation.table import BASELINES, HEADINGS
-from massrl.report.style import CLASSES, COLOURS, GREYS, RIGHT, WRONG, ink, new_figure
+from massrl.report.sheet import Sheet
+from massrl.report.style import CLASSES, COLOURS, GREYS, RIGHT, WIDE, WRONG, ink, new_figure
 
 ONLINE = {"knn": "kNN", "linear": "linear probe"}  # columns of metrics.csv that are accuracies
 MANY_CLASSES = 20
-WIDE = 10.5  # inches: the width of the page
 
 
 def loss_curve(runs: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
@@ -96,35 +95,6 @@ def views_grid(
 
 def _two_lines(view) -> str:
     return f"{view.strategy.replace('_', ' ')}\n{'local ' if view.role == 'local' else ''}crop {view.crop + 1}"
-
-
-class Sheet:
-    """Images of side 1 on one pair of axes: a grid of axes would take seconds to lay out.
-
-    width, height: in cells; cell: inches of a cell, less where the sheet would be too wide; head: inches for titles.
-    """
-
-    def __init__(self, width: float, height: float, cell: float, head: float, widest: float = WIDE):
-        cell = min(cell, widest / width)
-        self.figure = new_figure(cell * width, cell * height + head)
-        self.figure.set_layout_engine(None)
-        self.axes = self.figure.add_axes((0, 0, 1, 1))
-        self.axes.set(xlim=(0, width), ylim=(height, -head / cell))
-        self.axes.set_axis_off()
-
-    def image(self, pixels: np.ndarray, x: float, y: float, frame: str | None = None) -> None:
-        """pixels (H, W, 3) with its upper left corner at (x, y)."""
-        # small images are shown as what they are: squares, not a blur
-        how = "nearest" if max(pixels.shape[:2]) <= 64 else "antialiased"
-        self.axes.imshow(pixels, extent=(x, x + 1, y + 1, y), interpolation=how, aspect="auto")
-        self.axes.set_autoscale_on(False)
-        if frame:
-            self.axes.add_patch(Rectangle((x, y), 1, 1, fill=False, edgecolor=frame, linewidth=2.6))
-
-    def title(self, x: float, text: str, centre: bool = False) -> None:
-        """Text above the images, from x or around it."""
-        where = {"ha": "center" if centre else "left", "va": "bottom" if "\n" in text else "baseline"}
-        self.axes.text(x, -0.12, text, fontsize=9.5, linespacing=1.25, weight="normal" if centre else "bold", **where)
 
 
 def feature_map(points: Mapping[str, np.ndarray], y: np.ndarray | None, classes: Sequence[str] | None = None) -> Figure:

@@ -21,6 +21,7 @@ CLASSES = (
     *("#9c6b4e", "#e377c2", "#7f8a99", "#b5b021", "#17a7b8"),
 )
 DPI = 144
+WIDE = 10.5  # inches: the width of the page
 
 LIGHT = {"paper": "#ffffff", "ink": "#1f2430", "muted": "#5d6673", "line": "#dfe3e8"}
 DARK = {"paper": "#1a1d23", "ink": "#e8eaee", "muted": "#a3abb8", "line": "#3a404a"}
@@ -59,11 +60,16 @@ def new_figure(width: float, height: float) -> Figure:
 def save(path: Path, draw: Callable[[], Figure]) -> Path:
     """Draw a figure in both themes: `path` is the light one, NAME_dark.png beside it the dark one."""
     for theme, target in ((DARK, dark(path)), (LIGHT, path)):
-        png = io.BytesIO()
         with matplotlib.rc_context(rc(theme)):
-            draw().savefig(png, dpi=DPI, format="png")
-        write_whole(target, png.getvalue())
+            save_png(draw(), target)
     return path
+
+
+def save_png(figure: Figure, path: Path, dpi: int = DPI) -> Path:
+    """Write a figure as a PNG; its folder is made where it is missing."""
+    png = io.BytesIO()
+    figure.savefig(png, dpi=dpi, format="png")
+    return write_whole(path, png.getvalue())
 
 
 def dark(path: Path) -> Path:

@@ -17,7 +17,7 @@ from data_loading.ops import OwnOp
 from data_loading.plan import Plan
 from data_loading.rng import uniform
 from helpers import CHECKOUT
-from massrl.report.picture import draw_views
+from massrl.report.pictures import draw_views
 
 PAGE = (CHECKOUT / "docs" / "own_ops.md").read_text()
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
-from data_loading.whole import write_whole
 from massrl.cli.parsing import Parser
 
 CHECK = "do it once on 16 drawn images in a temporary folder"
@@ -37,19 +35,8 @@ def checked_file(folder: str) -> Path:
 
 def save_grid(columns: list, names: list[str], out: Path) -> Path:
     """Draw columns of (title, images) into a PNG, one row per name."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from massrl.report.pictures.grid import Cell, Row, grid
+    from massrl.report.style import save_png
 
-    figure = Figure(figsize=(1.6 * len(columns) + 0.4, 1.7 * len(names) + 0.3), layout="constrained")
-    canvas = FigureCanvasAgg(figure)
-    grid = figure.subplots(len(names), len(columns), squeeze=False)
-    for c, (title, images) in enumerate(columns):
-        grid[0, c].set_title(title, fontsize=8)
-        for r, image in enumerate(images):
-            grid[r, c].imshow(image)
-            grid[r, c].set(xticks=[], yticks=[])
-    for r, name in enumerate(names):
-        grid[r, 0].set_ylabel(name, fontsize=8)
-    png = io.BytesIO()
-    canvas.print_png(png)
-    return write_whole(out, png.getvalue())
+    rows = [Row(name, [Cell(images[r]) for _, images in columns]) for r, name in enumerate(names)]
+    return save_png(grid(rows, [title for title, _ in columns], cell=1.5), out, dpi=100)

@@ -1,0 +1,46 @@
+"""Draw the README's pictures into a folder: `python -m massrl.report.pictures images/`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from data_loading.views import ViewSet
+from massrl.report import pictures
+from massrl.report.style import save_png
+
+DPI = 100
+
+
+def figures() -> dict[str, Callable]:
+    """File name -> how its figure is drawn, of the photographs that scikit-learn ships."""
+    china, flower = photographs = pictures.photographs()
+    two = ViewSet(["simclr", "byol"], crops=2, size=224, shared_crops=True, local=2, crop_scale=(0.2, 0.7))
+    seeding = partial(pictures.seeding, photographs)
+    return {
+        "views.png": partial(pictures.view_set, flower, two, seed=4),
+        "ops.png": partial(pictures.ops, china),
+        "strategies.png": partial(pictures.strategies, flower),
+        "seeding_order_fresh_ops_fresh.png": seeding,
+        "seeding_order_fixed_ops_fresh.png": partial(seeding, order_seed=0),
+        "seeding_order_fresh_ops_fixed.png": partial(seeding, op_seed=0),
+        "seeding_order_fixed_ops_fixed.png": partial(seeding, order_seed=0, op_seed=0),
+        "seeding_shared.png": partial(pictures.shared_draws, flower, seed=1),
+        "replay.png": partial(pictures.replay, flower),
+    }
+
+
+GIF = "massrl.gif"
+
+
+def draw_all(folder: Path) -> list[Path]:
+    """Every picture -> the files."""
+    files = [save_png(draw(), folder / name, DPI) for name, draw in figures().items()]
+    return [*files, pictures.gif(pictures.photographs()[1], folder / GIF)]
+
+
+if __name__ == "__main__":
+    for file in draw_all(Path(sys.argv[1])):
+        print(f"{file}: {file.stat().st_size / 1000:.0f} kB")

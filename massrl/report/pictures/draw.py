@@ -1,0 +1,28 @@
+"""Views of an image without a file, as the loader draws them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from data_loading.ops import CenterCrop, Crop, Op
+from data_loading.replay import replay_image
+from data_loading.strategies import Strategy
+from data_loading.views import ViewSet
+
+
+def draw_views(
+    image: np.ndarray, view_set: str | dict | ViewSet, seed: int = 0, epoch: int = 0, index: int = 0
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """image uint8 (H, W, 3) -> boxes (V, 4) in pixels, and V views uint8 (S, S, 3), as the loader draws row `index`."""
+    drawn = replay_image(image, view_set, seed, epoch, index)
+    return drawn.plan.box[:, 0], drawn.views
+
+
+def run_each(image: np.ndarray, changes: list[Op | Crop], size: int, seed: int = 0, index: int = 0) -> list[np.ndarray]:
+    """One view uint8 (size, size, 3) for each op or crop: an op is applied to the square at the image's centre."""
+    square = CenterCrop(1.0)
+    alone = [
+        Strategy("op", [[]], crop=one) if isinstance(one, Crop) else Strategy("op", [[one]], crop=square)
+        for one in changes
+    ]
+    return draw_views(image, ViewSet(alone, crops=1, size=size), seed, index=index)[1]

@@ -1,0 +1,68 @@
+"""What moves: views over epochs as a GIF, and a slider over an op's parameter for notebooks."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from data_loading.decode.jpeg import encode_jpeg
+from data_loading.errors import ConfigError
+from data_loading.views import ViewSet
+from data_loading.whole import write_whole
+from massrl.report.pictures.of_ops import op, over_range
+from massrl.report.pictures.of_views import view_set
+from massrl.report.pictures.ranges import range_of
+
+
+def gif(
+    image: np.ndarray,
+    path: str | Path,
+    which: str | dict | ViewSet = "massrl",
+    epochs: int = 8,
+    seed: int = 0,
+    seconds: float = 1.1,
+    dpi: int = 100,
+    size: int | None = None,
+) -> Path:
+    """Write a GIF of an image's views, a frame for each epoch; every frame has 256 colours of its own.
+
+    image: uint8 (H, W, 3).  seconds: of a frame.  size: side of the global views, pixels; the view set's own.
+    """
+    if epochs < 1:
+        raise ConfigError(f"epochs is {epochs}; a GIF has at least one frame")
+    frames = []
+    for epoch in range(epochs):
+        figure = view_set(image, which, seed, epoch, size=size)
+        figure.set_dpi(dpi)
+        figure.canvas.draw()
+        pixels = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB")
+        palette = pixels.quantize(256, Image.Quantize.MEDIANCUT)
+        frames.append(pixels.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG))
+    out = io.BytesIO()
+    frames[0].save(out, "GIF", save_all=True, append_images=frames[1:], duration=int(1000 * seconds), loop=0)
+    return write_whole(Path(path), out.getvalue())
+
+
+def slider(image: np.ndarray, name: str, size: int = 224, seed: int = 0, n: int = 25, **arguments: Any) -> Any:
+    """An op under a slider over n values of its parameter, where ipywidgets are installed; else a row of values.
+
+    image: uint8 (H, W, 3).  An op without a parameter has no slider, and is drawn as `op` does.
+    """
+    shown = range_of(name)
+    try:
+        import ipywidgets
+    except ImportError:
+        return op(image, name, size=size, seed=seed, **arguments)
+    if shown is None:
+        return op(image, name, size=size, seed=seed, **arguments)
+    row = over_range(image, name, n, size, seed, **arguments)
+    files = [encode_jpeg(cell.pixels) for cell in row.cells]
+    picture = ipywidgets.Image(value=files[0], format="jpeg", width=size, height=size)
+    options = [(cell.caption, at) for at, cell in enumerate(row.cells)]
+    bar = ipywidgets.SelectionSlider(options=options, description=shown.argument, continuous_update=True)
+    bar.observe(lambda change: setattr(picture, "value", files[change["new"]]), "value")
+    return ipywidgets.VBox([ipywidgets.HTML(f"<b>{name}</b>"), bar, picture])

@@ -1,0 +1,33 @@
+"""Run notebooks in place and keep their outputs: `python -m massrl.report.pictures.notebook FILE.ipynb ...`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+from data_loading.whole import write_whole
+
+WIDGETS = "application/vnd.jupyter.widget-state+json"
+
+
+def run(notebook: Path, folder: Path, seconds: int = 300) -> str:
+    """The text of the notebook with the outputs of a run in `folder`; CellExecutionError (nbclient's) where one fails.
+
+    seconds: for each cell.  A run that draws the same gives the same text: times are left out, widgets are numbered.
+    """
+    found = nbformat.read(notebook, as_version=4)
+    client = NotebookClient(found, timeout=seconds, resources={"metadata": {"path": str(folder)}}, record_timing=False)
+    client.execute()
+    text = nbformat.writes(found)
+    for number, widget in enumerate(found.metadata.get("widgets", {}).get(WIDGETS, {}).get("state", {})):
+        text = text.replace(widget, f"{number:032x}")
+    return nbformat.writes(nbformat.reads(text, as_version=4)) + "\n"  # sorted by the numbers
+
+
+if __name__ == "__main__":
+    for path in map(Path, sys.argv[1:]):
+        write_whole(path, run(path, path.parent).encode())
+        print(f"{path}: {path.stat().st_size / 1000:.0f} kB")

@@ -1,0 +1,40 @@
+"""The images that pictures are drawn of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from data_loading.decode import decode_jpeg
+from data_loading.decode.file import read_image
+from data_loading.errors import DecodeError, SourceError
+from data_loading.sources.folder import Folder
+
+
+def photographs(source: str | Path | Sequence[str | Path] | None = None, limit: int = 16) -> list[np.ndarray]:
+    """Images uint8 (H, W, 3): of a folder (the first `limit`), of a list of files, or the two that scikit-learn ships.
+
+    Those are china.jpg and flower.jpg, 427 x 640, CC BY 2.0; their photographers stand in the README.
+    SourceError for a folder without images or a file that is not there, DecodeError for one that is no image.
+    """
+    if source is None:
+        from sklearn.datasets import load_sample_images
+
+        return list(load_sample_images().images)
+    if not isinstance(source, str | Path):
+        return [_pixels(Path(path)) for path in source]
+    if Path(source).is_file():
+        return [_pixels(Path(source))]
+    return [_pixels(Path(source) / path) for path in Folder(source).paths[:limit]]
+
+
+def _pixels(path: Path) -> np.ndarray:
+    try:
+        found = read_image(path.read_bytes())
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read: {error.strerror}") from error
+    except DecodeError as error:
+        raise DecodeError(f"{path}: {error}") from error
+    return decode_jpeg(found) if isinstance(found, bytes) else found
