@@ -4,6 +4,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -407,6 +408,15 @@ def test_a_kept_batch_does_not_change(square):
         kept.append(images)
         copies.append(images.clone())
     assert len(kept) == 8 and all(torch.equal(a, b) for a, b in zip(kept, copies, strict=True))
+
+
+def test_an_epoch_that_is_left_ends_its_threads_and_the_next_one_begins_anew(square):
+    loader, before = Loader(square, 4, 2, order=OrderOption.RANDOM, seed=0), threading.active_count()
+    for _ in loader:
+        assert threading.active_count() > before
+        break
+    assert threading.active_count() == before
+    assert len(list(loader)) == 8 and loader.next_epoch == 2
 
 
 def test_changes_of_operations_take_effect_with_recompile_only(square):
