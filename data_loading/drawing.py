@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 
+from data_loading.errors import ViewError
 from data_loading.jit import ZERO, jit
 from data_loading.ops import crop, own, program
 from data_loading.ops.base import ARGS, CHOOSE, PARAMS, Op
 from data_loading.ops.choose import Choose
+from data_loading.ops.crop import Crop
 from data_loading.plan import Plan
 from data_loading.rng import (
     DRAW,
@@ -24,6 +28,17 @@ from data_loading.rng import (
 from data_loading.views import ViewSet
 
 U32, F32 = np.uint32, np.float32
+
+
+def numbers_of(op: Op | Crop) -> list[float]:
+    """op.params(), checked: a user's own op may return anything."""
+    try:
+        params = [float(number) for number in op.params()]
+    except (TypeError, ValueError) as error:
+        raise ViewError(f"{type(op).__name__}: params() must return plain numbers ({error})") from error
+    if len(params) > PARAMS:
+        raise ViewError(f"{type(op).__name__}: params() returns {len(params)} numbers; a drawing rule takes {PARAMS}")
+    return params
 
 
 class Policies:
@@ -47,7 +62,8 @@ class Policies:
         """start (P + 1,), rule (E,), p (E,), params (E, PARAMS)."""
         params = np.zeros((max(len(self.ops), 1), PARAMS))
         for row, op in zip(params, self.ops, strict=False):
-            row[: len(op.params())] = op.params()
+            params_of = numbers_of(op)
+            row[: len(params_of)] = params_of
         rule, p = [op.rule for op in self.ops] or [0], [op.p for op in self.ops] or [0.0]
         return np.array(self.start, np.int64), np.array(rule, np.int64), np.array(p), params
 
@@ -60,11 +76,20 @@ class Drawer:
 
     def __init__(self, view_set: ViewSet, seed: int):
         self.view_set, self.seed = view_set, seed
-        programs = [view_set.programs(v) for v in range(len(view_set))]
-        n_views, choices = len(programs), len(programs[0])
-        most = max([len(ops) for program in programs for ops in program] + [1])
-        self.steps = max([sum(op.steps for op in ops) for program in programs for ops in program] + [1])
-        shape = (n_views, choices, most)
+        views = view_set.views
+        self._programs([view_set.programs(v) for v in range(len(views))])
+        self.owns = own.table(view_set.all_ops())
+        self.strategy = np.array([view_set.strategy_number(v) for v in range(len(views))], np.int64)
+        self.strategy_stream = np.array([stream(f"{view.name}/strategy") for view in views], U32)
+        self.view_crop = np.array([view.crop for view in views], np.int64)
+        self.view_size = np.array([view.size for view in views], np.int64)
+        self._crops()
+
+    def _programs(self, programs: list[list[list[Op]]]) -> None:
+        """The tables of all ops: programs[v][s] are those of view v under strategy s."""
+        most = max([len(ops) for choices in programs for ops in choices] + [1])
+        self.steps = max([sum(op.steps for op in ops) for choices in programs for ops in choices] + [1])
+        shape = (len(programs), len(programs[0]), most)
         self.rule = np.zeros(shape, np.int64)  # 0: no op
         self.p = np.zeros(shape)
         self.params = np.zeros((*shape, PARAMS))
@@ -72,24 +97,29 @@ class Drawer:
         self.own_seed = np.full(shape, -1, np.int64)
         self.fixed = np.zeros(shape, np.bool_)
         policies = Policies()
-        for v, view in enumerate(view_set.views):
-            for s, ops in enumerate(programs[v]):
-                seen: dict[str, int] = {}
-                for i, op in enumerate(ops):
-                    at, kind = (v, s, i), type(op).__name__
-                    seen[kind] = seen.get(kind, 0) + 1
-                    name = op.name or view_set.op_stream(s, f"{kind}#{seen[kind]}")
-                    params = policies.params(op) if isinstance(op, Choose) else op.params()
+        for v, choices in enumerate(programs):
+            for s, ops in enumerate(choices):
+                for i, (op, name) in enumerate(zip(ops, self._streams(v, s, ops), strict=True)):
+                    at = (v, s, i)
                     self.rule[at], self.p[at], self.fixed[at] = op.rule, op.p, op.fixed
+                    params = policies.params(op) if isinstance(op, Choose) else numbers_of(op)
                     self.params[at][: len(params)] = params
-                    self.stream[at] = stream(f"share/{op.share}" if op.share else f"{view.name}/{name}")
+                    self.stream[at] = stream(name)
                     self.own_seed[at] = -1 if op.seed is None else op.seed
-        self.policies, self.owns = policies.tables(), own.table(view_set.all_ops())
-        self.strategy = np.array([view_set.strategy_number(v) for v in range(n_views)], np.int64)
-        self.strategy_stream = np.array([stream(f"{view.name}/strategy") for view in view_set.views], U32)
-        self.view_crop = np.array([view.crop for view in view_set.views], np.int64)
-        self.view_size = np.array([view.size for view in view_set.views], np.int64)
-        self._crops()
+        self.policies = policies.tables()
+
+    def _streams(self, v: int, s: int, ops: list[Op]) -> list[str]:
+        """The names of the random streams of a view's ops."""
+        view, names, seen = self.view_set.views[v].name, [], Counter()
+        for op in ops:
+            kind = type(op).__name__
+            seen[kind] += 1
+            name = op.name or self.view_set.op_stream(s, f"{kind}#{seen[kind]}")
+            names.append(f"{view}/{name}" if op.share is None else f"share/{op.share}")
+        named = Counter(op.name for op in ops if op.name is not None and op.share is None)
+        if twice := [name for name, count in named.items() if count > 1]:
+            raise ViewError(f"view {view}: two ops are named {twice[0]!r} and would draw the same numbers; rename one")
+        return names
 
     def _crops(self) -> None:
         crops = sorted({view.crop for view in self.view_set.views})
@@ -97,7 +127,8 @@ class Drawer:
         self.crop_rule = np.array([r.rule for r in rules], np.int64)
         self.crop_params = np.zeros((len(crops), PARAMS))
         for c, r in zip(crops, rules, strict=True):
-            self.crop_params[c, : len(r.params())] = r.params()
+            params = numbers_of(r)
+            self.crop_params[c, : len(params)] = params
         self.crop_seed = np.array([-1 if r.seed is None else r.seed for r in rules], np.int64)
         self.crop_fixed = np.array([r.fixed for r in rules], np.bool_)
         self.partner = np.array([self.view_set.crop_partner(c) for c in crops], np.int64)

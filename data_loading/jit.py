@@ -16,8 +16,8 @@ import numba
 import numpy as np
 from numba.core.compiler_lock import global_compiler_lock
 
-# Files of compiled functions, beside ops/ and simd/.
-KERNELS = ("jit.py", "rng.py", "order.py", "drawing.py", "render.py")
+# Files of compiled functions and of the types that they take, beside ops/ and simd/.
+KERNELS = ("jit.py", "rng.py", "order.py", "drawing.py", "render.py", "scratch.py")
 
 
 # In kernels in place of 0 and False as arguments: for a literal numba compiles the callee once more.
@@ -68,8 +68,8 @@ def jit(function=None, *, inline: bool = False):
 def cached_cfunc(function, signature):
     """`function` compiled as a C function, kept on disk as `jit` keeps its own; `.address` is a pointer to it."""
     folder = cache_folder()
-    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, folder or ""
-    with global_compiler_lock:
+    with global_compiler_lock:  # the settings are numba's global ones
+        before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, folder or ""
         level, numba.config.OPT = numba.config.OPT, type(numba.config.OPT)(1)
         try:
             return numba.cfunc(signature, cache=folder is not None, error_model="numpy")(function)

@@ -40,23 +40,26 @@ class Plan:
 
     def acted(self, step: str) -> np.ndarray:
         """(V, B) bool: whether a view's program has a step of this name, as "grayscale"; names as in `rows`."""
-        return (self.op == _code(step)).any(axis=2)
+        return np.isin(self.op, _codes(step)).any(axis=2)
 
     def number(self, step: str, name: str) -> np.ndarray:
         """(V, B) float32: a number of a view's first step of this name, as ("hue", "turn"); NaN where there is none.
 
         So the parameters of an augmentation are labels.
         """
-        code = _code(step)
-        names = STEPS[code][1]
-        if name not in names or name == "key":
-            raise ViewError(
-                f"step {step!r} has no number {name!r}; it has {', '.join(n for n in names if n != 'key') or 'none'}"
-            )
-        found = self.op == code
+        codes = _codes(step)
+        known = list(dict.fromkeys(n for code in codes for n in STEPS[code][1] if n != "key"))
+        if name not in known:
+            raise ViewError(f"step {step!r} has no number {name!r}; it has {', '.join(known) or 'none'}")
+        found = np.isin(self.op, codes)
         first = found.argmax(axis=2)[..., None]
-        value = np.take_along_axis(self.numbers[..., names.index(name)], first, axis=2)[..., 0]
-        return np.where(found.any(axis=2), value, F32(np.nan))
+        code_there = np.where(found.any(axis=2), np.take_along_axis(self.op, first, axis=2)[..., 0], END)
+        out = np.full(code_there.shape, np.nan, F32)
+        for code in codes:
+            if name in STEPS[code][1]:
+                value = np.take_along_axis(self.numbers[..., STEPS[code][1].index(name)], first, axis=2)[..., 0]
+                out = np.where(code_there == code, value, out)
+        return out
 
     def rows(self, view_set: ViewSet, b: int) -> list[dict]:
         """Sample b's views as plain values: view, strategy, box (x0, y0, x1, y1), steps as (name, {number: value})."""
@@ -97,6 +100,11 @@ class Plan:
     def load(cls, path: str | Path) -> Plan:
         """The plan that `save` wrote; users' own ops of it must have been imported."""
         with np.load(path) as stored:
+            missing = [
+                name for name in ("box", "op", "arg", "strategy", "own_codes", "own_names") if name not in stored
+            ]
+            if missing:
+                raise ViewError(f"{path} is no plan: it has no {', '.join(missing)}; Plan.save writes one")
             op, known = stored["op"].copy(), {dotted(own): own.rule for own in OWN_OPS}
             for code, name in zip(stored["own_codes"], stored["own_names"].tolist(), strict=True):
                 if name not in known:
@@ -105,13 +113,15 @@ class Plan:
             return cls(stored["box"], op, stored["arg"], stored["strategy"])
 
 
-def _code(step: str) -> int:
-    codes = {name: code for code, (name, _) in STEPS.items()}
-    if step not in codes:
-        near = difflib.get_close_matches(step, codes, n=1)
+def _codes(step: str) -> list[int]:
+    """The codes of a step's name: several where a user's own op was defined again."""
+    codes = [code for code, (name, _) in STEPS.items() if name == step]
+    if not codes:
+        known = list(dict.fromkeys(name for name, _ in STEPS.values()))
+        near = difflib.get_close_matches(step, known, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise UnknownName(f"no step named {step!r}.{hint} Known: {', '.join(codes)}")
-    return codes[step]
+        raise UnknownName(f"no step named {step!r}.{hint} Known: {', '.join(known)}")
+    return codes
 
 
 def _short(value: float | list[int]) -> str:

@@ -14,6 +14,7 @@ import os
 import numpy as np
 
 from data_loading import reference
+from data_loading.errors import ViewError
 from data_loading.jit import NO, ZERO, jit
 from data_loading.ops import blur, copy, image, normalize, program, resize
 from data_loading.ops.base import BLUR, CONTRAST, END, FLIP
@@ -61,16 +62,19 @@ class Renderer:
             facts = (memory, start, height, width, plan, first, outs)
             reference.render(self.view_set, *facts, self.scale, self.bias, self.dtype)
             return
-        for (tables, memory_of_thread), out in zip(self.groups, outs, strict=True):
-            flat = out.reshape(-1)
-            render(
-                memory, start, height, width, plan.box, plan.op, plan.numbers, plan.arg, first, *tables,
-                self.cubic, self.scale, self.bias, self.kind, out.shape[1], out.shape[3],
-                flat if self.kind == 0 else memory_of_thread.edge,
-                flat if self.kind == 1 else memory_of_thread.edge8,
-                flat if self.kind >= 2 else memory_of_thread.edge16,
-                memory_of_thread,
-            )  # fmt: skip
+        try:
+            for (tables, memory_of_thread), out in zip(self.groups, outs, strict=True):
+                flat = out.reshape(-1)
+                render(
+                    memory, start, height, width, plan.box, plan.op, plan.numbers, plan.arg, first, *tables,
+                    self.cubic, self.scale, self.bias, self.kind, out.shape[1], out.shape[3],
+                    flat if self.kind == 0 else memory_of_thread.edge,
+                    flat if self.kind == 1 else memory_of_thread.edge8,
+                    flat if self.kind >= 2 else memory_of_thread.edge16,
+                    memory_of_thread,
+                )  # fmt: skip
+        except ValueError as error:  # of a plan that was drawn for other images or another view set
+            raise ViewError(f"the plan does not fit: {error}") from error
 
 
 CROP, IMAGE, PAD = 0, 1, 2
@@ -91,6 +95,8 @@ def render(
             v = members[g]  # number of the view
             flipped = op[v, b, 0] == FLIP  # the first step costs nothing: rows are read backwards
             place = (g * batch + b) * 3 * side * side
+            if not fits(box[v, b], height[i], width[i], edges[g], side, s.line.size // 3):
+                raise ValueError("a box lies outside its image")
             if kind <= 1 and copy.is_copy(box[v, b], side, op[v, b], 1 if flipped else 0):
                 x0, y0 = int(box[v, b, 0]), int(box[v, b, 1])
                 if kind == 0:
@@ -119,6 +125,18 @@ def render(
                 memory, start[i], width[i], taps, cubic, shared[g], flipped, op[v, b], arg[v, b], word[v, b],
                 scale, bias, kind, side, floats, bytes_, halves, place, s,
             )  # fmt: skip
+
+
+@jit(inline=True)
+def fits(box, height, width, edge, side, largest):
+    """Whether memory can be read as the box says: inside the image, or of a size that scratch was made for; no NaN."""
+    if edge == CROP:
+        return (
+            box[0] >= 0 and box[1] >= 0 and box[2] <= width and box[3] <= height and box[0] < box[2] and box[1] < box[3]
+        )
+    w, h, most = box[2] - box[0], box[3] - box[1], max(largest, side)
+    near = max(abs(box[0]), max(abs(box[1]), max(abs(box[2]), abs(box[3])))) <= 16 * most
+    return near and w > 0 and h > 0 and w <= most + 1 and h <= most + 1
 
 
 @jit

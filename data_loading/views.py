@@ -160,10 +160,10 @@ class ViewSet:
     def crop_stream(self, crop: int) -> str:
         """The name of the random stream of a box: its number when strategies share it, else its view."""
         rule = self._rules[crop]
-        if rule.share:
-            return f"share/{rule.share}"
-        if rule.name:
-            return f"{rule.name}{crop}" if self.shared_crops else f"{self.views[crop].name}/{rule.name}"
+        if rule.share is not None:
+            return f"share/crop/{rule.share}"
+        if rule.name is not None:
+            return f"crop{crop}/{rule.name}" if self.shared_crops else f"{self.views[crop].name}/crop/{rule.name}"
         return f"crop{crop}" if self.shared_crops else f"{self.views[crop].name}/crop"
 
     def groups(self) -> list[tuple[int, list[int]]]:

@@ -76,8 +76,7 @@ class Op(Described):
         fixed: bool = False,
     ):
         self.p = within(self, "p", p, 0.0, 1.0)
-        self.name, self.share, self.fixed = name, share, flag(self, "fixed", fixed)
-        self.seed = None if seed is None else checked_seed(seed, f"seed of {type(self).__name__}")
+        set_stream(self, name, share, seed, fixed)
 
     @property
     def writes(self) -> tuple[int, ...]:
@@ -91,6 +90,19 @@ class Op(Described):
     def params(self) -> list[float]:
         """Up to PARAMS numbers for the drawing rule."""
         return []
+
+
+def set_stream(op, name: str | None, share: str | None, seed: int | None, fixed: bool) -> None:
+    """Set name, share, seed and fixed of an op's random stream, checked."""
+    for what, value in (("name", name), ("share", share)):
+        if value is not None and not (isinstance(value, str) and value):
+            raise ViewError(f"{type(op).__name__}: {what} is {value!r}; it must be a word")
+    if name in ("crop", "strategy"):
+        raise ViewError(
+            f"{type(op).__name__}: name is {name!r}, the stream of a view's box or strategy; choose another"
+        )
+    op.name, op.share, op.fixed = name, share, flag(op, "fixed", fixed)
+    op.seed = None if seed is None else checked_seed(seed, f"seed of {type(op).__name__}")
 
 
 def magnitude_params(

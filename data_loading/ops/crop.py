@@ -16,8 +16,8 @@ import numpy as np
 from data_loading.described import Described, build
 from data_loading.errors import ViewError
 from data_loading.jit import NO, YES, ZERO, jit
-from data_loading.ops.base import OPS, flag, interval, whole, within
-from data_loading.rng import checked_seed, integer, uniform
+from data_loading.ops.base import OPS, interval, set_stream, whole, within
+from data_loading.rng import integer, uniform
 
 F32 = np.float32
 RANDOM_RESIZED, CENTER, PAD, WHOLE, UNIFORM, CORNER, FILL_UP = range(7)
@@ -35,8 +35,7 @@ class Crop(Described):
     edge = "crop"
 
     def __init__(self, name: str | None = None, share: str | None = None, seed: int | None = None, fixed: bool = False):
-        self.name, self.share, self.fixed = name, share, flag(self, "fixed", fixed)
-        self.seed = None if seed is None else checked_seed(seed, f"seed of {type(self).__name__}")
+        set_stream(self, name, share, seed, fixed)
 
     def params(self) -> list[float]:
         return []

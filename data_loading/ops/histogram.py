@@ -35,7 +35,7 @@ def look_up(channel, table):
 
 def tensor_levels(images):
     """images (N, 3, H, W) -> the rounded levels (3 N, H W) int64 of each channel."""
-    return (images + 0.5).long().flatten(2).flatten(0, 1)
+    return (images + 0.5).long().clamp(0, 255).flatten(2).flatten(0, 1)
 
 
 def tensor_look_up(images, levels, table):

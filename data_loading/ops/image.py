@@ -7,6 +7,7 @@ small float32 (SMALL,), memory whose first six numbers are the affine map just b
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
 
 import numba
@@ -36,6 +37,7 @@ from data_loading.ops.base import (
     EQUALIZE,
     ERASING,
     NOISE,
+    OWN,
     SHARPNESS,
     THICKNESS,
     VERTICAL_FLIP,
@@ -126,13 +128,15 @@ KERNELS: dict[int, Callable] = {
     AUTOCONTRAST: _autocontrast,
 }
 _compiled: dict[int, object] = {}  # kept, or their machine code would go
+LOCK = threading.RLock()  # two threads that ask for one kernel get one address
 
 
 def address(code: int) -> int:
     """Of the kernel of a step, compiled or taken from disk now if it was not yet."""
-    if code not in _compiled:
-        _compiled[code] = cached_cfunc(KERNELS[code], KERNEL)
-    return _compiled[code].address
+    with LOCK:
+        if code not in _compiled:
+            _compiled[code] = cached_cfunc(KERNELS[code], KERNEL)
+        return _compiled[code].address
 
 
 def table(used: Iterable[Op]) -> np.ndarray:
@@ -169,6 +173,14 @@ def call_at(builder, address, values) -> None:
 
 
 @jit(inline=True)
+def clamp_plane(plane):
+    """What a user's own kernel has left above 255 or below 0 is cut, NaN too."""
+    flat = plane.reshape(-1)
+    for i in range(flat.size):
+        flat[i] = min(max(F32(0.0), flat[i]), F32(255.0))
+
+
+@jit(inline=True)
 def run(op, arg, word, k, plane, scratch, small, addresses):
     """Run step k, which needs the whole image, on plane (3, H, W) float32 in place -> the number of the next step."""
     for i in range(6):
@@ -179,6 +191,8 @@ def run(op, arg, word, k, plane, scratch, small, addresses):
             small[i] = arg[k, i]
         k += 1
     if addresses[op[k]] == 0:
-        raise RuntimeError("a plan asks for a step that its view set does not have")
+        raise ValueError("the plan has a step whose op is not in the view set")
     call(addresses[op[k]], plane, scratch, arg[k], word[k], small)
+    if op[k] >= OWN:
+        clamp_plane(plane)
     return k + 1

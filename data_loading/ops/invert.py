@@ -1,4 +1,7 @@
-"""Invert: 255 - v."""
+"""Invert: 255 - v, at least 0.
+
+A resized value may lie a few hundredths above 255, and a view between two passes holds no negative number.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import numpy as np
 
 from data_loading.jit import jit
 from data_loading.ops.base import INVERT, OPS, Op
-from data_loading.simd import LANES, load, store
+from data_loading.simd import LANES, load, maximum, splat, store
 
 F32 = np.float32
 
@@ -25,7 +28,7 @@ def reference(image: np.ndarray) -> np.ndarray:
 @jit(inline=True)
 def kernel(tile):
     for i in range(0, tile.size, LANES):
-        store(tile, i, F32(255.0) - load(tile, i))
+        store(tile, i, maximum(F32(255.0) - load(tile, i), splat(F32(0.0))))
 
 
 def tensor(images):

@@ -12,8 +12,8 @@ from scipy.special import betaincinv
 
 from data_loading.described import Described
 from data_loading.errors import ViewError
-from data_loading.ops.base import flag, is_number, within
-from data_loading.rng import checked_seed, philox_numpy, stream
+from data_loading.ops.base import flag, is_number, set_stream, within
+from data_loading.rng import philox_numpy, stream
 
 U32 = np.uint32
 
@@ -40,8 +40,7 @@ class Mixing(Described):
         if not is_number(alpha) or not 0.0 < alpha < math.inf:
             raise ViewError(f"{type(self).__name__}: alpha is {alpha!r}; it must be a number above 0")
         self.alpha, self.p, self.same = float(alpha), within(self, "p", p, 0.0, 1.0), flag(self, "same", same)
-        self.name, self.share, self.fixed = name, share, flag(self, "fixed", fixed)
-        self.seed = None if seed is None else checked_seed(seed, f"seed of {type(self).__name__}")
+        set_stream(self, name, share, seed, fixed)
 
     def draw(self, seed: int, epoch: int, samples: np.ndarray) -> np.ndarray:
         """samples (B,) int64 -> (3, B) float64: the image's own weight, 1 where it is not mixed, and two in [0, 1)."""

@@ -8,14 +8,12 @@ from collections.abc import Iterable
 import numba
 import numpy as np
 from numba import types
-from numba.core.errors import NumbaError
 from numba.extending import intrinsic
 
-from data_loading.described import dotted
 from data_loading.errors import ViewError
 from data_loading.jit import jit
 from data_loading.ops.base import ARGS, OWN, OWN_MOST, PARAMS, STEPS, Op
-from data_loading.ops.image import KERNEL, call_at
+from data_loading.ops.image import KERNEL, LOCK, call_at
 from data_loading.rng import STATE
 
 OWN_OPS: list[type[OwnOp]] = []  # by code, from OWN on
@@ -44,26 +42,27 @@ class OwnOp(Op):
                 raise ViewError(f"{cls.__name__}: an own op needs a static method {what}")
         if len(cls.numbers) > ARGS:
             raise ViewError(f"{cls.__name__}: numbers has {len(cls.numbers)} names; an op draws at most {ARGS}")
-        same = [i for i, op in enumerate(OWN_OPS) if dotted(op) == dotted(cls)]
-        place = same[0] if same else len(OWN_OPS)  # a class that is defined again, as in a notebook, keeps its code
-        if place == OWN_MOST:
-            raise ViewError(f"{cls.__name__}: a process takes at most {OWN_MOST} own ops")
-        OWN_OPS[place : place + 1] = [cls]
-        cls.rule = OWN + place
-        cls._addresses = None
-        STEPS[cls.rule] = (cls.__name__.lower(), cls.numbers)
+        step = cls.__name__.lower()
+        if any(step == name for code, (name, _) in STEPS.items() if code < OWN):
+            raise ViewError(f"{cls.__name__}: a plan would call its step {step!r}, as one of this package; rename it")
+        if len(OWN_OPS) == OWN_MOST:
+            raise ViewError(f"{cls.__name__}: a process takes {OWN_MOST} definitions of own ops; restart it")
+        cls.rule, cls._addresses = OWN + len(OWN_OPS), None  # defined again, as in a notebook, it is another one
+        OWN_OPS.append(cls)
+        STEPS[cls.rule] = (step, cls.numbers)
 
     @classmethod
     def addresses(cls) -> tuple[int, int]:
         """Of the compiled draw and kernel, which are kept from being collected."""
-        if cls._addresses is None:
-            try:
-                cls._compiled = _compile_draw(cls.draw), _compile_kernel(cls.kernel)
-            except NumbaError as error:
-                cause = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-                raise ViewError(f"{cls.__name__}: draw or kernel does not compile: {cause}") from error
-            cls._addresses = tuple(function.address for function in cls._compiled)
-        return cls._addresses
+        with LOCK:
+            if cls._addresses is None:
+                try:
+                    cls._compiled = _compile_draw(cls.draw), _compile_kernel(cls.kernel)
+                except Exception as error:  # numba passes on what a wrong attribute or constant raises
+                    cause = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+                    raise ViewError(f"{cls.__name__}: draw or kernel does not compile: {cause}") from error
+                cls._addresses = tuple(function.address for function in cls._compiled)
+            return cls._addresses
 
     def kernel_address(self) -> int:
         return self.addresses()[1]
@@ -126,4 +125,4 @@ def reference(code: int, picture: np.ndarray, arg: np.ndarray, word: np.ndarray)
     """The same kernel, run by Python."""
     out = np.ascontiguousarray(picture, np.float32)
     OWN_OPS[code - OWN].kernel(out, np.empty_like(out), arg, word)
-    return out
+    return np.nan_to_num(out, nan=0.0).clip(0, 255)

@@ -25,10 +25,16 @@ from massrl.methods.base import Method, Needs, register
 from massrl.nn import mlp, projector
 from massrl.optim import OptimConfig
 
+
+def label(view: View) -> str:
+    """What stands before the crop's number in a view's name: apart for two strategies of one name."""
+    return view.name.rpartition(".")[0]
+
+
 PAIRS = {
     "all": lambda a, b: True,
     "cross_crop": lambda a, b: a.crop != b.crop,
-    "within_strategy": lambda a, b: a.strategy == b.strategy,
+    "within_strategy": lambda a, b: label(a) == label(b),
 }
 
 
@@ -78,6 +84,8 @@ class MASSRL(Method):
 
     def check(self, views: ViewSet | Sequence[View]) -> None:
         super().check(views)
+        if self.pairs == "within_strategy" and isinstance(views, ViewSet) and views.assign == "drawn":
+            raise ConfigError("pairs is 'within_strategy', and strategies are drawn anew for each sample; use 'all'")
         views = views.views if isinstance(views, ViewSet) else views
         if not self.mask(views).any():
             raise ConfigError(

@@ -126,17 +126,66 @@ def test_a_saved_plan_knows_an_own_op_by_its_import_path(tmp_path):
         Plan.load(tmp_path / "unknown.npz")
 
 
-def test_a_class_that_is_defined_again_keeps_its_code():
-    def define():
-        class Again(OwnOp):
-            """Nothing."""
+def define(value):
+    class Level(OwnOp):
+        """The whole image at one level, which `draw` gives."""
+
+        numbers = ("level",)
+
+        def params(self) -> list[float]:
+            return [value]
+
+        @staticmethod
+        def draw(params, state, arg, word):
+            arg[0] = params[0]
+
+        @staticmethod
+        def kernel(image, scratch, arg, word):
+            for c in range(image.shape[0]):
+                for y in range(image.shape[1]):
+                    for x in range(image.shape[2]):
+                        image[c, y, x] = arg[0]
+
+    return Level
+
+
+def test_a_class_that_is_defined_again_as_in_a_notebook_is_another_one():
+    old, new = define(200.0), define(30.0)
+    both = ViewSet([Strategy("old", [[old()]]), Strategy("new", [[new()]])], crops=1, size=8)
+    _, views = draw_views(picture(), both)
+    assert [view.min() for view in views] == [view.max() for view in views] == [200, 30]
+    plan = Drawer(both, 0)(0, np.arange(2), np.full(2, 40), np.full(2, 50))
+    assert plan.number("level", "level").tolist() == [[200, 200], [30, 30]]
+
+
+@pytest.mark.parametrize(("level", "kept"), [(300.0, 255), (-20.0, 0), (float("nan"), 0)])
+def test_what_an_own_kernel_leaves_out_of_range_is_cut(level, kept, monkeypatch):
+    views = view_set(define(level)())
+    assert (draw_views(picture(), views)[1][1] == kept).all()
+    monkeypatch.setenv("MASSRL_REFERENCE", "1")
+    assert (draw_views(picture(), views)[1][1] == kept).all()
+
+
+def test_an_own_op_may_not_take_the_name_of_a_step_of_this_package():
+    with pytest.raises(ViewError, match="Blur: a plan would call its step 'blur'"):
+
+        class Blur(OwnOp):
+            """A name that is taken."""
 
             draw = staticmethod(lambda params, state, arg, word: None)
             kernel = staticmethod(lambda image, scratch, arg, word: None)
 
-        return Again
 
-    assert define().rule == define().rule
+@pytest.mark.parametrize(("params", "words"), [([0.0] * 13, "returns 13 numbers"), (["much"], "must return plain")])
+def test_params_that_no_rule_can_take_are_refused(params, words):
+    class Loose(Darker):
+        """Returns anything."""
+
+        def params(self):
+            return params
+
+    with pytest.raises(ViewError, match=f"Loose: params.*{words}"):
+        Drawer(view_set(Loose()), 0)
 
 
 def test_an_own_op_without_a_kernel_or_that_does_not_compile_is_refused():

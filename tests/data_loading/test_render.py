@@ -10,9 +10,22 @@ import torch
 import torchvision.transforms.v2.functional as tv
 from PIL import Image
 
-from data_loading import Strategy, ViewSet, view_sets
+from data_loading import Strategy, ViewSet, reference, view_sets
 from data_loading.drawing import Drawer
-from data_loading.ops import ColorJitter, GaussianBlur, Grayscale, HorizontalFlip, Solarize, base, program
+from data_loading.errors import ViewError
+from data_loading.ops import (
+    OPS,
+    Choose,
+    ColorJitter,
+    GaussianBlur,
+    Grayscale,
+    HorizontalFlip,
+    Op,
+    Solarize,
+    VerticalFlip,
+    base,
+    program,
+)
 from data_loading.ops.normalize import Normalize
 from data_loading.render import Renderer
 from rendering import run_steps
@@ -96,6 +109,31 @@ def test_views_of_a_shared_crop_differ_only_by_their_ops():
     (out,), _ = render(pictures(4, 40, 50), ViewSet([plain, inverted], crops=2, size=16, shared_crops=True))
     difference = out[0:2].astype(int) - (255 - out[2:4].astype(int))
     assert difference.min() >= 0 and difference.max() <= 1  # a half is rounded up on either side
+
+
+@pytest.mark.parametrize("op", [op for _, op in OPS.items() if issubclass(op, Op) and op is not Choose])
+def test_white_stays_in_range_when_another_pass_follows(op):
+    """A resized white lies a few hundredths above 255; what an op makes of it must survive a plane between passes."""
+    white = np.full((8, 100, 120, 3), 255, np.uint8)
+    views_ = ViewSet([Strategy("s", [[op(p=1.0), VerticalFlip(p=1.0)]])], crops=2, size=40)
+    (ours,), plan = render(white, views_)
+    expected, ones, zeros = np.empty_like(ours), np.ones(3, np.float32), np.zeros(3, np.float32)
+    places, sides = np.arange(8) * white[0].size, (np.full(8, 100), np.full(8, 120))
+    reference.render(views_, white.reshape(-1), places, *sides, plan, 0, [expected], ones, zeros, "uint8")
+    assert (np.abs(ours.astype(int) - expected) <= 1).mean() > 0.999  # edges of a warp may fall on another pixel
+
+
+def test_a_plan_of_other_images_or_another_view_set_is_refused():
+    small, large = pictures(1, 20, 20), pictures(1, 90, 90)
+    view_set = ViewSet(["simclr"], crops=2, size=16)
+    _, plan = render(large, view_set)
+    renderer = Renderer(view_set, 90, None)
+    out = [np.zeros((2, 1, 3, 16, 16), np.uint8)]
+    with pytest.raises(ViewError, match="the plan does not fit: a box lies outside its image"):
+        renderer(small[0].reshape(-1), np.zeros(1, np.int64), np.array([20]), np.array([20]), plan, 0, out)
+    _, turned = render(large, ViewSet([Strategy("simclr", [[VerticalFlip(p=1.0)]])], crops=2, size=16))
+    with pytest.raises(ViewError, match="a step whose op is not in the view set"):
+        renderer(large[0].reshape(-1), np.zeros(1, np.int64), np.array([90]), np.array([90]), turned, 0, out)
 
 
 def test_global_and_local_views_fill_blocks_of_their_own_size():

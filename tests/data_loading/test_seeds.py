@@ -99,6 +99,28 @@ def test_a_named_stream_keeps_its_draws_when_ops_are_added_before_it():
     np.testing.assert_array_equal(flips, mine.astype(int) + other)
 
 
+@pytest.mark.parametrize("name", ["crop", "strategy", "", 3])
+def test_a_stream_may_not_be_called_as_those_of_box_and_strategy(name):
+    with pytest.raises(ViewError, match="name is"):
+        HorizontalFlip(name=name)
+
+
+def test_two_ops_of_one_view_may_not_have_one_name():
+    twice = ViewSet([Strategy("s", [[HorizontalFlip(name="x"), Grayscale(0.5, name="x")]])], size=8)
+    with pytest.raises(ViewError, match="two ops are named 'x'"):
+        Drawer(twice, 0)
+
+
+def test_a_box_and_an_op_that_share_one_word_do_not_share_their_numbers():
+    """The op's coin is its first draw, a box's area its own: equal numbers would flip small boxes only."""
+    crop = RandomResizedCrop(scale=(0.1, 1.0), share="x")
+    plan = plan_of(ViewSet([Strategy("s", [[HorizontalFlip(share="x")]], crop=crop)], crops=1, size=8), samples=2000)
+    x0, y0, x1, y1 = plan.box[0].T
+    area, flipped = (x1 - x0) * (y1 - y0), plan.acted("flip")[0]
+    error = area.std() * (2 / 1000) ** 0.5
+    assert abs(area[flipped].mean() - area[~flipped].mean()) < 5 * error
+
+
 def test_parameters_are_labels_and_nan_where_an_op_did_not_act():
     plan = plan_of(large_and_small(), samples=500)
     turn = plan.number("hue", "turn")
