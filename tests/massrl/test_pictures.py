@@ -185,7 +185,7 @@ def test_a_view_whose_strategy_is_drawn_is_named_after_it(photographs):
 
 
 def test_the_same_key_draws_the_same_picture_and_any_other_another(photographs):
-    figure = pictures.replay(photographs[1], size=24)
+    figure = pictures.replay(photographs[1], "simclr+byol", size=24)
     notes = [word for word in words(figure) if word.endswith("views equal")]
     assert notes == ["4 of 4 views equal", *["0 of 4 views equal"] * 3]
     rows = np.array_split(np.stack(shown(figure)), 5)
@@ -289,7 +289,7 @@ def test_no_letter_and_no_image_of_a_picture_is_cut(name, photographs):
 def test_each_picture_of_the_readme_is_drawn_by_a_command_and_is_small():
     written = {path.name for path in (ROOT / "images").iterdir()}
     assert written == {*committed.figures(), committed.GIF, "speed.png"}  # speed.png: massrl data bench
-    assert {p.name: p.stat().st_size for p in (ROOT / "images").iterdir() if p.stat().st_size > 2e6} == {}
+    assert {p.name: p.stat().st_size for p in (ROOT / "images").iterdir() if p.stat().st_size > 2.5e6} == {}
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def gif(
     epochs: int = 8,
     seed: int = 0,
     seconds: float = 1.1,
-    dpi: int = 100,
+    dpi: int = 80,
     size: int | None = None,
 ) -> Path:
     """Write a GIF of an image's views, a frame for each epoch; every frame has 256 colours of its own.

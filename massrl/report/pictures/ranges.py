@@ -57,6 +57,7 @@ CHOSEN = {
     "PadCrop": Range("padding", 0, 32, "whole"),
     "Posterize": Range("bits", 1, 8, "whole"),
     "Sharpness": Range("factor", 0.0, 6.0),
+    "Shift": Range("padding", 0, 32, "whole"),
     "Solarize": Range("threshold", 256.0, 0.0),
     "Thickness": Range("amount", 0.0, 1.0),
 }
