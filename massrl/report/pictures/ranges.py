@@ -28,9 +28,9 @@ class Range:
     kind: str = "number"
 
     def values(self, n: int) -> list[float]:
-        """n numbers at equal distances, both ends included."""
+        """n numbers at equal distances, both ends included; whole ones are rounded, and may be fewer."""
         found = np.linspace(self.low, self.high, n)
-        return [float(v) for v in (np.rint(found) if self.kind == "whole" else found)]
+        return list(dict.fromkeys((np.rint(found) if self.kind == "whole" else found).tolist()))
 
     def arguments(self, value: float) -> dict[str, Any]:
         return {self.argument: (value, value) if self.kind == "pair" else int(value) if self.kind == "whole" else value}
