@@ -161,16 +161,11 @@ def test_boxes_are_drawn_where_the_plan_has_them(photographs):
     pixel = (right - left) / image.shape[1]
     assert (bottom - top) / image.shape[0] == pytest.approx(pixel)
     patches = figure.axes[0].patches
-    found = {
-        (
-            p.get_edgecolor(),
-            *np.round([(p.get_x() - left) / pixel, (p.get_y() - top) / pixel, p.get_width() / pixel], 3),
-        )
-        for p in patches[: len(view_set)]
-    }
-    boxes = {tuple(np.round([x0, y0, x1 - x0], 3)) for x0, y0, x1, y1 in drawn.plan.box[:, 0]}
-    assert {box[1:] for box in found} == boxes and len(boxes) == 3  # strategies share their crops
-    assert len({colour_of(view) for view in view_set.views}) == len({box[0] for box in found}) == 3
+    edges = [(p.get_x(), p.get_y(), p.get_x() + p.get_width(), p.get_y() + p.get_height()) for p in patches]
+    found = (np.array(edges[: len(view_set)]) - [left, top, left, top]) / pixel
+    np.testing.assert_allclose(found, drawn.plan.box[:, 0], atol=1e-3)
+    assert len(np.unique(drawn.plan.box[:, 0], axis=0)) == 3  # strategies share their crops
+    assert len({colour_of(view) for view in view_set.views}) == len({p.get_edgecolor() for p in patches}) == 3
     views = {view.name: pixels for view, pixels in zip(view_set.views, drawn.views, strict=True)}
     labels = [word for word in words(figure) if word in views]
     assert sorted(labels) == sorted(views)
@@ -185,7 +180,7 @@ def test_a_view_whose_strategy_is_drawn_is_named_after_it(photographs):
 
 
 def test_the_same_key_draws_the_same_picture_and_any_other_another(photographs):
-    figure = pictures.replay(photographs[1], size=24)
+    figure = pictures.replay(photographs[1], "simclr+byol", size=24)
     notes = [word for word in words(figure) if word.endswith("views equal")]
     assert notes == ["4 of 4 views equal", *["0 of 4 views equal"] * 3]
     rows = np.array_split(np.stack(shown(figure)), 5)
@@ -239,6 +234,8 @@ def test_the_slider_shows_the_op_at_its_value_and_a_row_without_widgets(photogra
     view = np.asarray(Image.open(io.BytesIO(bytes(picture.value)))).astype(int)
     inverted = run_each(photographs[0], [always("Solarize", threshold=0.0)], 32)[0]
     assert abs(view - inverted).mean() < 6  # JPEG
+    bits = pictures.slider(photographs[0], "Posterize", size=32).children[1]
+    assert [label for label, _ in bits.options] == list("12345678")  # whole numbers, each once
     assert isinstance(pictures.slider(photographs[0], "Invert", size=32), Figure)
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
     assert isinstance(pictures.slider(photographs[0], "Solarize", size=32), Figure)
@@ -289,7 +286,7 @@ def test_no_letter_and_no_image_of_a_picture_is_cut(name, photographs):
 def test_each_picture_of_the_readme_is_drawn_by_a_command_and_is_small():
     written = {path.name for path in (ROOT / "images").iterdir()}
     assert written == {*committed.figures(), committed.GIF, "speed.png"}  # speed.png: massrl data bench
-    assert {p.name: p.stat().st_size for p in (ROOT / "images").iterdir() if p.stat().st_size > 2e6} == {}
+    assert {p.name: p.stat().st_size for p in (ROOT / "images").iterdir() if p.stat().st_size > 2.5e6} == {}
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def gif(
     epochs: int = 8,
     seed: int = 0,
     seconds: float = 1.1,
-    dpi: int = 100,
+    dpi: int = 80,
     size: int | None = None,
 ) -> Path:
     """Write a GIF of an image's views, a frame for each epoch; every frame has 256 colours of its own.
@@ -56,8 +56,8 @@ def slider(image: np.ndarray, name: str, size: int = 224, seed: int = 0, n: int 
     try:
         import ipywidgets
     except ImportError:
-        return op(image, name, size=size, seed=seed, **arguments)
-    if shown is None:
+        ipywidgets = None
+    if ipywidgets is None or shown is None:
         return op(image, name, size=size, seed=seed, **arguments)
     row = over_range(image, name, n, size, seed, **arguments)
     files = [encode_jpeg(cell.pixels) for cell in row.cells]

@@ -20,7 +20,7 @@ def strategies(
     image: np.ndarray,
     samples: int = 6,
     names: Sequence[str | dict | Strategy] | None = None,
-    size: int = 112,
+    size: int = 96,
     seed: int = 0,
 ) -> Figure:
     """Strategies x samples: a row for each variant of each strategy, a column for each sample, all of one image.
@@ -28,7 +28,7 @@ def strategies(
     image: uint8 (H, W, 3).  names: all registered ones unless said.  size: side of a view, pixels.
     """
     rows = [row for name in names or list(STRATEGIES) for row in _rows(image, name, samples, size, seed)]
-    return grid(rows, cell=0.84, blocks=2 if len(rows) > 4 else 1, above=True)
+    return grid(rows, cell=0.74, blocks=2 if len(rows) > 4 else 1, above=True)
 
 
 def strategy(

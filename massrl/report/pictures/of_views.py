@@ -59,11 +59,18 @@ def view_set(
 
 
 def _lines(views: ViewSet) -> list[list[int]]:
-    """Numbers of the views by line of the picture: a strategy's together, at most ACROSS of them."""
+    """Numbers of the views by line of the picture, at most ACROSS: a line for each strategy, or for several if they are
+    more than two."""
     groups: dict[str, list[int]] = {}
     for v, view in enumerate(views.views):
         groups.setdefault(view.name.rpartition(".")[0], []).append(v)
-    return [group[at : at + ACROSS] for group in groups.values() for at in range(0, len(group), ACROSS)]
+    lines: list[list[int]] = []
+    for part in (group[at : at + ACROSS] for group in groups.values() for at in range(0, len(group), ACROSS)):
+        if lines and len(groups) > 2 and len(lines[-1]) + len(part) <= ACROSS:
+            lines[-1] += part
+        else:
+            lines.append(part)
+    return lines
 
 
 def colour_of(view: View) -> str:

@@ -28,9 +28,9 @@ class Range:
     kind: str = "number"
 
     def values(self, n: int) -> list[float]:
-        """n numbers at equal distances, both ends included."""
+        """n numbers at equal distances, both ends included; whole ones are rounded, and may be fewer."""
         found = np.linspace(self.low, self.high, n)
-        return [float(v) for v in (np.rint(found) if self.kind == "whole" else found)]
+        return list(dict.fromkeys((np.rint(found) if self.kind == "whole" else found).tolist()))
 
     def arguments(self, value: float) -> dict[str, Any]:
         return {self.argument: (value, value) if self.kind == "pair" else int(value) if self.kind == "whole" else value}
@@ -57,6 +57,7 @@ CHOSEN = {
     "PadCrop": Range("padding", 0, 32, "whole"),
     "Posterize": Range("bits", 1, 8, "whole"),
     "Sharpness": Range("factor", 0.0, 6.0),
+    "Shift": Range("padding", 0, 32, "whole"),
     "Solarize": Range("threshold", 256.0, 0.0),
     "Thickness": Range("amount", 0.0, 1.0),
 }
