@@ -73,8 +73,9 @@ def reference(image: np.ndarray, top: float, left: float, height: float, width: 
     """fill: red, green and blue."""
     out = image.copy()
     _, h, w = image.shape
-    y0, x0 = math.floor(top * h + 0.5), math.floor(left * w + 0.5)
-    y1, x1 = math.floor((top + height) * h + 0.5), math.floor((left + width) * w + 0.5)
+    top, left, height, width = (F32(edge) for edge in (top, left, height, width))  # an edge may lie on half a pixel
+    y0, x0 = int(top * F32(h) + F32(0.5)), int(left * F32(w) + F32(0.5))
+    y1, x1 = int((top + height) * F32(h) + F32(0.5)), int((left + width) * F32(w) + F32(0.5))
     out[:, y0:y1, x0:x1] = np.reshape(fill, (3, 1, 1))
     return out
 

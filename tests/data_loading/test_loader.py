@@ -481,7 +481,7 @@ def test_the_memory_of_a_worker_is_what_the_manual_says():
         for row in ("side S", "memory to draw in")
     )
     for side, size in zip(map(int, sides), sizes, strict=True):
-        held = sum(array.nbytes for array in scratch(side, max(500, side)))
+        held = sum(array.nbytes for array in scratch(side, max(500, side), np.zeros(256, np.int64)))
         assert held / 1e6 == pytest.approx(size, rel=0.05)
         assert held == pytest.approx(36 * side**2 + 1300 * side, rel=0.05)
 
