@@ -61,7 +61,7 @@ class StoredImages:
 def cut_photographs(folder: str | Path, n: int = 1000, seed: int = 0) -> Path:
     """Cut n JPEGs (quality 90, chroma halved, about 500 x 375, a quarter turned) from scikit-learn's two photographs.
 
-    The photographs are `china.jpg` by Leonard Low and `flower.jpg` by dany13, both 640 x 427, CC BY 2.0; cuts are not
+    The photographs are `china.jpg` by danielbuechele and `flower.jpg` by vultilion, both 640 x 427, CC BY 2.0; cuts are not
     scaled, so their detail is that of the originals. Two class folders, `china` and `flower`.
     """
     from PIL import Image
