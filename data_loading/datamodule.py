@@ -24,7 +24,8 @@ class BetonDataModule(pl.LightningDataModule):
         val: the same for validation; its images get the views of `eval`, in the file's order, every one of them.
         test: the same for the Trainer's test.
         predict: the same for its predict.
-        views: a view set as an object, written out, or by name; or a strategy's name; None takes the method's default.
+        views: a view set as an object, written out, or by name; a strategy's name; or a list of strategies, each on two
+            crops that they share; None takes the method's default.
         size: side of the global views in pixels; None takes the view set's.
         batch_size: images per process.
         num_workers: loader threads per process.
@@ -50,7 +51,7 @@ class BetonDataModule(pl.LightningDataModule):
         val: str | list[str] | None = None,
         test: str | list[str] | None = None,
         predict: str | list[str] | None = None,
-        views: str | dict | ViewSet | None = None,
+        views: str | dict | list | ViewSet | None = None,
         size: int | None = None,
         batch_size: int = 256,
         num_workers: int = 2,

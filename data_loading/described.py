@@ -5,13 +5,14 @@ A class_path is a registered name (`Solarize`, `randaugment`) or the import path
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from data_loading.errors import UnknownName, ViewError
+import numpy as np
+
+from data_loading.errors import UnknownName, ViewError, near_miss
 from data_loading.registry import Registry
 
 
@@ -26,6 +27,10 @@ class Described:
             return self
         del self.given["self"]
         return self
+
+    def __repr__(self) -> str:
+        given = vars(self).get("given", {})
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in given.items())})"
 
 
 def given_to(function: Callable, *args, **kwargs) -> dict[str, Any]:
@@ -58,8 +63,13 @@ def dotted(item: Any) -> str:
 
 
 def plain(value: Any, registry: Registry) -> Any:
+    """What a config can hold: objects as `describe` has them, tuples, NumPy arrays and scalars as lists and numbers."""
     if isinstance(value, Described):
         return describe(value, registry)
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, dict):
+        return {plain(key, registry): plain(item, registry) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item, registry) for item in value]
     return value
@@ -75,8 +85,10 @@ def build(spec: Any, registry: Registry, kind: type) -> Any:
         spec = {"class_path": spec}
     if not isinstance(spec, dict) or "class_path" not in spec or set(spec) - {"class_path", "init_args"}:
         raise ViewError(f"{spec!r} is no {registry.kind}; write its name, or {{class_path: NAME, init_args: {{...}}}}")
-    path = spec["class_path"]
-    made = construct(found(path, registry), spec.get("init_args") or {}, path)
+    path, arguments = spec["class_path"], spec.get("init_args")
+    if not isinstance(path, str):
+        raise ViewError(f"class_path is {path!r}; write the name of one {registry.kind}, or its import path")
+    made = construct(found(path, registry), {} if arguments is None else arguments, path)
     if not isinstance(made, kind):
         raise ViewError(_misplaced(path, made, kind))
     return made
@@ -84,13 +96,14 @@ def build(spec: Any, registry: Registry, kind: type) -> Any:
 
 def construct(make: Callable, arguments: dict[str, Any], label: str) -> Any:
     """make(**arguments); a wrong name is answered with the nearest, and errors begin with `label`."""
-    known = argument_names(make)
-    for name in arguments:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ViewError(f"{label} has no argument {name!r}.{hint} Known: {', '.join(known) or 'none'}")
+    if not isinstance(arguments, dict):
+        raise ViewError(f"{label}: its arguments are {arguments!r}; write them by name, as {{name: value}}")
     try:
+        known = argument_names(make)
+        for name in arguments:
+            if name not in known:
+                hint = near_miss(name, known)
+                raise ViewError(f"{label} has no argument {name!r}.{hint} Known: {', '.join(known) or 'none'}")
         return make(**arguments)
     except (TypeError, ValueError, AttributeError) as error:
         raise ViewError(f"{label}: {error}") from error
@@ -107,11 +120,14 @@ def found(path: str, registry: Registry) -> Callable:
         return registry[path]
     module, _, name = path.rpartition(".")
     try:
-        return getattr(import_module(module), name)
-    except (ImportError, AttributeError) as error:
+        item = getattr(import_module(module), name)
+    except (ImportError, AttributeError, TypeError, ValueError) as error:  # the last two of a path like "..x" or ".x"
         raise UnknownName(
             f"class_path {path!r} cannot be imported ({error}); its file must lie in this folder or on PYTHONPATH"
         ) from error
+    if not callable(item):
+        raise ViewError(f"class_path {path!r} is no class or function but a {type(item).__name__}")
+    return item
 
 
 def argument_names(make: Callable) -> list[str]:

@@ -1,5 +1,8 @@
 """Errors that a user can mend: one sentence each that says what is wrong, where, and what to do."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class UserError(Exception):
     """The command line prints its sentence and exits with code 2; no traceback."""
@@ -31,3 +34,9 @@ class CheckpointError(UserError):
 
 class UnknownName(UserError, LookupError):
     """A name that no registry holds; the sentence names the nearest one."""
+
+
+def near_miss(name: object, known: Iterable[str]) -> str:
+    """ " Did you mean 'x'?" of the known name that is nearest, or "" where none is near."""
+    near = difflib.get_close_matches(str(name), list(known), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""

@@ -45,7 +45,7 @@ class Loader:
     path:        a .beton file, a pattern as "train-*.beton" or a list of such files, which act as one, or a folder of
                  images (written once to the cache).
     batch_size:  images per process.
-    views:       a view set, its name, or a strategy's; size overrides the side of its global views.
+    views:       a view set, its name, a strategy's, or a list of these; size overrides the side of its global views.
     num_workers: threads; the batches are the same for any number.
     seed:        of the order and the views; order_seed and view_seed set them apart; None draws one.
     order:       "random", "sequential", or "quasi_random": from a pool of `pool_pages` pages of the file.
@@ -69,7 +69,7 @@ class Loader:
         self,
         path: str | Path | Sequence[str | Path],
         batch_size: int,
-        views: str | dict | ViewSet = "eval",
+        views: str | dict | list | ViewSet = "eval",
         *,
         size: int | None = None,
         num_workers: int = 2,

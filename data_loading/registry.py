@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from typing import Any
 
-from data_loading.errors import UnknownName
+from data_loading.errors import ConfigError, UnknownName, near_miss
 
 
 class Registry:
@@ -17,19 +16,26 @@ class Registry:
         self._items: dict[str, Any] = {}
 
     def register(self, item: Any = None, *, name: str | None = None):
-        """Use as `@registry.register` or `@registry.register(name="...")`; a name given twice is an error."""
+        """Use as `@registry.register` or `@registry.register(name="...")`.
+
+        A name given to two is an error; what is defined again, as in a notebook's cell, takes the place of the former.
+        """
         if item is None:
             return lambda it: self.register(it, name=name)
         key = name or item.__name__
-        if key in self._items:
-            raise ValueError(f"two {self.kind}s are named {key!r}: {self.module(key)} and {item.__module__}")
+        known = self._items.get(key, item)
+        if (known.__module__, known.__qualname__) != (item.__module__, item.__qualname__):
+            kinds = f"{self.kind[:-1]}ies" if self.kind.endswith("y") else f"{self.kind}s"
+            raise ConfigError(
+                f"two {kinds} are named {key!r}: {known.__module__}.{known.__qualname__} and "
+                f"{item.__module__}.{item.__qualname__}; give one of them another name"
+            )
         self._items[key] = item
         return item
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._items:
-            near = difflib.get_close_matches(name, self._items, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+            hint = near_miss(name, self._items)
             raise UnknownName(f"no {self.kind} named {name!r}.{hint} Known: {', '.join(sorted(self._items))}")
         return self._items[name]
 

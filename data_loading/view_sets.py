@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-
-from data_loading.errors import UnknownName
+from data_loading.errors import UnknownName, ViewError, near_miss
 from data_loading.registry import Registry
 from data_loading.strategies import STRATEGIES
 from data_loading.views import ViewSet
@@ -12,15 +10,22 @@ from data_loading.views import ViewSet
 VIEW_SETS = Registry("view set")  # name -> function of the global size (None: its own) that returns a ViewSet
 
 
-def get(which: str | ViewSet | dict, size: int | None = None) -> ViewSet:
+def get(which: str | dict | list | ViewSet, size: int | None = None) -> ViewSet:
     """A view set by name, as written in a config, or as it is.
 
-    A strategy's name (or import path) means two crops of it; several with + between them, two crops that they share.
+    A strategy's name (or import path) means two crops of it; several with + between them, or as a list,
+    two crops that they share.
     """
     if isinstance(which, ViewSet):
         return which.with_size(size)
     if isinstance(which, dict):
         return ViewSet.from_dict(which).with_size(size)
+    if isinstance(which, list | tuple):
+        return ViewSet(which, crops=2, size=size, shared_crops=len(which) > 1)
+    if not isinstance(which, str):
+        raise ViewError(
+            f"views is {which!r}; write the name of a view set or strategy, a list of strategies, or a mapping"
+        )
     if which in VIEW_SETS:
         return VIEW_SETS[which](size)
     if "+" in which:
@@ -28,8 +33,7 @@ def get(which: str | ViewSet | dict, size: int | None = None) -> ViewSet:
     if which in STRATEGIES or "." in which:
         return ViewSet([which], crops=2, size=size)
     names = sorted({*VIEW_SETS, *STRATEGIES})
-    near = difflib.get_close_matches(which, names, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    hint = near_miss(which, names)
     raise UnknownName(f"no view set or strategy named {which!r}.{hint} Known: {', '.join(names)}")
 
 
@@ -129,16 +133,17 @@ def swav_multicrop(size: int | None = None) -> ViewSet:
 @VIEW_SETS.register
 def dino_multicrop(size: int | None = None) -> ViewSet:
     """DINO: two global crops and eight local ones of 96 pixels, of its own areas, bicubic."""
-    return ViewSet(["dino"], crops=2, size=size, local=8, local_size=96, interpolation="bicubic")
+    return ViewSet(["dino"], crops=2, size=size, local=8, local_size=96)
 
 
 @VIEW_SETS.register
 def mae(size: int | None = None) -> ViewSet:
     """MAE: one crop of area 0.2 to 1, flipped, bicubic."""
-    return ViewSet(["mae"], crops=1, size=size, interpolation="bicubic")
+    return ViewSet(["mae"], crops=1, size=size)
 
 
 @VIEW_SETS.register(name="eval")
 def evaluation(size: int | None = None) -> ViewSet:
     """One view without augmentation: the centre at 7/8 of the shorter side, the whole square up to 64 pixels."""
-    return ViewSet(["whole" if size is not None and size <= 64 else "eval"], crops=1, size=size)
+    usual = ViewSet(["eval"], crops=1, size=size)
+    return usual if size is None or usual.size > 64 else ViewSet(["whole"], crops=1, size=size)

@@ -6,19 +6,21 @@ A `ViewSet` lists `View`s. Written short, it takes every strategy on every crop,
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import yaml
 
-from data_loading.described import construct
+from data_loading.described import construct, plain
 from data_loading.errors import ViewError
-from data_loading.ops.base import Op
+from data_loading.ops.base import OPS, Op, flag, whole
 from data_loading.ops.choose import Choose
 from data_loading.ops.crop import Crop, RandomResizedCrop
 from data_loading.ops.resize import INTERPOLATIONS
 from data_loading.strategies import Strategy, strategy
+from data_loading.strategies.base import LARGEST, one_of
+
+MOST = 255  # strategies, as a plan numbers them, and crops of a kind
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,11 @@ class ViewSet:
     shared_crops: the strategies share the boxes (drawn by the first strategy's rule), else each view has its own.
     local, local_size: number and side of the local crops of multi-crop.
     crop_scale, crop_ratio: area and aspect of the global boxes in place of the strategies' own.
-    interpolation: "bilinear" or "bicubic", both antialiased.
+    interpolation: "bilinear" or "bicubic", both antialiased; the first strategy's unless said, else bilinear.
     disjoint: of each pair of global crops (0 and 1, 2 and 3, ...) the second does not overlap the first, where it can.
     assign: "all", every strategy on every crop, or "drawn", one strategy for each crop and sample, all equally likely;
         the boxes are then drawn by the first strategy's rule, and the plan says which strategy it was.
-    own_sizes: the global views of each strategy have its own size.
+    own_sizes: the global views of each strategy have its own size; `size` is not given then.
     """
 
     def __init__(
@@ -58,44 +60,47 @@ class ViewSet:
         local_size: int = 96,
         crop_scale: tuple[float, float] | None = None,
         crop_ratio: tuple[float, float] | None = None,
-        interpolation: str = "bilinear",
+        interpolation: str | None = None,
         disjoint: bool = False,
         assign: str = "all",
         own_sizes: bool = False,
     ):
-        if interpolation not in INTERPOLATIONS:
-            raise ViewError(f"interpolation is {interpolation!r}; choose one of {', '.join(INTERPOLATIONS)}")
-        if assign not in ("all", "drawn"):
-            raise ViewError(f"assign is {assign!r}; choose one of all, drawn")
-        self.interpolation, self.disjoint, self.assign, self.own_sizes = interpolation, disjoint, assign, own_sizes
-        if not strategies or isinstance(strategies, str):
+        if not isinstance(strategies, Sequence) or isinstance(strategies, str) or not strategies:
             raise ViewError(f"strategies is {strategies!r}; a view set needs a list of at least one, as [simclr, byol]")
+        if len(strategies) > MOST:
+            raise ViewError(f"a view set takes at most {MOST} strategies; {len(strategies)} are given")
         self.strategies = [strategy(s) for s in strategies]
-        self.size = self.strategies[0].size if size is None else size
-        self.crops, self.shared_crops, self.local, self.local_size = crops, shared_crops, local, local_size
-        self.crop_scale, self.crop_ratio = crop_scale, crop_ratio
+        first = self.strategies[0]
+        self.size = whole(self, "size", first.size if size is None else size, 1, LARGEST)
+        self.local_size = whole(self, "local_size", local_size, 1, LARGEST)
+        self.crops, self.local = whole(self, "crops", crops, 0, MOST), whole(self, "local", local, 0, MOST)
+        self.shared_crops, self.disjoint = flag(self, "shared_crops", shared_crops), flag(self, "disjoint", disjoint)
+        self.own_sizes = flag(self, "own_sizes", own_sizes)
+        self.crop_scale, self.crop_ratio = plain(crop_scale, OPS), plain(crop_ratio, OPS)
+        chosen = (first.interpolation or "bilinear") if interpolation is None else interpolation
+        self.interpolation = one_of("ViewSet", "interpolation", chosen, INTERPOLATIONS)
+        self.assign = one_of("ViewSet", "assign", assign, ("all", "drawn"))
+        if self.own_sizes and size is not None:
+            raise ViewError(f"own_sizes does not go with a size ({size}); give each strategy its own, or leave one out")
         self._check()
         self._rules: list[Crop] = []  # by crop number
         self._partners: list[int] = []  # the crop that each one must not overlap; -1: none
         self._programs: list[list[list[Op]]] = []  # by view: the ops of each strategy that may be drawn for it
         self._numbers: list[int] = []  # by view: of its strategy, -1 where it is drawn
         self.views: list[View] = []
-        for role, count, side in (("global", crops, self.size), ("local", local, local_size)):
+        for role, count, side in (("global", self.crops, self.size), ("local", self.local, self.local_size)):
             self._add(role, count, side)
 
     def _check(self) -> None:
         crops, local = self.crops, self.local
         if self.disjoint and any(not isinstance(s.crop, RandomResizedCrop) for s in self.strategies):
             raise ViewError("disjoint needs strategies that crop at random by RandomResizedCrop")
-        if crops < 0 or local < 0 or crops + local == 0:
+        if crops + local == 0:
             raise ViewError(f"a view set needs at least one crop; crops is {crops}, local is {local}")
         if self.own_sizes and (self.assign == "drawn" or self.shared_crops):
             raise ViewError(
                 "own_sizes does not go with shared_crops or assign: drawn, where views of all strategies are alike"
             )
-        for what, side in (("size", self.size), ("local_size", self.local_size)):
-            if not 1 <= side <= 4096:
-                raise ViewError(f"{what} is {side}; views have sides of 1 to 4096 pixels")
 
     def _add(self, role: str, count: int, size: int) -> None:
         first = len(self._rules)
@@ -122,8 +127,18 @@ class ViewSet:
         if role == "local" or (self.crop_scale is None and self.crop_ratio is None):
             return rule
         if not isinstance(rule, RandomResizedCrop):
-            raise ViewError(f"crop_scale and crop_ratio do not fit strategy {one.name!r}, which crops at the centre")
-        return RandomResizedCrop(self.crop_scale or rule.scale, self.crop_ratio or rule.ratio)
+            raise ViewError(
+                f"crop_scale and crop_ratio do not fit strategy {one.name!r}, whose crop is {type(rule).__name__}; "
+                "leave them out, or give it RandomResizedCrop"
+            )
+        return RandomResizedCrop(
+            rule.scale if self.crop_scale is None else self.crop_scale,
+            rule.ratio if self.crop_ratio is None else self.crop_ratio,
+            name=rule.name,
+            share=rule.share,
+            seed=rule.seed,
+            fixed=rule.fixed,
+        )
 
     def __len__(self) -> int:
         return len(self.views)
@@ -172,7 +187,7 @@ class ViewSet:
         return [(s, [i for i, v in enumerate(self.views) if v.size == s]) for s in sizes]
 
     def with_size(self, size: int | None) -> ViewSet:
-        """The same with global views of another side."""
+        """The same with global views of another side; those of own_sizes are refused."""
         return self if size is None else ViewSet(**{**self._arguments(), "size": size})
 
     def _arguments(self) -> dict:
@@ -189,15 +204,21 @@ class ViewSet:
             "assign",
             "own_sizes",
         )
-        return {"strategies": list(self.strategies), **{name: copy.copy(getattr(self, name)) for name in names}}
+        found = {"strategies": list(self.strategies), **{name: getattr(self, name) for name in names}}
+        return {**found, "size": None} if self.own_sizes else found
 
     def to_dict(self) -> dict:
         """Plain values, as a config holds them."""
-        plain = {k: list(v) if isinstance(v, tuple) else v for k, v in self._arguments().items()}
-        return {**plain, "strategies": [s.to_config() for s in self.strategies]}
+        return plain({**self._arguments(), "strategies": [s.to_config() for s in self.strategies]}, OPS)
 
     @classmethod
     def from_dict(cls, values: dict) -> ViewSet:
         # A command line gives the parts of a mapping as text: --data.views.crops 3.
-        read = {k: yaml.safe_load(v) if isinstance(v, str) else v for k, v in values.items()}
-        return construct(cls, read, "a view set")
+        return construct(cls, {k: _read(k, v) if isinstance(v, str) else v for k, v in values.items()}, "a view set")
+
+
+def _read(name: str, text: str) -> object:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ViewError(f"{name} is {text!r}, which is not valid YAML; is a bracket missing?") from error

@@ -84,9 +84,16 @@ def four_strategies() -> ViewSet:
     return ViewSet(["simclr", a, b, Strategy("moco_v2", [moco])], crops=2, shared_crops=True)
 
 
+def byol_bilinear() -> ViewSet:
+    """BYOL with the resize of the peers, where its authors resize bicubically."""
+    from data_loading.views import ViewSet
+
+    return ViewSet(["byol"], crops=2, interpolation="bilinear")
+
+
 _add("rrc", (ViewSpec(),), dtype="uint8")
 _add("simclr", _each_its_crop(SIMCLR, SIMCLR))
-_add("byol", _each_its_crop(BYOL_A, BYOL_B))
+_add("byol", _each_its_crop(BYOL_A, BYOL_B), byol_bilinear)
 _add(
     "multicrop",
     _each_its_crop(*[replace(SIMCLR, scale=(0.14, 1.0))] * 2, *[replace(SIMCLR, size=96, scale=(0.05, 0.14))] * 6),

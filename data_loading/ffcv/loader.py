@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum, auto
@@ -17,7 +16,7 @@ from torch import Tensor
 from data_loading import sources
 from data_loading.beton.reader import Reader as _Reader
 from data_loading.cache import CACHES
-from data_loading.errors import ConfigError
+from data_loading.errors import ConfigError, near_miss
 from data_loading.ffcv.rows import Rows
 from data_loading.ffcv.translation import Output, first, translate
 from data_loading.loader import Loader as _Loader
@@ -224,11 +223,7 @@ def named_arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str,
         found.setdefault("fname", found.pop("path"))
     for name in found:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            raise ConfigError(
-                f"Loader has no argument {name!r}.{f' Did you mean {near[0]!r}?' if near else ''} "
-                f"Known: {', '.join(known)}"
-            )
+            raise ConfigError(f"Loader has no argument {name!r}.{near_miss(name, known)} Known: {', '.join(known)}")
     for name in ("fname", "batch_size"):
         if name not in found:
             raise ConfigError(f"Loader needs {name}")

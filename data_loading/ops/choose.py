@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from data_loading.described import build
 from data_loading.errors import ViewError
-from data_loading.ops.base import CHOOSE, OPS, Op
+from data_loading.ops.base import CHOOSE, OPS, Op, whole
 
 
 @OPS.register
@@ -21,9 +22,7 @@ class Choose(Op):
 
     def __init__(self, policies: Sequence[Sequence[Op]], times: int = 1, p: float = 1.0, **common):
         super().__init__(p, **common)
-        self.policies, self.times = [[build(op, OPS, Op) for op in policy] for policy in policies], times
-        if not self.policies or not isinstance(times, int) or not 1 <= times <= 16:
-            raise ViewError(f"Choose: {len(self.policies)} policies, times {times!r}; it needs some, times 1 to 16")
+        self.policies, self.times = lists_of_ops("Choose: policies", policies), whole(self, "times", times, 1, 16)
         for op in (op for policy in self.policies for op in policy):
             if isinstance(op, Choose):
                 raise ViewError("Choose: a policy cannot hold another Choose; list its policies here")
@@ -33,3 +32,12 @@ class Choose(Op):
     @property
     def steps(self) -> int:
         return self.times * max(sum(op.steps for op in policy) for policy in self.policies)
+
+
+def lists_of_ops(what: str, value: Sequence[Sequence[Op | str | dict[str, Any]]]) -> list[list[Op]]:
+    """At least one list of ops, each an object, a name or {class_path, init_args}; `what` begins an error."""
+    if not isinstance(value, list | tuple) or not all(isinstance(ops, list | tuple) for ops in value):
+        raise ViewError(f"{what} is {value!r}; it must be a list of lists of ops, as [[HorizontalFlip]]")
+    if not value:
+        raise ViewError(f"{what} is empty; give at least one list of ops, which may be empty")
+    return [[build(op, OPS, Op) for op in ops] for ops in value]

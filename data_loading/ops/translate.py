@@ -1,9 +1,10 @@
-"""Translate: shift along an axis by a fraction of the side; a warp. Positive amounts go right, or down."""
+"""Translate: shift along an axis by a fraction of the side or by pixels; a warp. Positive amounts go right, or down."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from data_loading.errors import ViewError
 from data_loading.jit import jit
 from data_loading.ops import warp
 from data_loading.ops.base import OPS, TRANSLATE, WARP, Op, flag, magnitude, magnitude_params
@@ -15,6 +16,7 @@ class Translate(Op):
     """Shift along an axis.
 
     fraction: of the side, a number, or an interval that it is drawn from.  axis: "x" or "y".
+    pixels: of the view whatever its side, in place of a fraction; up to 4096.
     bins: 0 draws any number of the interval, n one of n at equal distances.  mirror: half of the shifts change sign.
     whole: cut the shift to whole pixels, towards 0.  interpolation: "nearest" or "bilinear".
     fill: what stands outside the image, 0 to 255.
@@ -32,23 +34,30 @@ class Translate(Op):
         whole: bool = False,
         interpolation: str = "nearest",
         fill: float = 0.0,
+        pixels: float | tuple[float, float] | None = None,
         p: float = 0.5,
         **common,
     ):
         super().__init__(p, **common)
-        self.fraction = magnitude_params(
-            self, "fraction", fraction, -1.0, 1.0, bins, about=0.0 if flag(self, "mirror", mirror) else None
+        if pixels is not None and "fraction" in self.given:
+            raise ViewError("Translate: fraction and pixels are given; leave one of them out")
+        self.in_pixels = pixels is not None
+        name, value, most = ("fraction", fraction, 1.0) if pixels is None else ("pixels", pixels, 4096.0)
+        self.shift = magnitude_params(
+            self, name, value, -most, most, bins, about=0.0 if flag(self, "mirror", mirror) else None
         )
         self.resampling = warp.resampling_params(self, interpolation, fill)
         self.vertical, self.whole = axis_number(self, axis), flag(self, "whole", whole)
 
     def params(self) -> list[float]:
-        return [*self.fraction, *self.resampling, self.vertical, float(self.whole)]
+        return [*self.shift, *self.resampling, self.vertical, float(self.whole), float(self.in_pixels)]
 
 
 @jit(inline=True)
 def draw(params, state, size, op, arg, n):
-    shift = magnitude(params, state) * size
+    shift = magnitude(params, state)
+    if params[9] == 0.0:
+        shift *= size
     if params[8] > 0.0:
         shift = np.trunc(shift)
     warp.write(op, arg, n, 1.0, 0.0, 0.0, 1.0, 0.0, params[5], params[6])

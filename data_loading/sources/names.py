@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 
-from data_loading.errors import SourceError
+from data_loading.errors import SourceError, near_miss
 from data_loading.sources.arrays import Arrays
 from data_loading.sources.base import Source
 from data_loading.sources.folder import Folder
@@ -39,9 +38,9 @@ def open(source: str | Path, split: str | None = None, root: str | Path | None =
         raise SourceError(f"{source} is a .beton file already" if path.exists() else f"{source}: there is no such file")
     if path.suffix == ".tar":
         raise SourceError(f"{source}: shards of webdataset are written by DatasetWriter.from_webdataset")
-    near = difflib.get_close_matches(word.lower(), NAMES, n=1)
-    if near and not path.exists():
-        raise SourceError(f"{source}: there is no such folder or data set. Did you mean {near[0]!r}?")
+    hint = near_miss(word.lower(), NAMES)
+    if hint and not path.exists():
+        raise SourceError(f"{source}: there is no such folder or data set.{hint}")
     if split is not None:
         raise SourceError(
             f"split {split!r} is for digits, {', '.join(SETS)}, .zip and .npz; for a folder give the folder of that "

@@ -1,6 +1,6 @@
 """Barlow Twins' augmentation (Zbontar et al., arXiv:2103.03230, and the authors' code), which is BYOL's.
 
-Its crops are resized bicubically: `interpolation: bicubic` of the view set.
+Crops are resized bicubically.
 """
 
 from data_loading.strategies.base import STRATEGIES, Strategy
@@ -10,4 +10,4 @@ from data_loading.strategies.chain import byol_pair
 @STRATEGIES.register
 def barlow() -> Strategy:
     """Barlow Twins: BYOL's two variants, crops of area 0.08 to 1."""
-    return Strategy("barlow", byol_pair())
+    return Strategy("barlow", byol_pair(), interpolation="bicubic")

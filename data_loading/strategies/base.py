@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from data_loading.described import build, construct, describe, dotted, given_to, plain
-from data_loading.errors import ViewError
-from data_loading.ops.base import OPS, Op
+from data_loading.errors import ViewError, near_miss
+from data_loading.ops.base import OPS, Op, whole
+from data_loading.ops.choose import lists_of_ops
 from data_loading.ops.crop import Crop, RandomResizedCrop, as_crop
+from data_loading.ops.resize import INTERPOLATIONS
 from data_loading.registry import Registry
 
 
@@ -33,6 +35,7 @@ class Strategies(Registry):
 
 
 STRATEGIES = Strategies("strategy")
+LARGEST = 4096  # pixels: side of a view
 
 
 class Strategy:
@@ -40,7 +43,8 @@ class Strategy:
 
     variants: one list of ops for all crops, or several; crop c takes variant c mod their number (BYOL has two).
     crop, local_crop: how boxes of global and local views are drawn.  local: ops of local views; without it as variants.
-    size: side of a global view in pixels for which the recipe was made; a view set may choose another.
+    size: side of a global view in pixels for which the recipe was made, and interpolation, "bilinear" or "bicubic", of
+    its crops (None: no matter, bilinear); a view set may choose others.
     Ops and crops are objects, names, or {class_path, init_args}, as in a config.
     """
 
@@ -52,18 +56,25 @@ class Strategy:
         local_crop: Crop | str | dict | None = None,
         local: Sequence[Op | str | dict] | None = None,
         size: int = 224,
+        interpolation: str | None = None,
     ):
-        self.name, self.size = name, size
+        if not isinstance(name, str) or not name:
+            raise ViewError(f"the name of a strategy is {name!r}; it must be text")
+        self.name = name
         self.spec: Any = None  # the name, with arguments, by which a config knows a registered one
         try:
-            self.variants = [[build(op, OPS, Op) for op in variant] for variant in variants]
-            self.local = None if local is None else [build(op, OPS, Op) for op in local]
-            self.crop = as_crop(crop or RandomResizedCrop())
-            self.local_crop = as_crop(local_crop or RandomResizedCrop(scale=(0.05, 0.14)))
+            self.variants = lists_of_ops("variants", variants)
+            if not isinstance(local, list | tuple | None):
+                raise ViewError(f"local is {local!r}; it must be a list of ops, as [HorizontalFlip]")
+            self.local = None if local is None else lists_of_ops("local", [local])[0]
+            self.crop = as_crop(RandomResizedCrop() if crop is None else crop)
+            self.local_crop = as_crop(RandomResizedCrop(scale=(0.05, 0.14)) if local_crop is None else local_crop)
+            self.size = whole(self, "size", size, 1, LARGEST)
+            if interpolation is not None:
+                one_of("Strategy", "interpolation", interpolation, INTERPOLATIONS)
+            self.interpolation = interpolation
         except ViewError as error:
             raise ViewError(f"strategy {name!r}: {error}") from error
-        if not self.variants:
-            raise ViewError(f"strategy {name!r} has no variant; give at least one list of ops, which may be empty")
 
     def ops(self, role: str, crop: int) -> list[Op]:
         if role == "local" and self.local is not None:
@@ -83,6 +94,8 @@ class Strategy:
         }
         if self.local is not None:
             out["local"] = [describe(op, OPS) for op in self.local]
+        if self.interpolation is not None:
+            out["interpolation"] = self.interpolation
         return out
 
 
@@ -91,3 +104,11 @@ def strategy(which: str | dict | Strategy) -> Strategy:
     if isinstance(which, dict) and "class_path" not in which:
         return construct(Strategy, which, "a strategy")
     return build(which, STRATEGIES, Strategy)
+
+
+def one_of(who: str, what: str, value: object, known: Iterable[str]) -> str:
+    """`value` if it is one of `known`, else an error that names the nearest."""
+    known = list(known)
+    if not isinstance(value, str) or value not in known:
+        raise ViewError(f"{who}: {what} is {value!r}.{near_miss(value, known)} Choose one of {', '.join(known)}")
+    return value

@@ -1,4 +1,7 @@
-"""BYOL's augmentation (Grill et al., arXiv:2006.07733, appendix B): two variants, of other blur and solarize."""
+"""BYOL's augmentation (Grill et al., arXiv:2006.07733, appendix B): two variants, of other blur and solarize.
+
+Crops are resized bicubically.
+"""
 
 from data_loading.strategies.base import STRATEGIES, Strategy
 from data_loading.strategies.chain import byol_pair, chain
@@ -7,10 +10,10 @@ from data_loading.strategies.chain import byol_pair, chain
 @STRATEGIES.register
 def byol() -> Strategy:
     """BYOL: variant a always blurs; variant b seldom blurs and sometimes solarizes."""
-    return Strategy("byol", byol_pair())
+    return Strategy("byol", byol_pair(), interpolation="bicubic")
 
 
 @STRATEGIES.register
 def byol32() -> Strategy:
     """BYOL for small images (CIFAR-10), as solo-learn has it: no blur; variant b sometimes solarizes."""
-    return Strategy("byol32", [chain(), chain(solarize=0.2)], size=32)
+    return Strategy("byol32", [chain(), chain(solarize=0.2)], size=32, interpolation="bicubic")

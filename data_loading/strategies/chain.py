@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from data_loading.described import plain
 from data_loading.errors import ViewError
-from data_loading.ops import ColorJitter, GaussianBlur, Grayscale, HorizontalFlip, Op, Solarize
+from data_loading.ops import OPS, ColorJitter, GaussianBlur, Grayscale, HorizontalFlip, Op, Solarize
 
 
 def chain(jitter: Sequence[float] = (0.4, 0.4, 0.2, 0.1), blur: float = 0.0, solarize: float = 0.0) -> list[Op]:
@@ -13,11 +14,12 @@ def chain(jitter: Sequence[float] = (0.4, 0.4, 0.2, 0.1), blur: float = 0.0, sol
 
     jitter: brightness, contrast, saturation, hue.  blur, solarize: probabilities; at 0 the op is left out.
     """
-    if len(jitter) != 4:
-        raise ViewError(f"jitter is {jitter}; it needs four numbers: brightness, contrast, saturation, hue")
+    jitter = plain(jitter, OPS)
+    if not isinstance(jitter, list) or len(jitter) != 4:
+        raise ViewError(f"jitter is {jitter!r}; it needs four numbers: brightness, contrast, saturation, hue")
     ops: list[Op] = [HorizontalFlip(), ColorJitter(*jitter, p=0.8), Grayscale(0.2)]
-    ops += [GaussianBlur((0.1, 2.0), p=blur)] if blur else []
-    return ops + ([Solarize(128, p=solarize)] if solarize else [])
+    ops += [GaussianBlur((0.1, 2.0), p=blur)] if blur != 0 else []
+    return ops + ([Solarize(128, p=solarize)] if solarize != 0 else [])
 
 
 def byol_pair() -> list[list[Op]]:

@@ -6,5 +6,5 @@ from data_loading.strategies.base import STRATEGIES, Strategy
 
 @STRATEGIES.register
 def mae() -> Strategy:
-    """MAE: crops of area 0.2 to 1, flip; the view set of this name resizes them bicubically."""
-    return Strategy("mae", [[HorizontalFlip()]], crop=RandomResizedCrop((0.2, 1.0)))
+    """MAE: crops of area 0.2 to 1, resized bicubically; flip."""
+    return Strategy("mae", [[HorizontalFlip()]], crop=RandomResizedCrop((0.2, 1.0)), interpolation="bicubic")

@@ -33,4 +33,4 @@ def moco_v3(crop_min: float = 0.2) -> Strategy:
 @STRATEGIES.register
 def moco32() -> Strategy:
     """MoCo v2 and SimSiam for small images (CIFAR-10), as solo-learn has it: crops of area 0.08 to 1."""
-    return Strategy("moco32", [chain(WEAK, blur=0.5)], size=32)
+    return Strategy("moco32", [chain(WEAK, blur=0.5)], size=32, interpolation="bicubic")

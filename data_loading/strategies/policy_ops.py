@@ -6,8 +6,6 @@ round by themselves. Between other ops nothing is rounded, where 8-bit images ar
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
 from typing import Any
 
 from data_loading.errors import ViewError
@@ -35,13 +33,20 @@ CUTOUT_FILL = (125, 123, 114)
 
 
 def policy_op(
-    name: str, value: Any = None, p: float = 1.0, mirror: bool = False, whole: bool = False, centre: bool = False
+    name: str,
+    value: Any = None,
+    p: float = 1.0,
+    mirror: bool = False,
+    whole: bool = False,
+    centre: bool = False,
+    pixels: bool = False,
 ) -> list[Op]:
     """What an op's name stands for, done with probability p; Identity is the empty list.
 
     value: the tangent of a shear; of a translation or cutout, the fraction of the side; degrees; a factor (brightness,
     color, contrast, sharpness); bits; a threshold.  mirror: half of the warps go the other way, half of the factors f
     become 2 - f.  whole: translate by whole pixels.  centre: shear about the centre in place of the top left corner.
+    pixels: the value of a translation is in pixels.  Round before Solarize is always done, whether Solarize is or not.
     """
     if name == "Identity":
         return []
@@ -52,7 +57,8 @@ def policy_op(
     if name in ("ShearX", "ShearY"):
         return [Shear(value, name[-1].lower(), mirror=mirror, centre=centre, p=p)]
     if name in ("TranslateX", "TranslateY"):
-        return [Translate(value, name[-1].lower(), mirror=mirror, whole=whole, p=p)]
+        shift = {"pixels" if pixels else "fraction": value}
+        return [Translate(**shift, axis=name[-1].lower(), mirror=mirror, whole=whole, p=p)]
     if name == "Rotate":
         return [Rotate(value, mirror=mirror, p=p)]
     if name == "Posterize":
@@ -64,23 +70,16 @@ def policy_op(
     raise ViewError(f"no op of a policy is named {name!r}")
 
 
-def torchvision_op(space: dict, name: str, place: int | None, p: float = 1.0, whole=True, centre=False) -> list[Op]:
+def torchvision_op(
+    space: dict, name: str, place: int | None, p: float = 1.0, centre: bool = False, pixels: bool = False
+) -> list[Op]:
     """An op as torchvision's table has it: {name: (magnitudes, whether half of them are mirrored)}.
 
-    space: of an image of side 1, so that translations are fractions.  place: of the magnitude, where there are any.
+    space: of an image of side 1, so that translations are fractions, unless they are in pixels; torchvision cuts both
+    to whole pixels.  place: of the magnitude, where there are any.
     """
     magnitudes, mirror = space[name]
     if magnitudes.ndim == 0:
         return policy_op(name, p=p)
     value = magnitudes[place].item() + (name in FACTORS)  # a magnitude of 0 leaves the image as it is
-    return policy_op(name, value, p, mirror, whole, centre)
-
-
-def one_of(who: str, what: str, value: object, known: Iterable[str]) -> str:
-    """`value` if it is one of `known`, else an error that names the nearest."""
-    known = list(known)
-    if value not in known:
-        near = difflib.get_close_matches(str(value), known, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ViewError(f"{who}: {what} is {value!r}.{hint} Choose one of {', '.join(known)}")
-    return str(value)
+    return policy_op(name, value, p, mirror, True, centre, pixels)

@@ -5,8 +5,9 @@ Differs from the paper: ops and magnitudes are torchvision's, read from its own 
 
 from data_loading.errors import ViewError
 from data_loading.ops import Brightness, Choose, Contrast, GaussianBlur, Grayscale, HorizontalFlip, Hue, Op, Saturation
-from data_loading.strategies.base import STRATEGIES, Strategy
-from data_loading.strategies.policy_ops import one_of, torchvision_op
+from data_loading.ops.base import is_number
+from data_loading.strategies.base import STRATEGIES, Strategy, one_of
+from data_loading.strategies.policy_ops import torchvision_op
 
 BINS = 31
 
@@ -24,8 +25,9 @@ def randaugment(num_ops: int = 2, magnitude: int = 9, ops: str = "torchvision", 
 
     one_of("randaugment", "ops", ops, ("torchvision", "extended"))
     for name, value, low, high in (("num_ops", num_ops, 1, 16), ("magnitude", magnitude, 0, BINS - 1)):
-        if value not in range(low, high + 1):
-            raise ViewError(f"randaugment: {name} is {value}; it must be a whole number from {low} to {high}")
+        if not is_number(value) or value not in range(low, high + 1):
+            raise ViewError(f"randaugment: {name} is {value!r}; it must be a whole number from {low} to {high}")
+    num_ops, magnitude = int(num_ops), int(magnitude)
     extended = ops == "extended"
     space = RandAugment()._augmentation_space(BINS, (1, 1))
     policies = [torchvision_op(space, name, magnitude, centre=extended) for name in space]

@@ -1,6 +1,6 @@
 """3-Augment of DeiT III (Touvron et al., arXiv:2204.07118), a supervised recipe for ViTs as plain as SSL's.
 
-Its crops are resized bicubically: `interpolation: bicubic` of the view set. Differs from the paper: its simple random
+Crops are resized bicubically. Differs from the paper: its simple random
 crop (reflected borders), used with ImageNet-21k, is not here.
 """
 
@@ -16,4 +16,4 @@ def three_augment(jitter: float = 0.3) -> Strategy:
     """
     one = [[Grayscale(1.0)], [Round(), Solarize(128, p=1.0)], [GaussianBlur((0.1, 2.0), p=1.0)]]
     ops = [HorizontalFlip(), Choose(one), ColorJitter(jitter, jitter, jitter, 0.0, p=1.0)]
-    return Strategy("three_augment", [ops])
+    return Strategy("three_augment", [ops], interpolation="bicubic")

@@ -1,6 +1,6 @@
 """VICReg's augmentation (Bardes et al., arXiv:2105.04906), which in the authors' code is BYOL's.
 
-Its crops are resized bicubically: `interpolation: bicubic` of the view set.
+Crops are resized bicubically.
 """
 
 from data_loading.ops import RandomResizedCrop
@@ -11,10 +11,11 @@ from data_loading.strategies.chain import byol_pair, chain
 @STRATEGIES.register
 def vicreg() -> Strategy:
     """VICReg: BYOL's two variants, crops of area 0.08 to 1."""
-    return Strategy("vicreg", byol_pair())
+    return Strategy("vicreg", byol_pair(), interpolation="bicubic")
 
 
 @STRATEGIES.register
 def vicreg32() -> Strategy:
     """VICReg for small images (CIFAR-10), as solo-learn has it: one variant, crops of area 0.2 to 1, no blur."""
-    return Strategy("vicreg32", [chain(solarize=0.1)], crop=RandomResizedCrop((0.2, 1.0)), size=32)
+    crop = RandomResizedCrop((0.2, 1.0))
+    return Strategy("vicreg32", [chain(solarize=0.1)], crop=crop, size=32, interpolation="bicubic")

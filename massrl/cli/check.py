@@ -119,11 +119,17 @@ class Small:
         file = sources.as_beton(path, self.tmp / "cache", "check", rows, progress=False)
         return str(file), f"{len(rows)} images of {path}"
 
-    def size(self, method: Method, data: BetonDataModule) -> int:
-        """The smallest size of SIZES that the backbone takes, or the run's own where that is smaller."""
+    def size(self, method: Method, data: BetonDataModule) -> int | None:
+        """The smallest size of SIZES that the backbone takes, or the run's own where that is smaller.
+
+        None where each strategy has a size of its own, which stays.
+        """
         import torch
 
-        own = data.resolve(method).size
+        view_set = data.resolve(method)
+        if view_set.own_sizes:
+            return None
+        own = view_set.size
         training = method.training
         method.eval()
         for size in sorted({own, *(s for s in SIZES if s < own)}):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
 import traceback
 from importlib import import_module
 
-from data_loading.errors import UserError
+from data_loading.errors import UserError, near_miss
 
 COMMANDS = {
     "quickstart": (
@@ -53,8 +52,7 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     command, *rest = argv
     if command not in COMMANDS:
-        near = difflib.get_close_matches(command, COMMANDS, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = near_miss(command, COMMANDS)
         kind = "option" if command.startswith("-") else "command"
         print(f"massrl: error: no {kind} {command!r}.{hint} Commands: {', '.join(COMMANDS)}", file=sys.stderr)
         return 2

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable
 from importlib import import_module
 from typing import Any, get_args
 
 from jsonargparse import ArgumentParser
 
+from data_loading.errors import near_miss
 from massrl.cli.places import config_files, place
 
 # jsonargparse answers a wrong key in a nested value with a tree of lines; these are its branches ...
@@ -29,12 +28,6 @@ LITERAL = re.compile(r"^(?:typing\.)?Literal\[(?P<names>.*)\]$")
 REQUIRED = re.compile(r"^the following arguments are required: (?P<names>.*)$")
 
 
-def near(name: str, names: Iterable[str]) -> str:
-    """ " Did you mean 'x'?", or nothing where no name is close."""
-    found = difflib.get_close_matches(name, sorted(set(names)), n=1)
-    return f" Did you mean {found[0]!r}?" if found else ""
-
-
 def sentence(parser: ArgumentParser, message: str) -> str:
     """The one line that stands for jsonargparse's message."""
     words = getattr(parser, "words", [])
@@ -43,14 +36,14 @@ def sentence(parser: ArgumentParser, message: str) -> str:
         name = word.partition("=")[0]
         if not name.startswith("-"):
             return f"{word!r} is one word too many; options are written as --name value"
-        return f"no option {name!r}.{near(name, parser._option_string_actions)}"
+        return f"no option {name!r}.{near_miss(name, parser._option_string_actions)}"
     if match := REQUIRED.match(message):
         missing = ", ".join(f"--{name}" for name in match["names"].split(", ") if not name.startswith("-"))
         return f"missing: {missing or match['names']}"
     if match := CHOICE.search(message):
         names = [name.strip(" '\"") for name in match["names"].split(",")]
         where = message[: match.start()].removeprefix("argument ").strip(" :")
-        return f"{where}: no choice {match['name']!r}.{near(match['name'], names)} Choices: {', '.join(names)}"
+        return f"{where}: no choice {match['name']!r}.{near_miss(match['name'], names)} Choices: {', '.join(names)}"
     if message.startswith("Problems parsing config: "):
         return f"{', '.join(map(str, config_files(words)))}: not valid YAML: {_flat(message.partition(': ')[2])}"
     return _nested(parser, message, words)
@@ -65,9 +58,8 @@ def _nested(parser: ArgumentParser, message: str, words: list[str]) -> str:
         *groups, name = match["name"].split(".")
         prefix = "".join(f"{group}." for group in groups)
         known = _options(cls, prefix) if cls else _known(parser, prefix)
-        return (
-            f"{place(words, [*keys, *groups, name])}{(groups or [kind])[-1]} has no option {name!r}.{near(name, known)}"
-        )
+        where, what = place(words, [*keys, *groups, name]), (groups or [kind])[-1]
+        return f"{where}{what} has no option {name!r}.{near_miss(name, known)}"
     if match := GROUP.match(leaf) or DOTTED.match(leaf):
         group, name = match["group"], match["name"]
         bases = [load_class(base)] if base else _classes(_annotation(parser, None, keys))
@@ -75,26 +67,27 @@ def _nested(parser: ArgumentParser, message: str, words: list[str]) -> str:
             return f"{place(words, [*keys, group])}write {{class_path: {group}, init_args: {{{name}: ...}}}}"
         known = _options(cls, f"{group}.") if cls else _known(parser, f"{group}.")
         if known or cls:
-            return f"{place(words, [*keys, group, name])}{group} has no option {name!r}.{near(name, known)}"
-        return f"{place(words, [*keys, group])}no option {group!r}.{near(group, _known(parser))}"
+            return f"{place(words, [*keys, group, name])}{group} has no option {name!r}.{near_miss(name, known)}"
+        return f"{place(words, [*keys, group])}no option {group!r}.{near_miss(group, _known(parser))}"
     if match := OPTION.match(leaf):
         name = match["name"]
         if cls and name == "class_path":
             return f"{place(words, keys)}the options of {kind} belong under init_args: class_path, init_args: {{...}}"
         known, what = (_options(cls), f"{kind} has no") if cls else (_known(parser), "no")
-        return f"{place(words, [*keys, name])}{what} option {name!r}.{near(name, known)}"
+        return f"{place(words, [*keys, name])}{what} option {name!r}.{near_miss(name, known)}"
     if match := NO_CLASS.match(leaf):
         bases = _classes(_annotation(parser, cls, keys))
         names = {name for one in bases for name in subclasses(one)}
         kind = bases[0].__name__.lower() if bases else "class"
         listed = f" Known: {', '.join(sorted(names))}" if names else ""
-        return f"{place(words, keys)}no {kind} named {match['name']!r}.{near(match['name'], names)}{listed}"
+        return f"{place(words, keys)}no {kind} named {match['name']!r}.{near_miss(match['name'], names)}{listed}"
     if expected:
         choices = [
             name for text in expected if (m := LITERAL.match(text)) for name in re.findall(r"'([^']+)'", m["names"])
         ]
         if choices:
-            return f"{place(words, keys)}no choice {given!r}.{near(str(given), choices)} Choices: {', '.join(choices)}"
+            hint = near_miss(given, choices)
+            return f"{place(words, keys)}no choice {given!r}.{hint} Choices: {', '.join(choices)}"
         return f"{place(words, keys)}expected {' or '.join(expected)}, got {given!r}"
     return f"{place(words, keys) if key else ''}{_flat(leaf)}"
 

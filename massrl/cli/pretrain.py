@@ -219,8 +219,8 @@ def _resolved(cli: Trainer, data: BetonDataModule) -> tuple[str, dict[str, Any]]
     """config.yaml as text and as plain values: all settings, with the view set, size and seed that are in force."""
     config = yaml.safe_load(cli.parser.dump(cli.config, skip_none=False, format="yaml"))
     config = {key: value for key, value in config.items() if key not in NOT_KEPT}
-    config["data"]["views"] = data.view_set.to_dict()
-    config["data"].update(size=data.view_set.size, seed=data.seed, resume=True)
+    views = config["data"]["views"] = data.view_set.to_dict()
+    config["data"].update(size=views["size"], seed=data.seed, resume=True)
     return yaml.safe_dump(config, sort_keys=False, allow_unicode=True), config
 
 

@@ -65,10 +65,15 @@ def test_a_shared_choice_is_the_same_in_every_view():
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: Choose([]), "0 policies"),
-        (lambda: Choose([[Invert()]], times=0), "times 0"),
+        (lambda: Choose([]), "policies is empty"),
+        (lambda: Choose([[Invert()]], times=0), "times is 0; it must be a whole number from 1 to 16"),
         (lambda: Choose([[Invert(seed=3)]]), "Invert in a policy has a stream of its own"),
         (lambda: Choose([[Choose([[]])]]), "cannot hold another Choose"),
+        (lambda: Choose([Invert()]), r"policies is \[Invert\(\)\]; it must be a list of lists of ops"),
+        (lambda: Choose(["Invert"]), "it must be a list of lists of ops"),
+        (lambda: Choose(None), "policies is None"),
+        (lambda: Choose([[Invert()]], times="2"), "times is '2'"),
+        (lambda: Choose([[Invert()]], times=True), "times is True"),
         (lambda: Choose([["Inverd"]]), "Did you mean 'Invert'"),
     ],
 )

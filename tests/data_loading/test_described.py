@@ -1,12 +1,16 @@
 """Objects from configs and back, and what a wrong config is told."""
 
+import copy
+
+import numpy as np
 import pytest
 
 from data_loading import Strategy
-from data_loading.described import build, describe
-from data_loading.errors import UnknownName, ViewError
-from data_loading.ops import OPS, ColorJitter, Crop, Op, RandomResizedCrop, Solarize
-from data_loading.strategies import strategy
+from data_loading.described import build, describe, plain
+from data_loading.errors import ConfigError, UnknownName, ViewError, near_miss
+from data_loading.ops import OPS, ColorJitter, Crop, Grayscale, Op, RandomResizedCrop, Solarize
+from data_loading.registry import Registry
+from data_loading.strategies import STRATEGIES, strategy
 
 
 def test_an_op_is_its_class_and_the_arguments_that_were_given():
@@ -55,3 +59,56 @@ def test_a_strategy_is_a_name_a_call_or_written_out():
     assert strategy("simclr").to_config() == "simclr"
     with pytest.raises(ViewError, match="a strategy has no argument 'variant'. Did you mean 'variants'"):
         strategy({"name": "mine", "variant": []})
+
+
+def test_an_op_is_shown_with_the_arguments_that_were_given():
+    assert repr(Grayscale(0.5, share="gray")) == "Grayscale(p=0.5, share='gray')"
+    assert repr(copy.copy(Solarize())) == "Solarize()"
+
+
+def test_numpy_numbers_and_arrays_are_plain_however_deep_they_stand():
+    held = {np.str_("a"): (np.float64(0.5), [np.array([[1, 2], [3, 4]]), np.bool_(True)]), "b": None}
+    found = plain(held, OPS)
+    assert found == {"a": [0.5, [[[1, 2], [3, 4]], True]], "b": None}
+    assert type(next(iter(found))) is str and type(found["a"][1][1]) is bool
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "words"),
+    [
+        ("simclt", ("byol", "simclr"), " Did you mean 'simclr'?"),
+        ("simclt", iter(["simclr"]), " Did you mean 'simclr'?"),
+        ("swav", ("byol", "simclr"), ""),
+        (3, ("byol",), ""),
+        ("a", (), ""),
+    ],
+)
+def test_the_nearest_name_is_told_where_one_is_near(name, known, words):
+    assert near_miss(name, known) == words
+
+
+def defined(number, name="again"):
+    """A function as a notebook's cell defines it: equal in module and name each time."""
+
+    def again() -> Strategy:
+        return Strategy(name, [[Solarize(number)]])
+
+    return again
+
+
+def test_what_is_defined_again_takes_the_place_of_the_former(monkeypatch):
+    monkeypatch.setattr(STRATEGIES, "_items", dict(STRATEGIES._items))
+    for threshold in (100, 200):
+        STRATEGIES.register(defined(threshold))
+    assert strategy("again").variants[0][0].params()[:2] == [200.0, 200.0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"), [("strategy", "two strategies are named 'x': "), ("view set", "two view sets are named 'x': ")]
+)
+def test_a_name_given_to_two_is_refused_in_a_sentence(kind, words):
+    registry = Registry(kind)
+    registry.register(defined(3), name="x")
+    with pytest.raises(ConfigError, match=words + ".*defined.*again and .*defined; give one of them another name"):
+        registry.register(defined, name="x")
+    assert registry["x"].__name__ == "again"

@@ -17,7 +17,7 @@ from torchvision.transforms.autoaugment import InterpolationMode, _apply_op
 from data_loading import ViewSet
 from data_loading.drawing import Drawer
 from data_loading.errors import ViewError
-from data_loading.ops import Choose, Resize, Round, Solarize, base
+from data_loading.ops import Choose, Resize, Round, Solarize, Translate, base
 from data_loading.render import Renderer
 from data_loading.strategies import STRATEGIES, Strategy, strategy
 from data_loading.strategies.fastautoaugment import figures
@@ -163,16 +163,39 @@ def test_trivialaugment_draws_torchvisions_ops_and_each_of_31_magnitudes_equally
     for name, row in space.items():
         for key, share in signed(name, *row).items():
             expected[(key,) if key else ()] += share / len(space)
-    assert agree(outcomes(*draw(STRATEGIES["trivialaugment"](size=SIDE, flip=0.0), 60000)), expected)
+    assert agree(outcomes(*draw(STRATEGIES["trivialaugment"](flip=0.0), 60000)), expected)
 
 
-@pytest.mark.parametrize("size", [32, 96, 100, 224])
+@pytest.mark.parametrize("size", [8, 32, 96, 100, 224])
 def test_trivialaugment_translates_by_torchvisions_whole_pixels(size):
-    op, numbers = draw(STRATEGIES["trivialaugment"](size=size, flip=0.0), 20000, size=size)
+    op, numbers = draw(STRATEGIES["trivialaugment"](flip=0.0), 20000, size=size)
     warped = numbers[(op[:, 0] == base.WARP)][:, 0]
     shifts = warped[(warped[:, [0, 1, 3, 4]] == [1, 0, 0, 1]).all(axis=1)][:, [2, 5]]
     pixels, _ = TrivialAugmentWide()._augmentation_space(31)["TranslateX"]
     assert set(np.abs(shifts).ravel()) == {float(int(p)) for p in pixels.tolist()}
+
+
+def test_a_magnitude_that_is_whole_in_floating_point_is_that_whole_number():
+    for mine, theirs in zip(*(draw(STRATEGIES["randaugment"](2.0, m), 50) for m in (9, 9.0)), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize(("size", "axis"), [(8, "x"), (96, "y")])
+def test_a_translation_in_pixels_is_of_as_many_pixels_in_a_view_of_any_side(size, axis):
+    made = Strategy("one", [[Translate(pixels=(3.0, 7.5), bins=4, axis=axis, mirror=True, p=1.0)]])
+    _, numbers = draw(made, 2000, size=size)
+    shifts = -numbers[:, 0, [2, 5]] if axis == "x" else -numbers[:, 0, [5, 2]]
+    assert set(shifts[:, 0]) == {s * v for s in (1, -1) for v in (3.0, 4.5, 6.0, 7.5)} and not shifts[:, 1].any()
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    ({"fraction": 0.1, "pixels": 3}, "fraction and pixels are given"),
+    ({"pixels": 5000}, "pixels is 5000; it must be a number, or a pair of numbers, from -4096 to 4096"),
+    ({"pixels": "3"}, "pixels is '3'"),
+])  # fmt: skip
+def test_a_translation_that_cannot_be_drawn_is_refused(arguments, words):
+    with pytest.raises(ViewError, match=words):
+        Translate(**arguments)
 
 
 def pair_shares(pairs, row):
@@ -246,7 +269,7 @@ SOME = [0, 1, 5, 9, 14, 17, 23, 30]
 
 
 @pytest.mark.parametrize(("name", "arguments"), [("randaugment", {"magnitude": m}) for m in SOME] + [
-    ("trivialaugment", {"size": SIDE})])  # fmt: skip
+    ("trivialaugment", {})])  # fmt: skip
 def test_each_op_of_a_policy_equals_torchvisions_on_a_pillow_image(picture, name, arguments):
     times = {"num_ops": 1} if name == "randaugment" else {}
     for apart, program in replayed(STRATEGIES[name](**arguments, **times, flip=0.0), picture, 150):
@@ -307,7 +330,7 @@ def theirs_on(picture, transform, n):
     ("autoaugment", {}, AutoAugment()),
     ("autoaugment", {"policy": "cifar10"}, AutoAugment(AutoAugmentPolicy.CIFAR10)),
     ("autoaugment", {"policy": "svhn"}, AutoAugment(AutoAugmentPolicy.SVHN)),
-    ("trivialaugment", {"size": SIDE}, TrivialAugmentWide()),
+    ("trivialaugment", {}, TrivialAugmentWide()),
 ])  # fmt: skip
 def test_a_policys_pictures_are_distributed_as_those_of_torchvisions_class(picture, name, arguments, transform):
     ours = render(STRATEGIES[name](**arguments, flip=0.0), picture, 1000, seed=1)
@@ -500,7 +523,7 @@ def test_the_strategy_none_is_the_whole_image_as_it_is(picture):
     {"class_path": "autoaugment", "init_args": {"policy": "svhn", "flip": 0.0}},
     {"class_path": "fastautoaugment", "init_args": {"policy": "cifar10"}},
     {"class_path": "simclr", "init_args": {"jitter": [0.4, 0.4, 0.2, 0.1], "crop": "UniformCrop"}},
-    {"class_path": "trivialaugment", "init_args": {"size": 64}},
+    {"class_path": "trivialaugment", "init_args": {"flip": 0.0}},
 ])  # fmt: skip
 def test_a_strategy_with_arguments_is_written_into_a_config_and_read_again(written):
     made = strategy(written)
@@ -518,7 +541,13 @@ def test_a_strategy_with_arguments_is_written_into_a_config_and_read_again(writt
     ("randaugment", {"magnitude": 9.5}, "magnitude is 9.5"),
     ("randaugment", {"num_ops": 0}, "num_ops is 0; it must be a whole number from 1 to 16"),
     ("randaugment", {"flip": 1.5}, "HorizontalFlip: p is 1.5"),
-    ("trivialaugment", {"size": 16}, "size is 16; it must be at least 32"),
+    ("trivialaugment", {"size": 96}, "trivialaugment has no argument 'size'"),
+    ("randaugment", {"magnitude": True}, "magnitude is True"),
+    ("randaugment", {"magnitude": "9"}, "magnitude is '9'"),
+    ("three_augment", {"jitter": None}, "brightness is None"),
+    ("simclr", {"jitter": 0.5}, "jitter is 0.5; it needs four numbers"),
+    ("simclr", {"jitter": "0.5"}, "jitter is '0.5'; it needs four numbers"),
+    ("simclr", {"blur": None}, "GaussianBlur: p is None"),
     ("simclr", {"jitter": (0.4, 0.4)}, "jitter is .0.4, 0.4.; it needs four numbers"),
     ("simclr", {"blur": 2.0}, "GaussianBlur: p is 2.0"),
     ("simclr", {"strength": 0.5}, "simclr has no argument 'strength'"),

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from importlib import import_module
 
-from data_loading.errors import ConfigError
+from data_loading.errors import ConfigError, near_miss
 
 # action -> (its arguments, a line of help); the module of the same name here has main(argv)
 ACTIONS = {
@@ -39,8 +38,7 @@ def main(argv: list[str]) -> int:
             run(action, ["--check"])
         return 0
     if argv[0] not in ACTIONS:
-        near = difflib.get_close_matches(argv[0], ACTIONS, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = near_miss(argv[0], ACTIONS)
         raise ConfigError(f"no action {argv[0]!r}.{hint} Actions: {', '.join(ACTIONS)}")
     return run(argv[0], argv[1:])
 

@@ -18,7 +18,9 @@ def make_parser() -> Parser:
     )
     parser.add_argument("file", nargs="?", help="the run's .beton file, or folder")
     parser.add_argument("--config", type=str | None, default=None, help="the run's config.yaml: views, size and seed")
-    parser.add_argument("--views", type=str | dict | None, default=None, help="view set, in place of the config's")
+    parser.add_argument(
+        "--views", type=str | dict | list | None, default=None, help="view set, in place of the config's"
+    )
     parser.add_argument("--size", type=int | None, default=None, help="side of the global views, pixels; likewise")
     parser.add_argument("--seed", type=int | None, default=None, help="of the views; likewise")
     parser.add_argument("--epoch", type=int, default=0, help="counted from 0")

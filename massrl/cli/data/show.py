@@ -30,7 +30,9 @@ def make_parser() -> Parser:
         help="a .beton file, several as 'train-*.beton', or a folder (written once to runs/.cache); without it one of "
         "the photographs that scikit-learn ships, where one image is drawn",
     )
-    parser.add_argument("--views", type=str | dict, default="massrl", help="a view set or strategy: its name, or YAML")
+    parser.add_argument(
+        "--views", type=str | dict | list, default="massrl", help="a view set or strategy: its name, or YAML"
+    )
     parser.add_argument("--size", type=int | None, default=None, help="side of the global views; the view set's own")
     for name, words in FIGURES.items():
         parser.add_argument(f"--{name}", action="store_true", help=words)
