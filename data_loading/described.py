@@ -80,7 +80,7 @@ def build(spec: Any, registry: Registry, kind: type) -> Any:
     if isinstance(spec, kind):
         return spec
     if isinstance(spec, Described):
-        raise ViewError(_misplaced(type(spec).__name__, spec, kind))
+        raise ViewError(_misplaced(type(spec).__name__, type(spec), kind))
     if isinstance(spec, str):
         spec = {"class_path": spec}
     if not isinstance(spec, dict) or "class_path" not in spec or set(spec) - {"class_path", "init_args"}:
@@ -88,10 +88,21 @@ def build(spec: Any, registry: Registry, kind: type) -> Any:
     path, arguments = spec["class_path"], spec.get("init_args")
     if not isinstance(path, str):
         raise ViewError(f"class_path is {path!r}; write the name of one {registry.kind}, or its import path")
-    made = construct(found(path, registry), {} if arguments is None else arguments, path)
+    make = found(path, registry)
+    if not _promises(make, registry, kind):  # before it is called: a config must not run just any function
+        raise ViewError(_misplaced(path, make, kind))
+    made = construct(make, {} if arguments is None else arguments, path)
     if not isinstance(made, kind):
-        raise ViewError(_misplaced(path, made, kind))
+        raise ViewError(_misplaced(path, type(made), kind))
     return made
+
+
+def _promises(make: Callable, registry: Registry, kind: type) -> bool:
+    """Whether it is a class of `kind`, a registered function, or one that is annotated to return `kind`."""
+    if inspect.isclass(make):
+        return issubclass(make, kind)
+    returns = getattr(make, "__annotations__", {}).get("return")
+    return returns in (kind, kind.__name__) or any(make is known for _, known in registry.items())
 
 
 def construct(make: Callable, arguments: dict[str, Any], label: str) -> Any:
@@ -109,9 +120,11 @@ def construct(make: Callable, arguments: dict[str, Any], label: str) -> Any:
         raise ViewError(f"{label}: {error}") from error
 
 
-def _misplaced(path: str, made: Any, kind: type) -> str:
-    what = (inspect.getdoc(type(made)) or "").partition("\n")[0]
-    return f"{path} is no {kind.__name__}, which is asked for here; {type(made).__name__}: {what}"
+def _misplaced(path: str, item: Any, kind: type) -> str:
+    what = (inspect.getdoc(item) or "").partition("\n")[0]
+    if not inspect.isclass(item):
+        what += f" (a function must be registered, or annotated to return {kind.__name__})"
+    return f"{path} is no {kind.__name__}, which is asked for here; {item.__name__}: {what}"
 
 
 def found(path: str, registry: Registry) -> Callable:

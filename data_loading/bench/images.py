@@ -61,8 +61,8 @@ class StoredImages:
 def cut_photographs(folder: str | Path, n: int = 1000, seed: int = 0) -> Path:
     """Cut n JPEGs (quality 90, chroma halved, about 500 x 375, a quarter turned) from scikit-learn's two photographs.
 
-    The photographs are `china.jpg` by danielbuechele and `flower.jpg` by vultilion, both 640 x 427, CC BY 2.0; cuts are not
-    scaled, so their detail is that of the originals. Two class folders, `china` and `flower`.
+    The photographs are `china.jpg` by danielbuechele and `flower.jpg` by vultilion, both 640 x 427, CC BY 2.0; cuts are
+    not scaled, so their detail is that of the originals. Two class folders, `china` and `flower`.
     """
     from PIL import Image
     from sklearn.datasets import load_sample_images

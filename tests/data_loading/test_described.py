@@ -48,6 +48,13 @@ def test_a_wrong_config_is_answered_with_what_is_wrong_and_what_is_known(spec, e
         build(spec, OPS, Op)
 
 
+def test_a_function_that_makes_something_else_is_not_called(tmp_path):
+    ran = tmp_path / "ran"
+    with pytest.raises(ViewError, match="os.system is no Strategy.*must be registered, or annotated"):
+        strategy({"class_path": "os.system", "init_args": {"command": f"touch {ran}"}})
+    assert not ran.exists()
+
+
 def test_a_strategy_is_a_name_a_call_or_written_out():
     written = {"name": "mine", "variants": [["HorizontalFlip", {"class_path": "Grayscale", "init_args": {"p": 0.3}}]]}
     mine = strategy(written)

@@ -188,7 +188,7 @@ def test_a_flag_of_a_view_set_that_is_not_true_or_false_is_refused(name, value):
         ({"strategies": ["simclr"], 1: 2}, "a view set has no argument 1"),
         ({"strategies": [{"class_path": ["simclr"]}]}, r"class_path is \['simclr'\]; write the name"),
         ({"strategies": [{"class_path": 3}]}, "class_path is 3; write the name of one strategy"),
-        ({"strategies": [{"class_path": "builtins.max"}]}, "builtins.max: no signature found"),
+        ({"strategies": [{"class_path": "builtins.max"}]}, "builtins.max is no Strategy"),
         ({"strategies": [{"class_path": "simclr", "init_args": [1]}]}, r"simclr: its arguments are \[1\]; write them"),
         ({"strategies": [{"class_path": "simclr", "init_args": ""}]}, "simclr: its arguments are ''"),
         ({"strategies": [{"class_path": "simclr", "init_args": {1: 2}}]}, "simclr has no argument 1. Known: jitter"),
