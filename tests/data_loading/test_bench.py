@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from data_loading import DatasetWriter, Loader
+from data_loading import DatasetWriter, Loader, view_sets
 from data_loading.bench import doctor, stages, timing
 from data_loading.bench.images import StoredImages, cut_photographs
 from data_loading.bench.peers import BOUND, OURS, PEERS, is_installed
@@ -84,6 +84,10 @@ def test_the_ratio_to_lightly_is_told_first():
 def test_works_are_chosen_by_the_size_of_the_images():
     assert [work.name for work in chosen(None, longest=32)] == ["cifar", "simclr32"]
     assert {"rrc", "simclr", "byol", "multicrop", "massrl", "eval"} == {work.name for work in chosen(None, longest=500)}
+
+
+def test_every_work_resizes_bilinearly_as_its_peers_do():
+    assert {view_sets.get(work.view_set()).interpolation for work in WORKS.values()} == {"bilinear"}
 
 
 def test_a_wrong_name_is_answered_with_the_nearest():

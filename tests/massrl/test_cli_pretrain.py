@@ -208,6 +208,17 @@ def test_check_goes_on_from_a_checkpoint_of_other_data(finished, images, tmp_pat
     assert "check passed" in capsys.readouterr().out and (files(), files(finished)) == before
 
 
+def test_a_run_on_views_of_own_sizes_leaves_a_config_that_can_be_read_again(images):
+    ones = [{"name": name, "variants": [["HorizontalFlip"]], "size": size} for name, size in (("a", 32), ("b", 24))]
+    views = {"strategies": ones, "crops": 1, "own_sizes": True}
+    Path("own.yaml").write_text(yaml.safe_dump({"data": {"views": views}}))
+    words = ["--data.train", str(images), "--config", "own.yaml", "--trainer.max_epochs", "1", "--report", "false"]
+    run = pretrain.main([*SMALL, *words, "--data.size", "null", "--run", "own"])
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert config["data"]["size"] is None and [s["size"] for s in config["data"]["views"]["strategies"]] == [32, 24]
+    assert pretrain.main(["--config", str(run / "config.yaml"), "--check"]) is None
+
+
 def test_check_takes_a_few_of_the_images_that_are_there(images, capsys):
     pretrain.main([*SMALL, "--data.train", str(images), "--check"])
     assert f"16 images of {images}" in capsys.readouterr().out
