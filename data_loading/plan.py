@@ -5,14 +5,13 @@ A plan is a function of (seed, epoch, sample numbers, image sizes, view set). It
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from data_loading.described import dotted
-from data_loading.errors import UnknownName, ViewError
+from data_loading.errors import UnknownName, ViewError, near_miss
 from data_loading.ops.base import END, OWN, STEPS
 from data_loading.ops.own import OWN_OPS
 from data_loading.views import ViewSet
@@ -118,9 +117,7 @@ def _codes(step: str) -> list[int]:
     codes = [code for code, (name, _) in STEPS.items() if name == step]
     if not codes:
         known = list(dict.fromkeys(name for name, _ in STEPS.values()))
-        near = difflib.get_close_matches(step, known, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise UnknownName(f"no step named {step!r}.{hint} Known: {', '.join(known)}")
+        raise UnknownName(f"no step named {step!r}.{near_miss(step, known)} Known: {', '.join(known)}")
     return codes
 
 
