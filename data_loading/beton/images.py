@@ -24,9 +24,9 @@ class RGBImageField(Field):
 
     write_mode: "raw" stores pixels, "jpg" a JPEG, "png" a PNG (lossless; of FFCV's family only erow's fork reads it),
     "smart" a JPEG where the pixels take more than smart_threshold bytes (None: never), "proportion" a JPEG with
-    compress_probability, drawn from (seed, the sample's row in the data set), "keep" what comes: a JPEG file's bytes
-    as they are, all else raw. Also spelled mode=, as erow's fork has it. Wherever a JPEG is to be stored, a JPEG file
-    that need not be shrunk is stored byte for byte.
+    compress_probability, drawn from (seed, the sample's row in the data set; other modes do not use it, it may be
+    None), "keep" what comes: a JPEG file's bytes as they are, all else raw. Also spelled mode=, as erow's fork has it.
+    Wherever a JPEG is to be stored, a JPEG file that need not be shrunk is stored byte for byte.
     max_resolution: the longer side in pixels is reduced to it. jpeg_quality: 1 to 100, where a JPEG is made.
     """
 
@@ -39,7 +39,7 @@ class RGBImageField(Field):
         max_resolution: int | None = None,
         smart_threshold: int | None = None,
         jpeg_quality: int = 90,
-        compress_probability: float = 0.5,
+        compress_probability: float | None = 0.5,
         *,
         mode: str | None = None,
         seed: int = 0,
@@ -53,7 +53,10 @@ class RGBImageField(Field):
             raise ConfigError(f"max_resolution is {max_resolution}; it must be at least 1 pixel")
         if not 1 <= jpeg_quality <= 100:
             raise ConfigError(f"jpeg_quality is {jpeg_quality}; it must lie from 1 to 100")
-        if not 0 <= compress_probability <= 1:
+        if compress_probability is None:
+            if self.write_mode == "proportion":
+                raise ConfigError('compress_probability is None; write_mode "proportion" needs one from 0 to 1')
+        elif not 0 <= compress_probability <= 1:
             raise ConfigError(f"compress_probability is {compress_probability}; it must lie from 0 to 1")
         self.max_resolution, self.smart_threshold, self.jpeg_quality = max_resolution, smart_threshold, jpeg_quality
         self.compress_probability, self.seed = compress_probability, seed

@@ -10,7 +10,7 @@ and `data_loading.Loader` draws them all from one decoded image. docs/ffcv.md ha
 from importlib import import_module
 
 _HOME = {"Loader": "loader", "DatasetWriter": "writer"}
-_PARTS = ("fields", "loader", "pipeline", "transforms", "writer")
+_PARTS = ("fields", "loader", "pipeline", "reader", "transforms", "traversal_order", "writer")
 __all__ = sorted([*_HOME, *_PARTS])
 
 

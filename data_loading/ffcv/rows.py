@@ -29,6 +29,7 @@ class Rows:
         indices: Sequence[int] | np.ndarray | None,
         drop_last: bool,
         place: tuple[int, int],
+        may_be_empty: bool = False,
     ):
         self.reader, self.names, self.batch_size, self.order_seed = reader, list(names), int(batch_size), order_seed
         self.indices, self.drop_last, self.place = chosen_rows(reader, indices), drop_last, place
@@ -36,7 +37,7 @@ class Rows:
         if order == "quasi_random":
             log.warning("%s: QUASI_RANDOM goes by the pages of images; without images the order is RANDOM", reader.path)
         self.order = "random" if order == "quasi_random" else order
-        if self.batch_size < 1 or not len(self):
+        if self.batch_size < 1 or not (len(self) or may_be_empty):
             raise ConfigError(
                 f"{reader.path}: batch_size is {batch_size} and there are {len(self.indices)} samples; a batch needs "
                 f"from 1 to all of them"

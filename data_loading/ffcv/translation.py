@@ -16,6 +16,7 @@ from data_loading.described import describe
 from data_loading.errors import ViewError
 from data_loading.ffcv.fields.rgb_image import SimpleRGBImageDecoder
 from data_loading.ffcv.pipeline.operation import (
+    LARGEST,
     FieldDecoder,
     ImageDecoder,
     ImageOp,
@@ -218,7 +219,7 @@ def _resolved(step: Any, output: Output, views: list[Output], reader: Reader) ->
             f"and the arguments of one"
         )
     view = alike[0][0]
-    writers = [op for op in views[view].ops(1 << 10) if {op.rule, *op.writes} & {*step.codes} or isinstance(op, Choose)]
+    writers = [op for op in views[view].ops(LARGEST) if {op.rule, *op.writes} & {*step.codes} or isinstance(op, Choose)]
     if step.codes and len(writers) != 1:
         raise ViewError(
             f"pipeline {output.key!r}: {name} cannot tell the {len(writers)} operations of pipeline "
@@ -232,7 +233,7 @@ def _seeds(operation: Any) -> tuple[int | None, int | None]:
 
 
 def _described(operation: Any) -> Any:
-    made = [operation.crop()] if isinstance(operation, ImageDecoder) else operation.ops(1 << 10)
+    made = [operation.crop()] if isinstance(operation, ImageDecoder) else operation.ops(LARGEST)
     return [describe(one, OPS) for one in made]
 
 

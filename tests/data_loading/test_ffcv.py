@@ -292,7 +292,7 @@ def test_mixup_of_images_and_of_labels_have_the_same_weights(square, same):
 def test_one_hot_labels_are_made_of_mixed_ones_only(square):
     for operations, message in (
         ([T.MixupToOneHot(7)], r"takes what LabelMixup gives, \(B, 3\), got \(8, 1\)"),
-        ([T.LabelMixup(1.0, False), T.MixupToOneHot(3)], "labels run to 6; num_classes is 3"),
+        ([T.LabelMixup(1.0, False), T.MixupToOneHot(3)], "labels run from 0 to 6; num_classes is 3"),
     ):
         loader = Loader(square, 8, pipelines={"image": None, "label": [IntDecoder(), *operations]})
         with pytest.raises(ViewError, match=message):
@@ -419,14 +419,20 @@ def test_an_epoch_that_is_left_ends_its_threads_and_the_next_one_begins_anew(squ
     assert len(list(loader)) == 8 and loader.next_epoch == 2
 
 
-def test_changes_of_operations_take_effect_with_recompile_only(square):
+def test_changes_of_operations_take_effect_in_the_next_epoch_with_and_without_recompile(square):
     for recompile in (True, False):
         decoder = RandomResizedCropRGBImageDecoder((16, 16))
-        loader = Loader(square, 8, pipelines={"image": [decoder], "label": None}, recompile=recompile, seed=0)
-        assert next(iter(loader))[0].shape[1] == 16
+        given = [decoder]
+        loader = Loader(square, 8, pipelines={"image": given, "label": None}, recompile=recompile, seed=0)
+        first, source = iter(loader), loader._source
+        assert next(first)[0].shape[1] == 16
         decoder.output_size = (20, 20)
-        assert next(iter(loader))[0].shape[1] == (20 if recompile else 16)
-        assert loader.next_epoch == 2
+        assert next(first)[0].shape[1] == 16  # an epoch that has begun stays as it is
+        assert next(iter(loader))[0].shape[1] == 20
+        assert loader.next_epoch == 2 and loader._source is not source
+        source = loader._source
+        given.append(T.CenterCrop((8, 8), 1.0))  # a list that goes on being used changes no loader that was made of it
+        assert next(iter(loader))[0].shape[1] == 20 and loader._source is source  # nothing new: nothing is made anew
     loader.compile_pipeline({"image": [CenterCropRGBImageDecoder((12, 12), 1.0)]})
     assert [x.shape[1:] for x in next(iter(loader))] == [(12, 12, 3), (1,)]
 

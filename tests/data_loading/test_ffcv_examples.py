@@ -178,7 +178,8 @@ def test_several_views_by_pipeline_spec_as_stock_ffcv_has_them(photographs):
 
 
 def test_two_branches_of_ffcv_ssls_training_script(photographs):
-    decoder = ffcv.transforms.RandomResizedCrop((32, 32))
+    in_memory = 1  # a parameter of type int
+    decoder, decoder2 = (ffcv.transforms.RandomResizedCrop((32, 32)) for _ in range(2))
     first = [
         decoder,
         RandomHorizontalFlip(),
@@ -191,23 +192,55 @@ def test_two_branches_of_ffcv_ssls_training_script(photographs):
         torchvision.transforms.GaussianBlur(kernel_size=(5, 9), sigma=(0.1, 2)),
     ]
     second = [*first[:4], ffcv.transforms.RandomSolarization(0.2, 128), *first[4:8]]
-    second[0] = ffcv.transforms.RandomResizedCrop((32, 32))
+    second[0] = decoder2
     loader = ffcv.Loader(
         photographs,
         batch_size=8,
         num_workers=2,
         order=OrderOption.QUASI_RANDOM,
-        os_cache=False,
+        os_cache=in_memory,
         drop_last=True,
         pipelines={"image": first, "label": [IntDecoder(), ToTensor(), Squeeze()], "image_0": second},
         distributed=0,
-        recompile=True,
         custom_field_mapper={"image_0": "image"},
     )
     seen = [labels for x, labels, x2 in loader if x.shape == x2.shape == (8, 3, 32, 32)]
     assert len(seen) == 3 and all(labels.shape == (8,) for labels in seen)
-    decoder.output_size = (48, 48)  # progressive resolution
-    assert {x.shape[-1] for x, *_ in loader} == {48} and loader.next_epoch == 2
+    decoder.output_size = decoder2.output_size = (48, 48)  # progressive resolution
+    assert {(x.shape[-1], x2.shape[-1]) for x, _, x2 in loader} == {(48, 48)} and loader.next_epoch == 2
+
+
+def test_training_loop_of_ffcvs_imagenet_script_raises_the_resolution(photographs):
+    def get_resolution(epoch, min_res=32, max_res=64, start_ramp=1, end_ramp=3):
+        return int(np.round(np.interp(epoch, [start_ramp, end_ramp], [min_res, max_res]) / 16)) * 16
+
+    in_memory, distributed = 1, 0  # parameters of type int
+    decoder = RandomResizedCropRGBImageDecoder((get_resolution(0),) * 2)
+    image_pipeline = [
+        decoder,
+        RandomHorizontalFlip(),
+        ToTensor(),
+        ToDevice(DEVICE, non_blocking=True),
+        ToTorchImage(),
+        NormalizeImage(IMAGENET_MEAN, IMAGENET_STD, np.float16),
+    ]
+    label_pipeline = [IntDecoder(), ToTensor(), Squeeze(), ToDevice(DEVICE, non_blocking=True)]
+    loader = Loader(
+        photographs,
+        batch_size=8,
+        num_workers=2,
+        order=OrderOption.RANDOM if distributed else OrderOption.QUASI_RANDOM,
+        os_cache=in_memory,
+        drop_last=True,
+        pipelines={"image": image_pipeline, "label": label_pipeline},
+        distributed=distributed,
+    )
+    seen = []
+    for epoch in range(4):
+        res = get_resolution(epoch)
+        decoder.output_size = (res, res)
+        seen.append({tuple(images.shape) for images, target in loader if len(target) == 8})
+    assert seen == [{(8, 3, side, side)} for side in (32, 32, 48, 64)] and loader.next_epoch == 4
 
 
 def test_crops_with_their_parameters_as_ffcv_ssls_example_draws_them(photographs):

@@ -9,7 +9,7 @@ import numpy as np
 
 from data_loading.errors import ViewError
 from data_loading.ffcv.fields import RGBImageField
-from data_loading.ffcv.pipeline.operation import ImageDecoder, square
+from data_loading.ffcv.pipeline.operation import ImageDecoder, as_tuple, square
 from data_loading.ops import CenterCrop, Crop, Resize
 from data_loading.ops import RandomResizedCrop as RandomCropRule
 
@@ -30,13 +30,13 @@ class SimpleRGBImageDecoder(ImageDecoder):
     """The images as they are, which must be square and all of one size."""
 
     def side(self, height: np.ndarray, width: np.ndarray) -> int:
-        sides = {*height.tolist(), *width.tolist()}
-        if len(sides) != 1:
+        least, most = int(min(height.min(), width.min())), int(max(height.max(), width.max()))
+        if least != most:
             raise ViewError(
-                f"{type(self).__name__}: images have sides of {min(sides)} to {max(sides)} pixels; it takes squares of "
-                f"one size, so choose RandomResizedCropRGBImageDecoder or CenterCropRGBImageDecoder"
+                f"{type(self).__name__}: images have sides of {least} to {most} pixels; it takes squares of one size, "
+                f"so choose RandomResizedCropRGBImageDecoder or CenterCropRGBImageDecoder"
             )
-        return sides.pop()
+        return most
 
     def crop(self) -> Crop:
         return Resize(**self.stream)
@@ -47,7 +47,7 @@ class ResizedCropRGBImageDecoder(ImageDecoder):
 
     interpolation: a number of OpenCV's (erow's fork has it): area and linear mean bilinear, cubic bicubic, both
     antialiased; all pipelines of a loader have the same one. An assignment to output_size counts from the next epoch
-    on where the loader has recompile=True.
+    on, as with FFCV.
     """
 
     def __init__(self, output_size: int | Sequence[int], interpolation: int | None = None):
@@ -84,9 +84,10 @@ class RandomResizedCropRGBImageDecoder(ResizedCropRGBImageDecoder):
     ):
         super().__init__(output_size, interpolation)
         self.scale, self.ratio = scale, ratio
+        self.crop()  # refuses what cannot be
 
     def crop(self) -> Crop:
-        return RandomCropRule(tuple(self.scale), tuple(self.ratio), **self.stream)
+        return RandomCropRule(as_tuple(self.scale), as_tuple(self.ratio), **self.stream)
 
 
 class CenterCropRGBImageDecoder(ResizedCropRGBImageDecoder):
@@ -95,6 +96,7 @@ class CenterCropRGBImageDecoder(ResizedCropRGBImageDecoder):
     def __init__(self, output_size: int | Sequence[int], ratio: float, interpolation: int | None = None):
         super().__init__(output_size, interpolation)
         self.ratio = ratio
+        self.crop()  # refuses what cannot be
 
     def crop(self) -> Crop:
         return CenterCrop(self.ratio, **self.stream)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,11 @@ from torch import Tensor
 
 from data_loading.batch import Batch
 from data_loading.errors import ViewError
-from data_loading.ops.base import Op
+from data_loading.ops.base import Op, is_number
 from data_loading.ops.crop import Crop
 from data_loading.plan import Plan
+
+LARGEST = 1 << 14  # pixels: a view's side for which an operation is checked when it is made
 
 
 class Operation:
@@ -46,7 +48,11 @@ class ImageDecoder(Seeded):
 
 
 class ImageOp(Seeded):
-    """An augmentation of the view."""
+    """An augmentation of the view. What suits no view is refused when it is made, the rest when a loader is."""
+
+    def __init__(self, seed: int | None = None):
+        self.seed = seed
+        self.ops(LARGEST)
 
     def ops(self, side: int) -> list[Op]:
         """Our ops for a view of `side` pixels."""
@@ -55,12 +61,17 @@ class ImageOp(Seeded):
 
 @dataclass
 class Moment:
-    """Which batch it is. seed, epoch: of what is drawn for the whole batch; channels: the dimension of colours."""
+    """Which batch it is.
+
+    seed, epoch: of what is drawn for the whole batch.  channels: the dimension of colours.  labels: the least and the
+    largest that LabelMixup has seen, None where it would have had to wait for a GPU.
+    """
 
     batch: Batch
     seed: int
     epoch: int
     channels: int = -1
+    labels: tuple[int, int] | None = None
 
 
 class TensorOp(Operation):
@@ -91,7 +102,13 @@ class LabelOp(Operation):
 
 def square(name: str, output_size: int | Sequence[int]) -> int:
     """The side of FFCV's (height, width)."""
-    sides = (output_size,) * 2 if isinstance(output_size, int) else tuple(output_size)
-    if len(sides) != 2 or sides[0] != sides[1]:
-        raise ViewError(f"{name}: output_size is {output_size}; views are square here, as (224, 224)")
+    sides = (output_size,) * 2 if is_number(output_size) else as_tuple(output_size)
+    whole = isinstance(sides, tuple) and all(is_number(side) and side >= 1 and side % 1 == 0 for side in sides)
+    if not whole or len(sides) != 2 or sides[0] != sides[1]:
+        raise ViewError(f"{name}: output_size is {output_size!r}; views are square here, whole pixels as (224, 224)")
     return int(sides[0])
+
+
+def as_tuple(values: Any) -> Any:
+    """An array or another row of numbers as a tuple, all else as it is: our ops refuse that by its name."""
+    return tuple(values) if isinstance(values, Iterable) and not isinstance(values, str) else values

@@ -1,6 +1,15 @@
 """The transforms of FFCV, FFCV-SSL and erow's fork; those that are not offered say so when they are used."""
 
 from data_loading.ffcv.refused import refused
+from data_loading.ffcv.transforms import (
+    color_jitter,
+    colorjitter,
+    cutout,
+    flip,
+    gaussian_blur,
+    grayscale,
+    solarization,
+)
 from data_loading.ffcv.transforms.common import Squeeze
 from data_loading.ffcv.transforms.crops import CenterCrop, CornerCrop, PadRGBImageDecoder, RandomResizedCrop
 from data_loading.ffcv.transforms.image import (
@@ -81,4 +90,11 @@ __all__ = [
     "ToTensor",
     "ToTorchImage",
     "View",
+    "color_jitter",
+    "colorjitter",
+    "cutout",
+    "flip",
+    "gaussian_blur",
+    "grayscale",
+    "solarization",
 ]

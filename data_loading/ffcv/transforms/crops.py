@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 
 import numpy as np
 
@@ -34,7 +35,7 @@ class RandomResizedCrop(RandomResizedCropRGBImageDecoder):
         second_seed: int | None = None,
         size: int | None = None,
     ):
-        if isinstance(ratio, int):  # stock's three positions
+        if isinstance(ratio, Integral):  # stock's three positions
             scale, ratio, size = output_size, scale, ratio
         output_size = output_size if size is None else size
         if output_size is None:
@@ -53,6 +54,7 @@ class CornerCrop(ResizedCropRGBImageDecoder):
     def __init__(self, output_size: int | Sequence[int], ratio: float, corner: str = "top_left"):
         super().__init__(output_size)
         self.ratio, self.corner = ratio, corner
+        self.crop()  # refuses what cannot be
 
     def crop(self) -> Crop:
         return CornerRule(self.ratio, self.corner)

@@ -7,40 +7,46 @@ from collections.abc import Sequence
 
 from data_loading import ops
 from data_loading.errors import ViewError
-from data_loading.ffcv.pipeline.operation import ImageOp
+from data_loading.ffcv.pipeline.operation import ImageOp, as_tuple
 from data_loading.ops import Op
+from data_loading.ops.base import is_number, whole, within
+from data_loading.ops.erasing import colour
 
 Strength = float | Sequence[float]
+MOST = 99.0  # of a magnitude: our factors end at 100
 
 
 class Cutout(ImageOp):
-    """Fill a square of crop_size pixels, wholly inside the view, with a colour."""
+    """Fill a square of crop_size pixels, wholly inside the view, with a colour, three values or one for all."""
 
-    def __init__(self, crop_size: int, fill: Sequence[float] = (0, 0, 0), seed: int | None = None):
-        self.crop_size, self.fill, self.seed = crop_size, fill, seed
+    def __init__(self, crop_size: int, fill: float | Sequence[float] = (0, 0, 0), seed: int | None = None):
+        self.crop_size, self.fill = crop_size, fill
+        super().__init__(seed)
 
     def ops(self, side: int) -> list[Op]:
-        if not 0 <= self.crop_size <= side:
-            raise ViewError(f"Cutout: crop_size is {self.crop_size}; it must lie from 0 to the view's side, {side}")
-        fill = tuple(float(value) for value in self.fill)
-        return [ops.Cutout(self.crop_size / side, inside=True, fill=fill, p=1.0, **self.stream)]
+        share = whole(self, "crop_size", self.crop_size, 0, side) / side
+        fill = colour(self, as_tuple(self.fill))
+        return [ops.Cutout(share, inside=True, fill=fill, p=1.0, **self.stream)]
 
 
 class RandomTranslate(ImageOp):
     """Shift by up to `padding` pixels down or up, and right or left; `fill` comes into view."""
 
-    def __init__(self, padding: int, fill: Sequence[float] = (0, 0, 0), seed: int | None = None):
-        self.padding, self.fill, self.seed = padding, fill, seed
+    def __init__(self, padding: int, fill: float | Sequence[float] = (0, 0, 0), seed: int | None = None):
+        self.padding, self.fill = padding, fill
+        super().__init__(seed)
 
     def ops(self, side: int) -> list[Op]:
-        return [ops.Shift(self.padding, tuple(float(value) for value in self.fill), **self.stream)]
+        padding = whole(self, "padding", self.padding, 0, 4096)
+        return [ops.Shift(padding, colour(self, as_tuple(self.fill)), **self.stream)]
 
 
 class RandomHorizontalFlip(ImageOp):
     """Mirror left and right."""
 
     def __init__(self, flip_prob: float = 0.5, seed: int | None = None):
-        self.flip_prob, self.seed = flip_prob, seed
+        self.flip_prob = flip_prob
+        super().__init__(seed)
 
     def ops(self, side: int) -> list[Op]:
         return [ops.HorizontalFlip(self.flip_prob, **self.stream)]
@@ -50,7 +56,8 @@ class RandomVerticalFlip(ImageOp):
     """Mirror top and bottom."""
 
     def __init__(self, flip_prob: float = 0.5, seed: int | None = None):
-        self.flip_prob, self.seed = flip_prob, seed
+        self.flip_prob = flip_prob
+        super().__init__(seed)
 
     def ops(self, side: int) -> list[Op]:
         return [ops.VerticalFlip(self.flip_prob, **self.stream)]
@@ -60,7 +67,8 @@ class RandomInvert(ImageOp):
     """255 minus each value."""
 
     def __init__(self, invert_prob: float = 0.5, seed: int | None = None):
-        self.invert_prob, self.seed = invert_prob, seed
+        self.invert_prob = invert_prob
+        super().__init__(seed)
 
     def ops(self, side: int) -> list[Op]:
         return [ops.Invert(p=self.invert_prob, **self.stream)]
@@ -70,10 +78,12 @@ class _OneFactor(ImageOp):
     op: type[Op]
 
     def __init__(self, magnitude: float, p: float = 0.5, seed: int | None = None):
-        self.magnitude, self.p, self.seed = magnitude, p, seed
+        self.magnitude, self.p = magnitude, p
+        super().__init__(seed)
 
     def ops(self, side: int) -> list[Op]:
-        factor = max(0.0, 1.0 - self.magnitude), 1.0 + self.magnitude
+        magnitude = within(self, "magnitude", self.magnitude, 0.0, MOST)
+        factor = max(0.0, 1.0 - magnitude), 1.0 + magnitude
         return [self.op(factor, p=self.p, **self.stream)]
 
 
@@ -113,9 +123,10 @@ class RandomColorJitter(ImageOp):
         *,
         p: float | None = None,
     ):
-        self.jitter_prob, self.seed = jitter_prob if p is None else p, seed
+        self.jitter_prob = jitter_prob if p is None else p
         self.brightness, self.contrast = _strength("brightness", brightness), _strength("contrast", contrast)
         self.saturation, self.hue = _strength("saturation", saturation), _strength("hue", hue, about=0.0)
+        super().__init__(seed)
 
     def ops(self, side: int) -> list[Op]:
         strengths = self.brightness, self.contrast, self.saturation, self.hue
@@ -126,7 +137,8 @@ class RandomGrayscale(ImageOp):
     """All channels become the luminance.  p: erow's word for gray_prob."""
 
     def __init__(self, gray_prob: float = 0.2, seed: int | None = None, *, p: float | None = None):
-        self.gray_prob, self.seed = gray_prob if p is None else p, seed
+        self.gray_prob = gray_prob if p is None else p
+        super().__init__(seed)
 
     def ops(self, side: int) -> list[Op]:
         return [ops.Grayscale(self.gray_prob, **self.stream)]
@@ -143,8 +155,9 @@ class RandomSolarization(ImageOp):
         *,
         p: float | None = None,
     ):
-        self.solarization_prob, self.seed = solarization_prob if p is None else p, seed
+        self.solarization_prob = solarization_prob if p is None else p
         self.threshold = threshold
+        super().__init__(seed)
 
     def ops(self, side: int) -> list[Op]:
         return [ops.Solarize(self.threshold, p=self.solarization_prob, **self.stream)]
@@ -162,11 +175,12 @@ class GaussianBlur(ImageOp):
         *,
         p: float | None = None,
     ):
-        self.blur_prob, self.seed = blur_prob if p is None else p, seed
+        self.blur_prob = blur_prob if p is None else p
         self.kernel_size, self.sigma = kernel_size, sigma
+        super().__init__(seed)
 
     def ops(self, side: int) -> list[Op]:
-        return [ops.GaussianBlur(tuple(self.sigma), self.kernel_size, p=self.blur_prob, **self.stream)]
+        return [ops.GaussianBlur(as_tuple(self.sigma), self.kernel_size, p=self.blur_prob, **self.stream)]
 
 
 class RandomErasing(ImageOp):
@@ -180,29 +194,34 @@ class RandomErasing(ImageOp):
         mean: Sequence[float] = (128, 128, 128),
         seed: int | None = None,
     ):
-        self.erase_prob, self.scale, self.ratio, self.mean, self.seed = erase_prob, scale, ratio, mean, seed
+        self.erase_prob, self.scale, self.ratio, self.mean = erase_prob, scale, ratio, mean
+        super().__init__(seed)
 
     def ops(self, side: int) -> list[Op]:
-        fill = tuple(float(value) for value in self.mean)
-        return [ops.Erasing(tuple(self.scale), tuple(self.ratio), fill, p=self.erase_prob, **self.stream)]
+        shape, fill = (as_tuple(self.scale), as_tuple(self.ratio)), colour(self, as_tuple(self.mean))
+        return [ops.Erasing(*shape, fill, p=self.erase_prob, **self.stream)]
 
 
 class Rotate(ImageOp):
     """Turn about the centre by -angle to angle, in radians; black comes into view."""
 
     def __init__(self, rotate_prob: float = 0.5, angle: float = 0.2, seed: int | None = None):
-        self.rotate_prob, self.angle, self.seed = rotate_prob, angle, seed
+        self.rotate_prob, self.angle = rotate_prob, angle
+        super().__init__(seed)
 
     def ops(self, side: int) -> list[Op]:
-        degrees = math.degrees(self.angle)
+        degrees = math.degrees(within(self, "angle", self.angle, 0.0, 2 * math.pi))
         return [ops.Rotate((-degrees, degrees), p=self.rotate_prob, **self.stream)]
 
 
 def _strength(name: str, value: Strength, about: float = 1.0) -> float:
     """A strength as it is, or that of a pair that lies evenly about `about`."""
-    if isinstance(value, int | float):
+    if is_number(value):
         return float(value)
-    low, high = value
+    pair = as_tuple(value)
+    if not isinstance(pair, tuple) or len(pair) != 2 or not all(map(is_number, pair)):
+        raise ViewError(f"RandomColorJitter: {name} is {value!r}; it is a strength, or a pair of numbers")
+    low, high = pair
     if not math.isclose(about - low, high - about, abs_tol=1e-9):
         raise ViewError(
             f"RandomColorJitter: {name} is {tuple(value)}, not even about {about:g}; put "

@@ -34,6 +34,7 @@ class LabelMixup(_Mix):
     def run(self, x: Tensor, at: Moment) -> Tensor:
         weight = torch.from_numpy(self.drawn(at)[0]).to(x.device)
         label = x.reshape(-1)
+        at.labels = _range(label) if x.device.type == "cpu" else None
         return torch.stack([label.float(), label.roll(1).float(), weight.float()], dim=1)
 
 
@@ -47,7 +48,13 @@ class MixupToOneHot(TensorOp):
         if x.ndim != 2 or x.shape[1] != 3:
             raise ViewError(f"MixupToOneHot takes what LabelMixup gives, (B, 3), got {tuple(x.shape)}")
         labels = x[:, :2].long()
-        if not ((labels >= 0) & (labels < self.num_classes)).all():
-            raise ViewError(f"MixupToOneHot: labels run to {int(labels.max())}; num_classes is {self.num_classes}")
+        # On a GPU what LabelMixup saw before the copy is asked, so that nothing waits for the GPU.
+        least, most = at.labels if at.labels and x.device.type != "cpu" else _range(labels)
+        if least < 0 or most >= self.num_classes:
+            raise ViewError(f"MixupToOneHot: labels run from {least} to {most}; num_classes is {self.num_classes}")
         weights = torch.stack([x[:, 2], 1 - x[:, 2]], dim=1)
         return torch.zeros(len(x), self.num_classes, device=x.device).scatter_add_(1, labels, weights)
+
+
+def _range(labels: Tensor) -> tuple[int, int]:
+    return int(labels.min()), int(labels.max())

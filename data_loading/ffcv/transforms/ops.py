@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from data_loading.errors import ViewError
 from data_loading.ffcv.pipeline.operation import Moment, TensorOp
+from data_loading.ops.base import is_number
 
 
 class ToTensor(TensorOp):
@@ -71,14 +72,20 @@ class NormalizeImage(TensorOp):
     """(x - mean) / std per channel, both in units of 0..255, as `type` of numpy or torch; on any device."""
 
     def __init__(self, mean: Sequence[float], std: Sequence[float], type: Any):
-        self.mean, self.std = (torch.as_tensor(np.asarray(x), dtype=torch.float32) for x in (mean, std))
+        try:
+            self.mean, self.std = (torch.as_tensor(np.asarray(x, np.float64), dtype=torch.float32) for x in (mean, std))
+            fits = self.mean.shape == self.std.shape == (3,) and bool(self.mean.isfinite().all() & (self.std > 0).all())
+        except (TypeError, ValueError):
+            fits = False
+        if not fits:
+            raise ViewError(f"NormalizeImage: mean {mean!r} and std {std!r} need three numbers each, std above 0")
         self.type = as_torch_dtype(type)
-        if self.mean.shape != (3,) or self.std.shape != (3,) or not (self.std > 0).all():
-            raise ViewError(f"NormalizeImage: mean {mean} and std {std} need three numbers each, std above 0")
+        self._copies: dict[torch.device, tuple[Tensor, Tensor]] = {}  # a copy in each batch would wait for a GPU
 
     def run(self, x: Tensor, at: Moment) -> Tensor:
-        shape = (1, 3, 1, 1) if at.channels == 1 else (3,)
-        mean, std = (v.to(x.device).reshape(shape) for v in (self.mean, self.std))
+        if x.device not in self._copies:
+            self._copies[x.device] = self.mean.to(x.device), self.std.to(x.device)
+        mean, std = (v.reshape((3, 1, 1) if at.channels == 1 else (3,)) for v in self._copies[x.device])
         return ((x.float() - mean) / std).to(self.type)
 
 
@@ -86,7 +93,12 @@ class ReplaceLabel(TensorOp):
     """Give the rows `indices` of the file the label new_label."""
 
     def __init__(self, indices: Sequence[int], new_label: int):
-        self.indices, self.new_label = torch.as_tensor(np.asarray(indices, np.int64)), new_label
+        rows = np.asarray(indices)
+        if rows.size and rows.dtype.kind not in "iu":
+            raise ViewError(f"ReplaceLabel: indices are {indices!r}; they are rows of the file, whole numbers")
+        if not is_number(new_label):
+            raise ViewError(f"ReplaceLabel: new_label is {new_label!r}; it is a number")
+        self.indices, self.new_label = torch.as_tensor(rows.astype(np.int64)), new_label
 
     def run(self, x: Tensor, at: Moment) -> Tensor:
         chosen = torch.isin(at.batch.index, self.indices).to(x.device)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum, auto
 from inspect import signature
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data_loading import sources
 from data_loading.beton.reader import Reader as _Reader
 from data_loading.cache import CACHES
 from data_loading.errors import ConfigError, near_miss
+from data_loading.ffcv.pipeline import PipelineSpec
+from data_loading.ffcv.reader import Reader
 from data_loading.ffcv.rows import Rows
 from data_loading.ffcv.translation import Output, first, translate
 from data_loading.loader import Loader as _Loader
-from data_loading.order import place
+from data_loading.order import chosen_rows, place
 from data_loading.rng import checked_seed
 
 
@@ -44,34 +46,25 @@ STOCK = ("fname", "batch_size", "num_workers", "os_cache", "order", *COMMON, "or
 SSL = ("path", "batch_size", "order", "num_workers", "os_cache", *COMMON, "custom_field_mapper")
 
 
-class Reader:
-    """What scripts ask of `loader.reader`: num_samples, field_names, handlers; else data_loading.Reader's."""
-
-    def __init__(self, reader: _Reader):
-        self._reader = reader
-        self.num_samples, self.handlers = len(reader), reader.fields
-        self.field_names = list(reader.fields)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._reader, name)
-
-
 class Loader:
     """Iterate over the batches of an epoch: tuples of tensors, the file's fields first, then the other pipelines.
 
     Loader(fname, batch_size, num_workers=-1, os_cache=None, order=OrderOption.SEQUENTIAL, distributed=False, seed=None,
     indices=None, pipelines={}, custom_fields={}, drop_last=True, batches_ahead=3, recompile=False, order_kwargs={}), as
     stock FFCV; with an OrderOption as the third argument (path, batch_size, order, num_workers, os_cache, ...), as
-    FFCV-SSL. By keyword also custom_field_mapper={new name: field} and erow's cache_type, 0, 1 or 2, for os_cache.
+    FFCV-SSL. By keyword also custom_field_mapper={new name: field} and erow's cache_type, 0, 1 or 2, for os_cache; in
+    the fourth place erow's cache_type is an int that is no bool. By keyword os_cache is true or false, as 1 or 0, too.
 
     seed: of the order; None draws one (0 with distributed). Operations with `seed=` draw the same numbers in each run,
     another's augmentations have a fresh seed per run; none of them depends on the order, the batch or num_workers.
     num_workers: threads; below 1: one per core.  os_cache: False reads pages ahead into this process's memory.
     distributed: this process's part of each global batch; torch.distributed must run.
     drop_last: False keeps the last batch as short as it is (distributed: filled up with its last sample).
-    recompile: what has been assigned to operations, as output_size, takes effect in the next epoch.
+    recompile: accepted; what is assigned to operations, as output_size, takes effect in the next epoch without it.
     ViewError and ConfigError name what is not offered, and what stands in its place. docs/ffcv.md has the table.
     """
+
+    _may_be_empty = False  # as what a filter leaves
 
     def __init__(self, *args: Any, **kwargs: Any):
         self._begin(**named_arguments(args, kwargs))
@@ -95,6 +88,7 @@ class Loader:
         custom_field_mapper: Mapping[str, str] | None = None,
         cache_type: int | None = None,
     ) -> None:
+        self._given = {name: value for name, value in locals().items() if name != "self"}
         if not isinstance(order, OrderOption):
             raise ConfigError(
                 f"order is {order!r}; it is an OrderOption. An order of your own: OrderOption.SEQUENTIAL with `indices`"
@@ -114,13 +108,19 @@ class Loader:
             raise ConfigError(
                 "order_kwargs is not offered; data_loading.Loader has pool_pages for order='quasi_random'"
             )
+        if not isinstance(custom_field_mapper, Mapping | None):
+            raise ConfigError(
+                f"custom_field_mapper is {custom_field_mapper!r}; it is a dict of new names and the fields they read"
+            )
+        for name, number in (("batch_size", batch_size), ("num_workers", num_workers)):
+            if not isinstance(number, Integral):
+                raise ConfigError(f"{name} is {number!r}; it is a whole number")
         if cache_type not in (None, 0, 1, 2):
             raise ConfigError(f"cache_type is {cache_type!r}; it is 0 (page cache), 1 (process) or 2 (shared memory)")
         self.seed = checked_seed(0 if distributed and seed is None else seed)
-        self._given = {name: value for name, value in locals().items() if name != "self"}
         self.fname, self.recompile, self.distributed, self.drop_last = fname, recompile, distributed, drop_last
         self.num_workers = num_workers if num_workers >= 1 else len(os.sched_getaffinity(0))
-        self.pipelines, self._mapper = dict(pipelines or {}), dict(custom_field_mapper or {})
+        self._mapper = dict(custom_field_mapper or {})
         kind = None if os_cache is None else "page" if os_cache else "process"
         self._common = {
             "batch_size": batch_size,
@@ -139,21 +139,26 @@ class Loader:
             "batches_ahead": batches_ahead,
         }
         self._views: dict | None = None
-        self.compile_pipeline(self.pipelines)
+        self.compile_pipeline({} if pipelines is None else pipelines)
 
     def compile_pipeline(self, pipelines: Mapping[str, Any]) -> None:
         """Use these pipelines from the next epoch on; views are made anew only where they have changed (erow's)."""
-        self.pipelines = dict(pipelines)
+        if not isinstance(pipelines, Mapping):
+            raise ConfigError(f"pipelines is {pipelines!r}; it is a dict of names and lists of operations")
+        self.pipelines = {name: _own(spec) for name, spec in pipelines.items()}
         old = getattr(self, "_source", None)
-        reader = _Reader(sources.as_beton(self.fname)) if old is None else self.reader._reader
+        reader = (Reader(self.fname) if old is None else self.reader)._reader
         view_set, self._outputs = translate(reader, self.pipelines, self._mapper)
         with_plan = any(output.reads_plan for output in self._outputs)
         views = (view_set and view_set.to_dict(), with_plan, {output.source for output in self._outputs})
         if old is not None and views == self._views:
             return
         self._views = views
-        if view_set is None:
-            names = [name for name in reader.fields if name in views[2]]
+        names = [name for name in reader.fields if name in views[2]]
+        if self._may_be_empty and not self._fills_a_batch(reader):
+            order = {"order": "sequential", "may_be_empty": True}
+            self._source = Rows(reader, names, **{**self._common, **order}, place=place(*self._place))
+        elif view_set is None:
             self._source = Rows(reader, names, **self._common, place=place(*self._place))
         else:
             given = dict(zip(("rank", "world_size"), self._place, strict=True))
@@ -181,8 +186,7 @@ class Loader:
         return len(self._source)
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
-        if self.recompile:
-            self.compile_pipeline(self.pipelines)
+        self.compile_pipeline(self.pipelines)  # what has been assigned to operations counts from here on
         return self._batches(self._source, self._outputs)
 
     def _batches(self, source: _Loader | Rows, outputs: list[Output]) -> Iterator[tuple[Tensor, ...]]:
@@ -195,7 +199,10 @@ class Loader:
             del batch
 
     def filter(self, field_name: str, condition: Callable[[Any], bool]) -> Loader:
-        """A loader of those samples for which `condition` holds of what the field's pipeline gives, one by one."""
+        """A loader of those samples for which `condition` holds of what the field's pipeline gives, one by one.
+
+        It has no batches where they are fewer than one batch and drop_last=True, or none.
+        """
         if field_name not in self.reader.handlers:
             raise ConfigError(
                 f"filter: {self.fname} has no field {field_name!r}; it has {', '.join(self.reader.handlers)}"
@@ -203,9 +210,27 @@ class Loader:
         only = {name: None for name in (*self.reader.handlers, *self.pipelines) if name != field_name}
         only |= {field_name: self.pipelines[field_name]} if field_name in self.pipelines else {}
         alone = {"order": OrderOption.SEQUENTIAL, "drop_last": False, "distributed": False, "pipelines": only}
-        chosen = [bool(condition(one)) for (x,) in Loader(**{**self._given, **alone}) for one in x]
-        indices = self.indices[np.array(chosen)]
-        return Loader(**{**self._given, "seed": self.seed, "pipelines": self.pipelines, "indices": indices})
+        chosen = [bool(condition(one)) for (x,) in self._with(**alone) for one in x]
+        indices = self.indices[np.array(chosen, bool)]
+        return self._with(seed=self.seed, pipelines=self.pipelines, indices=indices)
+
+    def _fills_a_batch(self, reader: _Reader) -> bool:
+        least = self._common["batch_size"] * place(*self._place)[1] if self.drop_last else 1
+        return len(chosen_rows(reader, self._common["indices"])) >= least
+
+    def _with(self, **changed: Any) -> Loader:
+        """This loader with other arguments; it may be empty."""
+        other = Loader.__new__(Loader)
+        other._may_be_empty = True
+        other._begin(**{**self._given, **changed})
+        return other
+
+
+def _own(spec: Any) -> Any:
+    """A pipeline whose list is not the caller's: FFCV, too, leaves out what is appended later."""
+    if isinstance(spec, PipelineSpec):
+        return PipelineSpec(spec.source, spec.decoder, spec.transforms and list(spec.transforms))
+    return list(spec) if isinstance(spec, list) else spec
 
 
 def named_arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -228,6 +253,9 @@ def named_arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str,
         if name not in found:
             raise ConfigError(f"Loader needs {name}")
     cache = found.get("os_cache")
-    if isinstance(cache, int) and not isinstance(cache, bool):  # erow's cache_type stands in this place
+    erows = names is STOCK and len(args) > STOCK.index("os_cache")  # whose cache_type stands in this place
+    if erows and isinstance(cache, Integral) and not isinstance(cache, bool):
         found["cache_type"] = found.pop("os_cache")
+    elif cache is not None:
+        found["os_cache"] = bool(cache)
     return found
