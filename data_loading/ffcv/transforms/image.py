@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from data_loading import ops
 from data_loading.errors import ViewError
-from data_loading.ffcv.pipeline.operation import ImageOp, as_tuple
+from data_loading.ffcv.pipeline.operation import LARGEST, ImageOp, as_tuple
 from data_loading.ops import Op
 from data_loading.ops.base import is_number, whole, within
 from data_loading.ops.erasing import colour
@@ -24,9 +24,10 @@ class Cutout(ImageOp):
         super().__init__(seed)
 
     def ops(self, side: int) -> list[Op]:
-        share = whole(self, "crop_size", self.crop_size, 0, side) / side
-        fill = colour(self, as_tuple(self.fill))
-        return [ops.Cutout(share, inside=True, fill=fill, p=1.0, **self.stream)]
+        size, fill = whole(self, "crop_size", self.crop_size, 0, LARGEST), colour(self, as_tuple(self.fill))
+        if size > side:
+            raise ViewError(f"Cutout: crop_size is {size}; it must lie from 0 to the view's side, {side}")
+        return [ops.Cutout(size / side, inside=True, fill=fill, p=1.0, **self.stream)]
 
 
 class RandomTranslate(ImageOp):
