@@ -78,6 +78,7 @@ class Renderer:
 
 
 CROP, IMAGE, PAD = 0, 1, 2
+FAR = F32(1e8)  # pixels: a padded crop may lie far outside its image, but 32-bit places must hold it
 EDGES = {"crop": CROP, "image": IMAGE, "pad": PAD}
 
 
@@ -134,9 +135,9 @@ def fits(box, height, width, edge, side, largest):
         return (
             box[0] >= 0 and box[1] >= 0 and box[2] <= width and box[3] <= height and box[0] < box[2] and box[1] < box[3]
         )
-    w, h, most = box[2] - box[0], box[3] - box[1], max(largest, side)
-    near = max(abs(box[0]), max(abs(box[1]), max(abs(box[2]), abs(box[3])))) <= 16 * most
-    return near and w > 0 and h > 0 and w <= most + 1 and h <= most + 1
+    w, h, most = box[2] - box[0], box[3] - box[1], max(largest, side) + 1
+    near = max(max(abs(box[0]), abs(box[1])), max(abs(box[2]), abs(box[3]))) < FAR
+    return near and w > 0 and h > 0 and w <= most and h <= most
 
 
 @jit
