@@ -52,7 +52,8 @@ def replay_image(
     index: int = 0,
     size: int | None = None,
 ) -> Replay:
-    """The same for an image uint8 (H, W, 3) that stands for row `index` of some file."""
+    """The same for an image uint8 (H, W, 3) that stands for row `index` of some file; ConfigError for any other."""
+    _check(image)
     view_set = view_sets.get(views, size)
     height, width, _ = image.shape
     sides = np.array([height]), np.array([width])
@@ -64,3 +65,10 @@ def replay_image(
     for (_, members), out in zip(view_set.groups(), outs, strict=True):
         drawn |= {v: out[place, 0].transpose(1, 2, 0) for place, v in enumerate(members)}
     return Replay(view_set, image, [drawn[v] for v in range(len(view_set))], plan)
+
+
+def _check(image: np.ndarray) -> None:
+    fits = isinstance(image, np.ndarray) and image.dtype == np.uint8
+    if not fits or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        found = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else f"a {type(image).__name__}"
+        raise ConfigError(f"image is {found}; give it as a NumPy array uint8 (height, width, 3), its channels RGB")

@@ -114,7 +114,7 @@ class BetonWriter:
         if skip_bad and item.unreadable:
             self.skipped.append(item.message)
             return
-        cure = "mend or remove it, or leave unreadable images out with --skip-bad (skip_bad=True)"
+        cure = "mend or remove it, or leave it out: --skip-bad of massrl data write or pretrain (skip_bad=True)"
         kind, end = (DecodeError, f"; {cure}") if item.unreadable else (BetonError, "")
         of = "" if total is None else f" of {total}"
         error = kind(f"{item.message} (after {count}{of} samples){end}")

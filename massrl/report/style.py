@@ -65,10 +65,10 @@ def save(path: Path, draw: Callable[[], Figure]) -> Path:
     return path
 
 
-def save_png(figure: Figure, path: Path, dpi: int = DPI) -> Path:
-    """Write a figure as a PNG; its folder is made where it is missing."""
+def save_png(figure: Figure, path: Path, dpi: int = DPI, comment: str | None = None) -> Path:
+    """Write a figure as a PNG, with a comment in its text; its folder is made where it is missing."""
     png = io.BytesIO()
-    figure.savefig(png, dpi=dpi, format="png")
+    figure.savefig(png, dpi=dpi, format="png", metadata={"Comment": comment} if comment else None)
     return write_whole(path, png.getvalue())
 
 

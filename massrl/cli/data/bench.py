@@ -9,7 +9,7 @@ from pathlib import Path
 
 from data_loading.errors import ConfigError, UserError
 from data_loading.whole import write_whole
-from massrl.cli.data.common import CHECK, checked_file, parse
+from massrl.cli.data.common import CHECK, checked_file, parse, refuse
 from massrl.cli.parsing import Parser
 
 LOADERS_ONLY = ("works", "peers", "workers", "seconds", "batch_size", "stages", "chart", "peer_python")
@@ -68,7 +68,8 @@ def make_parser() -> Parser:
 def main(argv: list[str]) -> None:
     parser = make_parser()
     args = parse(parser, argv, *([] if "--ops" in argv else ["file"]))
-    _refuse_strangers(parser, args)
+    with_or_without = f"{'with' if args.ops else 'without'} --ops; see docs/bench.md"
+    refuse(parser, LOADERS_ONLY if args.ops else OPS_ONLY, with_or_without)
     run = _bench_ops if args.ops else _bench
     if not args.check:
         run(args)
@@ -80,13 +81,6 @@ def main(argv: list[str]) -> None:
         args.size = min(args.size, 32)
         run(args)
         print("checked; what was written is removed again")
-
-
-def _refuse_strangers(parser: Parser, args) -> None:
-    """An option of the one table given for the other would be left out without a word."""
-    for name in LOADERS_ONLY if args.ops else OPS_ONLY:
-        if args[name] != parser.get_default(name):
-            raise ConfigError(f"{name} does not go {'with' if args.ops else 'without'} --ops; see docs/bench.md")
 
 
 def _bench(args) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from data_loading.errors import ConfigError
 from massrl.cli.parsing import Parser
 
 CHECK = "do it once on 16 drawn images in a temporary folder"
@@ -16,6 +18,22 @@ def parse(parser: Parser, argv: list[str], *needed: str):
     if missing and not args.check:
         parser.error(f"missing: {' '.join(name.upper() for name in missing)}")
     return args
+
+
+def refuse(parser: Parser, names: Sequence[str], where: str) -> None:
+    """ConfigError where one of these options is given: it would be left out without a word.
+
+    where: the words that end the sentence, as "with --ops; see ...".
+    """
+    for name in names:
+        if any(word.startswith(f"--{name}=") or word == f"--{name}" for word in parser.words):
+            raise ConfigError(f"{name} does not go {where}")
+
+
+def ends_in(suffix: str, out: str) -> None:
+    """ConfigError where the file to write is not named after what it will be."""
+    if Path(out).suffix.lower() != suffix:
+        raise ConfigError(f"out is {out}; what is written is a {suffix[1:].upper()}, give it a name in {suffix}")
 
 
 def drawn(folder: str) -> Path:

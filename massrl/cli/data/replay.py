@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from data_loading.errors import ConfigError
-from massrl.cli.data.common import CHECK, checked_file, parse, save_grid
+from massrl.cli.data.common import CHECK, checked_file, ends_in, parse, save_grid
 from massrl.cli.parsing import Parser
 
 
@@ -32,6 +32,7 @@ def make_parser() -> Parser:
 
 def main(argv: list[str]) -> None:
     args = parse(make_parser(), argv, "file")
+    ends_in(".png", args.out)
     with tempfile.TemporaryDirectory() as folder:
         if args.check:
             args.file, args.out = str(checked_file(folder)), f"{folder}/replay.png"

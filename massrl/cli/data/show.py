@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from data_loading.errors import ConfigError, UserError
-from massrl.cli.data.common import CHECK, checked_file, parse, save_grid
+from massrl.cli.data.common import CHECK, checked_file, ends_in, parse, refuse, save_grid
 from massrl.cli.parsing import Parser
 
 # What can be drawn of one image in place of the grid of samples; the words of --help.
@@ -17,6 +17,20 @@ FIGURES = {
     "strategies": "of one image: every strategy, a row each, over samples",
     "gif": "of one image: its views over epochs, an animated GIF",
 }
+# Which options a picture does not take; "views" is the grid of samples.
+STRANGERS = {
+    "views": ("index",),
+    "boxes": ("n",),
+    "replay": ("n", "epoch"),
+    "gif": ("epoch",),
+    **dict.fromkeys(("ops", "op", "strategies"), ("views", "n", "epoch")),
+}
+
+
+VIEWS = (
+    "a view set or strategy by its name, several strategies as NAME+NAME, your own strategy by its class_path "
+    "(module.function), or YAML; not with --ops, --op and --strategies, which draw registered ones"
+)
 
 
 def make_parser() -> Parser:
@@ -30,18 +44,20 @@ def make_parser() -> Parser:
         help="a .beton file, several as 'train-*.beton', or a folder (written once to runs/.cache); without it one of "
         "the photographs that scikit-learn ships, where one image is drawn",
     )
-    parser.add_argument(
-        "--views", type=str | dict | list, default="massrl", help="a view set or strategy: its name, or YAML"
-    )
+    parser.add_argument("--views", type=str | dict | list, default="massrl", help=VIEWS)
     parser.add_argument("--size", type=int | None, default=None, help="side of the global views; the view set's own")
     for name, words in FIGURES.items():
         parser.add_argument(f"--{name}", action="store_true", help=words)
     parser.add_argument("--op", type=str | None, default=None, help="of one image: this op of `massrl list ops`")
-    parser.add_argument("--out", type=str | None, default=None, help="the file to write; views.png, ops.png, ...")
-    parser.add_argument("--n", type=int, default=4, help="samples, taken evenly from the whole file; with --gif epochs")
+    parser.add_argument(
+        "--out", type=str | None, default=None, help="the PNG to write, with --gif the GIF; views.png, ..."
+    )
+    parser.add_argument(
+        "--n", type=int, default=4, help="samples, taken evenly from the whole file; with --gif epochs; with no other"
+    )
     parser.add_argument("--index", type=int, default=0, help="row of the file, where one image is drawn")
     parser.add_argument("--seed", type=int, default=0, help="of the views")
-    parser.add_argument("--epoch", type=int, default=0, help="whose views are drawn")
+    parser.add_argument("--epoch", type=int, default=0, help="whose views are drawn, of samples and with --boxes")
     parser.add_argument("--check", action="store_true", help=CHECK)
     return parser
 
@@ -52,7 +68,10 @@ def main(argv: list[str]) -> None:
     what = _chosen(args)
     if what == "views" and args.file is None and not args.check:
         parser.error("missing: FILE")
+    where = "without a picture of one image (--boxes, --ops, ...)" if what == "views" else f"with --{what}"
+    refuse(parser, STRANGERS[what], f"{where}; see massrl data show --help")
     args.out = args.out or {"views": "views.png", "gif": "views.gif"}.get(what, f"{args.op or what}.png")
+    ends_in(".gif" if what == "gif" else ".png", args.out)
     if not args.check:
         print(_show(args) if what == "views" else _figure(args, what))
         return

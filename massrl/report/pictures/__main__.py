@@ -9,6 +9,7 @@ from pathlib import Path
 
 from data_loading.views import ViewSet
 from massrl.report import pictures
+from massrl.report.pictures.contents import contents
 from massrl.report.style import save_png
 
 DPI = 100
@@ -36,8 +37,9 @@ GIF = "massrl.gif"
 
 
 def draw_all(folder: Path) -> list[Path]:
-    """Every picture -> the files."""
-    files = [save_png(draw(), folder / name, DPI) for name, draw in figures().items()]
+    """Every picture, its contents as the comment -> the files."""
+    drawn = {name: draw() for name, draw in figures().items()}
+    files = [save_png(figure, folder / name, DPI, contents(figure)) for name, figure in drawn.items()]
     return [*files, pictures.gif(pictures.photographs()[1], folder / GIF)]
 
 

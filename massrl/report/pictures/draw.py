@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from PIL import Image
 
-from data_loading.ops import CenterCrop, Crop, Op
+from data_loading.errors import ConfigError
+from data_loading.ops import CenterCrop, Crop, Op, Pad
 from data_loading.replay import replay_image
 from data_loading.strategies import Strategy
 from data_loading.views import ViewSet
@@ -25,4 +27,25 @@ def run_each(image: np.ndarray, changes: list[Op | Crop], size: int, seed: int =
         Strategy("op", [[]], crop=one) if isinstance(one, Crop) else Strategy("op", [[one]], crop=square)
         for one in changes
     ]
-    return draw_views(image, ViewSet(alone, crops=1, size=size), seed, index=index)[1]
+    views = draw_views(image, ViewSet(alone, crops=1, size=size), seed, index=index)[1]
+    for v, one in enumerate(changes):
+        if isinstance(
+            one, Pad
+        ):  # keeps the image's scale: a photograph is shrunk first, else its corner is all one sees
+            small = shrunk(image, max(size * 2 // 3, 1))
+            views[v] = draw_views(small, ViewSet([alone[v]], crops=1, size=size), seed, index=index)[1][0]
+    return views
+
+
+def shrunk(image: np.ndarray, side: int) -> np.ndarray:
+    """image uint8 (H, W, 3) with its longer side of at most `side` pixels."""
+    small = Image.fromarray(image)
+    small.thumbnail((side, side))
+    return np.asarray(small)
+
+
+def at_least_one(**counts: int) -> None:
+    """ConfigError where a picture would show nothing: a count below 1."""
+    for name, count in counts.items():
+        if count < 1:
+            raise ConfigError(f"{name} is {count}; a picture shows at least one")

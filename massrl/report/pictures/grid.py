@@ -16,6 +16,8 @@ from massrl.report.sheet import Sheet
 from massrl.report.style import LIGHT, ink, rc
 
 GAP, BLOCK_GAP, EDGE = 0.06, 0.34, 0.08  # inches between images, between blocks, round all
+BEHIND, LINE = 0.12, 0.145  # inches between a name and the note behind it; between lines of a note
+HEADING, NAME, NOTE = 11, 9.5, 8  # points
 RULER = RendererAgg(1, 1, 72)  # a pixel is a point
 
 
@@ -60,46 +62,47 @@ def grid(
     """Rows of images, in `blocks` side by side.
 
     titles: of the columns.  note: in smaller letters behind the heading.  cell: side of an image, inches.
-    above: names stand above their row, not left of it.
+    above: names stand above their row, not left of it; a note then takes as many lines as it needs.
     """
     columns = max(len(row.cells) for row in rows)
     caption = 0.15 if any(one.caption for row in rows for one in row.cells) else 0.0
-    name = 0.24 if above else 0.0
-    step = name + cell + caption + GAP
-    tall = -(-len(rows) // blocks)
-    begins = range(0, len(rows), tall)
-    lefts = [0.0 if above else max(map(_width, rows[at : at + tall])) + 0.12 for at in begins]  # room for the names
-    wide = columns * (cell + GAP)
-    starts = [EDGE + sum(lefts[:b]) + b * (wide + BLOCK_GAP) for b in range(len(lefts))]
-    right = starts[-1] + lefts[-1] + wide - GAP
-    top = EDGE + (0.3 if heading else 0.0) + (0.22 if titles else 0.0)
-    right = max(right, EDGE + width(heading, 11, "bold"))
-    sheet = Sheet(right + EDGE, top + tall * step + EDGE, 1.0, 0.0, np.inf)
+    per_block = -(-len(rows) // blocks)
+    parts = [rows[at : at + per_block] for at in range(0, len(rows), per_block)]
+    wide = columns * (cell + GAP) - GAP
+    if above:
+        wide = max(wide, *(width(row.name, NAME, "bold") for row in rows))
+    lefts = [0.0 if above else max(map(_width, part)) + 0.12 for part in parts]  # room for the names
+    starts = [EDGE + sum(lefts[:b]) + b * (wide + GAP + BLOCK_GAP) for b in range(len(lefts))]
+    right = max(starts[-1] + lefts[-1] + wide, EDGE + width(heading, HEADING, "bold"))
+    about = run_in(heading, HEADING, note, right - EDGE) if heading else []
+    top = EDGE + (0.3 + LINE * (len(about) - 1) if heading else 0.0) + (0.22 if titles else 0.0)
+    notes = [[run_in(row.name, NAME, row.note, wide) if above else [] for row in part] for part in parts]
+    names = [[0.24 + LINE * (len(lines) - 1) if above else 0.0 for lines in part] for part in notes]
+    tall = max(sum(part) + len(part) * (cell + caption + GAP) for part in names)
+    sheet = Sheet(right + EDGE, top + tall + EDGE, 1.0, 0.0, np.inf)
     if heading:
-        sheet.text(EDGE, 0.27, heading, 11, weight="bold")
-        begin = EDGE + width(heading, 11, "bold") + 0.15
-        sheet.text(begin, 0.27, _shortened(note, right - begin), 8, color=ink("muted"))
-    for at, row in enumerate(rows):
-        left = lefts[at // tall]
-        x, y = starts[at // tall], top + at % tall * step
-        for c, title in enumerate(titles if at % tall == 0 else ()):
-            sheet.text(x + left + c * (cell + GAP) + cell / 2, y - 0.07, title, fitting(title, 9, cell), "center")
-        if above:
-            sheet.text(x, y + 0.17, row.name, weight="bold")
-            note = _shortened(row.note, wide - GAP - width(row.name, 9.5, "bold") - 0.15)
-            sheet.text(x + wide - GAP, y + 0.17, note, 8, "right", color=ink("muted"))
-        else:
-            _beside(sheet, row, x + left - 0.12, y + cell / 2)
-        for c, one in enumerate(row.cells):
-            x0 = x + left + c * (cell + GAP)
-            sheet.image(one.pixels, x0, y + name, one.frame, cell, one.dashed)
-            size = fitting(one.caption, 8, cell)
-            sheet.text(x0 + cell / 2, y + name + cell + 0.12, one.caption, size, "center", color=ink("muted"))
+        _named(sheet, EDGE, 0.27, heading, HEADING, about)
+    for part, x, left, rooms, lines in zip(parts, starts, lefts, names, notes, strict=True):
+        for c, title in enumerate(titles):
+            sheet.text(x + left + c * (cell + GAP) + cell / 2, top - 0.07, title, fitting(title, 9, cell), "center")
+        y = top
+        for row, room, words in zip(part, rooms, lines, strict=True):
+            if above:
+                _named(sheet, x, y + 0.17, row.name, NAME, words)
+            else:
+                _beside(sheet, row, x + left - 0.12, y + cell / 2)
+            y += room
+            for c, one in enumerate(row.cells):
+                x0 = x + left + c * (cell + GAP)
+                sheet.image(one.pixels, x0, y, one.frame, cell, one.dashed)
+                size = fitting(one.caption, 8, cell)
+                sheet.text(x0 + cell / 2, y + cell + 0.12, one.caption, size, "center", color=ink("muted"))
+            y += cell + caption + GAP
     return sheet.figure
 
 
 def _width(row: Row) -> float:
-    return max(width(row.name, 9.5, "bold"), *(width(note, 8) for note in row.note.split("\n")))
+    return max(width(row.name, NAME, "bold"), *(width(note, NOTE) for note in row.note.split("\n")))
 
 
 def width(text: str, size: float, weight: str = "normal") -> float:
@@ -113,17 +116,30 @@ def fitting(text: str, size: float, room: float) -> float:
     return min(size, size * room / max(width(text, size), 1e-6))
 
 
-def _shortened(text: str, room: float) -> str:
-    """The text where it fits into `room` inches, else its first words."""
-    words = text.split()
-    while words and width(" ".join(words) + " ...", 8) > room:
-        words.pop()
-    return text if width(text, 8) <= room else " ".join(words) + " ..." if words else ""
+def run_in(name: str, size: float, note: str, room: float) -> list[str]:
+    """All words of a note in lines of at most `room` inches: the first follows the bold name, "" where none fits."""
+    lines, left = [""], room - width(name, size, "bold") - BEHIND
+    for word in note.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if width(longer, NOTE) <= left:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+            left = room
+    return lines
+
+
+def _named(sheet: Sheet, x: float, y: float, name: str, size: float, lines: Sequence[str]) -> None:
+    """A bold name, and the note that follows it."""
+    sheet.text(x, y, name, size, weight="bold")
+    for at, line in enumerate(lines):
+        begin = x if at else x + width(name, size, "bold") + BEHIND
+        sheet.text(begin, y + at * LINE, line, NOTE, color=ink("muted"))
 
 
 def _beside(sheet: Sheet, row: Row, right: float, middle: float) -> None:
     notes = [note for note in row.note.split("\n") if note]
     y = middle + 0.05 - 0.075 * len(notes)
-    sheet.text(right, y, row.name, 9.5, "right", weight="bold")
+    sheet.text(right, y, row.name, NAME, "right", weight="bold")
     for line, note in enumerate(notes, 1):
-        sheet.text(right, y + 0.15 * line, note, 8, "right", color=ink("muted"))
+        sheet.text(right, y + 0.15 * line, note, NOTE, "right", color=ink("muted"))

@@ -10,9 +10,10 @@ import numpy as np
 from PIL import Image
 
 from data_loading.decode.jpeg import encode_jpeg
-from data_loading.errors import ConfigError
 from data_loading.views import ViewSet
 from data_loading.whole import write_whole
+from massrl.report.pictures.contents import contents
+from massrl.report.pictures.draw import at_least_one
 from massrl.report.pictures.of_ops import op, over_range
 from massrl.report.pictures.of_views import view_set
 from massrl.report.pictures.ranges import range_of
@@ -31,19 +32,21 @@ def gif(
     """Write a GIF of an image's views, a frame for each epoch; every frame has 256 colours of its own.
 
     image: uint8 (H, W, 3).  seconds: of a frame.  size: side of the global views, pixels; the view set's own.
+    The file's comment tells the contents of the first frame.
     """
-    if epochs < 1:
-        raise ConfigError(f"epochs is {epochs}; a GIF has at least one frame")
-    frames = []
+    at_least_one(epochs=epochs)
+    frames, first = [], None
     for epoch in range(epochs):
         figure = view_set(image, which, seed, epoch, size=size)
+        first = first or figure
         figure.set_dpi(dpi)
         figure.canvas.draw()
         pixels = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB")
         palette = pixels.quantize(256, Image.Quantize.MEDIANCUT)
         frames.append(pixels.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG))
     out = io.BytesIO()
-    frames[0].save(out, "GIF", save_all=True, append_images=frames[1:], duration=int(1000 * seconds), loop=0)
+    moving = {"save_all": True, "append_images": frames[1:], "duration": int(1000 * seconds), "loop": 0}
+    frames[0].save(out, "GIF", comment=contents(first).encode(), **moving)
     return write_whole(Path(path), out.getvalue())
 
 
@@ -52,6 +55,7 @@ def slider(image: np.ndarray, name: str, size: int = 224, seed: int = 0, n: int 
 
     image: uint8 (H, W, 3).  An op without a parameter has no slider, and is drawn as `op` does.
     """
+    at_least_one(n=n)
     shown = range_of(name)
     try:
         import ipywidgets

@@ -5,9 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import nbformat
-from nbclient import NotebookClient
-
+from data_loading.errors import ConfigError, UserError
 from data_loading.whole import write_whole
 
 WIDGETS = "application/vnd.jupyter.widget-state+json"
@@ -17,7 +15,13 @@ def run(notebook: Path, folder: Path, seconds: int = 300) -> str:
     """The text of the notebook with the outputs of a run in `folder`; CellExecutionError (nbclient's) where one fails.
 
     seconds: for each cell.  A run that draws the same gives the same text: times are left out, widgets are numbered.
+    ConfigError where nbclient is not installed.
     """
+    try:
+        import nbformat
+        from nbclient import NotebookClient
+    except ImportError as error:
+        raise ConfigError(f'{error.name} is not installed; notebooks run after pip install -e ".[notebook]"') from error
     found = nbformat.read(notebook, as_version=4)
     client = NotebookClient(found, timeout=seconds, resources={"metadata": {"path": str(folder)}}, record_timing=False)
     client.execute()
@@ -29,5 +33,8 @@ def run(notebook: Path, folder: Path, seconds: int = 300) -> str:
 
 if __name__ == "__main__":
     for path in map(Path, sys.argv[1:]):
-        write_whole(path, run(path, path.parent).encode())
+        try:
+            write_whole(path, run(path, path.parent).encode())
+        except UserError as error:
+            sys.exit(f"{path}: {error}")
         print(f"{path}: {path.stat().st_size / 1000:.0f} kB")

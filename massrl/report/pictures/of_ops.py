@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from data_loading.ops import CenterCrop, Op
-from massrl.report.pictures.draw import run_each
+from massrl.report.pictures.draw import at_least_one, run_each
 from massrl.report.pictures.grid import Cell, Row, grid
 from massrl.report.pictures.ranges import always, made, range_of, view_ops
 
@@ -20,6 +20,7 @@ def ops(image: np.ndarray, n: int = 5, size: int = 96, seed: int = 0) -> Figure:
     image: uint8 (H, W, 3).  size: side of a view, pixels.  seed: of what an op draws, as the place of a rectangle;
     along a row the draws are the same.
     """
+    at_least_one(n=n)
     names = view_ops()
     ranged = [over_range(image, name, n, size, seed) for name in names if range_of(name)]
     plain = [name for name in names if not range_of(name)]
@@ -36,6 +37,7 @@ def op(image: np.ndarray, name: str, n: int = 6, size: int = 160, seed: int = 0,
     name: a registered op or crop, or the class_path of your own.  arguments: of the op, as axis="y" or
     interpolation="bilinear".  A wrong name or argument is a UserError.
     """
+    at_least_one(n=n)
     one = made(name, **arguments)
     before = Cell(run_each(image, [CenterCrop(1.0)], size)[0], "image")
     drawn = [run_each(image, [one], size, seed, index)[0] for index in range(n)]

@@ -20,6 +20,7 @@ from data_loading.replay import replay_image
 from data_loading.strategies import Strategy
 from data_loading.views import ViewSet
 from data_loading.writer import DatasetWriter
+from massrl.report.pictures.draw import at_least_one
 from massrl.report.pictures.grid import Cell, Row, grid
 from massrl.report.style import CLASSES, RIGHT
 
@@ -40,6 +41,7 @@ def seeding(
     images: 9 or more, uint8 (H, W, 3); they are cut into tiles first where they are fewer.  order_seed: of the loader;
     op_seed: of the two ops, which shift the image by a random part of its side.  None: fresh in each run.
     """
+    at_least_one(images=len(images), runs=runs, batches=batches)
     tiles = images if len(images) >= BATCH * batches else [tile for image in images for tile in cut(image)]
     shifts = [Translate((-0.4, 0.4), axis, fill=160, p=1.0, seed=op_seed) for axis in ("x", "y")]
     views = ViewSet([Strategy("shift", [shifts], crop=Resize())], crops=1, size=size)
@@ -80,6 +82,7 @@ def shared_draws(image: np.ndarray, samples: int = 8, seed: int = 0, size: int =
 
     The second view is of half the size.  A frame marks what the plan says is gray.
     """
+    at_least_one(samples=samples)
     flip = HorizontalFlip()
     pair = [flip, Grayscale(0.5, share="gray")]
     kinds = [("view 1", pair, size), ("view 2", pair, size // 2), ("view 3", [flip, Grayscale(0.5)], size)]

@@ -11,6 +11,7 @@ from data_loading.replay import replay_image
 from data_loading.strategies import STRATEGIES, Strategy
 from data_loading.strategies import strategy as get
 from data_loading.views import ViewSet
+from massrl.report.pictures.draw import at_least_one
 from massrl.report.pictures.grid import Cell, Row, grid
 
 SMALL, LEAST = 64, 32  # pixels: recipes for views up to SMALL are drawn at their own side, but not below LEAST
@@ -27,7 +28,9 @@ def strategies(
 
     image: uint8 (H, W, 3).  names: all registered ones unless said.  size: side of a view, pixels.
     """
-    rows = [row for name in names or list(STRATEGIES) for row in _rows(image, name, samples, size, seed)]
+    names = list(STRATEGIES) if names is None else names
+    at_least_one(samples=samples, names=len(names))
+    rows = [row for name in names for row in _rows(image, name, samples, size, seed)]
     return grid(rows, cell=0.74, blocks=2 if len(rows) > 4 else 1, above=True)
 
 
@@ -35,6 +38,7 @@ def strategy(
     image: np.ndarray, which: str | dict | Strategy, samples: int = 7, size: int = 160, seed: int = 0
 ) -> Figure:
     """One strategy, by name, {class_path, init_args} or as it is: a row for each variant, a column for each sample."""
+    at_least_one(samples=samples)
     return grid(_rows(image, which, samples, size, seed), cell=1.3, above=True)
 
 

@@ -11,19 +11,24 @@ from data_loading.decode import decode_jpeg
 from data_loading.decode.file import read_image
 from data_loading.errors import DecodeError, SourceError
 from data_loading.sources.folder import Folder
+from massrl.report.pictures.draw import at_least_one
 
 
 def photographs(source: str | Path | Sequence[str | Path] | None = None, limit: int = 16) -> list[np.ndarray]:
     """Images uint8 (H, W, 3): of a folder (the first `limit`), of a list of files, or the two that scikit-learn ships.
 
     Those are china.jpg and flower.jpg, 427 x 640, CC BY 2.0; their photographers stand in the README.
-    SourceError for a folder without images or a file that is not there, DecodeError for one that is no image.
+    SourceError for an empty list, a folder without images or a file that is not there, DecodeError for one that is no
+    image, ConfigError for a limit below 1.
     """
+    at_least_one(limit=limit)
     if source is None:
         from sklearn.datasets import load_sample_images
 
         return list(load_sample_images().images)
     if not isinstance(source, str | Path):
+        if not len(source):
+            raise SourceError("the list of photographs is empty; name a file, or leave it out for scikit-learn's two")
         return [_pixels(Path(path)) for path in source]
     if Path(source).is_file():
         return [_pixels(Path(source))]
