@@ -60,7 +60,7 @@ class ColorJitter(Op):
         return [self.brightness, self.contrast, self.saturation, self.hue]
 
 
-class _OneFactor(Op):
+class OneFactor(Op):
     """A factor that is drawn from an interval; 1 leaves the image as it is.
 
     bins: 0 draws any number of the interval, n one of n at equal distances.
@@ -85,21 +85,21 @@ class _OneFactor(Op):
 
 
 @OPS.register
-class Brightness(_OneFactor):
+class Brightness(OneFactor):
     """Multiply by a factor: 0 is black."""
 
     rule = BRIGHTNESS
 
 
 @OPS.register
-class Contrast(_OneFactor):
+class Contrast(OneFactor):
     """Move away from the mean gray by a factor: 0 is that gray."""
 
     rule = CONTRAST
 
 
 @OPS.register
-class Saturation(_OneFactor):
+class Saturation(OneFactor):
     """Move away from each pixel's gray by a factor: 0 is a gray image. AutoAugment calls it Color."""
 
     rule = SATURATION

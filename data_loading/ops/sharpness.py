@@ -8,38 +8,18 @@ from __future__ import annotations
 import numpy as np
 
 from data_loading.jit import jit
-from data_loading.ops.base import OPS, SHARPNESS, Op, copy_plane, flag, magnitude_params
-from data_loading.ops.color_jitter import clamp, tensor_blend
+from data_loading.ops.base import OPS, SHARPNESS, copy_plane
+from data_loading.ops.color_jitter import OneFactor, clamp, tensor_blend
 from data_loading.simd import LANES, fma, load, splat, store
 
 F32 = np.float32
 
 
 @OPS.register
-class Sharpness(Op):
-    """Blur (factor below 1) or sharpen (above 1) by a factor.
-
-    factor: a number, or an interval that it is drawn from.  bins: 0 draws any number of the interval, n one of n at
-    equal distances.  mirror: half of the factors f become 2 - f.
-    """
+class Sharpness(OneFactor):
+    """Blur (factor below 1) or sharpen (above 1) by a factor."""
 
     rule = SHARPNESS
-
-    def __init__(
-        self,
-        factor: float | tuple[float, float] = (0.1, 1.9),
-        bins: int = 0,
-        mirror: bool = False,
-        p: float = 0.5,
-        **common,
-    ):
-        super().__init__(p, **common)
-        self.factor = magnitude_params(
-            self, "factor", factor, 0.0, 100.0, bins, about=1.0 if flag(self, "mirror", mirror) else None
-        )
-
-    def params(self) -> list[float]:
-        return self.factor
 
 
 def reference(image: np.ndarray, factor: float) -> np.ndarray:
