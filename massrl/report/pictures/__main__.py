@@ -12,7 +12,7 @@ from massrl.report import pictures
 from massrl.report.pictures.contents import contents
 from massrl.report.style import save_png
 
-DPI = 100
+DPI = 90
 
 
 def figures() -> dict[str, Callable]:
@@ -23,7 +23,7 @@ def figures() -> dict[str, Callable]:
     return {
         "views.png": partial(pictures.view_set, flower, two, seed=4),
         "ops.png": partial(pictures.ops, china),
-        "strategies.png": partial(pictures.strategies, flower),
+        "strategies.png": partial(pictures.strategies, flower, samples=5),
         "seeding_order_fresh_ops_fresh.png": seeding,
         "seeding_order_fixed_ops_fresh.png": partial(seeding, order_seed=0),
         "seeding_order_fresh_ops_fixed.png": partial(seeding, op_seed=0),
@@ -39,8 +39,8 @@ GIF = "massrl.gif"
 def draw_all(folder: Path) -> list[Path]:
     """Every picture, its contents as the comment -> the files."""
     drawn = {name: draw() for name, draw in figures().items()}
-    files = [save_png(figure, folder / name, DPI, contents(figure)) for name, figure in drawn.items()]
-    return [*files, pictures.gif(pictures.photographs()[1], folder / GIF)]
+    files = [save_png(figure, folder / name, DPI, contents(figure), few=True) for name, figure in drawn.items()]
+    return [*files, pictures.gif(pictures.photographs()[1], folder / GIF, epochs=5, dpi=60)]
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from massrl.report.pictures.draw import at_least_one
 from massrl.report.pictures.of_ops import op, over_range
 from massrl.report.pictures.of_views import view_set
 from massrl.report.pictures.ranges import range_of
+from massrl.report.style import few_colours
 
 
 def gif(
@@ -42,8 +43,7 @@ def gif(
         figure.set_dpi(dpi)
         figure.canvas.draw()
         pixels = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB")
-        palette = pixels.quantize(256, Image.Quantize.MEDIANCUT)
-        frames.append(pixels.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG))
+        frames.append(few_colours(pixels))
     out = io.BytesIO()
     moving = {"save_all": True, "append_images": frames[1:], "duration": int(1000 * seconds), "loop": 0}
     frames[0].save(out, "GIF", comment=contents(first).encode(), **moving)
