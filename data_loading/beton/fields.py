@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import operator
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from data_loading.beton import layout
 from data_loading.errors import BetonError
 
 
-class Field:
+class Field(ABC):
     """One column. `kind` names its type in the file; `encode` and `decode` turn a value into stored bytes and back."""
 
     kind: str
@@ -22,16 +23,19 @@ class Field:
     def type_id(self) -> int:
         return layout.TYPE_IDS[self.kind]
 
+    @abstractmethod
     def encode(self, value: Any, row: int = 0) -> tuple[Any, bytes | None]:
         """value -> (record, None) where the record holds the value itself, else (record without pointer, its bytes).
 
         row: its number in the data set, which keys what is drawn.
         """
-        raise NotImplementedError
 
     def decode(self, data: np.ndarray) -> Any:
-        """Stored bytes, uint8 (n,) and not to be kept, -> the value. BetonError says what is wrong with them."""
-        raise NotImplementedError
+        """Stored bytes, uint8 (n,) and not to be kept, -> the value. BetonError says what is wrong with them.
+
+        Of those fields alone that are read so: numbers stand in the record, images have decoders of their own.
+        """
+        raise TypeError(f"{self!r} is not read by `decode`")
 
     def arguments(self) -> bytes:
         """What the file's head says of the field, at most 1,024 bytes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ def choice(source: Any, *options: str) -> str:
     return f"massrl data write {source} FILE.beton {' '.join(options)}"
 
 
-class Source:
+class Source(ABC):
     """Images and, where there are classes, their labels.
 
     source[i] is (image, label), or (image,) without labels. An image is uint8 (H, W, 3) RGB, or the bytes of a file.
@@ -35,8 +36,8 @@ class Source:
         image = self.image(i)
         return (image,) if self.labels is None else (image, int(self.labels[i]))
 
-    def image(self, i: int) -> np.ndarray | bytes:
-        raise NotImplementedError
+    @abstractmethod
+    def image(self, i: int) -> np.ndarray | bytes: ...
 
     def name(self, i: int) -> str:
         """What errors call sample i."""
@@ -47,9 +48,9 @@ class Source:
         image = RGBImageField(write_mode or self.write_mode, **options)
         return {"image": image} if self.labels is None else {"image": image, "label": IntField()}
 
+    @abstractmethod
     def fingerprint(self) -> str:
         """Hex digits that change when the source does."""
-        raise NotImplementedError
 
 
 class ArraySource(Source):
@@ -57,9 +58,9 @@ class ArraySource(Source):
 
     _images: np.ndarray | None = None
 
+    @abstractmethod
     def _load(self) -> np.ndarray:
         """Images uint8 (N, H, W, 3), or (N, H, W) and (N, H, W, 1) where they are grey."""
-        raise NotImplementedError
 
     @property
     def images(self) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from abc import abstractmethod
 from pathlib import Path
 
 import numpy as np
@@ -44,9 +45,9 @@ class Tree(Source):
         if found and len(nested) == len(found) and {name.lower() for name in found} <= SPLIT_NAMES:
             raise SourceError(f"{self.root} holds the splits {', '.join(found)}; {self._choice(next(iter(found)))}")
 
+    @abstractmethod
     def _choice(self, split: str) -> str:
         """How one of the splits is chosen."""
-        raise NotImplementedError
 
     def name(self, i: int) -> str:
         return f"{self.root}/{self.paths[i]}"

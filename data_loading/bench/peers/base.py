@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from data_loading.bench.works import ViewSpec, Work
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-class Peer:
+class Peer(ABC):
     """A loader that is measured: it makes all views of the rows that it is given, batch after batch.
 
     ahead: batches that may lie ready from before when `batches` begins; they are not timed.
@@ -28,9 +29,9 @@ class Peer:
         """Whether the library offers what the work asks."""
         return True
 
+    @abstractmethod
     def batches(self, rows: Sequence[int]) -> Iterator[int]:
         """Make the views of `rows`; yield the number of images of each finished batch."""
-        raise NotImplementedError
 
 
 class Views:
@@ -77,9 +78,9 @@ class TorchPeer(Peer):
             worker_init_fn=one_thread,
         )
 
+    @abstractmethod
     def recipe(self) -> tuple[Callable[[int], Any], Callable[[Any], list]]:
         """How a row is loaded, and what makes the views of the loaded image."""
-        raise NotImplementedError
 
     def __iter__(self) -> Iterator[int]:  # the sampler: each round has rows of its own
         return iter(self.rows)

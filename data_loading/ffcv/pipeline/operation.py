@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,30 +34,30 @@ class Seeded(Operation):
         return {} if self.seed is None else {"share": f"ffcv/{type(self).__name__}", "seed": self.seed}
 
 
-class ImageDecoder(Seeded):
+class ImageDecoder(Seeded, ABC):
     """Which box of the image a view is made of, and its size."""
 
     interpolation: str | None = None  # as a view set has it; None: no wish
     second_seed: int | None = None  # of the crop that this one must not overlap
 
+    @abstractmethod
     def side(self, height: np.ndarray, width: np.ndarray) -> int:
         """Side of the view in pixels; height, width (N,) of the images."""
-        raise NotImplementedError
 
-    def crop(self) -> Crop:
-        raise NotImplementedError
+    @abstractmethod
+    def crop(self) -> Crop: ...
 
 
-class ImageOp(Seeded):
+class ImageOp(Seeded, ABC):
     """An augmentation of the view. What suits no view is refused when it is made, the rest when a loader is."""
 
     def __init__(self, seed: int | None = None):
         self.seed = seed
         self.ops(LARGEST)
 
+    @abstractmethod
     def ops(self, side: int) -> list[Op]:
         """Our ops for a view of `side` pixels."""
-        raise NotImplementedError
 
 
 @dataclass
@@ -74,12 +75,12 @@ class Moment:
     labels: tuple[int, int] | None = None
 
 
-class TensorOp(Operation):
+class TensorOp(Operation, ABC):
     """What is done to the whole batch of a field, in Python."""
 
+    @abstractmethod
     def run(self, x: Tensor, at: Moment) -> Tensor:
         """x (B, ...)."""
-        raise NotImplementedError
 
 
 class FieldDecoder(Operation):
@@ -88,16 +89,16 @@ class FieldDecoder(Operation):
     kinds: tuple[str, ...] = ()
 
 
-class LabelOp(Operation):
+class LabelOp(Operation, ABC):
     """Numbers of an image operation, read from the plan: those of `twin`, which has the same seed and arguments."""
 
     dtype = np.float32
     codes: tuple[int, ...] = ()  # steps of a plan, or rules of ops, that nothing else in the pipeline may write
     twin: Seeded
 
+    @abstractmethod
     def read(self, plan: Plan, view: int, height: np.ndarray, width: np.ndarray) -> np.ndarray:
         """Columns (B, k); height, width (B,) of the images."""
-        raise NotImplementedError
 
 
 def square(name: str, output_size: int | Sequence[int]) -> int:
