@@ -43,6 +43,26 @@ def gather(z: Tensor) -> Tensor:
 
 
 @torch.no_grad()
+def gather_rows(x: Tensor) -> Tensor:
+    """Rows of all ranks without gradient: (N, ...) -> (world*N, ...) in (rank, n) order."""
+    if world_size() == 1:
+        return x.detach()
+    parts = [torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(world_size())]
+    dist.all_gather(parts, x.detach().contiguous())
+    return torch.cat(parts)
+
+
+@torch.no_grad()
+def mean_over_ranks(x: Tensor) -> Tensor:
+    """The mean over ranks of a tensor, without gradient."""
+    if world_size() == 1:
+        return x.detach()
+    x = x.detach().clone()
+    dist.all_reduce(x)
+    return x / world_size()
+
+
+@torch.no_grad()
 def average_gradients(module: nn.Module) -> None:
     """The mean over ranks of each gradient, for a module that DDP does not see."""
     if world_size() == 1:

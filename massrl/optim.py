@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -25,23 +25,39 @@ class OptimConfig:
 
     Args:
         name: the optimiser.
-        base_lr: learning rate for a global batch of 256; it is scaled in proportion to the batch.
+        base_lr: learning rate for a global batch of 256; lr_scaling says what another batch makes of it.
+        lr_scaling: in proportion to the batch (linear), to its square root (sqrt), or not at all (none).
         weight_decay: of weights; biases and the parameters of norms have none.
+        weight_decay_end: weight decay at the end, reached on a cosine; None leaves it constant.
         momentum: of sgd and lars.
         trust: the trust coefficient of lars.
+        trust_clip: lars never takes a larger step than sgd would (LARC).
         warmup_epochs: of linear warm-up; a method's own value is cut to a tenth of the run, one set here is not.
-        schedule: after warm-up, cosine to 0 or constant.
+        schedule: after warm-up, cosine to final_lr, constant, or step: a tenth at each of the milestones.
+        milestones: of schedule step, as fractions of the run.
+        final_lr: where the cosine ends, as a fraction of its peak.
         predictor_lr: factor on the learning rate of the predictor.
+        predictor_schedule: of the predictor, where it is another.
+        bias_lr: factor on the learning rate of biases and of the parameters of norms.
+        clip_norm: each parameter's gradient is cut to this norm, each for itself (DINO); 0 leaves them.
     """
 
     name: Literal["sgd", "adamw", "lars"] | None = None
     base_lr: float | None = None
+    lr_scaling: Literal["linear", "sqrt", "none"] | None = None
     weight_decay: float | None = None
+    weight_decay_end: float | None = None
     momentum: float | None = None
     trust: float | None = None
+    trust_clip: bool | None = None
     warmup_epochs: float | None = None
-    schedule: Literal["cosine", "constant"] | None = None
+    schedule: Literal["cosine", "constant", "step"] | None = None
+    milestones: list[float] | None = None
+    final_lr: float | None = None
     predictor_lr: float | None = None
+    predictor_schedule: Literal["cosine", "constant", "step"] | None = None
+    bias_lr: float | None = None
+    clip_norm: float | None = None
 
     def filled(self, default: OptimConfig) -> OptimConfig:
         """This with the default's value wherever it says None; what both leave open is OPEN's."""
@@ -49,98 +65,145 @@ class OptimConfig:
         return OptimConfig(**{k: v for values in own for k, v in values.items() if v is not None})
 
     def check(self) -> None:
-        for name in ("base_lr", "weight_decay", "warmup_epochs", "predictor_lr", "trust"):
+        numbers = ("base_lr", "weight_decay", "weight_decay_end", "warmup_epochs", "predictor_lr", "bias_lr", "trust")
+        for name in (*numbers, "final_lr", "clip_norm"):
             value = getattr(self, name)
-            if value < 0 or not math.isfinite(value):
+            if value is not None and (value < 0 or not math.isfinite(value)):
                 raise ConfigError(f"optim.{name} is {value}; it must be a number of at least 0")
         if not 0 <= self.momentum < 1:
             raise ConfigError(f"optim.momentum is {self.momentum}; it must lie from 0 to below 1")
-        if self.name not in ("sgd", "adamw", "lars"):
-            raise ConfigError(f"optim.name is {self.name!r}; choose one of sgd, adamw, lars")
-        if self.schedule not in ("cosine", "constant"):
-            raise ConfigError(f"optim.schedule is {self.schedule!r}; choose one of cosine, constant")
+        choices = {"name": ("sgd", "adamw", "lars"), "lr_scaling": ("linear", "sqrt", "none")}
+        for name, allowed in {**choices, "schedule": SHAPES, "predictor_schedule": (None, *SHAPES)}.items():
+            if getattr(self, name) not in allowed:
+                known = ", ".join(filter(None, allowed))
+                raise ConfigError(f"optim.{name} is {getattr(self, name)!r}; choose one of {known}")
+        ordered = sorted(self.milestones)
+        if list(self.milestones) != ordered or any(not 0 < m < 1 for m in ordered):
+            raise ConfigError(
+                f"optim.milestones is {self.milestones}; write rising fractions of the run, as [0.6, 0.8]"
+            )
 
 
+SHAPES = ("cosine", "constant", "step")
 OWN = OptimConfig()  # all of it the method's own
 OPEN = OptimConfig(
     name="sgd",
     base_lr=0.05,
+    lr_scaling="linear",
     weight_decay=1e-4,
     momentum=0.9,
     trust=1e-3,
+    trust_clip=False,
     warmup_epochs=0.0,
     schedule="cosine",
+    milestones=[0.6, 0.8],
+    final_lr=0.0,
     predictor_lr=1.0,
+    bias_lr=1.0,
+    clip_norm=0.0,
 )
 
 
-def parameter_groups(modules: Sequence[tuple[nn.Module, float]], weight_decay: float) -> list[dict]:
-    """Groups of the trainable parameters of (module, factor on the learning rate) pairs; the first to name one has it.
+def parameter_groups(
+    modules: Sequence[tuple[nn.Module, float, str | None]], weight_decay: float, bias_lr: float = 1.0
+) -> list[dict]:
+    """Groups of the trainable parameters of (module, factor on the learning rate, schedule where it is not the run's)
+    triples; the first to name one has it.
 
-    Weights decay; parameters of at most one dimension (biases, norms) do not, and LARS does not adapt their rate.
+    Weights decay; parameters of at most one dimension (biases, norms) do not, LARS does not adapt their rate, and it
+    has the further factor bias_lr.
     """
     seen: set[int] = set()
     groups = []
-    for module, factor in modules:
-        own = [p for p in module.parameters() if p.requires_grad and id(p) not in seen]
-        seen.update(map(id, own))
+    for module, factor, schedule in modules:
+        mine = [p for p in module.parameters() if p.requires_grad and id(p) not in seen]
+        seen.update(map(id, mine))
         for matrix in (True, False):
-            params = [p for p in own if (p.ndim > 1) == matrix]
+            params = [p for p in mine if (p.ndim > 1) == matrix]
             if params:
-                decay = weight_decay if matrix else 0.0
-                groups.append({"params": params, "weight_decay": decay, "adapt": matrix, "factor": factor})
+                group = {"weight_decay": weight_decay, "factor": factor, "adapt": True}
+                if not matrix:
+                    group = {"weight_decay": 0.0, "factor": factor * bias_lr, "adapt": False}
+                groups.append({"params": params, "schedule": schedule, **group})
     return groups
 
 
-def optimizer(config: OptimConfig, groups: list[dict]) -> torch.optim.Optimizer:
+def optimizer(config: OptimConfig, groups: list[dict], fused: bool = False) -> torch.optim.Optimizer:
     """The optimiser of a filled config, with learning rate 0: it is set before each step."""
     if config.name == "adamw":
-        return torch.optim.AdamW(groups, lr=0.0)
+        return torch.optim.AdamW(groups, lr=0.0, fused=fused)
     if config.name == "sgd":
-        return torch.optim.SGD(groups, lr=0.0, momentum=config.momentum)
+        return torch.optim.SGD(groups, lr=0.0, momentum=config.momentum, fused=fused)
     from timm.optim import Lars  # timm takes seconds to import
 
     # always_adapt is set per group: timm's own rule would turn adaptation off wherever weight decay is 0.
     groups = [{**group, "always_adapt": group["adapt"]} for group in groups]
-    return Lars(groups, lr=0.0, momentum=config.momentum, trust_coeff=config.trust)
+    return Lars(groups, lr=0.0, momentum=config.momentum, trust_coeff=config.trust, trust_clip=config.trust_clip)
 
 
-def scaled_lr(base_lr: float, global_batch: int) -> float:
-    """The learning-rate rule: base_lr * global_batch / 256."""
-    return base_lr * global_batch / REFERENCE_BATCH
+@torch.no_grad()
+def clip_each(parameters: Iterable[nn.Parameter], max_norm: float) -> None:
+    """Cut the gradient of each parameter for itself to a norm of max_norm, as DINO's code does."""
+    grads = [p.grad for p in parameters if p.grad is not None]
+    factors = [(max_norm / (norm + 1e-6)).clamp(max=1.0) for norm in torch._foreach_norm(grads)]
+    torch._foreach_mul_(grads, factors)
 
 
-def lr_factor(step: int, total: int, warmup: int, schedule: str = "cosine") -> float:
+def scaled_lr(base_lr: float, global_batch: int, scaling: str = "linear") -> float:
+    """The learning-rate rule: base_lr * global_batch / 256, or its square root in the factor, or base_lr as it is."""
+    times = global_batch / REFERENCE_BATCH
+    return base_lr * {"linear": times, "sqrt": math.sqrt(times), "none": 1.0}[scaling]
+
+
+def lr_factor(
+    step: int,
+    total: int,
+    warmup: int,
+    schedule: str = "cosine",
+    final: float = 0.0,
+    milestones: Sequence[float] = (),
+) -> float:
     """Factor on the learning rate of optimiser step 0 .. total - 1: linear over `warmup` steps, then the schedule.
 
-    The first step has 1/warmup, not 0; the cosine is 1 at step `warmup` and would be 0 at step `total`.
+    The first step has 1/warmup, not 0; the cosine is 1 at step `warmup` and would be `final` at step `total`.
     """
     if step < warmup:
         return (step + 1) / warmup
     if schedule == "constant":
         return 1.0
+    if schedule == "step":
+        return 0.1 ** sum(step >= m * total for m in milestones)
     done = (step - warmup) / max(1, total - warmup)
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+    return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
-def cosine_ema(step: int, total: int, start: float, end: float = 1.0) -> float:
-    """BYOL, arXiv:2006.07733, sec. 3.3:  m_k = 1 - (1 - m_0) (cos(pi k / K) + 1) / 2, from `start` to `end`."""
+def cosine(step: int, total: int, start: float, end: float = 1.0) -> float:
+    """From `start` at step 0 to `end` at step `total` on half a cosine; of the momentum of a target, BYOL,
+    arXiv:2006.07733, sec. 3.3:  m_k = 1 - (1 - m_0) (cos(pi k / K) + 1) / 2."""
     return end - (end - start) * (math.cos(math.pi * min(1.0, step / max(1, total))) + 1) / 2
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Length and learning rate of a run. total, warmup: optimiser steps; peak: the learning rate after warm-up;
-    sentence: the learning-rate rule in numbers."""
+    """Length and learning rate of a run. total, warmup, per_epoch: optimiser steps; peak: the learning rate after
+    warm-up; sentence: the learning-rate rule in numbers."""
 
     total: int
     warmup: int
+    per_epoch: int
     peak: float
-    shape: str
+    config: OptimConfig
     sentence: str
 
-    def lr(self, step: int) -> float:
-        return self.peak * lr_factor(step, self.total, self.warmup, self.shape)
+    def lr(self, step: int, shape: str | None = None) -> float:
+        """Of an optimiser step; shape: of a group whose schedule is another than the run's."""
+        c = self.config
+        shape = shape or c.schedule
+        return self.peak * lr_factor(step, self.total, self.warmup, shape, c.final_lr, c.milestones)
+
+    def weight_decay(self, step: int) -> float:
+        start, end = self.config.weight_decay, self.config.weight_decay_end
+        return start if end is None else cosine(step, self.total, start, end)
 
     @classmethod
     def of(cls, trainer: pl.Trainer, config: OptimConfig, batch_size: int, exact_warmup: bool) -> Schedule:
@@ -156,10 +219,15 @@ class Schedule:
         warmup = min(warmup, total) if exact_warmup else min(warmup, total // 10)
         world = trainer.world_size
         images = batch_size * world * window
-        peak = scaled_lr(config.base_lr, images)
+        peak = scaled_lr(config.base_lr, images, config.lr_scaling)
+        rule = {
+            "linear": f" * {images} / {REFERENCE_BATCH}",
+            "sqrt": f" * sqrt({images} / {REFERENCE_BATCH})",
+            "none": f", whatever the batch of {images}",
+        }[config.lr_scaling]
         sentence = (
-            f"learning rate {peak:.4g} = base_lr {config.base_lr:g} * {images} / {REFERENCE_BATCH} "
+            f"learning rate {peak:.4g} = base_lr {config.base_lr:g}{rule} "
             f"({batch_size} images x {world} process{'es' * (world > 1)} x {window} accumulated); "
             f"{total} steps, {warmup} of them warm-up, then {config.schedule}"
         )
-        return cls(total, warmup, peak, config.schedule, sentence)
+        return cls(total, warmup, per_epoch, peak, config, sentence)

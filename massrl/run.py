@@ -40,7 +40,16 @@ from massrl.evaluation.record import git, versions, write_json
 from massrl.methods import Method
 
 # What the optimiser's state brings along, so that another value would be ignored.
-STORED = ("name", "weight_decay", "momentum", "trust", "predictor_lr")
+STORED = (
+    "name",
+    "weight_decay",
+    "momentum",
+    "trust",
+    "trust_clip",
+    "predictor_lr",
+    "predictor_schedule",
+    "bias_lr",
+)
 LAST = Path("checkpoints", "last.ckpt")
 # What Lightning warns of although it is meant, or cannot be helped.
 EXPECTED_WARNINGS = (

@@ -11,21 +11,11 @@ import torch.distributed as dist
 from torch import nn
 
 from drawn import Drawn, small, trainer, views_of
+from massrl.bench.cases import CASES
 from massrl.distributed import average_gradients, gather, rank, world_size
-from massrl.losses import cosine_distance, nt_xent
 
 WORLD = 2
-
-
-def embeddings() -> tuple[torch.Tensor, torch.Tensor]:
-    """Fixed float64 embeddings and predictions of 3 views of 8 images."""
-    draw = torch.Generator().manual_seed(0)
-    return tuple(torch.randn(3, 8, 5, dtype=torch.float64, generator=draw) for _ in range(2))
-
-
-def losses(z: torch.Tensor, p: torch.Tensor) -> dict[str, torch.Tensor]:
-    """One over all images of all ranks, one that averages over the rank's own."""
-    return {"nt_xent": nt_xent(gather(z), 0.3), "cosine_distance": cosine_distance(p[1:], z[:1].expand(2, -1, -1))}
+SIZE = (8, 5)  # images, channels
 
 
 def without_batch_norm(module: nn.Module) -> nn.Module:
@@ -55,12 +45,9 @@ def work(number: int, names: list[str], port: int, out: Path) -> None:
     os.environ.update(NODE_RANK="0", LOCAL_RANK=str(number), RANK=str(number))
     dist.init_process_group("gloo", init_method=f"file://{out}/meeting", rank=number, world_size=WORLD)
     found = {"place": (rank(), world_size()), "order": gather(torch.full((2, 1, 1), float(number)))}
-    mine = slice(number * 4, number * 4 + 4)
-    for name in ("nt_xent", "cosine_distance"):
-        z, p = (x[:, mine].clone().requires_grad_() for x in embeddings())
-        value = losses(z, p)[name]
-        value.backward()
-        found[name] = (value.detach(), z.grad, p.grad)
+    found["losses"] = {
+        name: case.measure(case.on_ranks, case.share(case.inputs(*SIZE), number, WORLD)) for name, case in CASES.items()
+    }
     layer = nn.Linear(1, 1, bias=False)
     layer(torch.tensor([[float(number)]])).sum().backward()
     average_gradients(layer)

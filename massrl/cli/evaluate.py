@@ -83,8 +83,8 @@ def _rows(args) -> tuple[dict[str, tuple[Features, Features]], dict]:
     view = {"size": data["size"], "mean": data["mean"], "std": data["std"]}
     options = {**view, "num_workers": args.num_workers}
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    networks = {"trained": lambda: method.backbone, "pixels": lambda: None}
-    networks["random"] = lambda: untrained_twin(method.backbone, paths["train"], seed=args.seed, **options)
+    networks = {"trained": lambda: method.encoder, "pixels": lambda: None}
+    networks["random"] = lambda: untrained_twin(method.encoder, paths["train"], seed=args.seed, **options)
     rows = {}
     for name, network in networks.items():
         facts = {

@@ -71,7 +71,7 @@ def _features(checkpoints: Mapping[str, Path], train: Path, test: Path, seed: in
     rows: dict[str, tuple[Features, Features]] = {}
     networks: dict[str, nn.Module] = {}
     for name, checkpoint in checkpoints.items():
-        data, backbone = data_config(checkpoint), load(checkpoint).backbone.to(device)
+        data, backbone = data_config(checkpoint), load(checkpoint).encoder.to(device)
         normalise = {"mean": data["mean"], "std": data["std"], "num_workers": num_workers}
         if not rows:
             rows["pixels"] = tuple(extract(None, p, data["size"], num_workers=num_workers) for p in (train, test))

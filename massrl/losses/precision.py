@@ -18,9 +18,10 @@ def full_precision(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """
 
     @functools.wraps(loss)
-    def run(first: Tensor, *args, **kwargs) -> Tensor:
-        with torch.autocast(first.device.type, enabled=False):
-            return loss(_full(first), *map(_full, args), **{k: _full(v) for k, v in kwargs.items()})
+    def run(*args, **kwargs) -> Tensor:
+        device = next(x.device for x in (*args, *kwargs.values()) if isinstance(x, Tensor))
+        with torch.autocast(device.type, enabled=False):
+            return loss(*map(_full, args), **{k: _full(v) for k, v in kwargs.items()})
 
     return run
 

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from torch import nn
 
+RELU = partial(nn.ReLU, inplace=True)
 
-def mlp(*dims: int, last_norm: bool = False, last_affine: bool = True, last_bias: bool = True) -> nn.Sequential:
+
+def mlp(
+    *dims: int,
+    norm: bool = True,
+    activation: Callable[[], nn.Module] = RELU,
+    last_norm: bool = False,
+    last_affine: bool = True,
+    last_bias: bool = True,
+) -> nn.Sequential:
     """Linear layers from dims[0] to dims[-1], (B, dims[0]) -> (B, dims[-1]), with BatchNorm and ReLU between them.
 
+    norm: BatchNorm between the layers; activation: what stands there in place of ReLU.
     last_norm: BatchNorm on the output too; last_affine: whether that one has a scale and a shift; last_bias: whether
     the last layer has a bias.  A layer has none where BatchNorm follows, which would take it away again.
     """
     layers: list[nn.Module] = []
     for i, (a, b) in enumerate(zip(dims, dims[1:], strict=False)):
         last = i == len(dims) - 2
-        layers.append(nn.Linear(a, b, bias=last and last_bias and not last_norm))
+        followed = last_norm if last else norm
+        layers.append(nn.Linear(a, b, bias=not followed and (last_bias or not last)))
         if not last:
-            layers += [nn.BatchNorm1d(b), nn.ReLU(inplace=True)]
+            layers += [nn.BatchNorm1d(b)] * norm + [activation()]
         elif last_norm:
             layers.append(nn.BatchNorm1d(b, affine=last_affine))
     return nn.Sequential(*layers)

@@ -26,13 +26,23 @@ class Target(nn.Module):
         return x
 
     @torch.no_grad()
-    def update(self, ema: float, **modules: nn.Module) -> None:
-        """target <- ema * target + (1 - ema) * online, in float32, for the parameters of the modules given by name."""
+    def update(self, ema: float, buffers: bool = False, **modules: nn.Module) -> None:
+        """target <- ema * target + (1 - ema) * online, in float32, for the parameters of the modules given by name.
+
+        buffers: for running statistics too; a buffer of whole numbers, as a count of batches, is copied.
+        """
         pairs = [
             pair
             for name, part in self.parts.items()
             for pair in zip(part.parameters(), modules[name].parameters(), strict=True)
         ]
+        if buffers:
+            both = [zip(part.buffers(), modules[name].buffers(), strict=True) for name, part in self.parts.items()]
+            for mine, online in (pair for each in both for pair in each):
+                if mine.is_floating_point():
+                    pairs.append((mine, online))
+                else:
+                    mine.copy_(online)
         mine, online = zip(*pairs, strict=True)
         if all(p.dtype == torch.float32 for pair in pairs for p in pair):
             torch._foreach_lerp_(mine, online, 1 - ema)

@@ -5,9 +5,10 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 
+from massrl.bench.cases import CASES
 from massrl.distributed import gather, rank, world_size
 from massrl.methods import METHODS
-from two_processes import WORLD, embeddings, losses, trained, work
+from two_processes import SIZE, WORLD, trained, work
 
 
 @pytest.fixture(scope="module")
@@ -40,19 +41,16 @@ def test_gathered_embeddings_stand_in_the_order_view_rank_image(ranks):
     assert [found["place"] for found in ranks] == [(0, 2), (1, 2)]
 
 
-@pytest.mark.parametrize("name", ["nt_xent", "cosine_distance"])
+@pytest.mark.parametrize("name", sorted(CASES))
 def test_the_mean_over_ranks_has_the_value_and_the_gradient_of_one_process(ranks, name):
-    z, p = (x.requires_grad_() for x in embeddings())
-    value = losses(z, p)[name]
-    value.backward()
-    mean = sum(found[name][0] for found in ranks) / WORLD
-    torch.testing.assert_close(mean, value.detach(), rtol=1e-10, atol=0)  # float64, rounding only
-    for at, whole in ((1, z.grad), (2, p.grad)):
-        parts = [found[name][at] for found in ranks]
-        if whole is None:
-            assert parts == [None, None]
-            continue
-        torch.testing.assert_close(torch.cat(parts, 1) / WORLD, whole, rtol=1e-10, atol=1e-14)  # DDP divides by WORLD
+    case = CASES[name]
+    value, grads = case.measure(case.loss, case.inputs(*SIZE))
+    parts = [found["losses"][name] for found in ranks]
+    torch.testing.assert_close(sum(v for v, _ in parts) / WORLD, value, **case.tolerance)
+    for key in case.learns:
+        mine = [g[key] for _, g in parts]
+        whole = torch.cat(mine, case.split[key]) if key in case.split else sum(mine)
+        torch.testing.assert_close(whole / WORLD, grads[key], **case.tolerance)  # DDP divides by WORLD
 
 
 def test_gradients_of_a_module_of_ones_own_are_averaged(ranks):

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from data_loading.errors import ConfigError
-from massrl.optim import OPEN, OptimConfig, cosine_ema, lr_factor, optimizer, parameter_groups, scaled_lr
+from massrl.optim import OPEN, OptimConfig, cosine, lr_factor, optimizer, parameter_groups, scaled_lr
 
 
 def test_the_learning_rate_is_stated_for_a_batch_of_256():
@@ -21,9 +21,9 @@ def test_warm_up_is_linear_and_the_cosine_halves_in_its_middle():
 
 
 def test_the_ema_rate_starts_at_m0_and_reaches_1():
-    assert cosine_ema(0, 100, 0.996) == pytest.approx(0.996, abs=1e-15)
-    assert cosine_ema(50, 100, 0.99) == pytest.approx(1 - 0.01 / 2)
-    assert cosine_ema(100, 100, 0.996) == 1.0
+    assert cosine(0, 100, 0.996) == pytest.approx(0.996, abs=1e-15)
+    assert cosine(50, 100, 0.99) == pytest.approx(1 - 0.01 / 2)
+    assert cosine(100, 100, 0.996) == 1.0
 
 
 def test_what_a_config_leaves_open_is_the_methods_own():
@@ -40,7 +40,7 @@ def test_a_value_that_cannot_be_is_refused_by_name(wrong):
 
 def test_groups_hold_every_trainable_parameter_once_and_only_matrices_decay():
     net = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Linear(3, 1).requires_grad_(False))
-    groups = parameter_groups([(net[0], 5.0), (net, 1.0)], 0.1)
+    groups = parameter_groups([(net[0], 5.0, None), (net, 1.0, None)], 0.1)
     flat = [p for group in groups for p in group["params"]]
     assert len(flat) == len({id(p) for p in flat}) == sum(p.requires_grad for p in net.parameters())
     for group in groups:
@@ -53,7 +53,7 @@ def test_groups_hold_every_trainable_parameter_once_and_only_matrices_decay():
 def test_a_lars_step_adapts_matrices_and_leaves_one_dimensional_parameters_to_sgd(decay):
     layer = nn.Linear(3, 2)
     config = OptimConfig(name="lars", weight_decay=decay, momentum=0.0).filled(OPEN)
-    opt = optimizer(config, parameter_groups([(layer, 1.0)], decay))
+    opt = optimizer(config, parameter_groups([(layer, 1.0, None)], decay))
     for group in opt.param_groups:
         group["lr"] = 0.5
     w, b = layer.weight.detach().clone(), layer.bias.detach().clone()

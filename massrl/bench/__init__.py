@@ -1,0 +1,1 @@
+"""Checks and measures of the methods, as commands: `massrl bench`."""

@@ -1,0 +1,11 @@
+"""Cases: for each loss its equation written out once more, slowly. One file a loss; a file added here is found."""
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")
+
+from massrl.bench.cases.base import CASES, SIZES, Case  # noqa: E402
+
+__all__ = ["CASES", "SIZES", "Case"]

@@ -1,0 +1,155 @@
+"""How a method is trained: one optimiser, one schedule, checks before the first step, what a checkpoint holds."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import math
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities import rank_zero_info
+from torch import Tensor, nn
+
+from data_loading.batch import Batch
+from data_loading.errors import ConfigError
+from massrl import optim
+from massrl.distributed import world_size
+from massrl.optim import Schedule
+
+
+class Remembers:
+    """Keeps the arguments of the constructor, for checkpoints. A class above Method, since jsonargparse would read the
+    arguments of a class from a `__new__` of its own."""
+
+    def __new__(cls, *args: Any, **kwargs: Any):
+        self = super().__new__(cls)
+        parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
+        named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        defaults = {p.name: p.default for p in named if p.default is not p.empty}
+        self.init_args = {**defaults, **dict(zip((p.name for p in named), args, strict=False)), **kwargs}
+        return self
+
+
+class Training(pl.LightningModule):
+    """The training of a Method, which has `loss`, `optim`, `target` and the like."""
+
+    schedule: Schedule | None = None  # known from the first batch on
+
+    @property
+    def progress(self) -> float:
+        """Optimiser steps done, as a fraction of the run; 0 without a Trainer."""
+        return 0.0 if self.schedule is None else min(1.0, self.trainer.global_step / self.schedule.total)
+
+    @property
+    def epochs_done(self) -> float:
+        """Optimiser steps done, in epochs; without a Trainer infinite: past every warm-up."""
+        return math.inf if self.schedule is None else self.trainer.global_step / self.schedule.per_epoch
+
+    def log(self, name: str, value: Any, **kwargs: Any) -> None:
+        """As Lightning's, but silent where a loss is called without a running Trainer."""
+        if self._trainer is not None and self._trainer.state.stage is not None:
+            super().log(name, value, **kwargs)
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        if self.schedule is None:
+            self._begin(batch)
+
+    def on_fit_start(self) -> None:
+        self.schedule = None  # another fit may have another length or batch
+        if self.compiled:
+            for backbone in (self.backbone, *([self.target.parts["backbone"]] if self.target else [])):
+                backbone.compile()
+
+    def _begin(self, batch: Batch) -> None:
+        """Check the first batch, and settle length and learning rate: only now are they known."""
+        if not isinstance(batch, Batch):
+            raise ConfigError(
+                f"a training step takes a Batch, got {type(batch).__name__}; make one with Batch.from_views"
+            )
+        self.check(batch.view_set or batch.layout)
+        if len(batch) < 2:
+            raise ConfigError("data.batch_size is 1; BatchNorm and the comparison of images need at least 2")
+        if self.needs.labels and (batch.labels < 0).any():
+            raise ConfigError(f"{type(self).__name__} needs labels, which these data do not have")
+        self._check_sizes(batch)
+        self.check_batch(batch)
+        images = getattr(self.trainer.train_dataloader, "batch_size", None) or len(batch)
+        self.schedule = Schedule.of(self.trainer, self.optim, images, self.explicit_warmup)
+        rank_zero_info(self.schedule.sentence)
+
+    @torch.no_grad()
+    def _check_sizes(self, batch: Batch) -> None:
+        """One image of each size through the backbone: a ViT of a fixed size says so only when it is run."""
+        modes = {module: module.training for module in self.backbone.modules()}
+        self.backbone.eval()  # nothing is learnt from the image, running statistics neither
+        try:
+            for shape in dict.fromkeys(x.shape for x in batch.views):
+                view, x = next((v, x) for v, x in zip(batch.layout, batch.views, strict=True) if x.shape == shape)
+                with self.trainer.precision_plugin.forward_context():
+                    self.backbone.forward(x[:1])
+        except (RuntimeError, AssertionError, ValueError) as error:
+            line = str(error).partition("\n")[0]
+            raise ConfigError(
+                f"the backbone cannot take {view.role} views of {tuple(x.shape[-2:])} pixels ({line}); for a ViT of "
+                "timm set backbone_args: {dynamic_img_size: true}, or give views of a size that it takes"
+            ) from None
+        finally:
+            for module, training in modes.items():
+                module.training = training
+
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        self._features = None
+        loss = self.loss(batch)
+        assert self._features is not None, f"{type(self).__name__}.loss must call embed or encode"
+        n = len(batch)
+        self.log("loss", loss.detach(), prog_bar=True, batch_size=n, sync_dist=world_size() > 1)
+        self.log("lr", self.schedule.lr(self.trainer.global_step), batch_size=n)
+        return {"loss": loss, "features": self._features}
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        predictor = getattr(self, "predictor", None)
+        c = self.optim
+        parts = [(predictor, c.predictor_lr, c.predictor_schedule)] if predictor is not None else []
+        groups = optim.parameter_groups([*parts, (self, 1.0, None)], c.weight_decay, c.bias_lr)
+        # A fused optimiser would take the float16 scale out of the gradients itself, too late to clip them.
+        scaled = self._trainer is not None and getattr(self.trainer.precision_plugin, "scaler", None) is not None
+        return optim.optimizer(c, groups, fused=not scaled)
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        for p in self.frozen():
+            p.grad = None
+        if self.optim.clip_norm:
+            optim.clip_each(self.parameters(), self.optim.clip_norm)
+
+    def optimizer_step(self, epoch, batch_idx, optimizer, optimizer_closure=None) -> None:
+        step = self.trainer.global_step  # optimiser steps done before this one, also under accumulation
+        for group in optimizer.param_groups:
+            group["lr"] = group["factor"] * self.schedule.lr(step, group["schedule"])
+            group["weight_decay"] = self.schedule.weight_decay(step) if group["adapt"] else 0.0
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        if self.target is not None:  # once per optimiser step, after it
+            self.move_target(optim.cosine(step, self.schedule.total, self.ema, self.ema_end))
+
+    # ---- checkpoints
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["hyper_parameters"] = {
+            "method": type(self).__name__,
+            "init_args": _plain(self.init_args),
+            "resolved": {"optim": _plain(self.optim), "bn_over": self.bn_over},  # what None stood for
+        }
+
+
+def _plain(value: Any) -> Any:
+    """Only what torch.load(weights_only=True) takes; a module stands as None, and `load` asks for it."""
+    if dataclasses.is_dataclass(value):
+        return {k: _plain(v) for k, v in dataclasses.asdict(value).items()}
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, nn.Module):
+        return None
+    return value
