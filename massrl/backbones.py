@@ -80,28 +80,28 @@ def width_of(backbone: nn.Module) -> int:
 def reinitialise(backbone: nn.Module, seed: int) -> nn.Module:
     """The same architecture with random weights drawn from a seed; global random state is left as it was.
 
-    What `build` made is built anew, with its own initialisation; another module has its `reset_parameters` called, in
-    place. Raises ConfigError where a parameter belongs to a module that has none.
+    What `build` made is built anew, with its own initialisation, also as a part of another module; other modules have
+    their `reset_parameters` called, in place. Raises ConfigError where a parameter belongs to a module that has none.
     """
     device = next((p.device for p in backbone.parameters()), torch.device("cpu"))
     # Drawn on the CPU by its default generator alone: torch.manual_seed would disturb those of other devices.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        recipe = getattr(backbone, "recipe", None)
-        fresh = build(**recipe) if recipe else _reset(backbone.cpu())
+        fresh = _anew(backbone.cpu(), type(backbone).__name__)
     return fresh.to(device).train(backbone.training)
 
 
-def _reset(module: nn.Module) -> nn.Module:
-    for name, part in module.named_modules():
-        reset = getattr(part, "reset_parameters", None) or getattr(part, "_reset_parameters", None)
-        if reset is not None:
-            reset()
-        elif next(part.parameters(recurse=False), None) is not None:
-            where = f"{name or 'itself'} ({type(part).__name__})"
-            raise ConfigError(
-                f"backbone {type(module).__name__}: {where} has parameters and no reset_parameters method"
-            )
+def _anew(module: nn.Module, place: str) -> nn.Module:
+    recipe = getattr(module, "recipe", None)
+    if recipe:
+        return build(**recipe)
+    reset = getattr(module, "reset_parameters", None) or getattr(module, "_reset_parameters", None)
+    if reset is not None:
+        reset()
+    elif next(module.parameters(recurse=False), None) is not None:
+        raise ConfigError(f"backbone {place} ({type(module).__name__}) has parameters and no reset_parameters method")
+    for name, part in module.named_children():
+        setattr(module, name, _anew(part, f"{place}.{name}"))
     return module
 
 

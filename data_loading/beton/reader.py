@@ -125,6 +125,13 @@ class Reader:
         return self._columns[name]
 
     @property
+    def labels(self) -> np.ndarray:
+        """The integers (N,) of the field `label`; -1 for each sample where the file has no such field."""
+        if "label" in self.fields and self.fields["label"].kind == "int":
+            return self._columns["label"]
+        return np.full(len(self), -1)
+
+    @property
     def image_field(self) -> str:
         """The field whose images are loaded: `image`, else the only one of images."""
         names = [name for name, field in self.fields.items() if field.kind == "image"]

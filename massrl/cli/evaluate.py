@@ -22,7 +22,7 @@ from massrl.evaluation.untrained import untrained_twin
 from massrl.methods import load
 
 CHECK_IMAGES = 16
-LAYER, VIEW = "backbone", "eval"
+VIEW = "eval"
 
 
 def parser(command: str, description: str) -> Parser:
@@ -92,7 +92,7 @@ def _rows(args) -> tuple[dict[str, tuple[Features, Features]], dict]:
             **view,
             "row": name,
             "view": VIEW,
-            "layer": LAYER,
+            "layer": method.layer,
             "device": device,
             "torch": torch.__version__,
         }
@@ -109,7 +109,12 @@ def _rows(args) -> tuple[dict[str, tuple[Features, Features]], dict]:
         )
         for part, features in zip(("train", "test"), rows[name], strict=True):
             require_labels(features, getattr(args, part))
-    return rows, {**{f"{k}_sha256": v for k, v in hashes.items()}, **view, "method": type(method).__name__}
+    return rows, {
+        **{f"{k}_sha256": v for k, v in hashes.items()},
+        **view,
+        "method": type(method).__name__,
+        "layer": method.layer,
+    }
 
 
 def _same_classes(args, paths: dict[str, Path | list[Path]]) -> None:
@@ -153,7 +158,7 @@ def _record(args, protocol: Protocol, scores: dict, facts: dict, labels: str, dr
         **{f"{name}_sha256": facts[f"{name}_sha256"] for name in ("checkpoint", "train", "test")},
         "split": {"train": str(args.train), "test": str(args.test)},
         "view": VIEW,
-        "layer": LAYER,
+        "layer": facts["layer"],
         "seed": args.seed,
         "draws": draws,
         "versions": versions(),

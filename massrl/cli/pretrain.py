@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 import yaml
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
 
 from data_loading import view_sets
+from data_loading.beton.reader import Reader
 from data_loading.datamodule import BetonDataModule
 from data_loading.errors import ConfigError, UnknownName
 from massrl import backbones
@@ -117,6 +119,9 @@ def pretrain(argv: list[str], small: check.Small | None = None) -> Path:
         data.view_set = data.resolve(method)
         method.check(data.view_set)
         data.prepare_data()
+        if method.needs.labels:
+            with Reader(data.file()) as reader:
+                method.check_labels(torch.from_numpy(reader.labels.copy()))
         settings = _settings(cli, method, data, checkpoint, small is not None)
     text, resolved = _resolved(cli, data)
     if not small:

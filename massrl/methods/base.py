@@ -96,12 +96,28 @@ class Method(Remembers, Training):
         """What is kept after training, images (B, 3, H, W) -> features (B, F): the backbone."""
         return self.backbone
 
+    @property
+    def layer(self) -> str:
+        """What `encoder` ends with, for records."""
+        return "backbone"
+
     def frozen(self) -> Iterable[nn.Parameter]:
         """Parameters that stay as they are in this step, as a last layer in the first epoch."""
         return ()
 
     def check_batch(self, batch: Batch) -> None:
         """Refuse a batch that the method cannot take, with a ConfigError; called with the first one."""
+
+    def check_labels(self, labels: Tensor) -> None:
+        """Refuse labels (N,), -1 for none, that the method cannot take, with a ConfigError; called where it needs some,
+        before the first step: with those of all training images, or the first batch's where the loader has no file."""
+        missing = int((labels < 0).sum())
+        if missing:
+            found = "these data have none" if missing == len(labels) else f"{missing} of {len(labels)} images have none"
+            raise ConfigError(
+                f"{type(self).__name__} needs labels, and {found}; set data.train to a folder of class folders or to a "
+                "file with an integer field named label, or give them to Batch.from_views(views, labels)"
+            )
 
     def check(self, views: ViewSet | Sequence[View]) -> None:
         """Refuse views that the method cannot take, with a ConfigError; called before the first step."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from data_loading.batch import Batch
 from data_loading.errors import ConfigError
+from data_loading.loader import Loader
 from massrl import optim
 from massrl.distributed import world_size
 from massrl.optim import Schedule
@@ -71,8 +72,10 @@ class Training(pl.LightningModule):
         self.check(batch.view_set or batch.layout)
         if len(batch) < 2:
             raise ConfigError("data.batch_size is 1; BatchNorm and the comparison of images need at least 2")
-        if self.needs.labels and (batch.labels < 0).any():
-            raise ConfigError(f"{type(self).__name__} needs labels, which these data do not have")
+        if self.needs.labels:
+            loader = self.trainer.train_dataloader
+            whole = isinstance(loader, Loader)
+            self.check_labels(torch.from_numpy(loader.reader.labels[loader.indices]) if whole else batch.labels)
         self._check_sizes(batch)
         self.check_batch(batch)
         images = getattr(self.trainer.train_dataloader, "batch_size", None) or len(batch)

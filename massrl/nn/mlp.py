@@ -16,13 +16,15 @@ def mlp(
     activation: Callable[[], nn.Module] = RELU,
     last_norm: bool = False,
     last_affine: bool = True,
+    last_shift: bool = True,
     last_bias: bool = True,
 ) -> nn.Sequential:
     """Linear layers from dims[0] to dims[-1], (B, dims[0]) -> (B, dims[-1]), with BatchNorm and ReLU between them.
 
     norm: BatchNorm between the layers; activation: what stands there in place of ReLU.
-    last_norm: BatchNorm on the output too; last_affine: whether that one has a scale and a shift; last_bias: whether
-    the last layer has a bias.  A layer has none where BatchNorm follows, which would take it away again.
+    last_norm: BatchNorm on the output too; last_affine: whether that one has a scale and a shift, last_shift: whether
+    it has the shift; last_bias: whether the last layer has a bias.  A layer has none where BatchNorm follows, which
+    would take it away again.
     """
     layers: list[nn.Module] = []
     for i, (a, b) in enumerate(zip(dims, dims[1:], strict=False)):
@@ -33,11 +35,13 @@ def mlp(
             layers += [nn.BatchNorm1d(b)] * norm + [activation()]
         elif last_norm:
             layers.append(nn.BatchNorm1d(b, affine=last_affine))
+            if not last_shift:
+                layers[-1].register_parameter("bias", None)
     return nn.Sequential(*layers)
 
 
 def projector(num_features: int, hidden_dim: int, out_dim: int, norm: bool = False) -> nn.Sequential:
-    """The projector of SimCLR and BYOL, (B, num_features) -> (B, out_dim): one hidden layer, no bias on the output.
+    """The projector of BYOL and MASSRL, (B, num_features) -> (B, out_dim): one hidden layer, no bias on the output.
 
     norm: BatchNorm without scale and shift on the output.
     """

@@ -106,6 +106,6 @@ def commands(run: Run) -> list[str]:
         html.commands(f"massrl pretrain --ckpt_path {checkpoint} --trainer.max_epochs {2 * (first.epochs or 50)}"),
         html.paragraph("Use the encoder in Python:"),
         html.commands(
-            "import massrl", f'encoder = massrl.load("{checkpoint}").backbone      # images (B, 3, H, W) -> (B, F)'
+            "import massrl", f'encoder = massrl.load("{checkpoint}").encoder      # images (B, 3, H, W) -> (B, F)'
         ),
     ]
