@@ -3,8 +3,10 @@
 Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations", ICML 2020, arXiv:2002.05709.
     l_ij = -log  exp(s_ij / tau) / sum_{k != i} exp(s_ik / tau)      s = cosine of z      (eq. 1), mean over (i, j)
 Differs from the paper: takes any number of views, all ordered pairs of which are positives; for two it is eq. 1. The
-authors' code also puts a BatchNorm (with scale, no shift) on the projector's output: `projector_norm`, here without
-scale, comes near it. Collapse shows as z_std -> 0 (healthy: about 1/sqrt(D)); the negatives prevent it.
+authors' code also puts a BatchNorm, with a scale and no shift, on the projector's output (`projector_norm: true`). For
+smaller batches and fewer epochs the paper's appendix B.1 has the learning rate 0.075 sqrt(batch), 1.2 at a batch of 256
+(`optim: {lr_scaling: sqrt, base_lr: 1.2}`). Collapse shows as z_std -> 0 (healthy: about 1/sqrt(D)); the negatives
+prevent it.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from data_loading.errors import ConfigError
 from massrl.distributed import gather
 from massrl.losses import feature_std, nt_xent
 from massrl.methods.base import Method, Needs, register
-from massrl.nn import projector
+from massrl.nn import mlp
 from massrl.optim import OptimConfig
 
 
@@ -29,7 +31,7 @@ class SimCLR(Method):
         hidden_dim: hidden width of the projector; None takes the backbone's, as the paper.
         out_dim: width of the embedding.
         tau: temperature.
-        projector_norm: BatchNorm without scale and shift on the projector's output.
+        projector_norm: BatchNorm with a scale and no shift on the projector's output, as the authors' code.
     """
 
     needs = Needs(global_views=2, or_more=True)
@@ -51,7 +53,8 @@ class SimCLR(Method):
             raise ConfigError(f"tau is {tau}; a temperature must be above 0")
         self.tau = tau
         hidden_dim = hidden_dim or self.num_features
-        self.projector = projector(self.num_features, hidden_dim, out_dim, norm=projector_norm)
+        dims = (self.num_features, hidden_dim, out_dim)
+        self.projector = mlp(*dims, last_norm=projector_norm, last_shift=False, last_bias=False)
 
     def loss(self, batch: Batch) -> Tensor:
         z = torch.stack(self.embed(batch.global_views))  # (V, B, D)

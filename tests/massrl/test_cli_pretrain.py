@@ -149,6 +149,33 @@ def test_a_mistake_is_one_line_and_leaves_no_run_folder(images, finished, capsys
     assert files() == []
 
 
+@pytest.mark.parametrize(
+    ("labelled", "model", "said"),
+    [
+        (
+            False,
+            ["SupCon"],
+            "SupCon needs labels, and these data have none; set data.train to a folder of class folders",
+        ),
+        (False, ["Supervised"], "Supervised needs labels, and these data have none"),
+        (True, ["SupCon", "--data.views", "rrc"], "SupCon takes 2 or more global views, the view set has 1"),
+    ],
+)
+def test_labels_and_views_that_a_method_with_labels_cannot_take_are_one_line_before_anything_is_trained(
+    images, tmp_path_factory, capsys, monkeypatch, labelled, model, said
+):
+    flat = tmp_path_factory.mktemp("flat")
+    for path in sorted(images.glob("*/*.png")):
+        shutil.copy(path, flat / f"{path.parent.name}{path.name}")
+    monkeypatch.setattr(pretrain, "fit", lambda *_: pytest.fail("training was begun"))
+    cache = str(tmp_path_factory.mktemp("cache"))
+    given = ["--data.train", str(images if labelled else flat), "--data.cache_dir", cache, "--data.size", "16"]
+    given += ["--model", model[0], "--model.backbone", "tiny_resnet", *model[1:], "--data.batch_size", "16"]
+    assert front.main(["pretrain", *given, "--run", "deep/run", "--trainer.max_epochs", "1"]) == 2
+    errors = capsys.readouterr().err
+    assert errors.count("\n") == 1 and said in errors and files() == []
+
+
 def test_a_wrong_strategy_in_a_file_is_found_in_that_file(images, capsys):
     Path("own.yaml").write_text("data: {views: {strategies: [simclr, byoll], crops: 2}}")
     assert front.main(["pretrain", "--data.train", str(images), "--config", "own.yaml"]) == 2
