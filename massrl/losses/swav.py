@@ -16,12 +16,11 @@ def sinkhorn(scores: Tensor, epsilon: float = 0.05, iterations: int = 3) -> Tens
 
     scores: (B, K) cosines, B images of all processes (and of the queue) -> (B, K), whose rows sum to 1. No gradient.
     """
-    q = ((scores - scores.amax()) / epsilon).exp()  # no overflow; a common factor cancels
-    B, K = q.shape
+    log_q = scores / epsilon  # in logarithms: no overflow, whatever the scores
     for _ in range(iterations):
-        q = q / (K * q.sum(0, keepdim=True)).clamp(min=torch.finfo(q.dtype).tiny)  # each prototype: 1/K
-        q = q / (B * q.sum(1, keepdim=True))  # each image: 1/B
-    return q * B
+        log_q = log_q.log_softmax(0)  # each prototype gets an equal share of the images
+        log_q = log_q.log_softmax(1)  # each image is given away once
+    return log_q.exp()
 
 
 @full_precision

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from massrl.bench.cases.base import Case
+from massrl.bench.cases.base import Case, normal
 from massrl.losses import cosine_distance
 
 
@@ -18,7 +17,7 @@ Case(
     name="cosine_distance",
     source="BYOL, arXiv:2006.07733, eq. 2",
     equation="|p/|p| - z/|z||^2, mean over images",
-    draw=lambda g, B, D: {k: torch.randn(B, D, dtype=torch.float64, generator=g) for k in ("p", "z")},
+    draw=lambda g, B, D: {k: normal(g, B, D) for k in ("p", "z")},
     loss=cosine_distance,
     reference=reference,
     learns=("p", "z"),
