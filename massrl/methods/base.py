@@ -5,7 +5,7 @@ A method says what it needs, makes its heads, and returns a scalar from `loss(ba
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,8 +17,9 @@ from data_loading.errors import ConfigError
 from data_loading.registry import Registry
 from data_loading.views import View, ViewSet
 from massrl import backbones
+from massrl.distributed import world_size
 from massrl.methods.training import Remembers, Training
-from massrl.nn import Target, stack_views
+from massrl.nn import FeatureQueue, Target, stack_views
 from massrl.optim import OWN, OptimConfig, Schedule
 
 METHODS = Registry("method")
@@ -96,10 +97,6 @@ class Method(Remembers, Training):
         """What is kept after training, images (B, 3, H, W) -> features (B, F): the backbone."""
         return self.backbone
 
-    def frozen(self) -> Iterable[nn.Parameter]:
-        """Parameters that stay as they are in this step, as a last layer in the first epoch."""
-        return ()
-
     def check_batch(self, batch: Batch) -> None:
         """Refuse a batch that the method cannot take, with a ConfigError; called with the first one."""
 
@@ -134,9 +131,12 @@ class Method(Remembers, Training):
     def encode(self, views: Sequence[Tensor]) -> list[Tensor]:
         """Features (B, F) of each view; those of the first are kept, detached, for probes."""
         h = self.over(self.backbone, views)
-        if self._features is None:
-            self._features = h[0].detach()
+        self.keep_features(h[0])
         return h
+
+    def keep_features(self, h: Tensor) -> None:
+        """What the probes get: (B, F) of the first view, as `encoder` gives it."""
+        self._features = h.detach()
 
     def embed(self, views: Sequence[Tensor], through: nn.Module | None = None) -> list[Tensor]:
         """Embeddings (B, D) of each view by the online network, or through the target network."""
@@ -161,3 +161,20 @@ class Method(Remembers, Training):
     def forward(self, x: Tensor) -> Tensor:
         """Images (B, 3, H, W) -> features (B, F)."""
         return self.encoder(x)
+
+
+def check_tau(tau: float, name: str = "tau") -> float:
+    """A temperature, or a ConfigError where it is none."""
+    if tau <= 0:
+        raise ConfigError(f"{name} is {tau}; a temperature must be above 0")
+    return tau
+
+
+def check_queue(queue: FeatureQueue, batch: Batch) -> None:
+    """Refuse a queue that is smaller than the global batch: it would hold a part of the last one only."""
+    images = len(batch) * world_size()
+    if len(queue) < images:
+        raise ConfigError(
+            f"queue_size is {len(queue)}, smaller than the global batch of {images} images; set queue_size to {images} "
+            "or more, or data.batch_size lower"
+        )

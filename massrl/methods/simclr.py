@@ -4,7 +4,8 @@ Chen et al., "A Simple Framework for Contrastive Learning of Visual Representati
     l_ij = -log  exp(s_ij / tau) / sum_{k != i} exp(s_ik / tau)      s = cosine of z      (eq. 1), mean over (i, j)
 Differs from the paper: takes any number of views, all ordered pairs of which are positives; for two it is eq. 1. The
 authors' code also puts a BatchNorm (with scale, no shift) on the projector's output: `projector_norm`, here without
-scale, comes near it. Collapse shows as z_std -> 0 (healthy: about 1/sqrt(D)); the negatives prevent it.
+scale, comes near it; its square-root rule for the rate is `optim: {base_lr: 1.2, lr_scaling: sqrt}`. Collapse shows as
+z_std -> 0 (healthy: about 1/sqrt(D)); the negatives prevent it.
 """
 
 from __future__ import annotations
@@ -13,10 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from data_loading.batch import Batch
-from data_loading.errors import ConfigError
 from massrl.distributed import gather
 from massrl.losses import feature_std, nt_xent
-from massrl.methods.base import Method, Needs, register
+from massrl.methods.base import Method, Needs, check_tau, register
 from massrl.nn import projector
 from massrl.optim import OptimConfig
 
@@ -47,9 +47,7 @@ class SimCLR(Method):
         **common,
     ):
         super().__init__(backbone, **common)
-        if tau <= 0:
-            raise ConfigError(f"tau is {tau}; a temperature must be above 0")
-        self.tau = tau
+        self.tau = check_tau(tau)
         hidden_dim = hidden_dim or self.num_features
         self.projector = projector(self.num_features, hidden_dim, out_dim, norm=projector_norm)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import pytorch_lightning as pl
@@ -38,19 +39,33 @@ class Training(pl.LightningModule):
     schedule: Schedule | None = None  # known from the first batch on
 
     @property
+    def step(self) -> int:
+        """Optimiser steps done; 0 without a Trainer."""
+        return 0 if self.schedule is None else self.trainer.global_step
+
+    @property
     def progress(self) -> float:
-        """Optimiser steps done, as a fraction of the run; 0 without a Trainer."""
-        return 0.0 if self.schedule is None else min(1.0, self.trainer.global_step / self.schedule.total)
+        """The same as a fraction of the run; 0 without a Trainer."""
+        return 0.0 if self.schedule is None else min(1.0, self.step / self.schedule.total)
+
+    @property
+    def steps_done(self) -> float:
+        """The same; without a Trainer infinite: past every warm-up."""
+        return math.inf if self.schedule is None else self.step
 
     @property
     def epochs_done(self) -> float:
-        """Optimiser steps done, in epochs; without a Trainer infinite: past every warm-up."""
-        return math.inf if self.schedule is None else self.trainer.global_step / self.schedule.per_epoch
+        """The same in epochs; infinite without a Trainer."""
+        return math.inf if self.schedule is None else self.steps_done / self.schedule.per_epoch
 
     def log(self, name: str, value: Any, **kwargs: Any) -> None:
         """As Lightning's, but silent where a loss is called without a running Trainer."""
         if self._trainer is not None and self._trainer.state.stage is not None:
             super().log(name, value, **kwargs)
+
+    def frozen(self) -> Iterable[nn.Parameter]:
+        """Parameters that stay as they are in this step, as a last layer in the first epoch."""
+        return ()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         if self.schedule is None:
@@ -115,7 +130,9 @@ class Training(pl.LightningModule):
         groups = optim.parameter_groups([*parts, (self, 1.0, None)], c.weight_decay, c.bias_lr)
         # A fused optimiser would take the float16 scale out of the gradients itself, too late to clip them.
         scaled = self._trainer is not None and getattr(self.trainer.precision_plugin, "scaler", None) is not None
-        return optim.optimizer(c, groups, fused=not scaled)
+        # torch's fused SGD fails where only some parameters have moved before, as after a rest.
+        rests = c.name == "sgd" and type(self).frozen is not Training.frozen
+        return optim.optimizer(c, groups, fused=not (scaled or rests))
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         for p in self.frozen():
