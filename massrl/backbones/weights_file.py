@@ -76,7 +76,7 @@ def fill(backbone: nn.Module, found: Mapping[str, Tensor], name: str, source: st
     head = [k for k in inside if k not in mine and k.partition(".")[0] in HEADS]
     extra = [k for k in inside if k not in mine and k not in head and not k.endswith(DERIVED)]
     tops = {k.partition(".")[0] for k in mine}
-    beyond = [k for k in extra if k.partition(".")[0] in tops]
+    beyond = [k for k in extra if k.partition(".")[0] in tops and not _within(k, leave)]
     if missing or shapes or beyond:
         raise ConfigError(_mismatch(name, source, mine, inside, missing, shapes, beyond, len(wanted) - len(left)))
     fits = {k: v for k, v in inside.items() if k in mine and not _within(k, leave) and v.shape == mine[k].shape}
@@ -84,7 +84,7 @@ def fill(backbone: nn.Module, found: Mapping[str, Tensor], name: str, source: st
     outside = [k for k in found if not k.startswith(prefix)]
     said = [f"{name}: {len(wanted) - len(left)} of {len(wanted)} weights from {source}"]
     said[0] += f", there under {prefix.removesuffix('.')!r}" if prefix else ""
-    said += [f"missing and left random: {_counted(left)}" if left else "none missing"]
+    said += [f"left random by weights_except: {_counted(left)}" if left else "none missing"]
     said += [f"classifier dropped: {_counted(head)}"] if head else []
     said += [f"not used: {_counted([*extra, *outside])}"] if extra or outside else []
     sentence = "; ".join(said)
@@ -157,15 +157,15 @@ def _mismatch(name, source, mine, inside, missing, shapes, beyond, total) -> str
         found.append(f"of another shape: {_counted(each)}")
     if beyond:
         found.append(f"only there: {_counted(beyond)}")
-    bad = [*missing, *shapes]
-    parts = list(dict.fromkeys(k.partition(".")[0] for k in bad))
+    bad = [*missing, *shapes, *beyond]
+    parts = ", ".join(dict.fromkeys(k.partition(".")[0] for k in [*missing, *shapes]))
     first = next(iter(mine)).rpartition(".")[0]
-    if beyond or fitting < total / 2:
-        todo = f"it has {_few(inside)}: give the backbone and the arguments that it was made with"
+    if all(_within(k, [first]) for k in bad):
+        todo = f"give its stem and in_chans, or leave that layer random: backbone_args: {{weights_except: [{first}]}}"
     elif all(_within(k, ["pos_embed", "patch_embed", "conv_proj"]) for k in bad):
         todo = "give the img_size, patch_size and in_chans that it was made with (views may have other sizes)"
-    elif all(_within(k, [first]) for k in bad):
-        todo = f"give its stem and in_chans, or leave that layer random: backbone_args: {{weights_except: [{first}]}}"
+    elif beyond or fitting < total / 2:
+        todo = f"it has {_few(inside)}: give the backbone and the arguments that it was made with"
     else:
-        todo = f"give the arguments that it was made with, or name what may stay random: weights_except: {parts}"
+        todo = f"give the arguments that it was made with, or name what may stay random: weights_except: [{parts}]"
     return f"{'; '.join(found)}; {todo}"

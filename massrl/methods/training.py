@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -172,4 +173,6 @@ def _plain(value: Any) -> Any:
         return [_plain(v) for v in value]
     if isinstance(value, nn.Module):
         return None
+    if isinstance(value, Path):
+        return str(value)
     return value

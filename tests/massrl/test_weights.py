@@ -162,6 +162,20 @@ def test_another_stem_is_refused_until_it_is_named_and_then_stays_random(resnet,
     assert all(torch.equal(v, expected[k]) for k, v in got.state_dict().items())
 
 
+def test_the_deep_stem_of_a_file_is_left_out_by_the_same_word(tmp_path):
+    torch.save(build("timm:resnet18d").state_dict(), tmp_path / "a.pt")
+    small_stem = {"name": "timm:resnet18d", "stem": "cifar", "weights": tmp_path / "a.pt"}
+    said = refused("only there: .*conv1.0.weight", **small_stem)
+    assert said.endswith("backbone_args: {weights_except: [conv1]}")
+    assert build(**small_stem, weights_except=["conv1"]).conv1.weight.shape == (64, 3, 3, 3)
+
+
+def test_one_part_that_is_missing_is_named_as_what_may_stay_random(donor, tmp_path):
+    state = {k: v for k, v in build("resnet18").state_dict().items() if not k.startswith("layer4.1.bn2")}
+    torch.save(state, tmp_path / "a.pt")
+    assert refused("96 of 100", name="resnet18", weights=tmp_path / "a.pt").endswith("weights_except: [layer4]")
+
+
 def test_what_is_left_out_stays_random_also_where_it_would_fit_and_must_be_there(donor, tmp_path):
     torch.save(donor.state_dict(), tmp_path / "a.pt")
     fresh = seeded(3, **TINY)
@@ -270,6 +284,14 @@ def test_a_checkpoint_needs_the_file_it_began_with_no_more_and_still_names_it(do
     assert same_state(again, method) and again.init_args["backbone_args"]["weights"] == str(path)
     with pytest.raises(ConfigError, match="no such file"):  # the file counts again for what is new
         small("BYOL", backbone_args={"width": 4, "weights": str(path)})
+
+
+def test_a_path_given_in_python_stands_as_text_in_the_checkpoint(donor, tmp_path):
+    torch.save(donor.state_dict(), tmp_path / "a.pt")
+    method, run = small("SimCLR", backbone_args={"width": 4, "weights": tmp_path / "a.pt"}), trainer()
+    run.fit(method, Drawn(2, 2))
+    run.save_checkpoint(tmp_path / "b.ckpt", weights_only=False)
+    assert load(tmp_path / "b.ckpt").init_args["backbone_args"]["weights"] == str(tmp_path / "a.pt")
 
 
 def test_the_untrained_twin_of_a_backbone_that_began_with_weights_is_random(donor, tmp_path):
