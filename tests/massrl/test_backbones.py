@@ -1,11 +1,13 @@
 import pytest
 import torch
+from jsonargparse import Namespace
 from torch import nn
 
 from data_loading.errors import ConfigError, UnknownName
 from drawn import same_state
 from massrl.backbones import BACKBONES, build, names, reinitialise, takes_small_stem, width_of
 from massrl.backbones.names import CURATED, find
+from massrl.cli.pretrain import small_stem
 
 # name -> (arguments, width); small inputs, and small relatives of the large ones that the tests need not make
 WIDTHS = {
@@ -110,6 +112,27 @@ def test_what_has_no_resnet_stem_does_not_take_the_small_one(name):
     assert not takes_small_stem(name)
     with pytest.raises(ConfigError, match="stem: cifar fits ResNets"):
         build(name, stem="cifar")
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "args", "stem"),
+    [
+        ("resnet18", 64, {}, "cifar"),
+        ("resnet18", 65, {}, None),
+        ("resnet18", 32, {"stem": "imagenet"}, "imagenet"),
+        ("resnet18", 32, {"weights": "a.pt"}, "cifar"),
+        ("resnet18", 32, {"pretrained": True}, None),  # as the weights have it
+        ("timm:resnet50d", 32, {}, "cifar"),
+        ("wide_resnet50_2", 32, {}, "cifar"),
+        ("timm:resnetv2_50", 32, {}, None),
+        ("timm:vit_tiny_patch16_224", 32, {}, None),
+        ("tiny_resnet", 32, {}, None),
+    ],
+)
+def test_the_command_line_chooses_the_stem_by_the_size_of_the_views_unless_told(name, size, args, stem):
+    init_args = Namespace(backbone=name, backbone_args=args or None)
+    small_stem(Namespace(model=Namespace(init_args=init_args), data=Namespace(views=None, size=size)))
+    assert (init_args.backbone_args or {}).get("stem") == stem
 
 
 def test_a_wrong_stem_is_refused():
