@@ -84,6 +84,11 @@ class Trainer(LightningCLI):
         if self.small:
             self.small.replace(self.config)
 
+    def instantiate_classes(self) -> None:
+        # A run that goes on has its weights in the checkpoint; the file that it began with may be gone.
+        with backbones.without_weights() if self.config.ckpt_path else contextlib.nullcontext():
+            super().instantiate_classes()
+
     def instantiate_trainer(self, **kwargs: Any) -> None:
         self.settings = dict(self._get(self.config_init, "trainer"))
 
@@ -142,6 +147,9 @@ def small_stem(config) -> None:
         return
     size = _global_size(config)
     if size <= SMALL and backbones.takes_small_stem(name):
+        if given.get("pretrained"):
+            say(f"views of {size} px: the stem of {name} stays imagenet, as its pretrained weights have it")
+            return
         args.backbone_args = {**given, "stem": "cifar"}
         what = "3 x 3, stride 1, no max-pool; --model.backbone_args.stem imagenet sets the other"
         say(f"views of {size} px: the stem of {name} is cifar ({what})")

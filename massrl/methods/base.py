@@ -41,12 +41,13 @@ class Method(Remembers, Training):
 
     Args:
         backbone: name of an encoder, or a module (B, 3, H, W) -> (B, F) with `num_features` = F.
-        backbone_args: passed on to the encoder's constructor; `stem: cifar` suits images of at most 64 pixels.
+        backbone_args: of the encoder: `stem` (cifar suits images of at most 64 pixels), `in_chans`, `weights` or
+            `pretrained` to start from, and what its constructor takes.
         optim: what differs from the method's own recipe.
         bn_over: whether BatchNorm sees each view alone or all views of a size at once; None as the authors' code.
         ema_buffers: the target network's running statistics follow the online network's too, in place of its own.
         channels_last: keep the backbone's convolutions in the memory format that is faster for them.
-        compile: run the backbone through torch.compile during training.
+        compile: run the backbone, and the target's, through torch.compile during training.
     """
 
     needs = Needs()

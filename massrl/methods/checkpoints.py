@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from data_loading.errors import CheckpointError, UserError
+from massrl import backbones
 from massrl.methods.base import METHODS, Method
 from massrl.optim import OptimConfig
 
@@ -47,7 +48,8 @@ def load(
         args["backbone_args"] = None
     args["optim"] = OptimConfig(**(args.get("optim") or {}))
     try:
-        method = METHODS[name](**args)
+        with backbones.without_weights():  # the checkpoint has them; a file they came from may be gone
+            method = METHODS[name](**args)
         method.load_state_dict(checkpoint["state_dict"])
     except UserError as error:
         raise CheckpointError(f"{path}: {error}") from None
