@@ -27,4 +27,4 @@ def test_every_loss_has_a_case():
     measures = {"feature_std"}  # of collapse, no losses
     covered = {name.partition(",")[0] for name in CASES}
     losses = {n for n in massrl.losses.__all__ if inspect.isfunction(getattr(massrl.losses, n))} - measures
-    assert losses - covered == {"negative_cosine", "pairwise_cosine_distance"}
+    assert not losses - covered
