@@ -21,7 +21,7 @@ def load(
     """The method of a checkpoint, in eval mode.
 
     expected: the name of a method; another one is refused.  backbone: needed where the method was made with a module
-    of the user's own.  Raises CheckpointError in one sentence.  Nothing but tensors and plain values is unpickled; but a
+    of the user's own.  Raises CheckpointError in one sentence.  Nothing but tensors and plain values is unpickled; a
     method that is not of this package is imported from the module that the checkpoint names.
     """
     path = Path(path)
@@ -71,12 +71,13 @@ def _class(path: Path, name: str, module: str | None) -> type[Method]:
         raise CheckpointError(f"{here}, a class of the script that trained it; move the class to a file of its own")
     try:
         found = getattr(import_module(module), name, None)
-    except Exception as error:  # whatever the user's file raises
-        why = " ".join(str(error).split()) or type(error).__name__
-        raise CheckpointError(
-            f"{here}, which cannot be imported ({why}); run in the folder of {module.split('.')[0]}, or put that on "
-            "PYTHONPATH"
-        ) from error
+    except ModuleNotFoundError as error:
+        top = module.split(".")[0]
+        where = f"run where {top} lies, or put its folder on PYTHONPATH" if error.name == top else "install it"
+        raise CheckpointError(f"{here}, and there is no module {error.name} here; {where}") from error
+    except (Exception, SystemExit) as error:  # whatever a user's file raises
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        raise CheckpointError(f"{here}, and {module} cannot be imported: {why}") from error
     if found is None:
         raise CheckpointError(f"{here}, and {module} has no {name}; was it renamed?")
     if not (isinstance(found, type) and issubclass(found, Method)):
