@@ -159,7 +159,9 @@ def _global_size(config) -> int:
     which, size = config.data.views, config.data.size
     if size is not None:
         return size
-    return view_sets.get(which or load_class(config.model.class_path).default_views).size
+    if which is None:
+        which = load_class(config.model.class_path).views_for(**config.model.init_args.as_dict())
+    return view_sets.get(which).size
 
 
 def _with_config_of_run(argv: list[str]) -> list[str]:

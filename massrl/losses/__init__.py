@@ -10,9 +10,10 @@ from massrl.losses.nnclr import nearest_neighbour, nnclr
 from massrl.losses.nt_xent import nt_xent
 from massrl.losses.supcon import supcon
 from massrl.losses.swav import sinkhorn, swav
-from massrl.losses.vicreg import vicreg, vicreg_covariance, vicreg_variance
+from massrl.losses.vicreg import VICRegTerms, vicreg, vicreg_terms
 
 __all__ = [
+    "VICRegTerms",
     "barlow_twins",
     "cosine_distance",
     "dino",
@@ -29,6 +30,5 @@ __all__ = [
     "supcon",
     "swav",
     "vicreg",
-    "vicreg_covariance",
-    "vicreg_variance",
+    "vicreg_terms",
 ]

@@ -1,6 +1,8 @@
-"""VICReg: views agree, each channel keeps its spread, channels do not repeat each other."""
+"""The three terms of VICReg: views agree, channels vary, and channels differ."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -8,43 +10,46 @@ from torch import Tensor
 from massrl.losses.precision import full_precision
 
 
-@full_precision
-def vicreg_variance(z: Tensor, gamma: float = 1.0, eps: float = 1e-4) -> Tensor:
-    """VICReg, arXiv:2105.04906, eq. 1:  v(Z) = 1/D sum_j max(0, gamma - sqrt(Var(z_j) + eps)), variance unbiased.
+class VICRegTerms(NamedTuple):
+    """Without their weights: s(Z1, Z2), v(Z1) + v(Z2), c(Z1) + c(Z2)."""
 
-    z: (B, D), B images of all processes. Gradient flows to z.
+    invariance: Tensor
+    variance: Tensor
+    covariance: Tensor
+
+
+@full_precision
+def vicreg_terms(z1: Tensor, z2: Tensor, gamma: float = 1.0, eps: float = 1e-4) -> VICRegTerms:
+    """VICReg, arXiv:2105.04906, with mean over channels as in its algorithm 1 (eq. 5 sums them):
+    s = mean over b, j of (z1[b, j] - z2[b, j])^2
+    v(Z) = mean over j of max(0, gamma - sqrt(Var(Z_j) + eps))     (eq. 1, 2)
+    c(Z) = 1/D sum_{i != j} Cov(Z)_ij^2     (eq. 3, 4)
+    Var and Cov with 1/(B - 1).  z1, z2: (B, D), not normalised, of the whole global batch. Gradient flows to both.
     """
-    return F.relu(gamma - (z.var(0) + eps).sqrt()).mean()
+
+    def spread(z: Tensor) -> tuple[Tensor, Tensor]:
+        B, D = z.shape
+        z = z - z.mean(0)
+        cov = z.T @ z / (B - 1)  # (D, D)
+        v = F.relu(gamma - (cov.diagonal() + eps).sqrt()).mean()
+        return v, cov.square().fill_diagonal_(0).sum() / D
+
+    (v1, c1), (v2, c2) = spread(z1), spread(z2)
+    return VICRegTerms(F.mse_loss(z1, z2), v1 + v2, c1 + c2)
 
 
-@full_precision
-def vicreg_covariance(z: Tensor) -> Tensor:
-    """VICReg, arXiv:2105.04906, eq. 3 and 4:  c(Z) = 1/D sum_{i != j} C_ij^2, C = 1/(B-1) sum_b (z_b - m)(z_b - m)^T.
-
-    z: (B, D), B images of all processes. Gradient flows to z.
-    """
-    centred = z - z.mean(0)
-    C = centred.T @ centred / (len(z) - 1)  # (D, D)
-    return (C.square().sum() - C.diagonal().square().sum()) / z.shape[1]
-
-
-@full_precision
 def vicreg(
     z1: Tensor,
     z2: Tensor,
-    invariance: float = 25.0,
-    variance: float = 25.0,
-    covariance: float = 1.0,
+    sim_weight: float = 25.0,
+    var_weight: float = 25.0,
+    cov_weight: float = 1.0,
     gamma: float = 1.0,
     eps: float = 1e-4,
 ) -> Tensor:
-    """VICReg, arXiv:2105.04906, eq. 6:  lambda s(Z, Z') + mu (v(Z) + v(Z')) + nu (c(Z) + c(Z')).
+    """VICReg, arXiv:2105.04906, eq. 6:  sim_weight s + var_weight [v(Z1) + v(Z2)] + cov_weight [c(Z1) + c(Z2)].
 
-    z1, z2: (B, D), not normalised, B images of all processes.  invariance, variance, covariance: lambda, mu, nu;
-    s is the mean over images and channels of (z1 - z2)^2, as in the authors' code: eq. 5 sums over channels.
-    Gradient flows to both.
+    The terms, and what z1 and z2 are: `vicreg_terms`. The authors' code halves v: that is var_weight 12.5 here.
     """
-    s = F.mse_loss(z1, z2)
-    v = vicreg_variance(z1, gamma, eps) + vicreg_variance(z2, gamma, eps)
-    c = vicreg_covariance(z1) + vicreg_covariance(z2)
-    return invariance * s + variance * v + covariance * c
+    terms = vicreg_terms(z1, z2, gamma, eps)
+    return sim_weight * terms.invariance + var_weight * terms.variance + cov_weight * terms.covariance

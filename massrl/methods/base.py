@@ -89,6 +89,11 @@ class Method(Remembers, Training):
 
     # ---- what a method overrides
 
+    @classmethod
+    def views_for(cls, **init_args: Any) -> str:
+        """The default view set of a method made with these arguments: the command line asks before it makes one."""
+        return cls.default_views
+
     def loss(self, batch: Batch) -> Tensor:
         """The scalar to minimise."""
         raise NotImplementedError

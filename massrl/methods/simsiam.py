@@ -1,10 +1,10 @@
 """SimSiam: two views, one encoder, a stop-gradient; no negatives and no momentum.
 
 Chen & He, "Exploring Simple Siamese Representation Learning", CVPR 2021, arXiv:2011.10566.
-    L = 1/2 D(p1, sg z2) + 1/2 D(p2, sg z1)      (eq. 2, 4)      D(p, z) = -cos(p, z)      (eq. 1)
-Differs from the paper: nothing known; as in the authors' code the BatchNorm on the projector's output has no scale and
-shift. solo-learn sums the two halves (twice the rate) and lets the predictor's rate decay
-(`predictor_schedule: cosine`). Collapse shows as z_std -> 0 (healthy: about 1/sqrt(D)) and loss -> -1 within few steps.
+    L = 1/2 D(p1, sg z2) + 1/2 D(p2, sg z1)     (eq. 4)      D(p, z) = -cos(p, z)     (eq. 1)
+Differs from the paper: biases and the parameters of norms have no weight decay; the authors' code decays all. The
+BatchNorm on the projector's output has neither scale nor shift, as in that code; sec. 3 does not say. solo-learn adds
+the two halves up, and so has twice this loss. Collapse shows as z_std -> 0 (healthy: about 1/sqrt(D)) and loss -> -1.
 """
 
 from __future__ import annotations
@@ -23,14 +23,16 @@ class SimSiam(Method):
     """SimSiam: two views, one encoder, a stop-gradient; no negatives and no momentum.
 
     Args:
-        hidden_dim: hidden width of the projector, which has three layers.
+        hidden_dim: hidden width of the projector.
         out_dim: width of embedding and prediction.
         pred_dim: hidden width of the predictor, a bottleneck.
     """
 
     needs = Needs(global_views=2)
     default_views = "moco_v2"
-    default_optim = OptimConfig(name="sgd", base_lr=0.05, weight_decay=1e-4, predictor_schedule="constant")  # sec. 3
+    default_optim = OptimConfig(
+        name="sgd", base_lr=0.05, weight_decay=1e-4, predictor_schedule="constant"
+    )  # sec. 4, and sec. 4.2 for the predictor: its rate does not decay
 
     def __init__(
         self,

@@ -176,6 +176,7 @@ class Training(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["hyper_parameters"] = {
             "method": type(self).__name__,
+            "module": type(self).__module__,
             "init_args": _plain(self.init_args),
             "resolved": {"optim": _plain(self.optim), "bn_over": self.bn_over},  # what None stood for
         }
