@@ -137,6 +137,26 @@ def dino_multicrop(size: int | None = None) -> ViewSet:
 
 
 @VIEW_SETS.register
+def mv_massrl(size: int | None = None) -> ViewSet:
+    """Multi-view MASSRL: SimCLR and Fast AutoAugment, each on two global crops and seven local ones of 94 pixels."""
+    areas = {"crop_scale": (0.3, 1.0), "local_scale": (0.1, 0.3)}
+    return ViewSet(["simclr", "fastautoaugment"], 2, size, shared_crops=True, local=7, local_size=94, **areas)
+
+
+@VIEW_SETS.register
+def mv_massrl_dino(size: int | None = None) -> ViewSet:
+    """Multi-view MASSRL for ViTs: SimCLR and RandAugment, each on two global crops and ten local ones of 96 pixels."""
+    areas = {"crop_scale": (0.4, 1.0), "local_scale": (0.1, 0.4)}
+    return ViewSet(["simclr", "randaugment"], 2, size, shared_crops=True, local=10, local_size=96, **areas)
+
+
+@VIEW_SETS.register
+def digits_multicrop(size: int | None = None) -> ViewSet:
+    """Digits: two global crops and two smaller ones of 6 pixels, under everything composed."""
+    return ViewSet(["digits_all"], crops=2, size=size, local=2, local_size=6)
+
+
+@VIEW_SETS.register
 def mae(size: int | None = None) -> ViewSet:
     """MAE: one crop of area 0.2 to 1, flipped, bicubic."""
     return ViewSet(["mae"], crops=1, size=size)

@@ -43,6 +43,7 @@ class ViewSet:
     shared_crops: the strategies share the boxes (drawn by the first strategy's rule), else each view has its own.
     local, local_size: number and side of the local crops of multi-crop.
     crop_scale, crop_ratio: area and aspect of the global boxes in place of the strategies' own.
+    local_scale: area of the local boxes in place of the strategies' own.
     interpolation: "bilinear" or "bicubic", both antialiased; the first strategy's unless said, else bilinear.
     disjoint: of each pair of global crops (0 and 1, 2 and 3, ...) the second does not overlap the first, where it can.
     assign: "all", every strategy on every crop, or "drawn", one strategy for each crop and sample, all equally likely;
@@ -60,6 +61,7 @@ class ViewSet:
         local_size: int = 96,
         crop_scale: tuple[float, float] | None = None,
         crop_ratio: tuple[float, float] | None = None,
+        local_scale: tuple[float, float] | None = None,
         interpolation: str | None = None,
         disjoint: bool = False,
         assign: str = "all",
@@ -77,6 +79,7 @@ class ViewSet:
         self.shared_crops, self.disjoint = flag(self, "shared_crops", shared_crops), flag(self, "disjoint", disjoint)
         self.own_sizes = flag(self, "own_sizes", own_sizes)
         self.crop_scale, self.crop_ratio = plain(crop_scale, OPS), plain(crop_ratio, OPS)
+        self.local_scale = plain(local_scale, OPS)
         chosen = (first.interpolation or "bilinear") if interpolation is None else interpolation
         self.interpolation = one_of("ViewSet", "interpolation", chosen, INTERPOLATIONS)
         self.assign = one_of("ViewSet", "assign", assign, ("all", "drawn"))
@@ -124,16 +127,18 @@ class ViewSet:
 
     def _rule(self, one: Strategy, role: str) -> Crop:
         rule = one.local_crop if role == "local" else one.crop
-        if role == "local" or (self.crop_scale is None and self.crop_ratio is None):
+        scale, ratio = (self.local_scale, None) if role == "local" else (self.crop_scale, self.crop_ratio)
+        if scale is None and ratio is None:
             return rule
         if not isinstance(rule, RandomResizedCrop):
+            what = "local_scale does" if role == "local" else "crop_scale and crop_ratio do"
             raise ViewError(
-                f"crop_scale and crop_ratio do not fit strategy {one.name!r}, whose crop is {type(rule).__name__}; "
-                "leave them out, or give it RandomResizedCrop"
+                f"{what} not fit strategy {one.name!r}, whose {role} crop is {type(rule).__name__}; "
+                "leave it out, or give it RandomResizedCrop"
             )
         return RandomResizedCrop(
-            rule.scale if self.crop_scale is None else self.crop_scale,
-            rule.ratio if self.crop_ratio is None else self.crop_ratio,
+            rule.scale if scale is None else scale,
+            rule.ratio if ratio is None else ratio,
             name=rule.name,
             share=rule.share,
             seed=rule.seed,
@@ -199,6 +204,7 @@ class ViewSet:
             "local_size",
             "crop_scale",
             "crop_ratio",
+            "local_scale",
             "interpolation",
             "disjoint",
             "assign",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -50,6 +52,23 @@ def gather_rows(x: Tensor) -> Tensor:
     parts = [torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(world_size())]
     dist.all_gather(parts, x.detach().contiguous())
     return torch.cat(parts)
+
+
+@torch.no_grad()
+def over_shuffled(network: Callable[[Tensor], Tensor], x: Tensor, step: float) -> Tensor:
+    """network(x) with each process working on images of all, in an order drawn by `step`, the same on every process.
+
+    MoCo, arXiv:1911.05722, sec. 3.3: BatchNorm then sees a query and its key among other images. In one process, where
+    all images are normalised together anyway, it is network(x).
+    """
+    if world_size() == 1:
+        return network(x)
+    images = gather_rows(x)  # (W*B, ...)
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(int(step)))
+    mine = order.view(world_size(), -1)[rank()].to(x.device)
+    out = gather_rows(network(images[mine]))  # (W*B, D), in the drawn order
+    back = order.argsort().view(world_size(), -1)[rank()].to(x.device)
+    return out[back]
 
 
 @torch.no_grad()

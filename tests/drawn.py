@@ -61,8 +61,17 @@ class Drawn:
 def small(name: str, **args) -> Method:
     """The method of that name on a tiny encoder, every width of its heads 16, with SGD; seeded."""
     signature = inspect.signature(METHODS[name].__init__).parameters
-    sizes = {"queue_size": 40, "num_prototypes": 12, "num_classes": CLASSES}  # 40: no multiple of a batch of 16
+    sizes = {
+        "queue_size": 40,
+        "num_prototypes": 12,
+        "num_classes": CLASSES,
+        "freeze_steps": 2,
+    }  # 40: no multiple of a batch of 16
     widths = {p: 16 for p in signature if p.endswith("_dim")} | {p: n for p, n in sizes.items() if p in signature}
+    if name.endswith(
+        "DINO"
+    ):  # with widths of 16 its head begins so small that a few steps of this size make it constant
+        widths["head_norm"] = True
     optim = OptimConfig(name="sgd", base_lr=0.5, weight_decay=1e-4, warmup_epochs=0)
     torch.manual_seed(0)
     return METHODS[name](**{"backbone": "tiny_resnet", "backbone_args": {"width": 4}, "optim": optim, **widths, **args})

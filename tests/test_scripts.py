@@ -86,6 +86,20 @@ def test_a_thin_script_passes_all_words_on_and_its_command_takes_them(script, re
     parse(words, monkeypatch)
 
 
+def test_pretrain_takes_a_data_set_and_a_method_in_place_of_a_script_for_each(recorder):
+    words = json.loads(
+        run("bash_files/pretrain.sh", "cifar10", "simclr", *NEEDS["pretrain"], VENV=str(recorder)).stdout
+    )
+    recipe = ROOT / "configs" / "pretrain" / "cifar10" / "simclr.yaml"
+    assert words[1:] == ["pretrain", "--config", str(recipe), *NEEDS["pretrain"]]
+    for wrong in (["cifar10", "simclt", "--minutes", "1"], ["cifar10"]):
+        done = run("bash_files/pretrain.sh", *wrong, VENV=str(recorder))
+        assert (done.returncode, done.stdout) == (2, "")
+        assert (
+            done.stderr.count("\n") == 1 and "no recipe for 'cifar10" in done.stderr and "cifar10 simclr" in done.stderr
+        )
+
+
 def test_a_script_without_massrl_in_its_environment_says_so_in_one_line(tmp_path):
     done = run("bash_files/pretrain.sh", "--help", VENV=str(tmp_path))
     assert (done.returncode, done.stdout) == (2, "")

@@ -86,6 +86,11 @@ class Trainer(LightningCLI):
         if self.small:
             self.small.replace(self.config)
 
+    def instantiate_classes(self) -> None:
+        # A run that goes on has its weights in the checkpoint; the file that it began with may be gone.
+        with backbones.without_weights() if self.config.ckpt_path else contextlib.nullcontext():
+            super().instantiate_classes()
+
     def instantiate_trainer(self, **kwargs: Any) -> None:
         self.settings = dict(self._get(self.config_init, "trainer"))
 
@@ -147,6 +152,9 @@ def small_stem(config) -> None:
         return
     size = _global_size(config)
     if size <= SMALL and backbones.takes_small_stem(name):
+        if given.get("pretrained"):
+            say(f"views of {size} px: the stem of {name} stays imagenet, as its pretrained weights have it")
+            return
         args.backbone_args = {**given, "stem": "cifar"}
         what = "3 x 3, stride 1, no max-pool; --model.backbone_args.stem imagenet sets the other"
         say(f"views of {size} px: the stem of {name} is cifar ({what})")
@@ -156,7 +164,9 @@ def _global_size(config) -> int:
     which, size = config.data.views, config.data.size
     if size is not None:
         return size
-    return view_sets.get(which or load_class(config.model.class_path).default_views).size
+    if which is None:
+        which = load_class(config.model.class_path).views_for(**config.model.init_args.as_dict())
+    return view_sets.get(which).size
 
 
 def _with_config_of_run(argv: list[str]) -> list[str]:

@@ -5,7 +5,7 @@ A method says what it needs, makes its heads, and returns a scalar from `loss(ba
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,8 +17,9 @@ from data_loading.errors import ConfigError
 from data_loading.registry import Registry
 from data_loading.views import View, ViewSet
 from massrl import backbones
+from massrl.distributed import world_size
 from massrl.methods.training import Remembers, Training
-from massrl.nn import Target, stack_views
+from massrl.nn import FeatureQueue, Target, stack_views
 from massrl.optim import OWN, OptimConfig, Schedule
 
 METHODS = Registry("method")
@@ -40,12 +41,13 @@ class Method(Remembers, Training):
 
     Args:
         backbone: name of an encoder, or a module (B, 3, H, W) -> (B, F) with `num_features` = F.
-        backbone_args: passed on to the encoder's constructor; `stem: cifar` suits images of at most 64 pixels.
+        backbone_args: of the encoder: `stem` (cifar suits images of at most 64 pixels), `in_chans`, `weights` or
+            `pretrained` to start from, and what its constructor takes.
         optim: what differs from the method's own recipe.
         bn_over: whether BatchNorm sees each view alone or all views of a size at once; None as the authors' code.
         ema_buffers: the target network's running statistics follow the online network's too, in place of its own.
         channels_last: keep the backbone's convolutions in the memory format that is faster for them.
-        compile: run the backbone through torch.compile during training.
+        compile: run the backbone, and the target's, through torch.compile during training.
     """
 
     needs = Needs()
@@ -87,6 +89,11 @@ class Method(Remembers, Training):
 
     # ---- what a method overrides
 
+    @classmethod
+    def views_for(cls, **init_args: Any) -> str:
+        """The default view set of a method made with these arguments: the command line asks before it makes one."""
+        return cls.default_views
+
     def loss(self, batch: Batch) -> Tensor:
         """The scalar to minimise."""
         raise NotImplementedError
@@ -100,10 +107,6 @@ class Method(Remembers, Training):
     def layer(self) -> str:
         """What `encoder` ends with, for records."""
         return "backbone"
-
-    def frozen(self) -> Iterable[nn.Parameter]:
-        """Parameters that stay as they are in this step, as a last layer in the first epoch."""
-        return ()
 
     def check_batch(self, batch: Batch) -> None:
         """Refuse a batch that the method cannot take, with a ConfigError; called with the first one."""
@@ -150,9 +153,12 @@ class Method(Remembers, Training):
     def encode(self, views: Sequence[Tensor]) -> list[Tensor]:
         """Features (B, F) of each view; those of the first are kept, detached, for probes."""
         h = self.over(self.backbone, views)
-        if self._features is None:
-            self._features = h[0].detach()
+        self.keep_features(h[0])
         return h
+
+    def keep_features(self, h: Tensor) -> None:
+        """What the probes get: (B, F) of the first view, as `encoder` gives it."""
+        self._features = h.detach()
 
     def embed(self, views: Sequence[Tensor], through: nn.Module | None = None) -> list[Tensor]:
         """Embeddings (B, D) of each view by the online network, or through the target network."""
@@ -177,3 +183,20 @@ class Method(Remembers, Training):
     def forward(self, x: Tensor) -> Tensor:
         """Images (B, 3, H, W) -> features (B, F)."""
         return self.encoder(x)
+
+
+def check_tau(tau: float, name: str = "tau") -> float:
+    """A temperature, or a ConfigError where it is none."""
+    if tau <= 0:
+        raise ConfigError(f"{name} is {tau}; a temperature must be above 0")
+    return tau
+
+
+def check_queue(queue: FeatureQueue, batch: Batch) -> None:
+    """Refuse a queue that is smaller than the global batch: it would hold a part of the last one only."""
+    images = len(batch) * world_size()
+    if len(queue) < images:
+        raise ConfigError(
+            f"queue_size is {len(queue)}, smaller than the global batch of {images} images; set queue_size to {images} "
+            "or more, or data.batch_size lower"
+        )

@@ -3,7 +3,9 @@
 Grill et al., "Bootstrap Your Own Latent", NeurIPS 2020, arXiv:2006.07733.
     L = |p1/|p1| - z2'/|z2'||^2 + |p2/|p2| - z1'/|z1'||^2      z' = target, no gradient      (eq. 2, both ways)
     target <- m target + (1 - m) online      m = 1 - (1 - m0) (cos(pi k / K) + 1) / 2, k of K steps      (sec. 3.3)
-Differs from the paper: nothing known. Collapse shows as z_std -> 0 (healthy: about 1/sqrt(D)) and loss -> 0.
+Differs from the paper: nothing known. k counts optimiser steps, also under accumulation, and the parameters alone
+follow; `ema_buffers` makes the running statistics follow too. solo-learn has a bias in the last layer of both heads.
+Collapse shows as z_std -> 0 (healthy: about 1/sqrt(D)) and loss -> 0.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ class BYOL(Method):
     Args:
         hidden_dim: hidden width of projector and predictor.
         out_dim: width of embedding and prediction.
-        ema: momentum of the target at the first step; it reaches 1 on a cosine.
+        ema: momentum of the target at the first step.
+        ema_end: its momentum at the end, reached on a cosine; the same as ema keeps it constant.
         projector_norm: BatchNorm without scale and shift on the projector's output.
     """
 
@@ -40,13 +43,14 @@ class BYOL(Method):
         hidden_dim: int = 4096,
         out_dim: int = 256,
         ema: float = 0.996,
+        ema_end: float = 1.0,
         projector_norm: bool = False,
         **common,
     ):
         super().__init__(backbone, **common)
         self.projector = projector(self.num_features, hidden_dim, out_dim, norm=projector_norm)
         self.predictor = mlp(out_dim, hidden_dim, out_dim, last_bias=False)
-        self.target = self.make_target(ema)
+        self.target = self.make_target(ema, ema_end)
 
     def loss(self, batch: Batch) -> Tensor:
         views = batch.global_views

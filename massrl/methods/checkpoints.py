@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pickle
+import sys
+from importlib import import_module
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from data_loading.errors import CheckpointError, UserError
+from massrl import backbones
 from massrl.methods.base import METHODS, Method
 from massrl.optim import OptimConfig
 
@@ -19,7 +22,8 @@ def load(
     """The method of a checkpoint, in eval mode.
 
     expected: the name of a method; another one is refused.  backbone: needed where the method was made with a module
-    of the user's own.  Raises CheckpointError in one sentence.  Nothing but tensors and plain values is unpickled.
+    of the user's own.  Raises CheckpointError in one sentence.  Nothing but tensors and plain values is unpickled; a
+    method that is not of this package is imported from the module that the checkpoint names.
     """
     path = Path(path)
     if not path.is_file():
@@ -36,8 +40,7 @@ def load(
     name, args = kept["method"], dict(kept["init_args"])
     if expected is not None and name != expected:
         raise CheckpointError(f"{path}: a checkpoint of {name}, not of {expected}")
-    if name not in METHODS:
-        raise CheckpointError(f"{path}: a checkpoint of {name}, which is not installed; known: {', '.join(METHODS)}")
+    cls = _class(path, name, kept.get("module"))
     args["backbone"] = backbone if backbone is not None else args.get("backbone")
     if args["backbone"] is None:
         raise CheckpointError(
@@ -47,7 +50,8 @@ def load(
         args["backbone_args"] = None
     args["optim"] = OptimConfig(**(args.get("optim") or {}))
     try:
-        method = METHODS[name](**args)
+        with backbones.without_weights():  # the checkpoint has them; a file they came from may be gone
+            method = cls(**args)
         method.load_state_dict(checkpoint["state_dict"])
     except UserError as error:
         raise CheckpointError(f"{path}: {error}") from None
@@ -55,3 +59,29 @@ def load(
         line = " ".join(str(error).split())
         raise CheckpointError(f"{path}: does not fit {name} of this version: {line[:300]}") from None
     return method.eval()
+
+
+def _class(path: Path, name: str, module: str | None) -> type[Method]:
+    """The method of that name: one of this package or a registered one, else what the user's own module holds."""
+    known = METHODS[name] if name in METHODS else None
+    if known is not None and module in (None, known.__module__):
+        return known
+    if module is None or module.split(".")[0] == __package__.split(".")[0]:
+        raise CheckpointError(f"{path}: a checkpoint of {name}, which is not installed; known: {', '.join(METHODS)}")
+    here = f"{path}: a checkpoint of {module}.{name}"
+    if module == "__main__" and not hasattr(sys.modules["__main__"], name):
+        raise CheckpointError(f"{here}, a class of the script that trained it; move the class to a file of its own")
+    try:
+        found = getattr(import_module(module), name, None)
+    except ModuleNotFoundError as error:
+        top = module.split(".")[0]
+        where = f"run where {top} lies, or put its folder on PYTHONPATH" if error.name == top else "install it"
+        raise CheckpointError(f"{here}, and there is no module {error.name} here; {where}") from error
+    except (Exception, SystemExit) as error:  # whatever a user's file raises
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        raise CheckpointError(f"{here}, and {module} cannot be imported: {why}") from error
+    if found is None:
+        raise CheckpointError(f"{here}, and {module} has no {name}; was it renamed?")
+    if not (isinstance(found, type) and issubclass(found, Method)):
+        raise CheckpointError(f"{here}, which is no method: it must be a subclass of massrl.Method")
+    return found

@@ -4,9 +4,22 @@ Tran et al., "Multi-Augmentation for Efficient Visual Representation Learning fo
 2022, arXiv:2205.11772.
     L = mean over ordered pairs (i, j), j != i, of  2 - 2 cos(p_i, sg z'_j)      views i, j = crops x strategies
     target <- m target + (1 - m) online      m = 1 - (1 - m0) (cos(pi k / K) + 1) / 2, k of K steps      (as BYOL)
-Differs from the paper: its full text was not at hand; this follows the authors' PyTorch code, which sums the pairs
-(`reduction="sum"`) and mixes the strategies of a view over the batch. The strategies are the view set's, set in the
-data, not here. Collapse shows as z_std -> 0 (healthy: about 1/sqrt(D)) and loss -> 0.
+Differs from the paper: its full text was not at hand. The default is near the authors' PyTorch code: two crops, each
+under four strategies, all pairs; but their mean, and every strategy flips. `preset` gives one of three published forms,
+as far as `pairs`, `reduction` and the view set reach. What they are, and what else their code does:
+    figure      For each of two crops one strategy is drawn. L = d(1, 2') + d(2, 1'), as BYOL. After the framework
+                figure.
+    pytorch     Both crops under all four strategies. L = sum over the 56 ordered pairs of 8 views. The code shuffles
+                the views of each sample, so that its BatchNorm sees strategies mixed (here one at a time); it leaves
+                two strategies without normalisation; all linear layers have a bias. Its heads: `massl` has the
+                default ones, `massl_edit` has hidden_layers 2 and out_dim 512. Its optimiser is the default one.
+    tensorflow  SimCLR twice and AutoAugment on top of SimCLR twice, each on a crop of its own, paired within a
+                strategy. L = (L12 + L21) / 2, L12 = 2 - 2 [w cos(p1, z2') + (1 - w) cos(p3, z4')], w = 1/2: the mean
+                of the four pairs. The code moves the target every fourth step only, from ema 0.996, with its running
+                statistics (`ema_buffers`), and trains on 200 images a step.
+Under LARS a sum in place of a mean changes the steps of biases and norms only. With `data.views: massrl_2`, which draws
+a strategy for each of two crops, a step costs what BYOL's does. MASSRL's idea is the view set: any method that takes
+more than two views takes it. Collapse shows as z_std -> 0 (healthy: about 1/sqrt(D)) and loss -> 0.
 """
 
 from __future__ import annotations
@@ -22,7 +35,7 @@ from data_loading.errors import ConfigError
 from data_loading.views import View, ViewSet
 from massrl.losses import feature_std, pairwise_cosine_distance
 from massrl.methods.base import Method, Needs, register
-from massrl.nn import mlp, projector
+from massrl.nn import mlp
 from massrl.optim import OptimConfig
 
 
@@ -36,6 +49,13 @@ PAIRS = {
     "cross_crop": lambda a, b: a.crop != b.crop,
     "within_strategy": lambda a, b: label(a) == label(b),
 }
+REDUCTIONS = ("mean", "sum")
+PRESETS = {  # name -> pairs, reduction, view set
+    "figure": ("all", "sum", "massrl_figure"),
+    "pytorch": ("all", "sum", "massrl_pytorch"),
+    "tensorflow": ("within_strategy", "mean", "massrl_tensorflow"),
+    None: ("all", "mean", "massrl"),
+}
 
 
 @register
@@ -45,9 +65,12 @@ class MASSRL(Method):
     Args:
         hidden_dim: hidden width of projector and predictor.
         out_dim: width of embedding and prediction.
-        ema: momentum of the target at the first step; it reaches 1 on a cosine.
+        hidden_layers: hidden layers of projector and predictor.
+        ema: momentum of the target at the first step.
+        ema_end: its momentum at the end, reached on a cosine; the same as ema keeps it constant.
+        preset: a published form of the method, which sets pairs, reduction and the view set where they are left out.
         pairs: which views predict each other: all, those of different crops, or those of one strategy.
-        reduction: mean over the pairs, or their sum as in the authors' code.
+        reduction: mean over the pairs, or their sum.
         projector_norm: BatchNorm without scale and shift on the projector's output.
     """
 
@@ -61,21 +84,39 @@ class MASSRL(Method):
         backbone: str | nn.Module = "resnet18",
         hidden_dim: int = 4096,
         out_dim: int = 256,
+        hidden_layers: int = 1,
         ema: float = 0.99,
-        pairs: Literal["all", "cross_crop", "within_strategy"] = "all",
-        reduction: Literal["mean", "sum"] = "mean",
+        ema_end: float = 1.0,
+        preset: Literal["figure", "pytorch", "tensorflow"] | None = None,
+        pairs: Literal["all", "cross_crop", "within_strategy"] | None = None,
+        reduction: Literal["mean", "sum"] | None = None,
         projector_norm: bool = False,
         **common,
     ):
         super().__init__(backbone, **common)
-        if pairs not in PAIRS:
+        if preset not in PRESETS:
+            raise ConfigError(
+                f"preset is {preset!r}; choose one of {', '.join(filter(None, PRESETS))}, or leave it out"
+            )
+        self.preset = preset
+        self.pairs, self.reduction = pairs or PRESETS[preset][0], reduction or PRESETS[preset][1]
+        self.default_views = self.views_for(preset=preset)
+        if self.pairs not in PAIRS:
             raise ConfigError(f"pairs is {pairs!r}; choose one of {', '.join(PAIRS)}")
-        if reduction not in ("mean", "sum"):
-            raise ConfigError(f"reduction is {reduction!r}; choose one of mean, sum")
-        self.pairs, self.reduction = pairs, reduction
-        self.projector = projector(self.num_features, hidden_dim, out_dim, norm=projector_norm)
-        self.predictor = mlp(out_dim, hidden_dim, out_dim, last_bias=False)
-        self.target = self.make_target(ema)
+        if self.reduction not in REDUCTIONS:
+            raise ConfigError(f"reduction is {reduction!r}; choose one of {', '.join(REDUCTIONS)}")
+        if hidden_layers < 1:
+            raise ConfigError(f"hidden_layers is {hidden_layers}; a head has at least 1")
+        hidden = [hidden_dim] * hidden_layers
+        self.projector = mlp(
+            self.num_features, *hidden, out_dim, last_norm=projector_norm, last_affine=False, last_bias=False
+        )
+        self.predictor = mlp(out_dim, *hidden, out_dim, last_bias=False)
+        self.target = self.make_target(ema, ema_end)
+
+    @classmethod
+    def views_for(cls, preset: str | None = None, **init_args) -> str:
+        return PRESETS[preset][2]
 
     def mask(self, views: Sequence[View]) -> Tensor:
         """(V, V) bool: does online view i predict target view j."""

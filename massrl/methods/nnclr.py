@@ -19,11 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from data_loading.batch import Batch
-from data_loading.errors import ConfigError
-from massrl.distributed import gather, gather_rows, world_size
-from massrl.losses import feature_std, nnclr
-from massrl.losses.nnclr import nearest_neighbour
-from massrl.methods.base import Method, Needs, register
+from massrl.distributed import gather, gather_rows
+from massrl.losses import feature_std, nearest_neighbour, nnclr
+from massrl.methods.base import Method, Needs, check_queue, check_tau, register
 from massrl.nn import FeatureQueue, mlp
 from massrl.optim import OptimConfig
 
@@ -57,20 +55,13 @@ class NNCLR(Method):
         **common,
     ):
         super().__init__(backbone, **common)
-        if tau <= 0:
-            raise ConfigError(f"tau is {tau}; a temperature must be above 0")
-        self.tau, self.symmetric = tau, symmetric
+        self.tau, self.symmetric = check_tau(tau), symmetric
         self.projector = mlp(self.num_features, hidden_dim, hidden_dim, out_dim, last_norm=True)
         self.predictor = mlp(out_dim, pred_dim, out_dim)
         self.queue = FeatureQueue(queue_size, out_dim)
 
     def check_batch(self, batch: Batch) -> None:
-        images, rows = len(batch) * world_size(), len(self.queue)
-        if rows < images:
-            raise ConfigError(
-                f"queue_size is {rows}, smaller than the global batch of {images} images; set it to {images} or more, "
-                "or data.batch_size lower"
-            )
+        check_queue(self.queue, batch)
 
     def loss(self, batch: Batch) -> Tensor:
         views = self.embed(batch.global_views)  # V of (B, D)

@@ -15,10 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from data_loading.batch import Batch
-from data_loading.errors import ConfigError
 from massrl.distributed import gather
 from massrl.losses import feature_std, nt_xent
-from massrl.methods.base import Method, Needs, register
+from massrl.methods.base import Method, Needs, check_tau, register
 from massrl.nn import mlp
 from massrl.optim import OptimConfig
 
@@ -49,9 +48,7 @@ class SimCLR(Method):
         **common,
     ):
         super().__init__(backbone, **common)
-        if tau <= 0:
-            raise ConfigError(f"tau is {tau}; a temperature must be above 0")
-        self.tau = tau
+        self.tau = check_tau(tau)
         hidden_dim = hidden_dim or self.num_features
         dims = (self.num_features, hidden_dim, out_dim)
         self.projector = mlp(*dims, last_norm=projector_norm, last_shift=False, last_bias=False)

@@ -19,7 +19,7 @@ from data_loading.batch import Batch
 from data_loading.errors import ConfigError
 from massrl.distributed import gather
 from massrl.losses import feature_std, nt_xent
-from massrl.methods.base import Method, Needs, register
+from massrl.methods.base import Method, Needs, check_tau, register
 from massrl.nn import mlp
 from massrl.optim import OptimConfig
 
@@ -53,11 +53,9 @@ class SimCLRv2(Method):
         **common,
     ):
         super().__init__(backbone, **common)
-        if tau <= 0:
-            raise ConfigError(f"tau is {tau}; a temperature must be above 0")
         if feature_layer not in (0, 1, 2):
             raise ConfigError(f"feature_layer is {feature_layer}; choose 0 (the backbone), 1 or 2 (hidden layers)")
-        self.tau, self.feature_layer = tau, feature_layer
+        self.tau, self.feature_layer = check_tau(tau), feature_layer
         self.hidden_dim = hidden_dim or self.num_features
         dims = (self.num_features, self.hidden_dim, self.hidden_dim, out_dim)
         self.projector = mlp(*dims, last_norm=True, last_shift=False)
@@ -78,7 +76,7 @@ class SimCLRv2(Method):
     def loss(self, batch: Batch) -> Tensor:
         kept = HIDDEN * self.feature_layer
         middle = self.over(self.projector[:kept], self.encode(batch.global_views))  # V of (B, hidden_dim)
-        self._features = middle[0].detach()  # for probes
+        self.keep_features(middle[0])  # for probes
         z = torch.stack(self.over(self.projector[kept:], middle))  # (V, B, D)
         self.log("z_std", feature_std(z[0]))
         return nt_xent(gather(z), self.tau)  # eq. 1, negatives from all processes

@@ -21,7 +21,7 @@ from data_loading.batch import Batch
 from data_loading.errors import ConfigError
 from massrl.distributed import gather, gather_rows
 from massrl.losses import feature_std, supcon
-from massrl.methods.base import Method, Needs, register
+from massrl.methods.base import Method, Needs, check_tau, register
 from massrl.nn import mlp
 from massrl.optim import OptimConfig
 
@@ -52,10 +52,8 @@ class SupCon(Method):
         **common,
     ):
         super().__init__(backbone, **common)
-        for name, value in (("tau", tau), ("base_tau", base_tau)):
-            if value is not None and value <= 0:
-                raise ConfigError(f"{name} is {value}; a temperature must be above 0")
-        self.tau, self.base_tau = tau, base_tau
+        self.tau = check_tau(tau)
+        self.base_tau = None if base_tau is None else check_tau(base_tau, "base_tau")
         self.projector = mlp(self.num_features, hidden_dim, out_dim, norm=False)
 
     def check_batch(self, batch: Batch) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins.precision import MixedPrecision
 from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor, nn
 
@@ -39,19 +42,33 @@ class Training(pl.LightningModule):
     schedule: Schedule | None = None  # known from the first batch on
 
     @property
+    def step(self) -> int:
+        """Optimiser steps done; 0 without a Trainer."""
+        return 0 if self.schedule is None else self.trainer.global_step
+
+    @property
     def progress(self) -> float:
-        """Optimiser steps done, as a fraction of the run; 0 without a Trainer."""
-        return 0.0 if self.schedule is None else min(1.0, self.trainer.global_step / self.schedule.total)
+        """The same as a fraction of the run; 0 without a Trainer."""
+        return 0.0 if self.schedule is None else min(1.0, self.step / self.schedule.total)
+
+    @property
+    def steps_done(self) -> float:
+        """The same; without a Trainer infinite: past every warm-up."""
+        return math.inf if self.schedule is None else self.step
 
     @property
     def epochs_done(self) -> float:
-        """Optimiser steps done, in epochs; without a Trainer infinite: past every warm-up."""
-        return math.inf if self.schedule is None else self.trainer.global_step / self.schedule.per_epoch
+        """The same in epochs; infinite without a Trainer."""
+        return math.inf if self.schedule is None else self.steps_done / self.schedule.per_epoch
 
     def log(self, name: str, value: Any, **kwargs: Any) -> None:
         """As Lightning's, but silent where a loss is called without a running Trainer."""
         if self._trainer is not None and self._trainer.state.stage is not None:
             super().log(name, value, **kwargs)
+
+    def frozen(self) -> Iterable[nn.Parameter]:
+        """Parameters that stay as they are in this step, as a last layer in the first epoch."""
+        return ()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         if self.schedule is None:
@@ -60,8 +77,16 @@ class Training(pl.LightningModule):
     def on_fit_start(self) -> None:
         self.schedule = None  # another fit may have another length or batch
         if self.compiled:
-            for backbone in (self.backbone, *([self.target.parts["backbone"]] if self.target else [])):
+            for backbone in self._backbones():
                 backbone.compile()
+
+    def on_fit_end(self) -> None:
+        for backbone in self._backbones():
+            backbone._compiled_call_impl = None  # what nn.Module.compile sets, and has no word for taking back
+
+    def _backbones(self) -> list[nn.Module]:
+        """The online one and the target's, where there is one."""
+        return [self.backbone, *([self.target.parts["backbone"]] if self.target else [])]
 
     def _begin(self, batch: Batch) -> None:
         """Check the first batch, and settle length and learning rate: only now are they known."""
@@ -91,12 +116,18 @@ class Training(pl.LightningModule):
             for shape in dict.fromkeys(x.shape for x in batch.views):
                 view, x = next((v, x) for v, x in zip(batch.layout, batch.views, strict=True) if x.shape == shape)
                 with self.trainer.precision_plugin.forward_context():
-                    self.backbone.forward(x[:1])
+                    h = self.backbone.forward(x[:1])
+                if tuple(getattr(h, "shape", ())) != (1, self.num_features):
+                    what = f"a tensor {tuple(h.shape)}" if isinstance(h, Tensor) else f"a {type(h).__name__}"
+                    raise ConfigError(
+                        f"the backbone makes {what} of one image, where a method needs (1, num_features) = "
+                        f"(1, {self.num_features}); take one that pools its features, or wrap it in a module that does"
+                    )
         except (RuntimeError, AssertionError, ValueError) as error:
             line = str(error).partition("\n")[0]
             raise ConfigError(
-                f"the backbone cannot take {view.role} views of {tuple(x.shape[-2:])} pixels ({line}); for a ViT of "
-                "timm set backbone_args: {dynamic_img_size: true}, or give views of a size that it takes"
+                f"the backbone cannot take {view.role} views of {tuple(x.shape[-2:])} pixels ({line}); give views "
+                "of a size that it takes (data.size, local_size of data.views): for a ViT a multiple of its patch_size"
             ) from None
         finally:
             for module, training in modes.items():
@@ -116,9 +147,17 @@ class Training(pl.LightningModule):
         c = self.optim
         parts = [(predictor, c.predictor_lr, c.predictor_schedule)] if predictor is not None else []
         groups = optim.parameter_groups([*parts, (self, 1.0, None)], c.weight_decay, c.bias_lr)
-        # A fused optimiser would take the float16 scale out of the gradients itself, too late to clip them.
-        scaled = self._trainer is not None and getattr(self.trainer.precision_plugin, "scaler", None) is not None
-        return optim.optimizer(c, groups, fused=not scaled)
+        return optim.optimizer(c, groups, fused=self._may_fuse())
+
+    def _may_fuse(self) -> bool:
+        """torch's fused SGD fails where only some parameters have moved before, as after a rest (`frozen`). A fused
+        optimiser takes the float16 scale out of the gradients itself, too late to clip them; and Lightning
+        refuses it where it clips under mixed precision, bfloat16 too."""
+        if self.optim.name == "sgd" and type(self).frozen is not Training.frozen:
+            return False
+        if self._trainer is None or not isinstance(self.trainer.precision_plugin, MixedPrecision):
+            return True
+        return self.trainer.precision_plugin.scaler is None and not self.trainer.gradient_clip_val
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         for p in self.frozen():
@@ -140,6 +179,7 @@ class Training(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["hyper_parameters"] = {
             "method": type(self).__name__,
+            "module": type(self).__module__,
             "init_args": _plain(self.init_args),
             "resolved": {"optim": _plain(self.optim), "bn_over": self.bn_over},  # what None stood for
         }
@@ -155,4 +195,6 @@ def _plain(value: Any) -> Any:
         return [_plain(v) for v in value]
     if isinstance(value, nn.Module):
         return None
+    if isinstance(value, Path):
+        return str(value)
     return value

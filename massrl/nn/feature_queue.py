@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from data_loading.errors import ConfigError
+
 
 class FeatureQueue(nn.Module):
     """The last `size` embeddings of D channels, in a ring; a batch of any size wraps at its end.
@@ -16,6 +18,8 @@ class FeatureQueue(nn.Module):
 
     def __init__(self, size: int, dim: int, random: bool = True, seed: int = 0):
         super().__init__()
+        if size < 1:
+            raise ConfigError(f"queue_size is {size}; a queue holds at least one embedding")
         draw = torch.Generator().manual_seed(seed)
         start = F.normalize(torch.randn(size, dim, generator=draw), dim=1) if random else torch.zeros(size, dim)
         self.register_buffer("ring", start)  # (Q, D)

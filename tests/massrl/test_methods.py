@@ -1,6 +1,7 @@
 """Tests that every registered method must pass; a new file in massrl/methods falls under them by being there."""
 
 import inspect
+import itertools
 
 import pytest
 import pytorch_lightning as pl
@@ -17,6 +18,11 @@ from massrl.methods import BYOL, METHODS, load, names
 from massrl.optim import OWN, OptimConfig, cosine
 
 every = pytest.mark.parametrize("name", METHODS)
+
+
+# Methods whose loss may rise at first: a queue that begins with random directions is easier to tell apart than one of
+# keys, and the targets of DINO and SwAV are another distribution in each step.
+RISES = {"MoCo", "MoCoV2", "MoCoV2Plus", "DINO", "MVMASSRLDINO", "SwAV"}
 
 
 class Recorder(pl.Callback):
@@ -41,7 +47,8 @@ def test_a_method_trains_and_logs_a_finite_loss_its_spread_and_the_learning_rate
     trainer(3, callbacks=[seen]).fit(method, Drawn(views_of(name)))
     assert len(seen.rows) == 12
     assert all(torch.isfinite(torch.tensor([row["loss"], row["z_std"], row["lr"]])).all() for row in seen.rows)
-    assert seen.rows[-1]["loss"] < seen.rows[0]["loss"]
+    if name not in RISES:
+        assert seen.rows[-1]["loss"] < seen.rows[0]["loss"]
     # Not collapsed: directions spread over the 16 channels, for which an even spread gives 1/4.
     assert seen.rows[-1]["z_std"] > 0.25 / 4
     still = [k for k, v in method.named_parameters() if torch.equal(v, before[k])]
@@ -62,12 +69,20 @@ def test_a_small_step_along_the_gradient_lowers_the_loss_by_its_squared_length(n
     method, batch = prepared(name)
     method.double()
     batch = Batch.from_views([v.double() for v in batch.views], batch.labels)
-    parameters = [p for p in method.parameters() if p.requires_grad]
+    # SwAV brings its prototypes back to norm 1 before each forward: they are held.
+    held = {id(p) for p in method.prototypes.parameters()} if name == "SwAV" else set()
+    parameters = [p for p in method.parameters() if p.requires_grad and id(p) not in held]
+    if name == "SwAV":  # what views are assigned to carries no gradient, but would follow the step
+        given, assign = [], method.assign
+        method.assign = lambda *args: given.append(assign(*args)) or given[-1]
+        loss_of(method, batch)
+        again = itertools.cycle(given)
+        method.assign = lambda *args: next(again)
     with unchanged(method):
         loss = method.loss(batch)
         grads = torch.autograd.grad(loss, parameters)
     length = sum(g.square().sum() for g in grads)
-    step = 1e-6 / length.sqrt()
+    step = 1e-8 / length.sqrt()
     with torch.no_grad():
         for p, g in zip(parameters, grads, strict=True):
             p -= step * g
@@ -136,7 +151,7 @@ def test_the_target_moves_once_per_optimiser_step_by_the_cosine_rate_also_under_
                 assert all(torch.equal(a, b) for a, b in zip(after, self.before, strict=True))
                 return
             self.moves += 1
-            m = cosine(self.step, 4, 0.9)
+            m = cosine(self.step, 4, 0.9, method.ema_end)
             for a, b, o in zip(after, self.before, online, strict=True):
                 torch.testing.assert_close(a, m * b + (1 - m) * o, rtol=1e-5, atol=1e-7)  # float32 rounding
 
@@ -192,6 +207,9 @@ def test_a_method_runs_on_the_defaults_of_its_paper(name):
 
 @every
 def test_batch_norm_over_all_views_and_over_each_view_see_other_statistics(name):
+    if name in ("MoCo", "MoCoV2"):
+        pytest.skip("one view through each network")
+
     def losses(train):
         ready = [prepared(name, bn_over=over) for over in ("view", "all")]
         return [method.train(train).loss(batch).item() for method, batch in ready]

@@ -73,3 +73,31 @@ def test_stacking_other_views_equals_concatenation():
 def test_views_of_a_batch_still_share_memory_after_a_move():
     moved = Batch.from_views([torch.zeros(2, 3, 8, 8)]).to("cpu")
     assert stack_views(moved.views).data_ptr() == moved.blocks[0].data_ptr()
+
+
+def test_running_statistics_follow_in_float32_and_counts_are_copied_where_that_is_asked():
+    online = nn.BatchNorm1d(1).bfloat16()
+    target = Target(part=online)
+    mine = target.parts["part"]
+    mine.running_mean.fill_(1.0)
+    online.running_mean.fill_(2.0)
+    online.num_batches_tracked.fill_(7)
+    target.update(0.99, part=online)
+    assert (mine.running_mean.item(), mine.num_batches_tracked.item()) == (1.0, 0)
+    target.update(0.99, buffers=True, part=online)
+    assert mine.running_mean.item() == torch.tensor(1.01).bfloat16().item()
+    assert mine.num_batches_tracked.item() == 7 and mine.running_mean.dtype == torch.bfloat16
+
+
+def test_a_target_in_half_precision_comes_as_near_as_float32_arithmetic_and_one_rounding_do():
+    draw = torch.Generator().manual_seed(0)
+    online, start = (torch.randn(64, 64, generator=draw).bfloat16() for _ in range(2))
+    layer = nn.Linear(64, 64, bias=False).bfloat16()
+    target = Target(part=layer)
+    with torch.no_grad():
+        layer.weight.copy_(online)
+        target.parts["part"].weight.copy_(start)
+    target.update(0.9, part=layer)
+    exact = (0.9 * start.double() + 0.1 * online.double()).bfloat16()
+    # equal but for values that lie within a float32 rounding of the middle between two bfloat16 numbers
+    assert (target.parts["part"].weight != exact).float().mean() < 1e-3

@@ -15,6 +15,11 @@ SIZES = ((4, 3), (6, 16), (12, 5))  # (images B, channels D); B is even, for two
 CASES: dict[str, Case] = {}
 
 
+def normal(g: torch.Generator, *shape: int) -> Tensor:
+    """Normal numbers in float64."""
+    return torch.randn(*shape, dtype=torch.float64, generator=g)
+
+
 @dataclass(frozen=True)
 class Case:
     """A loss of massrl.losses and its equation in loops, in float64.

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from massrl.bench.cases.base import Case
-from massrl.losses import cosine_distance
+from massrl.losses import cosine_distance, pairwise_cosine_distance
 
 
 def reference(p: Tensor, z: Tensor) -> Tensor:
@@ -23,5 +23,28 @@ Case(
     reference=reference,
     learns=("p", "z"),
     split={"p": 0, "z": 0},
+    over_ranks="mean",
+)
+
+
+def pairwise_reference(p: Tensor, z: Tensor) -> Tensor:
+    return sum((1 + i + 10 * j) * reference(p[i], z[j]) for i in range(len(p)) for j in range(len(z)))
+
+
+def weighted(p: Tensor, z: Tensor) -> Tensor:
+    """All distances in one number, each with a weight of its own."""
+    d = pairwise_cosine_distance(p, z)  # (3, 2)
+    return sum((1 + i + 10 * j) * d[i, j] for i in range(len(p)) for j in range(len(z)))
+
+
+Case(
+    name="pairwise_cosine_distance",
+    source="BYOL, arXiv:2006.07733, eq. 2, between all views",
+    equation="d_ij = |p_i/|p_i| - z_j/|z_j||^2, mean over images; the sum of 1 d_00 + 2 d_10 + ... is compared",
+    draw=lambda g, B, D: {k: torch.randn(n, B, D, dtype=torch.float64, generator=g) for k, n in (("p", 3), ("z", 2))},
+    loss=weighted,
+    reference=pairwise_reference,
+    learns=("p", "z"),
+    split={"p": 1, "z": 1},
     over_ranks="mean",
 )

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from massrl.bench.cases.base import Case
-from massrl.losses import nnclr
-from massrl.losses.nnclr import nearest_neighbour
+from massrl.losses import nearest_neighbour, nnclr
 
 
 def draw(g: torch.Generator, B: int, D: int, V: int) -> dict[str, Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from massrl.bench.cases.base import Case
+from massrl.bench.cases.base import Case, normal
 from massrl.losses import nt_xent
 
 
@@ -26,7 +26,7 @@ for views in (2, 3):
         name="nt_xent" if views == 2 else "nt_xent, 3 views",
         source="SimCLR, arXiv:2002.05709, eq. 1",
         equation="l_ij = -log exp(s_ij/tau) / sum_{k != i} exp(s_ik/tau), s = cosine; mean over (i, j)",
-        draw=lambda g, B, D, V=views: {"z": torch.randn(V, B, D, dtype=torch.float64, generator=g)},
+        draw=lambda g, B, D, V=views: {"z": normal(g, V, B, D)},
         loss=lambda z: nt_xent(z, tau=0.2),
         reference=reference,
         learns=("z",),

@@ -3,8 +3,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-from massrl.losses import nnclr
-from massrl.losses.nnclr import nearest_neighbour
+from massrl.losses import nearest_neighbour, nnclr
 
 
 def drawn(*shape, seed=0):

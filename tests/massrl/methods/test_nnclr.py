@@ -6,8 +6,7 @@ from torch import nn
 from data_loading.batch import Batch
 from data_loading.errors import ConfigError
 from drawn import Drawn, loss_of, small, trainer
-from massrl.losses import nnclr
-from massrl.losses.nnclr import nearest_neighbour
+from massrl.losses import nearest_neighbour, nnclr
 from massrl.methods import NNCLR
 
 
@@ -56,7 +55,9 @@ def test_the_queue_begins_with_random_unit_vectors_that_are_not_trained_and_are_
 
 
 def test_a_queue_smaller_than_the_batch_is_refused_with_the_size_to_set():
-    with pytest.raises(ConfigError, match="queue_size is 15, smaller than the global batch of 16 images; set it to 16"):
+    with pytest.raises(
+        ConfigError, match="queue_size is 15, smaller than the global batch of 16 images; set queue_size to 16"
+    ):
         trainer().fit(small("NNCLR", queue_size=15), Drawn(2))
     trainer().fit(small("NNCLR", queue_size=16), Drawn(2, 1))
 

@@ -1,0 +1,17 @@
+"""Backbones: a name -> an encoder (B, in_chans, H, W) -> (B, F) with `.num_features` = F; docs/backbones.md."""
+
+from massrl.backbones.making import build, reinitialise, width_of, without_weights
+from massrl.backbones.names import BACKBONES, STEMS, names, takes_small_stem
+from massrl.backbones.tiny_resnet import TinyResNet
+
+__all__ = [
+    "BACKBONES",
+    "STEMS",
+    "TinyResNet",
+    "build",
+    "names",
+    "reinitialise",
+    "takes_small_stem",
+    "width_of",
+    "without_weights",
+]

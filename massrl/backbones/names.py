@@ -1,0 +1,94 @@
+"""Which names there are: our own, torchvision's and timm's; which of them take which stem."""
+
+from __future__ import annotations
+
+from data_loading.errors import UnknownName, near_miss
+from data_loading.registry import Registry
+
+BACKBONES = Registry("backbone")  # our own; timm's and torchvision's are known by their names
+STEMS = ("imagenet", "cifar")
+RESNETS = ("resnet", "resnext", "wide_resnet")  # families of torchvision; these need no prefix ...
+TORCHVISION = (*RESNETS, "convnext", "vit_")  # ... and a plain name of the others is timm's, where timm has it
+TIMM_RESNETS = ("resnet", "resnest", "res2net", "sknet")  # modules of timm whose models have conv1 and maxpool
+# What `massrl list backbones` shows beside our own; any other name of timm works as well.
+CURATED = {
+    "resnet18": "ResNet-18 of torchvision, 512 features",
+    "resnet34": "ResNet-34 of torchvision, 512 features",
+    "resnet50": "ResNet-50 of torchvision, 2048 features",
+    "resnet101": "ResNet-101 of torchvision, 2048 features",
+    "resnet152": "ResNet-152 of torchvision, 2048 features",
+    "wide_resnet50_2": "ResNet-50 with doubled width, of torchvision, 2048 features",
+    "wide_resnet101_2": "ResNet-101 with doubled width, of torchvision, 2048 features",
+    "torchvision:convnext_tiny": "ConvNeXt-T of torchvision, 768 features",
+    "torchvision:vit_b_16": "ViT-B/16 of torchvision, of a fixed size (image_size), 768 features",
+    "timm:resnet50": "the same architecture of timm, 2048 features; timm:NAME builds any model of timm",
+    "timm:convnext_tiny": "ConvNeXt-T of timm, 768 features",
+    "timm:convnext_small": "ConvNeXt-S of timm, 768 features",
+    "timm:convnext_base": "ConvNeXt-B of timm, 1024 features",
+    "timm:swin_tiny_patch4_window7_224": "Swin-T of timm, 768 features",
+    "timm:vit_tiny_patch16_224": "ViT-Ti/16 of timm, views of any size, 192 features",
+    "timm:vit_small_patch16_224": "ViT-S/16 of timm, views of any size, 384 features",
+    "timm:vit_base_patch16_224": "ViT-B/16 of timm, views of any size, 768 features",
+    "timm:vit_large_patch16_224": "ViT-L/16 of timm, views of any size, 1024 features",
+}
+
+
+def names() -> dict[str, str]:
+    """Names to list and a line about each: our own and a choice of torchvision's and timm's."""
+    return {**{name: BACKBONES.summary(name) for name in BACKBONES}, **CURATED}
+
+
+def find(name: str) -> tuple[str, str]:
+    """(library, name there) of a backbone; library is "massrl", "torchvision" or "timm".  Raises UnknownName.
+
+    Without a prefix: ours, else a ResNet of torchvision, else timm's, else torchvision's.
+    """
+    library, _, plain = name.rpartition(":")
+    if library not in ("", "timm", "torchvision"):
+        raise UnknownName(f"no library {library!r} for backbone {name!r}; write timm:NAME or torchvision:NAME")
+    if not library and name in BACKBONES:
+        return "massrl", name
+    if library != "timm" and plain in torchvision_names() and (library or plain.startswith(RESNETS)):
+        return "torchvision", plain
+    if library != "torchvision" and is_timm(plain):
+        return "timm", plain
+    if not library and plain in torchvision_names():
+        return "torchvision", plain
+    raise UnknownName(_unknown(name, plain, library))
+
+
+def takes_small_stem(name: str) -> bool:
+    """Whether stem "cifar" fits the backbone of that name; ours are made for small images as they are.
+
+    Raises UnknownName."""
+    library, plain = find(name)
+    if library != "timm":
+        return library == "massrl" or plain.startswith(RESNETS)
+    from timm.models import is_model_in_modules
+
+    return is_model_in_modules(plain, TIMM_RESNETS)
+
+
+def torchvision_names() -> list[str]:
+    from torchvision import models
+
+    return [name for name in models.list_models(module=models) if name.startswith(TORCHVISION)]
+
+
+def is_timm(name: str) -> bool:
+    import timm
+
+    return timm.is_model(name)
+
+
+def _unknown(name: str, plain: str, library: str) -> str:
+    import timm
+
+    prefix = f"{library}:" if library else ""
+    pool = {
+        "": [*BACKBONES, *torchvision_names(), *timm.list_models()],
+        "timm": timm.list_models(),
+        "torchvision": torchvision_names(),
+    }[library]
+    near = near_miss(plain, pool).replace("mean '", f"mean '{prefix}")
+    return f"no backbone named {name!r}.{near} massrl list backbones shows a choice; any name of timm works"

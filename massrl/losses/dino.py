@@ -1,0 +1,31 @@
+"""DINO: the online network's distribution over prototypes follows the target network's, centred and sharpened."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from massrl.losses.precision import full_precision
+
+
+@full_precision
+def dino_pairs(online: Tensor, target: Tensor, centre: Tensor, tau: float = 0.1, tau_target: float = 0.07) -> Tensor:
+    """Cross-entropies H(softmax((target_q - centre)/tau_target), softmax(online_v/tau)), mean over images: (G, V).
+
+    online: (V, B, K) logits, target: (G, B, K) logits, centre: (K,). The target's part carries no gradient.
+    """
+    p = ((target.detach() - centre.detach()) / tau_target).softmax(-1)  # (G, B, K)
+    log_p = (online / tau).log_softmax(-1)  # (V, B, K)
+    return -torch.einsum("gbk,vbk->gv", p, log_p) / online.shape[1]
+
+
+@full_precision
+def dino(online: Tensor, target: Tensor, centre: Tensor, tau: float = 0.1, tau_target: float = 0.07) -> Tensor:
+    """DINO, arXiv:2104.14294, eq. 3:  mean over global q and views v != q of H(P_target(q), P_online(v)).
+
+    online: (V, B, K) logits of all views, target: (G, B, K) logits of the G global views, which are the first G of the
+    V; centre: (K,). Mean over images too. Only `online` carries gradient.
+    """
+    pairs = dino_pairs(online, target, centre, tau, tau_target)  # (G, V)
+    same = torch.eye(*pairs.shape, dtype=torch.bool, device=pairs.device)
+    return pairs[~same].mean()

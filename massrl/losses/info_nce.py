@@ -1,0 +1,33 @@
+"""InfoNCE with a queue of negatives (MoCo), and between the images of a batch (MoCo v3)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from massrl.losses.precision import full_precision
+
+
+@full_precision
+def info_nce(q: Tensor, k: Tensor, queue: Tensor, tau: float = 0.07) -> Tensor:
+    """MoCo, arXiv:1911.05722, eq. 1:  -log exp(q.k+/tau) / (exp(q.k+/tau) + sum_j exp(q.queue_j/tau)), mean over q.
+
+    q: (B, D) queries, k: (B, D) their positive keys, queue: (Q, D) negatives; any norm. Gradient flows to all three:
+    the method detaches keys and queue.
+    """
+    q, k, queue = (F.normalize(x, dim=1) for x in (q, k, queue))
+    positive = (q * k).sum(1, keepdim=True)  # (B, 1)
+    logits = torch.cat([positive, q @ queue.T], dim=1) / tau  # (B, 1 + Q), the positive first
+    return F.cross_entropy(logits, logits.new_zeros(len(q), dtype=torch.long))
+
+
+@full_precision
+def info_nce_batch(q: Tensor, k: Tensor, tau: float = 1.0) -> Tensor:
+    """MoCo v3, arXiv:2104.02057, eq. 1 with the batch's other keys as negatives:
+    -log exp(q_i.k_i/tau) / sum_j exp(q_i.k_j/tau), mean over i.
+
+    q, k: (B, D), any norm, of all processes. Gradient flows to both: detach the keys in the call.
+    """
+    logits = F.normalize(q, dim=1) @ F.normalize(k, dim=1).T / tau  # (B, B)
+    return F.cross_entropy(logits, torch.arange(len(q), device=q.device))
