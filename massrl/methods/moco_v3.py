@@ -72,7 +72,7 @@ class MoCoV3(Method):
 
     def ctr(self, q: Tensor, k: Tensor) -> Tensor:
         """q, k: (B, D) of this process; the loss over the images of all."""
-        return 2 * self.tau * info_nce_batch(gather(q), gather_rows(k), self.tau)  # eq. 1
+        return 2 * self.tau * info_nce_batch(gather(q[None])[0], gather_rows(k), self.tau)  # eq. 1
 
     def loss(self, batch: Batch) -> Tensor:
         views = batch.global_views
