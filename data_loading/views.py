@@ -131,10 +131,12 @@ class ViewSet:
         if scale is None and ratio is None:
             return rule
         if not isinstance(rule, RandomResizedCrop):
-            what = "local_scale does" if role == "local" else "crop_scale and crop_ratio do"
+            what, crop = (
+                ("local_scale does", "local crop") if role == "local" else ("crop_scale and crop_ratio do", "crop")
+            )
             raise ViewError(
-                f"{what} not fit strategy {one.name!r}, whose {role} crop is {type(rule).__name__}; "
-                "leave it out, or give it RandomResizedCrop"
+                f"{what} not fit strategy {one.name!r}, whose {crop} is {type(rule).__name__}; leave them out, or give it "
+                "RandomResizedCrop"
             )
         return RandomResizedCrop(
             rule.scale if scale is None else scale,
