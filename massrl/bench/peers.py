@@ -142,8 +142,11 @@ def pairs(B: int) -> list[Pair]:
         theirs = SwaVLoss()
         return ours, lambda *scores: theirs(*(lambda s: (s[:2], s[2:]))([x.tanh() for x in scores]))
 
-    vicreg, barlow, nt_xent, cosine = VICRegLoss(mu_param=50.0), BarlowTwinsLoss(), NTXentLoss(0.5), (
-        NegativeCosineSimilarity()
+    vicreg, barlow, nt_xent, cosine = (
+        VICRegLoss(mu_param=50.0),
+        BarlowTwinsLoss(),
+        NTXentLoss(0.5),
+        (NegativeCosineSimilarity()),
     )
     two = ((B, 128), (B, 128))
     wide = ((B, 2048), (B, 2048))

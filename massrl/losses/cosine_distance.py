@@ -14,7 +14,7 @@ def cosine_distance(p: Tensor, z: Tensor) -> Tensor:
 
     p, z: (..., D), any norm. Mean over all but the last axis. Gradient flows to both: detach the target in the call.
     """
-    return (2 - 2 * F.cosine_similarity(p, z, dim=-1)).mean()
+    return 2 - 2 * F.cosine_similarity(p, z, dim=-1).mean()
 
 
 @full_precision

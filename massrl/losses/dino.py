@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from massrl.losses.precision import full_precision
+from massrl.losses.swapped import swapped_cross_entropy
 
 
 @full_precision
@@ -14,9 +15,10 @@ def dino_pairs(online: Tensor, target: Tensor, centre: Tensor, tau: float = 0.1,
 
     online: (V, B, K) logits, target: (G, B, K) logits, centre: (K,). The target's part carries no gradient.
     """
-    p = ((target.detach() - centre.detach()) / tau_target).softmax(-1)  # (G, B, K)
+    p = _sharpened(target, centre, tau_target)  # (G, B, K)
     log_p = (online / tau).log_softmax(-1)  # (V, B, K)
-    return -torch.einsum("gbk,vbk->gv", p, log_p) / online.shape[1]
+    # Summed over k for each image, then over images: a single sum over B K terms loses three digits of float32.
+    return -torch.einsum("gbk,vbk->bgv", p, log_p).mean(0)
 
 
 @full_precision
@@ -26,6 +28,9 @@ def dino(online: Tensor, target: Tensor, centre: Tensor, tau: float = 0.1, tau_t
     online: (V, B, K) logits of all views, target: (G, B, K) logits of the G global views, which are the first G of the
     V; centre: (K,). Mean over images too. Only `online` carries gradient.
     """
-    pairs = dino_pairs(online, target, centre, tau, tau_target)  # (G, V)
-    same = torch.eye(*pairs.shape, dtype=torch.bool, device=pairs.device)
-    return pairs[~same].mean()
+    return swapped_cross_entropy(online, _sharpened(target, centre, tau_target), tau)
+
+
+def _sharpened(target: Tensor, centre: Tensor, tau: float) -> Tensor:
+    """P_target, DINO's eq. 1 with the centre taken away, without gradient."""
+    return ((target.detach() - centre.detach()) / tau).softmax(-1)

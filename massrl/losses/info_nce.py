@@ -17,9 +17,10 @@ def info_nce(q: Tensor, k: Tensor, queue: Tensor, tau: float = 0.07) -> Tensor:
     the method detaches keys and queue.
     """
     q, k, queue = (F.normalize(x, dim=1) for x in (q, k, queue))
-    positive = (q * k).sum(1, keepdim=True)  # (B, 1)
-    logits = torch.cat([positive, q @ queue.T], dim=1) / tau  # (B, 1 + Q), the positive first
-    return F.cross_entropy(logits, logits.new_zeros(len(q), dtype=torch.long))
+    q = q / tau
+    positive = (q * k).sum(1)  # (B,)
+    negatives = (q @ queue.T).logsumexp(1)  # (B,)
+    return (torch.logaddexp(positive, negatives) - positive).mean()
 
 
 @full_precision

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from massrl.losses.precision import full_precision
+from massrl.losses.swapped import swapped_cross_entropy
 
 
 @torch.no_grad()
@@ -16,11 +17,12 @@ def sinkhorn(scores: Tensor, epsilon: float = 0.05, iterations: int = 3) -> Tens
 
     scores: (B, K) cosines, B images of all processes (and of the queue) -> (B, K), whose rows sum to 1. No gradient.
     """
-    log_q = scores / epsilon  # in logarithms: no overflow, whatever the scores
-    for _ in range(iterations):
-        log_q = log_q.log_softmax(0)  # each prototype gets an equal share of the images
-        log_q = log_q.log_softmax(1)  # each image is given away once
-    return log_q.exp()
+    # The first turn in logarithms: no overflow, whatever the scores. Afterwards no sum is below 1/(B K).
+    q = (scores / epsilon).log_softmax(0).softmax(1)
+    for _ in range(iterations - 1):
+        q /= q.sum(0)  # each prototype gets an equal share of the images
+        q /= q.sum(1, keepdim=True)  # each image is given away once
+    return q
 
 
 @full_precision
@@ -30,7 +32,4 @@ def swav(scores: Tensor, assignments: Tensor, tau: float = 0.1) -> Tensor:
 
     scores: (V, B, K) of all views, assignments: (A, B, K) of the first A of them. Only `scores` carries gradient.
     """
-    log_p = (scores / tau).log_softmax(-1)  # (V, B, K)
-    pairs = -torch.einsum("abk,vbk->av", assignments.detach(), log_p) / scores.shape[1]  # (A, V)
-    same = torch.eye(*pairs.shape, dtype=torch.bool, device=pairs.device)
-    return pairs[~same].mean()
+    return swapped_cross_entropy(scores, assignments, tau)
