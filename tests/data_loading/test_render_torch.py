@@ -64,14 +64,14 @@ def test_views_are_those_of_the_compiled_renderer(name, device):
 @pytest.mark.parametrize("cubic", [False, True])
 def test_crop_and_resize_are_within_a_level_of_pillows(cubic):
     views = ViewSet([Strategy("plain", [[]])], crops=2, size=20, interpolation="bicubic" if cubic else "bilinear")
-    images, plan = pictures(), plan_of(views)
+    images, plan = pictures() // 2 + 64, plan_of(views)  # far from 0 and 255, where Pillow cuts between the axes too
     kind = Image.Resampling.BICUBIC if cubic else Image.Resampling.BILINEAR
     for v, view in enumerate(render(views, as_tensor(images), plan)):
         for b in range(N):
             crop = Image.fromarray(images[b]).crop(tuple(plan.box[v, b].astype(int)))
             exact = np.asarray(crop.resize((20, 20), kind), float).transpose(2, 0, 1)
-            # Pillow rounds and cuts to 0..255 between the axes too, which a cubic filter, of 1.4 in sum, enlarges.
-            np.testing.assert_allclose(view[b], exact, rtol=0, atol=2.0 if cubic else 1.0)
+            # Pillow rounds twice, and the second pass of a cubic filter, of 1.4 in sum, enlarges what the first has lost.
+            np.testing.assert_allclose(view[b], exact, rtol=0, atol=1.25 if cubic else 1.0)
 
 
 def test_each_image_has_numbers_of_its_own():
