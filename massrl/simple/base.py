@@ -197,14 +197,14 @@ class Simple(nn.Module):
             raise ConfigError(f"{me} takes floats from 0 to 1, got {kind}; divide by 255, as ToTensor does")
         if len(images) < 2:
             raise ConfigError(
-                f"{me} got a batch of {len(images)}; images are compared with one another, so give at least 2 (DataLoader: "
-                "drop_last=True)"
+                f"{me} got a batch of {len(images)}; images are compared with one another, so give at least 2 "
+                "(DataLoader: drop_last=True)"
             )
         low, high = (float(x) for x in images.detach().aminmax())
         if not (low >= -SLACK and high <= 1 + SLACK):
             raise ConfigError(
-                f"{me} takes images from 0 to 1, got values from {low:.3g} to {high:.3g}; do not normalise them, the model "
-                "does, by mean and std"
+                f"{me} takes images from 0 to 1, got values from {low:.3g} to {high:.3g}; do not normalise them, the "
+                "model does, by mean and std"
             )
 
     def _check_backbone(self, view: Tensor) -> None:
@@ -215,8 +215,8 @@ class Simple(nn.Module):
         if tuple(getattr(h, "shape", ())) != (1, self.feature_size):
             found = tuple(h.shape) if isinstance(h, Tensor) else type(h).__name__
             raise ConfigError(
-                f"{type(self).__name__}: the backbone makes {found} of one image, where feature_size says "
-                f"(1, {self.feature_size}); set feature_size, or take the backbone's head away (resnet.fc = nn.Identity())"
+                f"{type(self).__name__}: the backbone makes {found} of one image, where feature_size says (1, "
+                f"{self.feature_size}); set feature_size, or take the backbone's head away (resnet.fc = nn.Identity())"
             )
         self._fits = True
 

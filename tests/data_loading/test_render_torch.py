@@ -70,7 +70,7 @@ def test_crop_and_resize_are_within_a_level_of_pillows(cubic):
         for b in range(N):
             crop = Image.fromarray(images[b]).crop(tuple(plan.box[v, b].astype(int)))
             exact = np.asarray(crop.resize((20, 20), kind), float).transpose(2, 0, 1)
-            # Pillow rounds twice, and the second pass of a cubic filter, of 1.4 in sum, enlarges what the first has lost.
+            # Pillow rounds twice; the second pass of a cubic filter, of 1.4 in sum, enlarges what the first has lost.
             np.testing.assert_allclose(view[b], exact, rtol=0, atol=1.25 if cubic else 1.0)
 
 
