@@ -93,7 +93,8 @@ class Training(pl.LightningModule):
         """Check the first batch, and settle length and learning rate: only now are they known."""
         if not isinstance(batch, Batch):
             raise ConfigError(
-                f"a training step takes a Batch, got {type(batch).__name__}; make one with Batch.from_views"
+                f"a training step takes a Batch, got {type(batch).__name__}; make one of what the loader yields, in "
+                "its collate_fn: Batch.from_views([x1, x2], labels)"
             )
         self.check(batch.view_set or batch.layout)
         for kind in {x.dtype for x in batch.views if not x.is_floating_point()}:

@@ -230,7 +230,8 @@ class Simple(nn.Module):
             words |= {"data.views": "views", "local: 0": "local=0"}
             pattern = r"\b(" + "|".join(map(re.escape, words)) + r")\b"
             text = re.sub(pattern, lambda found: words[found[1]], str(error))
-            raise type(error)(f"{type(self).__name__}: {text}") from None
+            me = type(self).__name__
+            raise type(error)(text if text.startswith(me) else f"{me}: {text}") from None
 
     # ---- parts
 
