@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from massrl import simple
+from two_processes import without_batch_norm
 
 FEATURES, N = 24, 12
 SMALL = {
@@ -55,3 +60,24 @@ def train(one: nn.Module, name: str, steps: int, first: int = 0, optimiser=None)
 def differing(a: dict[str, Tensor], b: dict[str, Tensor]) -> list[str]:
     assert a.keys() == b.keys()
     return [name for name in a if not torch.equal(a[name], b[name])]
+
+
+def in_processes(number: int, world: int, names: list[str], out: Path) -> None:
+    """One of `world` processes (gloo, CPU): three steps under DDP on its part of each batch."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{out}/meeting", rank=number, world_size=world)
+    torch.save({name: trained(name, number, world) for name in names}, out / f"{number}.pt")
+    dist.destroy_process_group()
+
+
+def trained(name: str, number: int = 0, world: int = 1) -> dict[str, Tensor]:
+    """The state after three steps in float64, BatchNorm replaced: it would see its own process's images alone."""
+    one = without_batch_norm(model(name)).double()
+    wrapped = DistributedDataParallel(one) if world > 1 else one
+    optimiser = torch.optim.SGD(one.parameters(), 0.05)
+    for step in range(3):
+        part = [x.chunk(world)[number] for x in inputs(name, seed=step)]
+        optimiser.zero_grad()
+        wrapped(*part).backward()
+        optimiser.step()
+    return one.state_dict()
