@@ -24,7 +24,8 @@ class DINO(Simple):
     Differs from PySSL, whose target has a higher temperature than the online network, where it must be lower: `temp_t`
     is 0.04, not 0.5, the centre's momentum `m` 0.9, not 0.5, `projection_dim` 65536, not 256; crops and blur are the
     paper's; `total_steps` for a momentum that rises to 1, and `freeze_steps`, the steps of an epoch in the paper, for
-    which the prototypes rest. The paper's temp_t rises to 0.07 over 30 epochs: set `model.temp_t` for that.
+    which the prototypes rest. The paper's temp_t rises to 0.07 over 30 epochs: set `model.temp_t` for that. Where the
+    loss stays at log(projection_dim), as with small networks, `head_norm=True` puts BatchNorm into the head.
 
     Args:
         projection_dim: number of prototypes.
@@ -68,6 +69,7 @@ class DINO(Simple):
         seed: int = 0,
         total_steps: int | None = None,
         freeze_steps: int = 0,
+        head_norm: bool = False,
     ):
         given = {
             "projection_dim": projection_dim,
