@@ -1,0 +1,144 @@
+"""Every method on digits: its recipe, cut to a sixth, judged before and after."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from massrl.bench.recipes import Digits, Recipe
+from massrl.evaluation.features import Features, extract
+from massrl.evaluation.linear import Linear
+from massrl.evaluation.measures import rankme
+from massrl.evaluation.subsets import draw
+from massrl.evaluation.untrained import untrained_twin
+from massrl.methods import Method
+from massrl.run import quiet
+
+SHARE = 1 / 6  # of the epochs of a recipe, which is made for about a minute on one core
+DRAWS = 20  # of the labels
+ENDS = 0.1  # of the steps, at either end, that a loss is averaged over
+
+
+@dataclass
+class Result:
+    """What a short training made of an untrained encoder.
+
+    parameters: that learn.  loss_start, loss_end: means over the first and the last tenth of the steps; z_std over the
+    last tenth.  linear_1: accuracy, 0..1, of a linear classifier at one label a class (protocol `linear`), mean over
+    draws; before: of the same network with random weights.  rank: effective rank of the trained features, of rank_of
+    directions.  step_overhead: share of a training step outside the backbone, None where it was not measured.
+    """
+
+    method: str
+    parameters: int
+    loss_start: float
+    loss_end: float
+    linear_1_before: float
+    linear_1_after: float
+    rank: float
+    rank_before: float
+    z_std: float
+    steps: int
+    seconds: float
+    step_overhead: float | None = None
+    more: dict[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        values = asdict(self)
+        return {**values.pop("more"), **values}
+
+
+class Noted(pl.Callback):
+    """Loss and z_std of every step."""
+
+    def __init__(self):
+        self.loss: list[Tensor] = []
+        self.z_std: list[Tensor] = []
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Method, outputs, *_: Any) -> None:
+        self.loss.append(outputs["loss"].detach())
+        self.z_std.append(trainer.callback_metrics["z_std"])
+
+    def ends(self) -> tuple[float, float, float]:
+        """(loss at the start, at the end, z_std at the end)."""
+        loss, z_std = (torch.stack(values).double().cpu() for values in (self.loss, self.z_std))
+        n = max(1, round(ENDS * len(loss)))
+        return float(loss[:n].mean()), float(loss[-n:].mean()), float(z_std[-n:].mean())
+
+
+class Bench:
+    """Trains and judges methods on one pair of files; what is untrained is judged once for each architecture."""
+
+    def __init__(self, digits: Digits, seed: int = 0, draws: int = DRAWS, num_workers: int = 1):
+        self.digits, self.seed, self.draws, self.num_workers = digits, seed, draws, num_workers
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._untrained: dict[str, tuple[float, float]] = {}
+
+    def run(self, name: str, share: float = SHARE, steps: int | None = None) -> Result:
+        """Train a method by its recipe for `share` of the epochs, or for `steps` of one epoch, and judge it."""
+        recipe = Recipe.of(name)
+        method, data = recipe.make(self.digits, self.seed, self.num_workers)
+        view = {"size": recipe.data["size"], "mean": recipe.data["mean"], "std": recipe.data["std"]}
+        before, rank_before = self.untrained(method.encoder, view)
+        length = {"max_epochs": max(1, round(share * recipe.epochs))} if steps is None else {"max_epochs": 1}
+        noted, start = Noted(), time.perf_counter()
+        with quiet(everything=True):
+            trainer = pl.Trainer(
+                **length,
+                limit_train_batches=steps,
+                callbacks=[noted],
+                logger=False,
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                accelerator="gpu" if self.device == "cuda" else "cpu",
+                devices=1,
+                use_distributed_sampler=False,
+            )
+            trainer.fit(method, datamodule=data)
+        seconds = time.perf_counter() - start
+        after, rank = self.judge(method.encoder, view)
+        loss_start, loss_end, z_std = noted.ends()
+        return Result(
+            method=name,
+            parameters=sum(p.numel() for p in method.parameters() if p.requires_grad),
+            loss_start=loss_start,
+            loss_end=loss_end,
+            linear_1_before=before,
+            linear_1_after=after,
+            rank=rank,
+            rank_before=rank_before,
+            z_std=z_std,
+            steps=trainer.global_step,
+            seconds=round(seconds, 2),
+        )
+
+    def untrained(self, encoder: nn.Module, view: dict) -> tuple[float, float]:
+        """As `judge`, of the encoder with random weights."""
+        key = json.dumps([str(encoder), view])
+        if key not in self._untrained:
+            options = {**view, "num_workers": self.num_workers}
+            twin = untrained_twin(encoder, self.digits.train, seed=self.seed, **options)
+            self._untrained[key] = self.judge(twin, view)
+        return self._untrained[key]
+
+    def judge(self, encoder: nn.Module, view: dict) -> tuple[float, float]:
+        """(accuracy at one label a class, effective rank) of an encoder's features."""
+        options = {**view, "num_workers": self.num_workers, "device": self.device}
+        train, test = (extract(encoder, path, **options) for path in (self.digits.train, self.digits.test))
+        return linear_1(train, test, self.draws, self.seed), rankme(train.x)
+
+
+def linear_1(train: Features, test: Features, draws: int, seed: int) -> float:
+    """`massrl linear --labels one`: the mean over draws."""
+    protocol = Linear()
+    x, test_x = protocol.scale(train.x, test.x)
+    subsets = (draw(train.y, "one", seed, number) for number in range(draws))
+    return float(np.mean([protocol.scaled_accuracy(x, train.y, test_x, test.y, rows) for rows in subsets]))

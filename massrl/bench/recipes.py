@@ -1,0 +1,68 @@
+"""Recipe: what a file of configs/pretrain/digits makes: a method, its data, and how long it is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import yaml
+from jsonargparse import ArgumentParser
+
+from data_loading import DatasetWriter, sources
+from data_loading.datamodule import BetonDataModule
+from data_loading.errors import ConfigError
+from massrl.methods import METHODS, Method
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "pretrain" / "digits"
+
+
+@dataclass(frozen=True)
+class Digits:
+    """The two .beton files of scikit-learn's digits: rows 0-1436 and the last 360."""
+
+    train: Path
+    test: Path
+
+    @classmethod
+    def write(cls, folder: str | Path) -> Digits:
+        paths = {}
+        for split in ("train", "test"):
+            source = sources.open("digits", split=split)
+            paths[split] = Path(folder) / f"digits_{split}.beton"
+            DatasetWriter(paths[split], source.fields()).from_indexed_dataset(source, progress=False)
+        return cls(**paths)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """method: its name.  model: class_path and init_args.  data: of the data module.  epochs: of the whole recipe."""
+
+    method: str
+    model: dict
+    data: dict
+    epochs: int
+
+    @classmethod
+    def of(cls, method: str) -> Recipe:
+        """From the file that is named after the method."""
+        METHODS[method]  # an unknown name is answered with the nearest
+        path = next((p for p in sorted(CONFIGS.glob("*.yaml")) if p.stem.replace("_", "") == method.lower()), None)
+        if path is None:
+            raise ConfigError(
+                f"{CONFIGS} has no recipe for {method}: its file is {method.lower()}.yaml, with or without _ between "
+                "words; recipes are part of a clone of the repository (pip install -e .)"
+            )
+        config = yaml.safe_load(path.read_text())
+        return cls(method, config["model"], config["data"], config["trainer"]["max_epochs"])
+
+    def make(self, digits: Digits, seed: int, num_workers: int = 1) -> tuple[Method, BetonDataModule]:
+        """A fresh method and its data, as `massrl pretrain` makes them, both of this seed."""
+        parser = ArgumentParser(exit_on_error=False)
+        parser.add_subclass_arguments(Method, "model")
+        parser.add_class_arguments(BetonDataModule, "data")
+        data = {**self.data, "train": str(digits.train), "seed": seed, "num_workers": num_workers}
+        config = parser.parse_object({"model": self.model, "data": data})
+        torch.manual_seed(seed)
+        made = parser.instantiate_classes(config)
+        return made.model, made.data
