@@ -135,8 +135,8 @@ class ViewSet:
                 ("local_scale does", "local crop") if role == "local" else ("crop_scale and crop_ratio do", "crop")
             )
             raise ViewError(
-                f"{what} not fit strategy {one.name!r}, whose {crop} is {type(rule).__name__}; leave them out, or give it "
-                "RandomResizedCrop"
+                f"{what} not fit strategy {one.name!r}, whose {crop} is {type(rule).__name__}; leave them out, or "
+                "give it RandomResizedCrop"
             )
         return RandomResizedCrop(
             rule.scale if scale is None else scale,

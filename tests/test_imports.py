@@ -48,7 +48,7 @@ BELOW = {
     "massrl.quickstart": ["run"],
     "massrl.run": ["simple", "report", "export"],
     "massrl.bench": ["run"],
-    "massrl.simple": ["callbacks"],
+    "massrl.simple": ["methods"],
     "massrl.report": ["callbacks"],
     "massrl.export": ["callbacks"],
     "massrl.callbacks": ["evaluation"],

@@ -101,6 +101,15 @@ def test_the_examples_of_contributing_work():
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("part", ["from massrl.simple import", "Batch.from_views"])
+def test_the_loops_of_the_readme_run(part):
+    (code,) = [block for block in python_blocks("README.md") if part in block]
+    strict = ["-W", "error"] if "pl.Trainer" not in code else []  # Lightning warns of short runs and few workers
+    done = subprocess.run([sys.executable, *strict, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "pl.Trainer" not in code or "`max_epochs=1` reached" in done.stderr
+
+
 def test_the_method_table_of_the_readme_is_the_registrys():
     from massrl.methods import METHODS
 

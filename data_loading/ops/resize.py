@@ -276,7 +276,7 @@ def reference(image: np.ndarray, box, size: tuple[int, int], edge: str = "crop",
 
 
 def tensor(image, boxes, size: tuple[int, int], edge: str = "crop", cubic: bool = False):
-    """image (3, H, W), of any dtype and device; boxes (N, 4) -> (N, 3, size...) float32: `reference` for every box."""
+    """`reference` of boxes (N, 4) in one image (3, H, W), or one in each of (N, 3, H, W) -> (N, 3, size...) float32."""
     import torch
 
     def matrix(low, high, length: int, n: int):  # (N, n, length)
@@ -294,6 +294,6 @@ def tensor(image, boxes, size: tuple[int, int], edge: str = "crop", cubic: bool 
         weight = weight / weight.sum(2, keepdim=True)
         return weight[:, :, -start : length - start].to(image.device, torch.float32)
 
-    (x0, y0, x1, y1), (height, width) = boxes.unbind(1), image.shape[1:]
+    (x0, y0, x1, y1), (height, width) = boxes.unbind(1), image.shape[-2:]
     rows, columns = matrix(y0, y1, height, size[0]), matrix(x0, x1, width, size[1])
-    return torch.einsum("nyh,chw,nxw->ncyx", rows, image.float(), columns).clamp(0, 255)
+    return torch.einsum(f"nyh,{'nchw'[-image.dim() :]},nxw->ncyx", rows, image.float(), columns).clamp(0, 255)

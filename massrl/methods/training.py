@@ -20,6 +20,7 @@ from data_loading.errors import ConfigError
 from data_loading.loader import Loader
 from massrl import optim
 from massrl.distributed import world_size
+from massrl.nn import evaluating
 from massrl.optim import Schedule
 
 
@@ -92,9 +93,15 @@ class Training(pl.LightningModule):
         """Check the first batch, and settle length and learning rate: only now are they known."""
         if not isinstance(batch, Batch):
             raise ConfigError(
-                f"a training step takes a Batch, got {type(batch).__name__}; make one with Batch.from_views"
+                f"a training step takes a Batch, got {type(batch).__name__}; make one of what the loader yields, in "
+                "its collate_fn: Batch.from_views([x1, x2], labels)"
             )
         self.check(batch.view_set or batch.layout)
+        for kind in {x.dtype for x in batch.views if not x.is_floating_point()}:
+            raise ConfigError(
+                f"views are {str(kind).removeprefix('torch.')}, not normalised floats; leave data.dtype at float32, "
+                "or make them so, (x / 255 - mean) / std, before Batch.from_views or in on_after_batch_transfer"
+            )
         if len(batch) < 2:
             raise ConfigError("data.batch_size is 1; BatchNorm and the comparison of images need at least 2")
         if self.needs.labels:
@@ -110,12 +117,10 @@ class Training(pl.LightningModule):
     @torch.no_grad()
     def _check_sizes(self, batch: Batch) -> None:
         """One image of each size through the backbone: a ViT of a fixed size says so only when it is run."""
-        modes = {module: module.training for module in self.backbone.modules()}
-        self.backbone.eval()  # nothing is learnt from the image, running statistics neither
         try:
             for shape in dict.fromkeys(x.shape for x in batch.views):
                 view, x = next((v, x) for v, x in zip(batch.layout, batch.views, strict=True) if x.shape == shape)
-                with self.trainer.precision_plugin.forward_context():
+                with self.trainer.precision_plugin.forward_context(), evaluating(self.backbone):
                     h = self.backbone.forward(x[:1])
                 if tuple(getattr(h, "shape", ())) != (1, self.num_features):
                     what = f"a tensor {tuple(h.shape)}" if isinstance(h, Tensor) else f"a {type(h).__name__}"
@@ -129,9 +134,6 @@ class Training(pl.LightningModule):
                 f"the backbone cannot take {view.role} views of {tuple(x.shape[-2:])} pixels ({line}); give views "
                 "of a size that it takes (data.size, local_size of data.views): for a ViT a multiple of its patch_size"
             ) from None
-        finally:
-            for module, training in modes.items():
-                module.training = training
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         self._features = None

@@ -2,8 +2,9 @@
 
 from massrl.nn.feature_queue import FeatureQueue
 from massrl.nn.mlp import mlp, projector
+from massrl.nn.modes import evaluating
 from massrl.nn.prototypes import CosinePrototypes, Prototypes
 from massrl.nn.target import Target
 from massrl.nn.views import stack_views
 
-__all__ = ["CosinePrototypes", "FeatureQueue", "Prototypes", "Target", "mlp", "projector", "stack_views"]
+__all__ = ["CosinePrototypes", "FeatureQueue", "Prototypes", "Target", "evaluating", "mlp", "projector", "stack_views"]

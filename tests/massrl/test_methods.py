@@ -1,5 +1,6 @@
 """Tests that every registered method must pass; a new file in massrl/methods falls under them by being there."""
 
+import copy
 import inspect
 import itertools
 
@@ -305,6 +306,40 @@ def test_a_batch_of_one_image_and_a_batch_that_is_none_are_refused():
         trainer().fit(small("SimCLR"), Drawn(2, images=1))
     with pytest.raises(ConfigError, match="Batch.from_views"):
         trainer().fit(small("SimCLR"), torch.utils.data.DataLoader(torch.zeros(4, 3, 8, 8), num_workers=0))
+
+
+def test_what_any_other_loader_yields_is_refused_with_the_way_out():
+    x, y = torch.zeros(4, 3, 8, 8), torch.zeros(4, dtype=torch.int64)
+    for data in (torch.utils.data.TensorDataset(x, x, y), [{"image": x[0]}] * 4, [(x[0], 1)] * 4):
+        with pytest.raises(
+            ConfigError, match=r"a training step takes a Batch, got (list|dict); .*from_views\(\[x1, x2"
+        ):
+            trainer().fit(small("SimCLR"), torch.utils.data.DataLoader(data, 2, num_workers=0))
+
+
+def test_views_that_are_no_floats_are_refused_before_the_first_step():
+    data = Drawn(2)
+    data.batches = [Batch.from_views([(v * 255).to(torch.uint8) for v in b.views], b.labels) for b in data.batches]
+    method = small("SimCLR")
+    before = copy.deepcopy(method)
+    with pytest.raises(ConfigError, match="views are uint8, not normalised floats; leave data.dtype at float32"):
+        trainer().fit(method, data)
+    assert same_state(method, before)
+
+
+def test_uint8_views_that_the_device_finishes_train():
+    class Finishing(type(small("SimCLR"))):
+        def on_after_batch_transfer(self, batch, dataloader_idx):
+            return batch if batch.views[0].is_floating_point() else batch._map(_normalised)
+
+    def _normalised(x):
+        return (x / 255 - 0.5) / 0.25 if x.dtype == torch.uint8 else x
+
+    data = Drawn(2)
+    data.batches = [Batch.from_views([(v * 255).to(torch.uint8) for v in b.views], b.labels) for b in data.batches]
+    method = Finishing("tiny_resnet", backbone_args={"width": 4})
+    trainer().fit(method, data)
+    assert method.schedule.total == 4
 
 
 def test_a_backbone_of_ones_own_trains():

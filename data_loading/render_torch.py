@@ -1,0 +1,90 @@
+"""The same as render.py on batches of tensors, on any device: what a plan says, done to images that are there already.
+
+Each step of a program runs on all the views that have it at that place, whatever their numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from data_loading.errors import ViewError
+from data_loading.ops import elastic, normalize, program, resize
+from data_loading.ops.base import AFFINE, ELASTIC, END, OWN, STEPS
+from data_loading.ops.normalize import Normalize
+from data_loading.plan import Plan
+from data_loading.views import ViewSet
+
+
+@torch.no_grad()
+def render(view_set: ViewSet, images: Tensor, plan: Plan, normalise: Normalize | None = None) -> list[Tensor]:
+    """The views of images (B, 3, H, W) in 0..255, of any dtype and device -> V tensors (B, 3, S, S) float32.
+
+    They come in the view set's order, those of one size as slices of one tensor. normalise: None keeps 0..255.
+    The plan is one for B samples of that height and width. Autocast is left: half precision would round the colours.
+    """
+    if plan.box.shape[:2] != (len(view_set), len(images)):
+        raise ViewError(f"the plan is one of {plan.box.shape[:2]} views and samples, not of this view set and batch")
+    out: list[Tensor | None] = [None] * len(view_set)
+    with torch.autocast(images.device.type, enabled=False):
+        for size, members in view_set.groups():
+            x = torch.cat([_crop(view_set, images, plan, v, size) for v in members])  # (V*B, 3, S, S)
+            x = run(x, plan.op[members].reshape(len(x), -1), plan.arg[members].reshape(len(x), *plan.arg.shape[2:]))
+            if normalise is not None:
+                x = normalize.tensor(x, normalise.mean, normalise.std)
+            for v, view in zip(members, x.chunk(len(members)), strict=True):
+                out[v] = view
+    return out
+
+
+def _crop(view_set: ViewSet, images: Tensor, plan: Plan, v: int, size: int) -> Tensor:
+    edge = view_set.crop_rule(view_set.views[v].crop).edge
+    boxes = torch.from_numpy(plan.box[v])
+    if images.device.type != "mps":  # which has no float64, in which the weights are made
+        boxes = boxes.to(images.device)
+    return resize.tensor(images, boxes, (size, size), edge, view_set.interpolation == "bicubic")
+
+
+def run(x: Tensor, op: np.ndarray, word: np.ndarray) -> Tensor:
+    """Run programs on images x (N, 3, H, W) in 0..255, in place; op (N, K) and word (N, K, ARGS) as in a Plan."""
+    last = np.zeros_like(op[:, 0])
+    for k in range(op.shape[1]):
+        following = op[:, k + 1] if k + 1 < op.shape[1] else np.zeros_like(last)
+        for code, joined, rows in _alike(op[:, k], following, last):
+            at = torch.from_numpy(rows).to(x.device)
+            numbers = _numbers(code, word[rows, k], x.device)
+            if code == ELASTIC and joined:  # one resampling for both
+                changed = elastic.tensor(x[at], *numbers, *_numbers(AFFINE, word[rows, k - 1], x.device))
+            else:
+                changed = program.TENSORS[code](x[at], *numbers)
+            x.index_copy_(0, at, changed)
+        last = op[:, k]
+    return x
+
+
+def _alike(op: np.ndarray, following: np.ndarray, last: np.ndarray) -> Iterator[tuple[int, bool, np.ndarray]]:
+    """The codes of one place of the programs, whether an affine map just before joins in, and the rows that have it."""
+    for code in np.unique(op).tolist():
+        if code == END:
+            continue
+        if code >= OWN:
+            raise ViewError(f"the op {STEPS[code][0]} has no form for tensors; leave it out, or draw views in a loader")
+        has = op == code
+        if code == AFFINE:
+            has &= following != ELASTIC  # else it waits for that step
+        for joined in (False, True) if code == ELASTIC else (False,):
+            rows = has & ((last == AFFINE) == joined) if code == ELASTIC else has
+            if rows.any():
+                yield code, joined, np.flatnonzero(rows)
+
+
+def _numbers(code: int, words: np.ndarray, device: torch.device) -> list[Tensor]:
+    """What a tensor form takes: (n,) of each number, float32, or int64 for a key's word; words (n, ARGS) uint32."""
+    columns = [
+        words[:, i].astype(np.int64) if name == "key" else words[:, i].copy().view(np.float32)
+        for i, name in enumerate(STEPS[code][1])
+    ]
+    return [torch.from_numpy(column).to(device) for column in columns]

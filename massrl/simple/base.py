@@ -1,0 +1,292 @@
+"""What the methods of PySSL's form share: images in, the loss out, in a training loop of the user's own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from data_loading import view_sets
+from data_loading.batch import Batch
+from data_loading.drawing import Drawer
+from data_loading.errors import ConfigError, ViewError
+from data_loading.ops import Normalize
+from data_loading.render_torch import render
+from data_loading.rng import checked_seed
+from data_loading.views import ViewSet
+from massrl.distributed import rank
+from massrl.methods import Method
+from massrl.nn import evaluating
+from massrl.optim import cosine
+from massrl.simple.watch import Watch
+
+EVAL = 2**32 - 1  # the step whose numbers are drawn in eval mode, where a loss is one to compare with others
+SLACK = 1e-3  # how far outside [0, 1] a resize of the user's may have put a value; rendering cuts it
+
+
+class Setting:
+    """An argument of PySSL's that the method has under another name, or at another place; it may be set at any time."""
+
+    def __init__(self, attribute: str):
+        self.attribute = attribute
+
+    def __get__(self, model: Simple | None, owner: type) -> Any:
+        return self if model is None else getattr(model.method, self.attribute)
+
+    def __set__(self, model: Simple, value: Any) -> None:
+        setattr(model.method, self.attribute, value)
+
+
+class Simple(nn.Module):
+    """loss = model(images): float images (N, 3, H, W) in 0..1, which are augmented inside, each one by itself.
+
+    The maths is that of `method`, a Method of massrl.methods; this adds its views, and moves its target. A target moves
+    once for each step of the optimiser, at the start of the forward after it, or when it is asked for. In eval mode and
+    under no_grad a loss changes nothing but, in train mode, what BatchNorm changes.
+
+    Args:
+        backbone: a module (N, 3, H, W) -> (N, feature_size).
+        feature_size: width of its output.
+        given: the class's own arguments, under PySSL's names.
+        image_size: side of the global views in pixels.
+        mean: of the images, one number or three, in 0..1.
+        std: of the images, one number or three, in 0..1.
+        views: a view set or its name in place of the method's own; as simclr32 for small images.
+        seed: of the augmentation, which is drawn by (seed, step, place in the batch) from no other random state.
+        total_steps: optimiser steps of the run, over which the target's momentum rises to 1; None leaves it constant.
+        freeze_steps: optimiser steps for which the prototypes rest.
+        fixed: arguments of the method that are not the class's.
+    """
+
+    of: type[Method]
+    names: dict[str, str] = {}  # the class's arguments -> those of the method, where they differ
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        feature_size: int,
+        given: dict[str, Any],
+        image_size: int,
+        mean: float | Sequence[float],
+        std: float | Sequence[float],
+        views: str | dict | list | ViewSet | None,
+        seed: int,
+        total_steps: int | None = None,
+        freeze_steps: int = 0,
+        **fixed: Any,
+    ):
+        super().__init__()
+        me = type(self).__name__
+        if not isinstance(backbone, nn.Module):
+            raise ConfigError(
+                f"{me}: backbone is {backbone!r}; give a module, as torchvision's resnet18 without its fc"
+            )
+        if not isinstance(feature_size, int) or feature_size < 1:
+            raise ConfigError(f"{me}: feature_size is {feature_size!r}; give the width of the backbone's output")
+        if total_steps is not None and total_steps < 1:
+            raise ConfigError(
+                f"{me}: total_steps is {total_steps}; give the optimiser steps of the run, or leave it out"
+            )
+        backbone.num_features = feature_size
+        with self._own_words():
+            arguments = {self.names.get(name, name): value for name, value in given.items()}
+            self.method = self.of(backbone, channels_last=False, **{**arguments, **fixed})
+            self.view_set = view_sets.get(self.of.default_views if views is None else views, image_size)
+            self.method.check(self.view_set)
+            self.normalise = Normalize(_three("mean", mean), _three("std", std))
+        for name, value in given.items():
+            if not isinstance(getattr(type(self), name, None), Setting):
+                setattr(self, name, value)
+        self.feature_size, self.image_size, self.mean, self.std = feature_size, image_size, mean, std
+        self.total_steps, self.freeze_steps = total_steps, freeze_steps
+        self.seed = checked_seed(seed)
+        self.register_buffer("draws", torch.zeros((), dtype=torch.int64))  # forwards of training
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))  # of the optimiser, as far as they are seen
+        self._fits = False  # whether the backbone was seen to make what feature_size says
+        self._begin()
+
+    def _begin(self) -> None:
+        self._watch = Watch(self.method)
+        self._drawer = Drawer(self.view_set, self.seed)
+
+    # ---- the loss
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (N, 3, H, W) in 0..1 -> the scalar loss."""
+        return self._loss(images)
+
+    def _loss(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        self._check(images)
+        learning = self.training and torch.is_grad_enabled()
+        if learning:
+            self.catch_up()
+            if self.method.target is not None and not self.draws:  # it starts as the online network is by now
+                self.method.target.update(
+                    0.0, True, **{name: getattr(self.method, name) for name in self.method.targets}
+                )
+        views = self.augment(images)
+        self._check_backbone(views[0])
+        batch = Batch.from_views(views, labels)
+        with self._own_words(), self._learning(learning):
+            self.method.check_batch(batch)
+            loss = self._with_resting(batch)
+        if learning:
+            self.draws += 1
+            self._watch.look()
+        return loss
+
+    def augment(self, images: Tensor) -> list[Tensor]:
+        """The views (N, 3, S, S) that the loss of the next forward would be made of, normalised; globals first."""
+        n, _, height, width = images.shape
+        step = int(self.draws) % EVAL if self.training else EVAL
+        samples = rank() * n + np.arange(n)
+        plan = self._drawer(step, samples, np.full(n, height), np.full(n, width))
+        views = render(self.view_set, images.detach().float() * 255, plan, self.normalise)
+        kind = next(self.method.backbone.parameters(), views[0]).dtype
+        return [view.to(kind) for view in views]
+
+    def _with_resting(self, batch: Batch) -> Tensor:
+        """The method's loss; its prototypes get a gradient of 0 while they rest."""
+        resting: list[nn.Parameter] = []
+        if self.freeze_steps and self.steps < self.freeze_steps:
+            resting = [p for p in self.method.prototypes.parameters() if p.requires_grad]
+        try:
+            for p in resting:
+                p.requires_grad_(False)
+            loss = self.method.loss(batch)
+        finally:
+            for p in resting:
+                p.requires_grad_(True)
+        return loss + sum(0.0 * p.sum() for p in resting)  # 0, not none, for which DDP would wait
+
+    def catch_up(self) -> None:
+        """Move the target, where the optimiser has stepped since it last moved."""
+        if self._watch.updated():
+            method, step = self.method, int(self.steps)
+            if method.target is not None:
+                total = self.total_steps
+                method.move_target(cosine(step, total, method.ema) if total else method.ema)
+            self.steps += 1
+            self._watch.look()
+
+    @contextmanager
+    def _learning(self, on: bool) -> Iterator[None]:
+        """Whether the method pushes to queues, moves centres and the like; its parts keep their mode."""
+        kept = self.method.training
+        self.method.training = on
+        try:
+            yield
+        finally:
+            self.method.training = kept
+
+    # ---- what is refused
+
+    def _check(self, images: Tensor) -> None:
+        me = type(self).__name__
+        if not isinstance(images, Tensor):
+            raise ConfigError(f"{me} takes a tensor of images (N, 3, H, W), got {type(images).__name__}")
+        if images.dim() != 4 or images.shape[1] != 3:
+            raise ConfigError(f"{me} takes images (N, 3, H, W), got {tuple(images.shape)}")
+        if not images.is_floating_point():
+            kind = str(images.dtype).removeprefix("torch.")
+            raise ConfigError(f"{me} takes floats from 0 to 1, got {kind}; divide by 255, as ToTensor does")
+        if len(images) < 2:
+            raise ConfigError(
+                f"{me} got a batch of {len(images)}; images are compared with one another, so give at least 2 "
+                "(DataLoader: drop_last=True)"
+            )
+        low, high = (float(x) for x in images.detach().aminmax())
+        if not (low >= -SLACK and high <= 1 + SLACK):
+            raise ConfigError(
+                f"{me} takes images from 0 to 1, got values from {low:.3g} to {high:.3g}; do not normalise them, the "
+                "model does, by mean and std"
+            )
+
+    def _check_backbone(self, view: Tensor) -> None:
+        if self._fits:
+            return
+        with torch.no_grad(), evaluating(self.method.backbone) as backbone:
+            h = backbone(view[:1])
+        if tuple(getattr(h, "shape", ())) != (1, self.feature_size):
+            found = tuple(h.shape) if isinstance(h, Tensor) else type(h).__name__
+            raise ConfigError(
+                f"{type(self).__name__}: the backbone makes {found} of one image, where feature_size says (1, "
+                f"{self.feature_size}); set feature_size, or take the backbone's head away (resnet.fc = nn.Identity())"
+            )
+        self._fits = True
+
+    @contextmanager
+    def _own_words(self) -> Iterator[None]:
+        """Errors of the method name the arguments as this class does."""
+        try:
+            yield
+        except (ConfigError, ViewError) as error:
+            words = {ours: name for name, ours in self.names.items()} | {"data.batch_size": "the batch size"}
+            words |= {"data.views": "views", "local: 0": "local=0"}
+            pattern = r"\b(" + "|".join(map(re.escape, words)) + r")\b"
+            text = re.sub(pattern, lambda found: words[found[1]], str(error))
+            me = type(self).__name__
+            raise type(error)(text if text.startswith(me) else f"{me}: {text}") from None
+
+    # ---- parts
+
+    @property
+    def backbone(self) -> nn.Module:
+        """Normalised images (N, 3, H, W) -> features (N, feature_size)."""
+        return self.method.backbone
+
+    @property
+    def projector(self) -> nn.Module:
+        """Features -> embeddings (N, projection_dim)."""
+        return self.method.projector
+
+    @property
+    def encoder(self) -> nn.Sequential:
+        """Normalised images -> embeddings: backbone and projector."""
+        return self._chain(self.backbone, self.projector)
+
+    def _chain(self, *parts: nn.Module) -> nn.Sequential:
+        chain = nn.Sequential(*parts)
+        chain.training = self.training
+        return chain
+
+    def _target(self, first: int = 0) -> nn.Sequential:
+        """The target network from one of its parts on, as it is after the last step."""
+        self.catch_up()
+        return self._chain(*list(self.method.target.parts.values())[first:])
+
+    # ---- copies: a step that the target has not followed yet is not forgotten
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        self.catch_up()
+        return super().state_dict(*args, **kwargs)
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        self._watch.forget()
+        super()._load_from_state_dict(*args, **kwargs)
+
+    def _apply(self, *args: Any, **kwargs: Any) -> nn.Module:
+        self.catch_up()
+        self._watch.forget()
+        return super()._apply(*args, **kwargs)
+
+    def __getstate__(self) -> dict[str, Any]:
+        self.catch_up()
+        return {name: value for name, value in self.__dict__.items() if name not in ("_watch", "_drawer")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._begin()
+
+
+def _three(name: str, given: float | Sequence[float]) -> tuple[float, ...]:
+    """Three numbers of one or three."""
+    values = tuple(given) if isinstance(given, Sequence) else (given,)
+    if len(values) not in (1, 3):
+        raise ConfigError(f"{name} is {given!r}; give one number, or three")
+    return values * 3 if len(values) == 1 else values
