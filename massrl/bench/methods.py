@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from massrl.bench.overhead import Overhead
 from massrl.bench.recipes import Digits, Recipe
 from massrl.evaluation.features import Features, extract
 from massrl.evaluation.linear import Linear
@@ -32,8 +33,8 @@ class Result:
 
     parameters: that learn.  loss_start, loss_end: means over the first and the last tenth of the steps; z_std over the
     last tenth.  linear_1: accuracy, 0..1, of a linear classifier at one label a class (protocol `linear`), mean over
-    draws; before: of the same network with random weights.  rank: effective rank of the trained features, of rank_of
-    directions.  step_overhead: share of a training step outside the backbone, None where it was not measured.
+    draws; before: of the same network with random weights.  rank: effective rank of the features.
+    step_overhead: share of a training step outside the backbone, None where it was not measured; `more` has the rest.
     """
 
     method: str
@@ -49,6 +50,10 @@ class Result:
     seconds: float
     step_overhead: float | None = None
     more: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, overhead: Overhead) -> None:
+        self.more = overhead.as_json()
+        self.step_overhead = self.more["step_overhead"]
 
     def as_json(self) -> dict[str, Any]:
         values = asdict(self)

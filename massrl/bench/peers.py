@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 
 import numpy as np
@@ -52,11 +52,18 @@ class Row:
     difference: float
     note: str
 
+    def as_json(self) -> dict:
+        return asdict(self)
+
 
 def measure(peer: str = "lightly", images: int = IMAGES, rounds: int = ROUNDS) -> list[Row]:
+    check_installed(peer)
+    return [compare(pair, peer, images, rounds) for pair in pairs(images)]
+
+
+def check_installed(peer: str) -> None:
     if find_spec(PEERS[peer]) is None:
         raise ConfigError(f"{peer} is not installed here; pip install {PEERS[peer]}, or leave --peers out")
-    return [compare(pair, peer, images, rounds) for pair in pairs(images)]
 
 
 def compare(pair: Pair, peer: str, images: int, rounds: int) -> Row:

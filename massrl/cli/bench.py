@@ -78,7 +78,77 @@ def conformance(argv: list[str]) -> int:
 
 
 def methods(argv: list[str]) -> int:
-    raise NotImplementedError
+    parser = Parser(
+        prog="massrl bench methods",
+        description="Train every method by its recipe in configs/pretrain/digits, cut to a sixth of its epochs (about "
+        "ten seconds on one core), and judge it as `massrl linear` does, beside the same network untrained; then the "
+        "share of a training step that is spent outside the backbone, of a ResNet-18 on views of 32 pixels.",
+    )
+    add = parser.add_argument
+    add("--json", type=str | None, default=None, help="write a list of {method, loss_start, linear_1_after, ...} to it")
+    add("--methods", nargs="+", type=str, default=None, help="these ones; all of `massrl list methods`")
+    add("--peers", type=str | None, default=None, help="lightly: also time our losses beside its own, where installed")
+    add("--peers-json", type=str | None, default=None, help="write the figures of --peers to this file")
+    add(
+        "--overhead-batch",
+        type=int | None,
+        default=None,
+        help="images of a step whose parts are timed: 256 on a GPU, 16 without one; 0 leaves this out",
+    )
+    add("--seed", type=int, default=0, help="of weights, order, views and label draws")
+    add("--num_workers", type=int, default=1, help="loader threads")
+    add("--check", action="store_true", help="two steps of each method; writes nothing")
+    args = parser.parse_args(argv)
+
+    from data_loading.errors import UnknownName
+    from data_loading.rng import checked_seed
+    from massrl.bench import peers as beside
+    from massrl.methods import METHODS
+
+    checked_seed(args.seed, "--seed")
+    if args.overhead_batch is not None and (args.overhead_batch < 0 or args.overhead_batch == 1):
+        raise ConfigError(f"--overhead-batch is {args.overhead_batch}; a step takes 2 images or more, 0 leaves it out")
+    if args.peers_json and args.peers is None:
+        raise ConfigError("--peers-json has figures of --peers only; say --peers lightly")
+    if args.peers is not None:
+        if args.peers not in beside.PEERS:
+            hint = near_miss(args.peers, beside.PEERS)
+            raise UnknownName(f"no peer named {args.peers!r}.{hint} Known: {', '.join(beside.PEERS)}")
+        beside.check_installed(args.peers)
+    names = list(METHODS) if args.methods is None else args.methods
+    for name in names:
+        METHODS[name]
+    _may_write(args.json, args.peers_json)
+    with tempfile.TemporaryDirectory() as folder:
+        _measure_methods(names, Path(folder), args)
+    if args.check:
+        print("check passed: nothing was kept")
+    return 0
+
+
+def _measure_methods(names: list[str], folder: Path, args) -> None:
+    from tqdm import tqdm
+
+    from data_loading.whole import write_whole
+    from massrl.bench import overhead, peers, table
+    from massrl.bench.methods import Bench
+    from massrl.bench.recipes import Digits
+
+    bench = Bench(Digits.write(folder), args.seed, draws=2 if args.check else 20, num_workers=args.num_workers)
+    results = []
+    for name in tqdm(names, disable=None, leave=False):
+        result = bench.run(name, steps=2 if args.check else None)
+        if args.overhead_batch != 0 and not args.check:
+            result.add(overhead.measure(name, args.overhead_batch))
+        results.append(result)
+        if args.json and not args.check:  # after each, as it takes minutes
+            write_whole(args.json, json.dumps([r.as_json() for r in results], indent=2) + "\n")
+    print(table.methods(results))
+    if args.peers:
+        rows = peers.measure(args.peers, *((8, 1) if args.check else ()))
+        print(f"\n{table.peers(rows)}")
+        if args.peers_json and not args.check:
+            write_whole(args.peers_json, json.dumps([row.as_json() for row in rows], indent=2) + "\n")
 
 
 def _may_write(*paths: str | None) -> None:
