@@ -152,8 +152,8 @@ def mv_massrl_dino(size: int | None = None) -> ViewSet:
 
 @VIEW_SETS.register
 def digits_multicrop(size: int | None = None) -> ViewSet:
-    """Digits: two global crops and two smaller ones of 6 pixels, under everything composed."""
-    return ViewSet(["digits_all"], crops=2, size=size, local=2, local_size=6)
+    """Digits: two global views and two of 6 pixels, of half the image or more, under the geometric strategy."""
+    return ViewSet(["digits_affine"], crops=2, size=size, local=2, local_size=6, local_scale=(0.5, 1.0))
 
 
 @VIEW_SETS.register
