@@ -16,7 +16,8 @@ def nearest_neighbour(z: Tensor, queue: Tensor) -> Tensor:
 
     z: (..., D), queue: (Q, D), any norm -> (..., D), rows of the queue. No gradient.
     """
-    return queue[(F.normalize(z, dim=-1) @ F.normalize(queue, dim=1).T).argmax(-1)]
+    norms = queue.norm(dim=1).clamp(min=1e-12)  # (Q,); z's own norm changes no order
+    return queue[(z @ queue.T / norms).argmax(-1)]
 
 
 @full_precision

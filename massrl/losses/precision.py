@@ -20,8 +20,11 @@ def full_precision(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
     @functools.wraps(loss)
     def run(*args, **kwargs) -> Tensor:
         device = next(x.device for x in (*args, *kwargs.values()) if isinstance(x, Tensor))
+        args, kwargs = tuple(map(_full, args)), {k: _full(v) for k, v in kwargs.items()}
+        if not torch.is_autocast_enabled(device.type):  # entering a context takes as long as a small loss
+            return loss(*args, **kwargs)
         with torch.autocast(device.type, enabled=False):
-            return loss(*map(_full, args), **{k: _full(v) for k, v in kwargs.items()})
+            return loss(*args, **kwargs)
 
     return run
 
