@@ -7,7 +7,7 @@ from massrl.bench.methods import SHARE, Bench, Result
 from massrl.bench.recipes import Digits
 from massrl.methods import METHODS
 
-# Methods that a sixth of their recipe does not lift over the untrained encoder, each with its reason and measured figure;
+# Methods that a sixth of their recipe does not lift over the untrained encoder, each with reason and measured figure;
 # their own loss must fall. None, with seed 0 on one core: from 44.1 % (SwAV) to 89.2 % (SupCon), untrained 38.4 %.
 SLOW: dict[str, str] = {}
 # Least figures of what has not collapsed, where features of one direction have rank 1 and z_std 0. Measured: rank 10.1
