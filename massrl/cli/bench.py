@@ -12,6 +12,7 @@ from massrl.cli.parsing import Parser
 ACTIONS = {
     "conformance": "how far each loss is from its equation in loops, in one process and over two",
     "methods": "each method trained on digits for about ten seconds: what it learns, and what a step costs",
+    "strategies": "SimCLR, BYOL and MASSRL on small images at equal numbers of views: do several strategies beat one?",
 }
 
 
@@ -31,7 +32,7 @@ def main(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(usage(), end="")
         return 0
-    runs = {"conformance": conformance, "methods": methods}
+    runs = {"conformance": conformance, "methods": methods, "strategies": strategies}
     if argv == ["--check"]:
         return max(run(["--check"]) for run in runs.values())
     if argv[0] not in ACTIONS:
@@ -124,6 +125,56 @@ def methods(argv: list[str]) -> int:
     if args.check:
         print("check passed: nothing was kept")
     return 0
+
+
+def strategies(argv: list[str]) -> int:
+    parser = Parser(
+        prog="massrl bench strategies",
+        description="Train SimCLR, BYOL and MASSRL with one and with several strategies on images of 32 pixels, each at "
+        "the same number of views, and judge all by kNN and linear classifiers beside the untrained encoder and raw "
+        "pixels. What was trained before is not trained again.",
+    )
+    add = parser.add_argument
+    add(
+        "data",
+        nargs="?",
+        help="an .npz of x_train, y_train, x_test, y_test, or what massrl data write takes with --split",
+    )
+    add("--out", type=str, default="runs/strategies", help="folder of the runs and of strategies.json")
+    add("--seeds", type=int, default=3, help="trainings of each")
+    add("--budget", type=int, default=48, help="views of each image that a training forwards")
+    add("--jobs", type=int, default=2, help="trainings at a time")
+    add("--check", action="store_true", help="one seed and 8 views of each of 64 drawn images; writes nothing")
+    args = parser.parse_args(argv)
+    if args.data is None and not args.check:
+        raise ConfigError("name the data: massrl bench strategies cifar10.npz")
+
+    from massrl.bench.strategies import Comparison
+
+    with tempfile.TemporaryDirectory() as folder:
+        if args.check:
+            comparison = Comparison(_drawn_arrays(Path(folder)), Path(folder) / "runs", 1, 8, args.jobs)
+        else:
+            comparison = Comparison(args.data, args.out, args.seeds, args.budget, args.jobs)
+        comparison.train()
+        print(comparison.report())
+    if args.check:
+        print("check passed: nothing was kept")
+    return 0
+
+
+def _drawn_arrays(folder: Path) -> Path:
+    """64 and 32 drawn images of two classes, noise about two greys."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for split, n in (("train", 64), ("test", 32)):
+        labels = np.arange(n) % 2
+        images = rng.integers(0, 128, (n, 32, 32, 3)) + 100 * labels[:, None, None, None]
+        arrays |= {f"x_{split}": images.astype(np.uint8), f"y_{split}": labels}
+    np.savez(folder / "drawn.npz", **arrays)
+    return folder / "drawn.npz"
 
 
 def _measure_methods(names: list[str], folder: Path, args) -> None:

@@ -1,0 +1,136 @@
+"""Do several strategies beat one? SimCLR, BYOL and MASSRL on small images, at equal numbers of views.
+
+Every arm forwards the same number of views of each image through the online network, in steps of equally many: an arm
+of eight views an image takes batches and epochs of a quarter of those of two views.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_loading import DatasetWriter, sources
+from data_loading.errors import ConfigError
+from data_loading.whole import write_whole
+from massrl.evaluation.judge import accuracies
+from massrl.evaluation.table import BASELINES, HEADINGS, aligned, percent, summary
+
+VIEWS_A_STEP = 128
+ENCODER = {"backbone": "tiny_resnet", "backbone_args": {"width": 16, "stages": 2}, "bn_over": "all"}
+HEADS = {"hidden_dim": 256, "out_dim": 64}
+# One rate for every arm: steps hold equally many views, not images.
+OPTIM = {"name": "adamw", "base_lr": 2e-3, "lr_scaling": "none", "weight_decay": 0.01, "warmup_epochs": 1.0}
+ONLINE = {**ENCODER, **HEADS, "ema": 0.99, "projector_norm": True, "optim": {**OPTIM, "predictor_lr": 5.0}}
+POLICIES = [{"class_path": name, "init_args": {"policy": "cifar10"}} for name in ("autoaugment", "fastautoaugment")]
+SPACE = ["simclr32", "randaugment", *POLICIES]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """method, model: its name and arguments.  views: of each image, as `data.views` takes them; number: how many."""
+
+    title: str
+    method: str
+    model: dict[str, Any]
+    views: dict[str, Any]
+    number: int
+
+    def epochs(self, budget: int) -> int:
+        return budget // self.number
+
+
+def _set(strategies: Sequence, crops: int = 2, **more: Any) -> dict[str, Any]:
+    return {"strategies": list(strategies), "crops": crops, "size": 32, **more}
+
+
+ARMS = (
+    Arm("SimCLR", "SimCLR", {**ENCODER, **HEADS, "tau": 0.5, "optim": OPTIM}, _set(["simclr32"]), 2),
+    Arm("BYOL", "BYOL", ONLINE, _set(["simclr32"]), 2),
+    Arm("MASSRL, one of 4 strategies drawn, 2 views", "MASSRL", ONLINE, _set(SPACE, assign="drawn"), 2),
+    Arm("MASSRL, 2 strategies, 4 views", "MASSRL", ONLINE, _set(SPACE[:2], shared_crops=True), 4),
+    Arm("MASSRL, 4 strategies, 8 views", "MASSRL", ONLINE, _set(SPACE, shared_crops=True), 8),
+    Arm("control: 1 strategy, 8 views", "MASSRL", ONLINE, _set(["simclr32"] * 4, shared_crops=True), 8),
+)
+
+
+class Comparison:
+    """Runs of every arm with every seed in `folder`; one that is there is not run again."""
+
+    def __init__(self, data: str | Path, folder: str | Path, seeds: int = 3, budget: int = 48, jobs: int = 2):
+        if budget < 8 or budget % 8:
+            raise ConfigError(
+                f"--budget is {budget} views of each image; it must be a multiple of 8, which all arms divide"
+            )
+        if seeds < 1 or jobs < 1:
+            raise ConfigError(f"--seeds is {seeds}, --jobs {jobs}; both are at least 1")
+        self.folder, self.seeds, self.budget, self.jobs = Path(folder), seeds, budget, jobs
+        self.files = {split: self._write(data, split) for split in ("train", "test")}
+
+    def _write(self, data: str | Path, split: str) -> Path:
+        path = self.folder / f"{split}.beton"
+        if not path.exists():
+            source = sources.open(data, split=split)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            DatasetWriter(path, source.fields()).from_indexed_dataset(source, progress=False)
+        return path
+
+    def run_folder(self, arm: Arm, seed: int) -> Path:
+        return self.folder / f"{ARMS.index(arm)}-{arm.method.lower()}-{arm.number}-views-seed-{seed}"
+
+    def train(self) -> None:
+        """All runs that are not there, `jobs` at a time, each on its share of the cores."""
+        todo = [(arm, seed) for seed in range(self.seeds) for arm in ARMS]
+        todo = [one for one in todo if not (self.run_folder(*one) / "metrics.json").exists()]
+        with ThreadPoolExecutor(self.jobs) as pool:
+            for (arm, seed), done in zip(todo, pool.map(lambda one: self._train(*one), todo), strict=True):
+                if done.returncode:
+                    raise ConfigError(f"{arm.title}, seed {seed}: {(done.stderr or done.stdout).strip()[-500:]}")
+                print(f"trained: {arm.title}, seed {seed}", flush=True)
+
+    def _train(self, arm: Arm, seed: int) -> subprocess.CompletedProcess:
+        words = ["--model", arm.method, "--seed_everything", str(seed), "--report", "false"]
+        for name, value in arm.model.items():
+            words += [f"--model.{name}", value if isinstance(value, str) else json.dumps(value)]
+        words += ["--data.train", str(self.files["train"]), "--data.views", json.dumps(arm.views)]
+        words += ["--data.batch_size", str(VIEWS_A_STEP // arm.number), "--data.num_workers", "1"]
+        words += ["--data.seed", str(seed), "--trainer.max_epochs", str(arm.epochs(self.budget))]
+        words += ["--trainer.accelerator", "auto", "--trainer.devices", "1", "--trainer.enable_progress_bar", "false"]
+        threads = str(max(1, (os.cpu_count() or 1) // self.jobs))
+        return subprocess.run(
+            [sys.executable, "-m", "massrl", "pretrain", *words, "--run", str(self.run_folder(arm, seed))],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": threads},
+        )
+
+    def judge(self) -> dict[str, dict[str, dict]]:
+        """measure -> row -> {"mean", "std", "draws", "seeds"}: over seeds of the mean over label draws, in 0..1."""
+        found: dict[str, dict[str, list[float]]] = {}
+        for seed in range(self.seeds):
+            checkpoints = {arm.title: self.run_folder(arm, seed) / "checkpoints" / "last.ckpt" for arm in ARMS}
+            result = accuracies(checkpoints, self.files["train"], self.files["test"], seed=seed).result
+            for measure in HEADINGS:
+                for row, entry in result[measure].items():
+                    found.setdefault(measure, {}).setdefault(row, []).append(entry["mean"])
+        return {m: {row: {**summary(np.array(v)), "seeds": v} for row, v in rows.items()} for m, rows in found.items()}
+
+    def report(self) -> str:
+        """Judge, write `strategies.json`, and return the table."""
+        result = self.judge()
+        facts = {"budget": self.budget, "views_a_step": VIEWS_A_STEP, "encoder": ENCODER, "seeds": self.seeds}
+        path = write_whole(
+            self.folder / "strategies.json", json.dumps({**facts, "accuracies": result}, indent=2) + "\n"
+        )
+        rows = list(result["knn"])
+        cells = [["test accuracy, %", *(HEADINGS[m] for m in result)]]
+        cells += [[BASELINES.get(row, row), *(percent(result[m][row]) for m in result)] for row in rows]
+        return f"{aligned(cells)}\n± deviation over {self.seeds} seeds; figures: {path}"
