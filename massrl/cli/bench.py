@@ -130,8 +130,8 @@ def methods(argv: list[str]) -> int:
 def strategies(argv: list[str]) -> int:
     parser = Parser(
         prog="massrl bench strategies",
-        description="Train SimCLR, BYOL and MASSRL with one and with several strategies on images of 32 pixels, each at "
-        "the same number of views, and judge all by kNN and linear classifiers beside the untrained encoder and raw "
+        description="Train SimCLR, BYOL and MASSRL with one and with several strategies on images of 32 pixels, each "
+        "at the same number of views, and judge all by kNN and linear classifiers beside the untrained encoder and raw "
         "pixels. What was trained before is not trained again.",
     )
     add = parser.add_argument

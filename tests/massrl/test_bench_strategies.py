@@ -1,0 +1,38 @@
+"""Arms of the comparison of strategies: equal work, and its bad input."""
+
+import pytest
+
+from data_loading.errors import ConfigError
+from data_loading.view_sets import get
+from massrl.bench.strategies import ARMS, VIEWS_A_STEP, Comparison
+from massrl.cli.bench import main
+from massrl.methods import METHODS
+
+
+def test_every_arm_forwards_equally_many_views_of_an_image_in_steps_of_equally_many():
+    for arm in ARMS:
+        assert arm.epochs(48) * arm.number == 48 and VIEWS_A_STEP % arm.number == 0
+        views = get(arm.views)
+        assert len(views) == arm.number
+        METHODS[arm.method](**arm.model).check(views)
+
+
+def test_the_control_has_the_boxes_and_the_number_of_views_of_massrl_and_one_strategy():
+    massrl, control = (get(arm.views) for arm in ARMS[-2:])
+    assert [v.crop for v in massrl.views] == [v.crop for v in control.views]
+    assert len({v.strategy for v in control.views}) == 1 and len({v.strategy for v in massrl.views}) == 4
+
+
+def test_a_budget_that_not_all_arms_divide_and_missing_data_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match="--budget is 20 .* multiple of 8"):
+        Comparison(tmp_path / "none.npz", tmp_path, budget=20)
+    with pytest.raises(ConfigError, match="--seeds is 0"):
+        Comparison(tmp_path / "none.npz", tmp_path, seeds=0)
+    with pytest.raises(ConfigError, match="name the data"):
+        main(["strategies"])
+
+
+@pytest.mark.long
+def test_the_whole_comparison_runs_on_drawn_images(capsys):
+    assert main(["strategies", "--check"]) == 0
+    assert "control: 1 strategy, 8 views" in capsys.readouterr().out
