@@ -7,6 +7,7 @@ from data_loading.view_sets import get
 from massrl.bench.strategies import ARMS, VIEWS_A_STEP, Comparison
 from massrl.cli.bench import main
 from massrl.methods import METHODS
+from massrl.optim import OptimConfig
 
 
 def test_every_arm_forwards_equally_many_views_of_an_image_in_steps_of_equally_many():
@@ -14,7 +15,7 @@ def test_every_arm_forwards_equally_many_views_of_an_image_in_steps_of_equally_m
         assert arm.epochs(48) * arm.number == 48 and VIEWS_A_STEP % arm.number == 0
         views = get(arm.views)
         assert len(views) == arm.number
-        METHODS[arm.method](**arm.model).check(views)
+        METHODS[arm.method](**{**arm.model, "optim": OptimConfig(**arm.model["optim"])}).check(views)
 
 
 def test_the_control_has_the_boxes_and_the_number_of_views_of_massrl_and_one_strategy():
