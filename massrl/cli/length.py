@@ -45,25 +45,22 @@ def choose(seconds: float, step: float, batches: int) -> Length:
 
 
 class _Clock(pl.Callback):
-    """Notes when each batch ends, and stops after STEPS of them or when the time is up."""
+    """Notes when each batch ends, and stops after STEPS of them or when the time is up. The first batch, in which
+    networks are compiled, takes nothing from the time, so that there are always two.
+    """
 
     def __init__(self, seconds: float):
-        self.seconds, self.ends, self.begun = seconds, [], 0.0
-
-    def on_train_start(self, *_: Any) -> None:
-        self.begun = time.perf_counter()
+        self.seconds, self.ends = seconds, []
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         self.ends.append(time.perf_counter())
-        late = self.ends[-1] - self.begun > self.seconds
+        late = self.ends[-1] - self.ends[0] > self.seconds
         trainer.should_stop = len(self.ends) >= STEPS or late
 
     @property
     def step(self) -> float:
-        """Seconds a step, without the first ones where there are others."""
+        """Seconds a step, without the first, or the first WARM where there are more."""
         skip = min(WARM, len(self.ends) - 1)
-        if skip == 0:
-            return self.ends[0] - self.begun
         return (self.ends[-1] - self.ends[skip - 1]) / (len(self.ends) - skip)
 
 

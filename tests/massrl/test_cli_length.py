@@ -1,8 +1,10 @@
 """The length of a run where nobody said: whole epochs, or one that is cut."""
 
 import copy
+import time
 
 import pytest
+import pytorch_lightning as pl
 import torch
 
 from data_loading.datamodule import BetonDataModule
@@ -43,6 +45,19 @@ def test_measuring_leaves_the_method_and_the_random_state_as_they_were(data):
     step, batches = measure(method, data, SETTINGS, minutes=1)
     assert batches == 4 and step > 0
     assert same_state(method, before) and torch.equal(torch.get_rng_state(), state)
+
+
+class SlowStart(pl.Callback):
+    """A first step as slow as one that compiles the network."""
+
+    def on_train_batch_start(self, trainer, method, batch, batch_idx):
+        if trainer.global_step == 0:
+            time.sleep(2)
+
+
+def test_a_first_step_that_compiles_for_longer_than_measuring_may_take_is_not_taken_for_the_step(data):
+    step, _ = measure(small("SimCLR"), data, {**SETTINGS, "callbacks": [SlowStart()]}, minutes=0.02)  # measures 0.24 s
+    assert step < 1
 
 
 def test_minutes_must_be_more_than_nothing(data):
