@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,15 @@ from data_loading import DatasetWriter, sources
 from data_loading.errors import ConfigError
 from data_loading.whole import write_whole
 from massrl.evaluation.judge import accuracies
+from massrl.evaluation.record import file_sha256, versions
 from massrl.evaluation.table import BASELINES, HEADINGS, aligned, percent, summary
 
 VIEWS_A_STEP = 128
 ENCODER = {"backbone": "tiny_resnet", "backbone_args": {"width": 16, "stages": 2}, "bn_over": "all"}
 HEADS = {"hidden_dim": 256, "out_dim": 64}
 # One rate for every arm: steps hold equally many views, not images.
-OPTIM = {"name": "adamw", "base_lr": 2e-3, "lr_scaling": "none", "weight_decay": 0.01, "warmup_epochs": 1.0}
+OPTIM = {"name": "adamw", "base_lr": 2e-3, "lr_scaling": "none", "weight_decay": 0.01}
+WARMUP = 1 / 16  # of the run: epochs differ between arms
 ONLINE = {**ENCODER, **HEADS, "ema": 0.99, "projector_norm": True, "optim": {**OPTIM, "predictor_lr": 5.0}}
 POLICIES = [{"class_path": name, "init_args": {"policy": "cifar10"}} for name in ("autoaugment", "fastautoaugment")]
 SPACE = ["simclr32", "randaugment", *POLICIES]
@@ -63,7 +66,10 @@ ARMS = (
 
 
 class Comparison:
-    """Runs of every arm with every seed in `folder`; one that is there is not run again."""
+    """Runs of every arm with every seed in `folder`; one that is there is not run again.
+
+    `comparison.json` there says what they are runs of. A folder of another comparison is refused.
+    """
 
     def __init__(self, data: str | Path, folder: str | Path, seeds: int = 3, budget: int = 48, jobs: int = 2):
         if budget < 8 or budget % 8:
@@ -73,15 +79,33 @@ class Comparison:
         if seeds < 1 or jobs < 1:
             raise ConfigError(f"--seeds is {seeds}, --jobs {jobs}; both are at least 1")
         self.folder, self.seeds, self.budget, self.jobs = Path(folder), seeds, budget, jobs
-        self.files = {split: self._write(data, split) for split in ("train", "test")}
+        self.facts = {
+            "data": os.path.abspath(data),
+            "budget": budget,
+            "views_a_step": VIEWS_A_STEP,
+            "warmup": WARMUP,
+            "arms": [asdict(arm) for arm in ARMS],
+        }
+        self.files = {split: self.folder / f"{split}.beton" for split in ("train", "test")}
+        record = self.folder / "comparison.json"
+        if record.exists():
+            self._compare(json.loads(record.read_text()))
+        else:
+            self._write(data)
+            write_whole(record, json.dumps(self.facts, indent=2) + "\n")
 
-    def _write(self, data: str | Path, split: str) -> Path:
-        path = self.folder / f"{split}.beton"
-        if not path.exists():
+    def _compare(self, found: dict[str, Any]) -> None:
+        differ = [name for name, value in self.facts.items() if found.get(name) != value]
+        if differ:
+            one = differ[0]
+            what = "other arms" if one == "arms" else f"{one} {found.get(one)}, not {self.facts[one]}"
+            raise ConfigError(f"{self.folder} holds a comparison with {what}; name another folder by --out")
+
+    def _write(self, data: str | Path) -> None:
+        for split, path in self.files.items():
             source = sources.open(data, split=split)
             self.folder.mkdir(parents=True, exist_ok=True)
             DatasetWriter(path, source.fields()).from_indexed_dataset(source, progress=False)
-        return path
 
     def run_folder(self, arm: Arm, seed: int) -> Path:
         return self.folder / f"{ARMS.index(arm)}-{arm.method.lower()}-{arm.number}-views-seed-{seed}"
@@ -97,9 +121,11 @@ class Comparison:
                 print(f"trained: {arm.title}, seed {seed}", flush=True)
 
     def _train(self, arm: Arm, seed: int) -> subprocess.CompletedProcess:
+        shutil.rmtree(self.run_folder(arm, seed), ignore_errors=True)  # what an interrupted training left
         words = ["--model", arm.method, "--seed_everything", str(seed), "--report", "false"]
         for name, value in arm.model.items():
             words += [f"--model.{name}", value if isinstance(value, str) else json.dumps(value)]
+        words += ["--model.optim.warmup_epochs", str(WARMUP * arm.epochs(self.budget))]
         words += ["--data.train", str(self.files["train"]), "--data.views", json.dumps(arm.views)]
         words += ["--data.batch_size", str(VIEWS_A_STEP // arm.number), "--data.num_workers", "1"]
         words += ["--data.seed", str(seed), "--trainer.max_epochs", str(arm.epochs(self.budget))]
@@ -126,7 +152,8 @@ class Comparison:
     def report(self) -> str:
         """Judge, write `strategies.json`, and return the table."""
         result = self.judge()
-        facts = {"budget": self.budget, "views_a_step": VIEWS_A_STEP, "encoder": ENCODER, "seeds": self.seeds}
+        hashes = {f"{split}_sha256": file_sha256(path) for split, path in self.files.items()}
+        facts = {**self.facts, **hashes, "seeds": self.seeds, "versions": versions()}
         path = write_whole(
             self.folder / "strategies.json", json.dumps({**facts, "accuracies": result}, indent=2) + "\n"
         )

@@ -2,10 +2,10 @@
 
 import pytest
 
-from data_loading.errors import ConfigError
+from data_loading.errors import ConfigError, SourceError
 from data_loading.view_sets import get
 from massrl.bench.strategies import ARMS, VIEWS_A_STEP, Comparison
-from massrl.cli.bench import main
+from massrl.cli.bench import _drawn_arrays, main
 from massrl.methods import METHODS
 from massrl.optim import OptimConfig
 
@@ -31,6 +31,25 @@ def test_a_budget_that_not_all_arms_divide_and_missing_data_are_refused(tmp_path
         Comparison(tmp_path / "none.npz", tmp_path, seeds=0)
     with pytest.raises(ConfigError, match="name the data"):
         main(["strategies"])
+    with pytest.raises(SourceError, match="none.npz"):
+        Comparison(tmp_path / "none.npz", tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_folder_of_another_comparison_is_refused_and_left_alone(tmp_path):
+    data = _drawn_arrays(tmp_path)
+    Comparison(data, tmp_path / "runs", budget=8)
+    Comparison(data, tmp_path / "runs", budget=8, seeds=5)  # more seeds go on with it
+    before = (tmp_path / "runs/comparison.json").read_text()
+    with pytest.raises(
+        ConfigError, match="runs holds a comparison with budget 8, not 16; name another folder by --out"
+    ):
+        Comparison(data, tmp_path / "runs", budget=16)
+    other = (tmp_path / "other.npz").absolute()
+    other.write_bytes(data.read_bytes())
+    with pytest.raises(ConfigError, match=f"data {data}, not {other}"):
+        Comparison(other, tmp_path / "runs", budget=8)
+    assert (tmp_path / "runs/comparison.json").read_text() == before
 
 
 @pytest.mark.long
