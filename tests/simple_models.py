@@ -72,7 +72,8 @@ def in_processes(number: int, world: int, names: list[str], out: Path) -> None:
 
 def trained(name: str, number: int = 0, world: int = 1) -> dict[str, Tensor]:
     """The state after three steps in float64, BatchNorm replaced: it would see its own process's images alone."""
-    one = without_batch_norm(model(name)).double()
+    rising = {"total_steps": 3} if name in ("BYOL", "DINO", "MoCoV3") else {}
+    one = without_batch_norm(model(name, **rising)).double()
     wrapped = DistributedDataParallel(one) if world > 1 else one
     optimiser = torch.optim.SGD(one.parameters(), 0.05)
     for step in range(3):
@@ -80,4 +81,6 @@ def trained(name: str, number: int = 0, world: int = 1) -> dict[str, Tensor]:
         optimiser.zero_grad()
         wrapped(*part).backward()
         optimiser.step()
+        if number == 0:
+            wrapped.state_dict()  # saved by one process alone, as is usual
     return one.state_dict()

@@ -20,7 +20,7 @@ from data_loading.errors import ConfigError
 from data_loading.loader import Loader
 from massrl import optim
 from massrl.distributed import world_size
-from massrl.nn import evaluating
+from massrl.methods.sizes import check_sizes
 from massrl.optim import Schedule
 
 
@@ -108,32 +108,12 @@ class Training(pl.LightningModule):
             loader = self.trainer.train_dataloader
             whole = isinstance(loader, Loader)
             self.check_labels(torch.from_numpy(loader.reader.labels[loader.indices]) if whole else batch.labels)
-        self._check_sizes(batch)
+        with self.trainer.precision_plugin.forward_context():
+            check_sizes(self.backbone, batch, self.num_features)
         self.check_batch(batch)
         images = getattr(self.trainer.train_dataloader, "batch_size", None) or len(batch)
         self.schedule = Schedule.of(self.trainer, self.optim, images, self.explicit_warmup)
         rank_zero_info(self.schedule.sentence)
-
-    @torch.no_grad()
-    def _check_sizes(self, batch: Batch) -> None:
-        """One image of each size through the backbone: a ViT of a fixed size says so only when it is run."""
-        try:
-            for shape in dict.fromkeys(x.shape for x in batch.views):
-                view, x = next((v, x) for v, x in zip(batch.layout, batch.views, strict=True) if x.shape == shape)
-                with self.trainer.precision_plugin.forward_context(), evaluating(self.backbone):
-                    h = self.backbone.forward(x[:1])
-                if tuple(getattr(h, "shape", ())) != (1, self.num_features):
-                    what = f"a tensor {tuple(h.shape)}" if isinstance(h, Tensor) else f"a {type(h).__name__}"
-                    raise ConfigError(
-                        f"the backbone makes {what} of one image, where a method needs (1, num_features) = "
-                        f"(1, {self.num_features}); take one that pools its features, or wrap it in a module that does"
-                    )
-        except (RuntimeError, AssertionError, ValueError) as error:
-            line = str(error).partition("\n")[0]
-            raise ConfigError(
-                f"the backbone cannot take {view.role} views of {tuple(x.shape[-2:])} pixels ({line}); give views "
-                "of a size that it takes (data.size, local_size of data.views): for a ViT a multiple of its patch_size"
-            ) from None
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         self._features = None

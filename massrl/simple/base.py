@@ -21,12 +21,19 @@ from data_loading.rng import checked_seed
 from data_loading.views import ViewSet
 from massrl.distributed import rank
 from massrl.methods import Method
-from massrl.nn import evaluating
+from massrl.methods.sizes import check_sizes
 from massrl.optim import cosine
+from massrl.simple.checks import check_images, three
 from massrl.simple.watch import Watch
 
+WORDS = {  # of the method -> ours
+    "data.batch_size": "the batch size",
+    "data.views": "views",
+    "data.size": "image_size",
+    "num_features": "feature_size",
+    "local: 0": "local=0",
+}
 EVAL = 2**32 - 1  # the step whose numbers are drawn in eval mode, where a loss is one to compare with others
-SLACK = 1e-3  # how far outside [0, 1] a resize of the user's may have put a value; rendering cuts it
 
 
 class Setting:
@@ -83,30 +90,30 @@ class Simple(nn.Module):
         super().__init__()
         me = type(self).__name__
         if not isinstance(backbone, nn.Module):
-            raise ConfigError(
-                f"{me}: backbone is {backbone!r}; give a module, as torchvision's resnet18 without its fc"
-            )
+            raise ConfigError(f"{me}: backbone is {backbone!r}; give a module, as torchvision's resnet18 without fc")
         if not isinstance(feature_size, int) or feature_size < 1:
             raise ConfigError(f"{me}: feature_size is {feature_size!r}; give the width of the backbone's output")
         if total_steps is not None and total_steps < 1:
-            raise ConfigError(
-                f"{me}: total_steps is {total_steps}; give the optimiser steps of the run, or leave it out"
-            )
-        backbone.num_features = feature_size
+            raise ConfigError(f"{me}: total_steps is {total_steps}; give the optimiser steps of the run, or none")
+        if freeze_steps < 0:
+            raise ConfigError(f"{me}: freeze_steps is {freeze_steps}; give 0, or how many steps the prototypes rest")
+        if getattr(backbone, "num_features", None) != feature_size:
+            backbone.num_features = feature_size
         with self._own_words():
             arguments = {self.names.get(name, name): value for name, value in given.items()}
             self.method = self.of(backbone, channels_last=False, **{**arguments, **fixed})
             self.view_set = view_sets.get(self.of.default_views if views is None else views, image_size)
             self.method.check(self.view_set)
-            self.normalise = Normalize(_three("mean", mean), _three("std", std))
+            self.normalise = Normalize(three(me, "mean", mean), three(me, "std", std))
         for name, value in given.items():
             if not isinstance(getattr(type(self), name, None), Setting):
                 setattr(self, name, value)
         self.feature_size, self.image_size, self.mean, self.std = feature_size, image_size, mean, std
         self.total_steps, self.freeze_steps = total_steps, freeze_steps
         self.seed = checked_seed(seed)
-        self.register_buffer("draws", torch.zeros((), dtype=torch.int64))  # forwards of training
-        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))  # of the optimiser, as far as they are seen
+        # Numbers, not buffers: DDP would hand those of rank 0, which may have been asked for its state, to all.
+        self.draws = 0  # forwards of training
+        self.steps = 0  # of the optimiser, as far as they are seen
         self._fits = False  # whether the backbone was seen to make what feature_size says
         self._begin()
 
@@ -120,19 +127,25 @@ class Simple(nn.Module):
         """Images (N, 3, H, W) in 0..1 -> the scalar loss."""
         return self._loss(images)
 
+    @torch.compiler.disable  # views are drawn with NumPy; a compiled backbone stays so
     def _loss(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        self._check(images)
+        check_images(type(self).__name__, images)
+        if len(images) < 2:
+            raise ConfigError(
+                f"{type(self).__name__} got a batch of {len(images)}; images are compared with one another, so give "
+                "at least 2 (DataLoader: drop_last=True)"
+            )
         learning = self.training and torch.is_grad_enabled()
         if learning:
             self.catch_up()
             if self.method.target is not None and not self.draws:  # it starts as the online network is by now
-                self.method.target.update(
-                    0.0, True, **{name: getattr(self.method, name) for name in self.method.targets}
-                )
-        views = self.augment(images)
-        self._check_backbone(views[0])
-        batch = Batch.from_views(views, labels)
+                online = {name: getattr(self.method, name) for name in self.method.targets}
+                self.method.target.update(0.0, True, **online)
+        batch = Batch.from_views(self._views(images), labels)
         with self._own_words(), self._learning(learning):
+            if not self._fits:
+                check_sizes(self.backbone, batch, self.feature_size)
+                self._fits = True
             self.method.check_batch(batch)
             loss = self._with_resting(batch)
         if learning:
@@ -142,8 +155,12 @@ class Simple(nn.Module):
 
     def augment(self, images: Tensor) -> list[Tensor]:
         """The views (N, 3, S, S) that the loss of the next forward would be made of, normalised; globals first."""
+        check_images(type(self).__name__, images)
+        return self._views(images)
+
+    def _views(self, images: Tensor) -> list[Tensor]:
         n, _, height, width = images.shape
-        step = int(self.draws) % EVAL if self.training else EVAL
+        step = self.draws % EVAL if self.training else EVAL
         samples = rank() * n + np.arange(n)
         plan = self._drawer(step, samples, np.full(n, height), np.full(n, width))
         views = render(self.view_set, images.detach().float() * 255, plan, self.normalise)
@@ -167,7 +184,7 @@ class Simple(nn.Module):
     def catch_up(self) -> None:
         """Move the target, where the optimiser has stepped since it last moved."""
         if self._watch.updated():
-            method, step = self.method, int(self.steps)
+            method, step = self.method, self.steps
             if method.target is not None:
                 total = self.total_steps
                 method.move_target(cosine(step, total, method.ema) if total else method.ema)
@@ -186,54 +203,24 @@ class Simple(nn.Module):
 
     # ---- what is refused
 
-    def _check(self, images: Tensor) -> None:
-        me = type(self).__name__
-        if not isinstance(images, Tensor):
-            raise ConfigError(f"{me} takes a tensor of images (N, 3, H, W), got {type(images).__name__}")
-        if images.dim() != 4 or images.shape[1] != 3:
-            raise ConfigError(f"{me} takes images (N, 3, H, W), got {tuple(images.shape)}")
-        if not images.is_floating_point():
-            kind = str(images.dtype).removeprefix("torch.")
-            raise ConfigError(f"{me} takes floats from 0 to 1, got {kind}; divide by 255, as ToTensor does")
-        if len(images) < 2:
-            raise ConfigError(
-                f"{me} got a batch of {len(images)}; images are compared with one another, so give at least 2 "
-                "(DataLoader: drop_last=True)"
-            )
-        low, high = (float(x) for x in images.detach().aminmax())
-        if not (low >= -SLACK and high <= 1 + SLACK):
-            raise ConfigError(
-                f"{me} takes images from 0 to 1, got values from {low:.3g} to {high:.3g}; do not normalise them, the "
-                "model does, by mean and std"
-            )
-
-    def _check_backbone(self, view: Tensor) -> None:
-        if self._fits:
-            return
-        with torch.no_grad(), evaluating(self.method.backbone) as backbone:
-            h = backbone(view[:1])
-        if tuple(getattr(h, "shape", ())) != (1, self.feature_size):
-            found = tuple(h.shape) if isinstance(h, Tensor) else type(h).__name__
-            raise ConfigError(
-                f"{type(self).__name__}: the backbone makes {found} of one image, where feature_size says (1, "
-                f"{self.feature_size}); set feature_size, or take the backbone's head away (resnet.fc = nn.Identity())"
-            )
-        self._fits = True
-
     @contextmanager
     def _own_words(self) -> Iterator[None]:
         """Errors of the method name the arguments as this class does."""
         try:
             yield
         except (ConfigError, ViewError) as error:
-            words = {ours: name for name, ours in self.names.items()} | {"data.batch_size": "the batch size"}
-            words |= {"data.views": "views", "local: 0": "local=0"}
+            words = {ours: name for name, ours in self.names.items()} | WORDS
             pattern = r"\b(" + "|".join(map(re.escape, words)) + r")\b"
             text = re.sub(pattern, lambda found: words[found[1]], str(error))
             me = type(self).__name__
             raise type(error)(text if text.startswith(me) else f"{me}: {text}") from None
 
     # ---- parts
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(getattr(type(self), name, None), property):  # nn.Module would keep it beside the one in use
+            raise ConfigError(f"{type(self).__name__}: {name} cannot be replaced; make a new model with another")
+        super().__setattr__(name, value)
 
     @property
     def backbone(self) -> nn.Module:
@@ -266,6 +253,12 @@ class Simple(nn.Module):
         self.catch_up()
         return super().state_dict(*args, **kwargs)
 
+    def get_extra_state(self) -> Tensor:
+        return torch.tensor([self.draws, self.steps])
+
+    def set_extra_state(self, state: Tensor) -> None:
+        self.draws, self.steps = state.tolist()
+
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         self._watch.forget()
         super()._load_from_state_dict(*args, **kwargs)
@@ -282,11 +275,3 @@ class Simple(nn.Module):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._begin()
-
-
-def _three(name: str, given: float | Sequence[float]) -> tuple[float, ...]:
-    """Three numbers of one or three."""
-    values = tuple(given) if isinstance(given, Sequence) else (given,)
-    if len(values) not in (1, 3):
-        raise ConfigError(f"{name} is {given!r}; give one number, or three")
-    return values * 3 if len(values) == 1 else values

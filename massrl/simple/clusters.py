@@ -83,7 +83,7 @@ class DINO(Simple):
         if views is None:
             views = multi_crop("dino", image_size, num_crops)
         super().__init__(backbone, feature_size, given, image_size, mean, std, views, seed, total_steps, freeze_steps)
-        self.num_crops = num_crops
+        self.num_crops = self.view_set.local
 
     @property
     def encoder(self) -> nn.Sequential:
@@ -170,7 +170,7 @@ class SwAV(Simple):
         if views is None:
             views = multi_crop("swav", image_size, num_crops)
         super().__init__(backbone, feature_size, given, image_size, mean, std, views, seed, freeze_steps=freeze_steps)
-        self.queue_length, self.use_the_queue, self.num_crops = queue_length, use_the_queue, num_crops
+        self.queue_length, self.use_the_queue, self.num_crops = queue_length, use_the_queue, self.view_set.local
 
     @property
     def prototypes(self) -> nn.Module:

@@ -23,6 +23,7 @@ class Watch:
         """What has happened so far is no update: parameters were made, loaded, or moved to another device."""
         self._seen: int | None = None
         self._stepped = False
+        self._hooked = False  # whether an optimiser of torch has stepped: then in-place changes are none of its steps
 
     def look(self) -> None:
         """Updates are counted from here on."""
@@ -30,7 +31,7 @@ class Watch:
 
     def updated(self) -> bool:
         """Whether there was an update since the last of these two; by hand, since `look` alone."""
-        return self._stepped or self._seen not in (None, self._version())
+        return self._stepped or not self._hooked and self._seen not in (None, self._version())
 
     def parameters(self) -> list[nn.Parameter]:
         target = self._method.target
@@ -42,14 +43,16 @@ class Watch:
 
     def stepped(self, parameters: set[int]) -> None:
         """An optimiser of the parameters with these ids has stepped."""
-        self._stepped = self._stepped or any(id(p) in parameters for p in self.parameters())
+        if any(id(p) in parameters for p in self.parameters()):
+            self._stepped = self._hooked = True
 
 
 _WATCHES: weakref.WeakSet[Watch] = weakref.WeakSet()
 
 
 def _after_step(optimizer: Optimizer, args: tuple, kwargs: dict) -> None:
-    if _WATCHES:
+    skipped = getattr(optimizer, "found_inf", None)  # by a GradScaler, which lets a fused optimiser skip by itself
+    if _WATCHES and not (skipped is not None and skipped.item()):
         parameters = {id(p) for group in optimizer.param_groups for p in group["params"]}
         for watch in list(_WATCHES):
             watch.stepped(parameters)

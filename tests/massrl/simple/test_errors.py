@@ -4,8 +4,10 @@ import pytest
 import torch
 from torch import nn
 
+from data_loading.batch import Batch
 from data_loading.errors import ConfigError, UserError
 from massrl import simple
+from massrl.methods.sizes import check_sizes
 from simple_models import FEATURES, backbone, inputs, model
 
 IMAGES = torch.rand(4, 3, 20, 20)
@@ -29,7 +31,7 @@ def test_wrong_images_are_refused(what):
     one = model("SimCLR")
     with pytest.raises(ConfigError, match=f"SimCLR.*{message}") as error:
         one(images)
-    assert "\n" not in str(error.value) and int(one.draws) == 0
+    assert "\n" not in str(error.value) and one.draws == 0
 
 
 def test_values_a_little_outside_as_a_bicubic_resize_leaves_them_are_cut():
@@ -41,11 +43,11 @@ def test_values_a_little_outside_as_a_bicubic_resize_leaves_them_are_cut():
 def test_a_feature_size_that_does_not_fit_is_refused_before_the_loss():
     one = simple.BYOL(backbone(), FEATURES + 1, 16, 16, image_size=16)
     with pytest.raises(
-        ConfigError, match=r"BYOL: the backbone makes \(1, 24\) of one image, .*\(1, 25\); set feature_size"
+        ConfigError, match=r"BYOL: the backbone makes a tensor \(1, 24\) of one .*\(1, 25\); set feature_size to 24, or"
     ):
         one(IMAGES)
     maps = simple.BYOL(backbone()[:-2], FEATURES, 16, 16, image_size=16)
-    with pytest.raises(ConfigError, match=r"the backbone makes \(1, 24, 4, 4\) of one image"):
+    with pytest.raises(ConfigError, match=r"the backbone makes a tensor \(1, 24, 4, 4\) of one .* take one that pools"):
         maps(IMAGES)
 
 
@@ -53,8 +55,7 @@ def test_the_look_at_the_backbone_leaves_it_as_it_was():
     net = backbone()
     net[1].eval()  # a norm that its user has frozen
     before = {k: v.clone() for k, v in net.state_dict().items()}
-    one = simple.SimCLR(net, FEATURES, image_size=16)
-    one._check_backbone(IMAGES)
+    check_sizes(net, Batch.from_views([IMAGES, IMAGES]), FEATURES)
     assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
     assert not net[1].training and net[4].training and net.training
 
@@ -87,6 +88,7 @@ def test_supcon_refuses_labels_that_do_not_fit(labels, message):
         ("DINO", {"temp_t": -1}, "DINO: temp_t is -1; a temperature"),
         ("DINO", {"m": 2}, "DINO: m is 2; it must lie from 0 to 1"),
         ("DINO", {"total_steps": 0}, "DINO: total_steps is 0"),
+        ("DINO", {"freeze_steps": -1}, "DINO: freeze_steps is -1; give 0, or"),
         ("BarlowTwins", {"lamda": -1}, "BarlowTwins: lamda is -1"),
         ("SwAV", {"queue_length": 0}, "SwAV: queue_length is 0; give at least 1, or use_the_queue=False"),
         ("SwAV", {"num_crops": -1}, "local is -1"),
@@ -112,6 +114,30 @@ def test_a_queue_that_is_smaller_than_the_batch_is_refused(name):
     with pytest.raises(ConfigError, match=message):
         one(*inputs(name))
     assert one.method.training
+
+
+def test_local_views_that_the_backbone_cannot_take_are_refused_before_the_first_step():
+    fixed = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, FEATURES))
+    one = simple.DINO(fixed, FEATURES, 64, 64, 16, num_crops=2, image_size=16)
+    with pytest.raises(
+        ConfigError, match=r"DINO: the backbone cannot take local views of \(6, 6\) .*image_size"
+    ):
+        one(IMAGES)
+    assert one.draws == 0 and not one.center.any()
+
+
+def test_a_part_that_was_put_in_place_of_another_would_not_be_used_and_is_refused():
+    one = model("BYOL")
+    for name in ("backbone", "projector", "encoder", "target_encoder", "online_predictor"):
+        with pytest.raises(ConfigError, match=f"BYOL: {name} cannot be replaced; make a new model with another"):
+            setattr(one, name, nn.Linear(3, 3))
+    assert not [key for key in one.state_dict() if not key.startswith(("method", "_extra_state"))]
+
+
+def test_images_are_checked_where_their_views_are_asked_for_too():
+    with pytest.raises(ConfigError, match="SimCLR takes floats from 0 to 1, got uint8"):
+        model("SimCLR").augment((IMAGES * 255).to(torch.uint8))
+    assert len(model("SimCLR").augment(IMAGES[:1])) == 2
 
 
 def test_a_backbone_that_is_no_module_and_a_width_that_is_no_number_are_refused():

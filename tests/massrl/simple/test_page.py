@@ -21,7 +21,7 @@ def test_the_code_of_the_page_runs():
     assert names["features"].shape == (8, 512) and names["projections"].shape == (8, 128)
     assert [tuple(view.shape) for view in names["views"]] == [(8, 3, 32, 32)] * 2
     exec(blocks[2], names)
-    assert int(names["model"].steps) == 3 and int(names["model"].draws) == 6
+    assert names["model"].steps == 3 and names["model"].draws == 6
 
 
 def test_the_table_of_the_page_is_that_of_the_classes():

@@ -247,10 +247,34 @@ def test_dino_and_swav_go_without_local_views():
         assert np.isfinite(train(model(name, num_crops=0), name, 1)[0])
 
 
+def test_num_crops_is_that_of_a_view_set_of_ones_own():
+    assert model("DINO", views={"strategies": ["dino"], "local": 3, "local_size": 6}).num_crops == 3
+
+
+@pytest.mark.parametrize("mean", [np.full(3, 0.4), torch.full((3,), 0.4), [0.4] * 3, 0.4])
+def test_mean_may_be_any_row_of_numbers(mean):
+    assert model("SimCLR", mean=mean).normalise.mean == pytest.approx((0.4,) * 3)
+
+
+def test_a_compiled_model_gives_the_same_and_its_compiled_backbone_runs_compiled():
+    calls = []
+
+    def backend(graph, _):
+        return lambda *args: calls.append(1) or graph(*args)
+
+    one, plain = model("BYOL"), model("BYOL")
+    one.backbone.compile(backend=backend)
+    compiled = torch.compile(one, backend=backend)
+    for step in range(2):
+        images = inputs("BYOL", seed=step)
+        assert torch.equal(compiled(*images), plain(*images))
+    assert len(calls) >= 4  # two views a step
+
+
 def test_the_model_moves_to_another_type_and_device():
     one = model("BYOL").double()
     loss = one(inputs("BYOL")[0])
-    assert loss.dtype == torch.float64 and one.draws.dtype == torch.int64
+    assert loss.dtype == torch.float64 and one.draws == 1
     if torch.cuda.is_available():
         one = model("MoCo").to("cuda")
         assert one(inputs("MoCo")[0].cuda()).device.type == "cuda"

@@ -1,0 +1,38 @@
+"""Whether a backbone takes the views: a ViT of a fixed size says so only when it is run."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from data_loading.batch import Batch
+from data_loading.errors import ConfigError
+from massrl.nn import evaluating
+
+
+@torch.no_grad()
+def check_sizes(backbone: nn.Module, batch: Batch, num_features: int) -> None:
+    """One image of each size through the backbone; ConfigError where that fails, or makes no (1, num_features)."""
+    firsts = {x.shape[-2:]: (view, x[:1]) for view, x in reversed(list(zip(batch.layout, batch.views, strict=True)))}
+    for size, (view, x) in firsts.items():
+        try:
+            with evaluating(backbone):
+                h = backbone.forward(x)
+        except (RuntimeError, AssertionError, ValueError) as error:
+            line = str(error).partition("\n")[0]
+            raise ConfigError(
+                f"the backbone cannot take {view.role} views of {tuple(size)} pixels ({line}); give views of a size "
+                "that it takes (data.size, local_size of data.views): for a ViT a multiple of its patch_size"
+            ) from None
+        if tuple(getattr(h, "shape", ())) != (1, num_features):
+            what = f"a tensor {tuple(h.shape)}" if isinstance(h, Tensor) else f"a {type(h).__name__}"
+            pooled = isinstance(h, Tensor) and h.dim() == 2
+            todo = (
+                f"set num_features to {h.shape[1]}, or take its classifier away"
+                if pooled
+                else ("take one that pools its features, or wrap it in a module that does")
+            )
+            raise ConfigError(
+                f"the backbone makes {what} of one image, where a method needs (1, num_features) = (1, {num_features})"
+                f"; {todo}"
+            )
