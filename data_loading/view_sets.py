@@ -42,6 +42,11 @@ def _with(name: str, **arguments) -> dict:
     return {"class_path": name, "init_args": arguments}
 
 
+def _local(side: int, size: int | None) -> int:
+    """The side of local crops beside global ones of `size`: `side`, as beside 224, and never a greater part of them."""
+    return side if size is None else min(side, max(1, size * side // 224))
+
+
 STRATEGY_SPACE = ("simclr", "randaugment", "autoaugment", "fastautoaugment")  # MASSRL's (arXiv:2205.11772)
 
 
@@ -121,33 +126,33 @@ def cifar(size: int | None = None) -> ViewSet:
 @VIEW_SETS.register
 def multicrop(size: int | None = None) -> ViewSet:
     """Two global crops (area 0.14 to 1) and six local ones of 96 pixels, under SimCLR's augmentation."""
-    return ViewSet(["simclr"], crops=2, size=size, local=6, local_size=96, crop_scale=(0.14, 1.0))
+    return ViewSet(["simclr"], crops=2, size=size, local=6, local_size=_local(96, size), crop_scale=(0.14, 1.0))
 
 
 @VIEW_SETS.register
 def swav_multicrop(size: int | None = None) -> ViewSet:
     """SwAV: two global crops and six local ones of 96 pixels, of its own areas."""
-    return ViewSet(["swav"], crops=2, size=size, local=6, local_size=96)
+    return ViewSet(["swav"], crops=2, size=size, local=6, local_size=_local(96, size))
 
 
 @VIEW_SETS.register
 def dino_multicrop(size: int | None = None) -> ViewSet:
     """DINO: two global crops and eight local ones of 96 pixels, of its own areas, bicubic."""
-    return ViewSet(["dino"], crops=2, size=size, local=8, local_size=96)
+    return ViewSet(["dino"], crops=2, size=size, local=8, local_size=_local(96, size))
 
 
 @VIEW_SETS.register
 def mv_massrl(size: int | None = None) -> ViewSet:
     """Multi-view MASSRL: SimCLR and Fast AutoAugment, each on two global crops and seven local ones of 94 pixels."""
-    areas = {"crop_scale": (0.3, 1.0), "local_scale": (0.1, 0.3)}
-    return ViewSet(["simclr", "fastautoaugment"], 2, size, shared_crops=True, local=7, local_size=94, **areas)
+    local = {"local": 7, "local_size": _local(94, size), "local_scale": (0.1, 0.3)}
+    return ViewSet(["simclr", "fastautoaugment"], 2, size, shared_crops=True, crop_scale=(0.3, 1.0), **local)
 
 
 @VIEW_SETS.register
 def mv_massrl_dino(size: int | None = None) -> ViewSet:
     """Multi-view MASSRL for ViTs: SimCLR and RandAugment, each on two global crops and ten local ones of 96 pixels."""
-    areas = {"crop_scale": (0.4, 1.0), "local_scale": (0.1, 0.4)}
-    return ViewSet(["simclr", "randaugment"], 2, size, shared_crops=True, local=10, local_size=96, **areas)
+    local = {"local": 10, "local_size": _local(96, size), "local_scale": (0.1, 0.4)}
+    return ViewSet(["simclr", "randaugment"], 2, size, shared_crops=True, crop_scale=(0.4, 1.0), **local)
 
 
 @VIEW_SETS.register

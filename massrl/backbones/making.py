@@ -210,7 +210,11 @@ def _tags(library: str, plain: str) -> dict[str, Any]:
 
 
 def _names(given: Sequence[str] | str) -> list[str]:
-    return [given] if isinstance(given, str) else list(given)
+    if isinstance(given, str):
+        return [given]
+    if not isinstance(given, list | tuple) or not all(isinstance(part, str) for part in given):
+        raise ConfigError(f"backbone_args.weights_except is {given!r}; give a list of parts, as [conv1]")
+    return list(given)
 
 
 def _unfit(name: str, library: str, plain: str, error: TypeError) -> str:

@@ -14,7 +14,16 @@ from torch import Tensor, nn
 from data_loading.errors import ConfigError, near_miss
 
 NESTS = ("state_dict", "model_state_dict", "model", "network", "net")  # where files keep their state dict
-WRAPPERS = ("module", "_orig_mod", "backbone", "encoder", "model", "encoder_q", "base_encoder")  # prefixes of keys
+WRAPPERS = (
+    "module",
+    "_orig_mod",
+    "backbone",
+    "encoder",
+    "model",
+    "encoder_q",
+    "base_encoder",
+    "method",
+)  # prefixes of keys
 HEADS = ("fc", "head", "heads", "classifier")  # a classifier is left out, under whichever name
 # Counters and tables that are computed, not learnt; files of other versions have or lack them.
 DERIVED = ("num_batches_tracked", "relative_position_index", "relative_coords_table", "attn_mask")
@@ -26,6 +35,8 @@ def read(path: str | Path, key: str | None = None) -> dict[str, Tensor]:
 
     key: which of several state dicts, or the prefix of the keys to take.  Raises ConfigError in one sentence.
     """
+    if not isinstance(path, str | Path):
+        raise ConfigError(f"backbone_args.weights is {path!r}; name a file")
     path = Path(path)
     if not path.is_file():
         raise ConfigError(f"backbone_args.weights: {path}: no such file")
@@ -79,6 +90,9 @@ def fill(backbone: nn.Module, found: Mapping[str, Tensor], name: str, source: st
     beyond = [k for k in extra if k.partition(".")[0] in tops and not _within(k, leave)]
     if missing or shapes or beyond:
         raise ConfigError(_mismatch(name, source, mine, inside, missing, shapes, beyond, len(wanted) - len(left)))
+    broken = [k for k in wanted if k not in left and not inside[k].isfinite().all()]
+    if broken:
+        raise ConfigError(f"{source} has numbers that are not finite (NaN), in {_counted(broken)}; take another file")
     fits = {k: v for k, v in inside.items() if k in mine and not _within(k, leave) and v.shape == mine[k].shape}
     backbone.load_state_dict(fits, strict=False)
     outside = [k for k in found if not k.startswith(prefix)]

@@ -90,6 +90,10 @@ class Comparison:
         record = self.folder / "comparison.json"
         if record.exists():
             self._compare(json.loads(record.read_text()))
+        elif any(self.folder.glob("*-seed-*")):
+            raise ConfigError(
+                f"{self.folder} holds runs, but no {record.name} that says of what; name another folder by --out"
+            )
         else:
             self._write(data)
             write_whole(record, json.dumps(self.facts, indent=2) + "\n")
@@ -117,7 +121,8 @@ class Comparison:
         with ThreadPoolExecutor(self.jobs) as pool:
             for (arm, seed), done in zip(todo, pool.map(lambda one: self._train(*one), todo), strict=True):
                 if done.returncode:
-                    raise ConfigError(f"{arm.title}, seed {seed}: {(done.stderr or done.stdout).strip()[-500:]}")
+                    said = (done.stderr or done.stdout).strip().splitlines() or ["it was ended"]
+                    raise ConfigError(f"{arm.title}, seed {seed}: {said[-1]}")
                 print(f"trained: {arm.title}, seed {seed}", flush=True)
 
     def _train(self, arm: Arm, seed: int) -> subprocess.CompletedProcess:

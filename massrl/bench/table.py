@@ -36,7 +36,16 @@ def methods(results: Sequence[_methods.Result]) -> str:
         + [f"{100 * r.linear_1_after:.1f}", f"{r.rank:.1f}", f"{r.z_std:.3f}", str(r.steps), _overhead(r)]
         for r in results
     ]
-    return aligned([head, *cells])
+    measured = [r.more for r in results if r.more]
+    if not measured:
+        return aligned([head, *cells])
+    m = measured[0]
+    foot = (
+        f"outside backbone: share of a step's time, ResNet-18, views of {m['overhead_views']['size']} pixels, batch "
+        f"{m['overhead_batch']}, {m['overhead_precision']}, heads at most {m['overhead_widest_head']} wide, on "
+        f"{m['overhead_device']}"
+    )
+    return f"{aligned([head, *cells])}\n{foot}"
 
 
 def _overhead(r: _methods.Result) -> str:

@@ -83,15 +83,16 @@ def methods(argv: list[str]) -> int:
         prog="massrl bench methods",
         description="Train every method by its recipe in configs/pretrain/digits, cut to a sixth of its epochs (about "
         "ten seconds on one core), and judge it as `massrl linear` does, beside the same network untrained; then the "
-        "share of a training step that is spent outside the backbone, of a ResNet-18 on views of 32 pixels.",
+        "share of a training step that is spent outside the backbone, of a ResNet-18 on views of 32 pixels, in "
+        "float32, with heads cut to 2048.",
     )
     add = parser.add_argument
     add("--json", type=str | None, default=None, help="write a list of {method, loss_start, linear_1_after, ...} to it")
     add("--methods", nargs="+", type=str, default=None, help="these ones; all of `massrl list methods`")
     add("--peers", type=str | None, default=None, help="lightly: also time our losses beside its own, where installed")
-    add("--peers-json", type=str | None, default=None, help="write the figures of --peers to this file")
+    add("--peers_json", type=str | None, default=None, help="write the figures of --peers to this file")
     add(
-        "--overhead-batch",
+        "--overhead_batch",
         type=int | None,
         default=None,
         help="images of a step whose parts are timed: 256 on a GPU, 16 without one; 0 leaves this out",
@@ -108,9 +109,9 @@ def methods(argv: list[str]) -> int:
 
     checked_seed(args.seed, "--seed")
     if args.overhead_batch is not None and (args.overhead_batch < 0 or args.overhead_batch == 1):
-        raise ConfigError(f"--overhead-batch is {args.overhead_batch}; a step takes 2 images or more, 0 leaves it out")
+        raise ConfigError(f"--overhead_batch is {args.overhead_batch}; a step takes 2 images or more, 0 leaves it out")
     if args.peers_json and args.peers is None:
-        raise ConfigError("--peers-json has figures of --peers only; say --peers lightly")
+        raise ConfigError("--peers_json has figures of --peers only; say --peers lightly")
     if args.peers is not None:
         if args.peers not in beside.PEERS:
             hint = near_miss(args.peers, beside.PEERS)
@@ -155,6 +156,7 @@ def strategies(argv: list[str]) -> int:
         if args.check:
             comparison = Comparison(_drawn_arrays(Path(folder)), Path(folder) / "runs", 1, 8, args.jobs)
         else:
+            _may_write(f"{args.out}/strategies.json")
             comparison = Comparison(args.data, args.out, args.seeds, args.budget, args.jobs)
         comparison.train()
         print(comparison.report())

@@ -70,6 +70,13 @@ def test_a_named_view_set_has_its_views_crops_and_strategies(name, views, crops,
     assert ViewSet.from_dict(view_set.to_dict()).to_dict() == view_set.to_dict()
 
 
+@pytest.mark.parametrize("name", ["multicrop", "swav_multicrop", "dino_multicrop", "mv_massrl", "mv_massrl_dino"])
+def test_local_views_are_as_large_as_beside_224_pixels_and_smaller_beside_smaller_ones(name):
+    usual = view_sets.get(name).local_size
+    sizes = [view_sets.get(name, size).local_size for size in (384, 224, 112, 32, 1)]
+    assert usual in (94, 96) and sizes == [usual, usual, usual // 2, usual // 7, 1]
+
+
 def test_only_the_massrl_sets_of_two_views_draw_their_strategy():
     assert {n for n in VIEW_SETS if view_sets.get(n).assign == "drawn"} == {"massrl_2", "massrl_figure"}
 

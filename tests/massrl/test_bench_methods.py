@@ -25,7 +25,7 @@ def test_the_command_writes_a_list_of_methods_and_prints_them(tmp_path, monkeypa
 
     run = Bench.run
     monkeypatch.setattr(Bench, "run", lambda self, name, steps=None: run(self, name, steps=2))
-    words = ["methods", "--methods", "SimCLR", "Supervised", "--overhead-batch", "0", "--json", "a/out.json"]
+    words = ["methods", "--methods", "SimCLR", "Supervised", "--overhead_batch", "0", "--json", "a/out.json"]
     assert command.main(words) == 0
     found = json.loads((tmp_path / "a" / "out.json").read_text())
     assert [entry["method"] for entry in found] == ["SimCLR", "Supervised"]
@@ -48,8 +48,8 @@ def test_a_check_takes_two_steps_and_leaves_nothing(tmp_path, capsys):
         (["--peers", "lightl"], "Did you mean 'lightly'?"),
         (["--json", "."], "is a folder"),
         (["--json", "/dev/null/out.json"], "cannot be written"),
-        (["--overhead-batch", "1"], "2 images or more"),
-        (["--peers-json", "x.json"], "--peers lightly"),
+        (["--overhead_batch", "1"], "2 images or more"),
+        (["--peers_json", "x.json"], "--peers lightly"),
         (["--seed", "-1"], "seed"),
     ],
 )

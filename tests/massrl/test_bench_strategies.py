@@ -50,6 +50,11 @@ def test_a_folder_of_another_comparison_is_refused_and_left_alone(tmp_path):
     with pytest.raises(ConfigError, match=f"data {data}, not {other}"):
         Comparison(other, tmp_path / "runs", budget=8)
     assert (tmp_path / "runs/comparison.json").read_text() == before
+    (tmp_path / "old/0-simclr-2-views-seed-0").mkdir(parents=True)
+    with pytest.raises(ConfigError, match="old holds runs, but no comparison.json that says of what"):
+        Comparison(data, tmp_path / "old", budget=8)
+    with pytest.raises(ConfigError, match="other.npz/strategies.json cannot be written|other.npz"):
+        main(["strategies", str(data), "--out", str(other)])
 
 
 @pytest.mark.long

@@ -51,6 +51,7 @@ FORMS = {
     "solo_learn.ckpt": lambda s: {"state_dict": {**under("backbone.", s), **under("momentum_backbone.", dict(s))}},
     "moco.pth.tar": lambda s: {"state_dict": {**under("module.encoder_q.", s), "module.queue": torch.zeros(3)}},
     "compiled.pt": lambda s: under("module._orig_mod.", s),
+    "simple.pt": lambda s: {**under("method.backbone.", s), "_extra_state": torch.zeros(2)},
     "half.pt": lambda s: {k: v.bfloat16() if v.is_floating_point() else v for k, v in s.items()},
 }
 
@@ -131,6 +132,18 @@ def test_a_missing_weight_is_refused_and_named(donor, tmp_path):
     refused("missing there: 1 \\(layers.0.0.weight\\)", **TINY, weights=tmp_path / "a.pt")
 
 
+def test_weights_that_are_not_finite_are_refused_with_their_name(donor, tmp_path):
+    donor.layers[0][0].weight.data[0, 0, 0, 0] = torch.nan
+    torch.save(donor.state_dict(), tmp_path / "nan.pt")
+    refused(r"not finite \(NaN\), in 1 \(layers.0.0.weight\); take another", **TINY, weights=tmp_path / "nan.pt")
+
+
+def test_weights_and_weights_except_of_other_kinds_are_refused(donor, tmp_path):
+    refused("backbone_args.weights is 3; name a file", **TINY, weights=3)
+    torch.save(donor.state_dict(), tmp_path / "a.pt")
+    refused(r"weights_except is 3; give a list of parts", **TINY, weights=tmp_path / "a.pt", weights_except=3)
+
+
 def test_weights_of_another_width_are_refused_with_their_shapes(donor, tmp_path):
     torch.save(donor.state_dict(), tmp_path / "a.pt")
     said = refused("of another shape: ", name="tiny_resnet", width=8, weights=tmp_path / "a.pt")
@@ -142,7 +155,7 @@ def test_a_deeper_network_whose_first_layers_would_fit_is_refused(tmp_path):
     torch.save(build("resnet34").state_dict(), tmp_path / "34.pt")
     refused("does not fit tiny_resnet", **TINY, weights=tmp_path / "deep.pt")
     refused(
-        "122|100 of 100 weights match; only there: .*layer1.2.conv1.weight", name="resnet18", weights=tmp_path / "34.pt"
+        ": 100 of 100 weights match; only there: .*layer1.2.conv1.weight", name="resnet18", weights=tmp_path / "34.pt"
     )
 
 

@@ -119,9 +119,7 @@ def test_a_queue_that_is_smaller_than_the_batch_is_refused(name):
 def test_local_views_that_the_backbone_cannot_take_are_refused_before_the_first_step():
     fixed = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, FEATURES))
     one = simple.DINO(fixed, FEATURES, 64, 64, 16, num_crops=2, image_size=16)
-    with pytest.raises(
-        ConfigError, match=r"DINO: the backbone cannot take local views of \(6, 6\) .*image_size"
-    ):
+    with pytest.raises(ConfigError, match=r"DINO: the backbone cannot take local views of \(6, 6\) .*image_size"):
         one(IMAGES)
     assert one.draws == 0 and not one.center.any()
 
