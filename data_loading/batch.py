@@ -16,6 +16,8 @@ from data_loading.plan import Plan
 from data_loading.rng import checked_seed
 from data_loading.views import View, ViewSet
 
+UNNAMED = "view"  # the strategy of views that do not say theirs
+
 
 @dataclass
 class Batch:
@@ -113,19 +115,26 @@ class Batch:
         return torch.nn.functional.one_hot(self.labels, num_classes).float()
 
     @classmethod
-    def from_views(cls, views: Sequence[Tensor], labels: Tensor | None = None) -> Batch:
+    def from_views(
+        cls, views: Sequence[Tensor], labels: Tensor | None = None, strategies: Sequence[str] | None = None
+    ) -> Batch:
         """A batch from the views (B, 3, S, S) of any other loader; the first view's size is the global one.
 
-        Each view counts as a crop of its own under one strategy; views of another size than the first are local.
+        Each view counts as a crop of its own, under one strategy unless `strategies` has a name for each view; views
+        of another size than the first are local.
         """
         if not len(views):
             raise ViewError("Batch.from_views needs at least one view")
         n = len(views[0])
         if any(len(view) != n for view in views):
             raise ViewError(f"Batch.from_views: views of {[len(v) for v in views]} images; each needs the same number")
+        names = [UNNAMED] * len(views) if strategies is None else list(strategies)
+        if len(names) != len(views):
+            raise ViewError(f"Batch.from_views: {len(names)} strategies for {len(views)} views; name one for each view")
         sides = [view.shape[-1] for view in views]
         roles = [
-            View(f"view.{i}", "global" if s == sides[0] else "local", s, i, "view", 0) for i, s in enumerate(sides)
+            View(f"{name}.{i}", "global" if s == sides[0] else "local", s, i, name, 0)
+            for i, (s, name) in enumerate(zip(sides, names, strict=True))
         ]
         unknown = torch.full((n,), -1, dtype=torch.int64)
         return cls(

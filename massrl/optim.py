@@ -145,6 +145,8 @@ def optimizer(config: OptimConfig, groups: list[dict], fused: bool = False) -> t
 def clip_each(parameters: Iterable[nn.Parameter], max_norm: float) -> None:
     """Cut the gradient of each parameter for itself to a norm of max_norm, as DINO's code does."""
     grads = [p.grad for p in parameters if p.grad is not None]
+    if not grads:
+        return
     factors = [(max_norm / (norm + 1e-6)).clamp(max=1.0) for norm in torch._foreach_norm(grads)]
     torch._foreach_mul_(grads, factors)
 

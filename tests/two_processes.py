@@ -13,13 +13,14 @@ from torch import nn
 from data_loading.batch import Batch
 from drawn import Drawn, small, trainer, views_of
 from massrl.bench.cases import CASES
-from massrl.distributed import average_gradients, gather, rank, world_size
+from massrl.distributed import average_gradients, gather, over_shuffled, rank, world_size
 
 WORLD = 2
 SIZE = (8, 5)  # images, channels
 # Trained in float64: Barlow Twins divides by deviations over 8 images, and three steps in float32 differ by 2e-5 when
 # the images only change places (in float64 by 4e-14).
 DOUBLE = {"BarlowTwins"}
+IMAGES = torch.randn(8, 3, 5, 5, generator=torch.Generator().manual_seed(0))
 
 
 def without_batch_norm(module: nn.Module) -> nn.Module:
@@ -44,6 +45,12 @@ def trained(name: str, part: tuple[int, int] = (0, 1), **args) -> dict[str, torc
     return method.state_dict()
 
 
+def normalising() -> nn.Module:
+    """A network whose BatchNorm lets an image's output depend on its neighbours."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten()).train()
+
+
 def work(number: int, names: list[str], port: int, out: Path) -> None:
     torch.set_num_threads(1)
     warnings.simplefilter("error")
@@ -59,5 +66,6 @@ def work(number: int, names: list[str], port: int, out: Path) -> None:
     layer(torch.tensor([[float(number)]])).sum().backward()
     average_gradients(layer)
     found["average"] = layer.weight.grad
+    found["shuffled"] = over_shuffled(normalising(), torch.chunk(IMAGES, WORLD)[number], step=7)
     found["methods"] = {n: trained(n, (number, WORLD), strategy="ddp", devices=WORLD) for n in names}
     torch.save(found, out / f"{number}.pt")

@@ -35,4 +35,4 @@ def nnclr(n: Tensor, p: Tensor, tau: float = 0.1, symmetric: bool = False) -> Te
     if symmetric:
         log_p = log_p + logits.log_softmax(2)
     positives = torch.einsum("vwii->vwi", log_p)  # (V, V, B)
-    return -positives[~torch.eye(V, dtype=torch.bool, device=n.device)].mean()
+    return -positives[~torch.eye(V, dtype=torch.bool)].mean()  # a mask on the CPU: one on a GPU would be waited for

@@ -21,4 +21,4 @@ def nt_xent(z: Tensor, tau: float = 0.5) -> Tensor:
     logits = (z @ z.T / tau).fill_diagonal_(float("-inf"))  # (V*B, V*B), k != i
     log_p = logits.log_softmax(1).view(V, B, V, B)
     positives = torch.einsum("vbwb->vwb", log_p)  # (V, V, B), the same image b in views v and w
-    return -positives[~torch.eye(V, dtype=torch.bool, device=z.device)].mean()
+    return -positives[~torch.eye(V, dtype=torch.bool)].mean()  # a mask on the CPU: one on a GPU would be waited for

@@ -5,6 +5,7 @@ A method says what it needs, makes its heads, and returns a scalar from `loss(ba
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -187,7 +188,7 @@ class Method(Remembers, Training):
 
 def check_tau(tau: float, name: str = "tau") -> float:
     """A temperature, or a ConfigError where it is none."""
-    if tau <= 0:
+    if not 0 < tau < math.inf:
         raise ConfigError(f"{name} is {tau}; a temperature must be above 0")
     return tau
 

@@ -30,7 +30,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from data_loading.batch import Batch
+from data_loading.batch import UNNAMED, Batch
 from data_loading.errors import ConfigError
 from data_loading.views import View, ViewSet
 from massrl.losses import feature_std, pairwise_cosine_distance
@@ -128,6 +128,11 @@ class MASSRL(Method):
         if self.pairs == "within_strategy" and isinstance(views, ViewSet) and views.assign == "drawn":
             raise ConfigError("pairs is 'within_strategy', and strategies are drawn anew for each sample; use 'all'")
         views = views.views if isinstance(views, ViewSet) else views
+        if self.pairs == "within_strategy" and len(views) > 2 and {view.strategy for view in views} == {UNNAMED}:
+            raise ConfigError(
+                "pairs is 'within_strategy', and the views do not say their strategies; name one for each view: "
+                "Batch.from_views(views, labels, strategies=[...])"
+            )
         if not self.mask(views).any():
             raise ConfigError(
                 f"pairs is {self.pairs!r}, and no two of the {len(views)} views are such a pair; use crops: 2"

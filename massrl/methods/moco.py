@@ -4,8 +4,9 @@ He et al., "Momentum Contrast for Unsupervised Visual Representation Learning", 
     L_q = -log  exp(q.k+ / tau) / sum_{i=0..K} exp(q.k_i / tau)      k_i: k+ and the K keys of the queue      (eq. 1)
     theta_k <- m theta_k + (1 - m) theta_q      (eq. 2)
 Differs from the paper: the target (key network) moves after the optimiser's step, not before the keys are made: the
-same from the second step on. Batch normalisation is shuffled over processes (sec. 3.3, `shuffle_bn`), which one process
-or `sync_batchnorm` makes pointless. Collapse shows as z_std -> 0 (healthy: about 1/sqrt(D)).
+same, as both start alike. Batch normalisation is shuffled over processes (sec. 3.3, `shuffle_bn`), which one process
+or `sync_batchnorm` makes pointless. Biases and norms have no weight decay, which they have in the authors' code.
+Collapse shows as z_std -> 0 (healthy: about 1/sqrt(D)).
 """
 
 from __future__ import annotations

@@ -2,11 +2,12 @@
 
 Tran et al., the authors' repository "MV_MA_SSRL", 2023, successor of MASSRL (arXiv:2205.11772); no paper was at hand.
     L = alpha L_glob + (1 - alpha) L_loc
-    L_glob = mean over ordered pairs of global views (q, v), v != q, of d(online v, target q)
-    L_loc  = mean over global views q and local views v of d(online v, target q)
+    L_glob = sum over ordered pairs of global views (q, v), v != q, of d(online v, target q)
+    L_loc  = sum over global views q and local views v of d(online v, target q)
     d = 2 - 2 cos(p_v, sg z'_q)  for ResNets (BYOL's eq. 2);      DINO's cross-entropy for ViTs (its eq. 3)
     alpha: constant; "steps": 0.5, from 30 % of the run 0.8, from 90 % 1; "cosine": alpha (cos(pi k/K) + 1) / 2
-Differs from the published code: means over pairs in place of sums (`reduction: sum`); there the index of local views is
+Differs from the published code: L is divided by the sum of its weights, which makes it a mean over pairs
+(`reduction: sum` leaves that out); without local views alpha is 1; there the index of local views is
 one too low, so that a global view stands among them and the last local one is left out: not repeated here; alpha
 follows the step, there it is set at the starts of epochs; crops are not shuffled. Which strategies: `data.views`.
 Collapse shows as z_std -> 0 (healthy: about 1/sqrt(D)).
@@ -46,14 +47,16 @@ def check_alpha(alpha: float, shape: str) -> None:
 
 
 def weighted(pairs: Tensor, alpha: float, reduction: str = "mean") -> Tensor:
-    """alpha L_glob + (1 - alpha) L_loc of distances (G, V): of target q (global) and online view v, globals first."""
+    """The sum or mean of distances (G, V), of target q and online view v, globals first.
+
+    The weight of a pair is alpha, and 1 - alpha where v is local.
+    """
     G, V = pairs.shape
-    reduce = torch.mean if reduction == "mean" else torch.sum
-    same = torch.eye(G, dtype=torch.bool, device=pairs.device)
-    l_glob = reduce(pairs[:, :G][~same])
-    if V == G:
-        return alpha * l_glob
-    return alpha * l_glob + (1 - alpha) * reduce(pairs[:, G:])
+    alpha = 1.0 if V == G else alpha
+    among = pairs[:, :G][~torch.eye(G, dtype=torch.bool)]  # a mask on the CPU: one on a GPU would be waited for
+    total = alpha * among.sum() + (1 - alpha) * pairs[:, G:].sum()
+    weights = alpha * among.numel() + (1 - alpha) * (V - G) * G
+    return total if reduction == "sum" else total / weights
 
 
 @register
@@ -67,7 +70,7 @@ class MVMASSRL(Method):
         ema_end: momentum of the target at the end, reached on a cosine.
         alpha: weight of the pairs of global views; the local ones have the rest.
         alpha_schedule: how alpha goes on; steps takes 0.5, 0.8 and 1 in its place.
-        reduction: mean over the pairs of each kind, or their sum as in the authors' code.
+        reduction: weighted mean over the pairs, or their sum as in the authors' code.
         projector_norm: BatchNorm without scale and shift on the projector's output.
     """
 

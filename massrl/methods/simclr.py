@@ -2,11 +2,11 @@
 
 Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations", ICML 2020, arXiv:2002.05709.
     l_ij = -log  exp(s_ij / tau) / sum_{k != i} exp(s_ik / tau)      s = cosine of z      (eq. 1), mean over (i, j)
-Differs from the paper: takes any number of views, all ordered pairs of which are positives; for two it is eq. 1. The
-authors' code also puts a BatchNorm, with a scale and no shift, on the projector's output (`projector_norm: true`). For
-smaller batches and fewer epochs the paper's appendix B.1 has the learning rate 0.075 sqrt(batch), 1.2 at a batch of 256
-(`optim: {lr_scaling: sqrt, base_lr: 1.2}`). Collapse shows as z_std -> 0 (healthy: about 1/sqrt(D)); the negatives
-prevent it.
+Differs from the paper: takes any number of views, all ordered pairs of which are positives; for two it is eq. 1. A
+BatchNorm between the projector's layers, as in the authors' code, which also puts one, with a scale and no shift, on
+the output (`projector_norm: true`). For smaller batches and fewer epochs the paper's appendix B.1 has the learning rate
+0.075 sqrt(batch), 1.2 at a batch of 256 (`optim: {lr_scaling: sqrt, base_lr: 1.2}`). Collapse shows as z_std -> 0
+(healthy: about 1/sqrt(D)); the negatives prevent it.
 """
 
 from __future__ import annotations

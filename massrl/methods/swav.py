@@ -8,7 +8,8 @@ arXiv:2006.09882.
     every view, local ones too, predicts the assignments of the global ones      (eq. 6)
 Differs from the paper: nothing known. As in the authors' code prototypes have norm 1 before each forward and rest for
 the first 313 steps, and the queue (for batches under 256, `queue_size`) is used once it is full. Defaults are those of
-a batch of 4096. Collapse shows as z_std -> 0 (healthy: about 1/sqrt(D)); equal shares prevent it.
+a batch of 4096. LARS leaves biases and norms alone, which that code decays and adapts as the rest. Collapse shows as
+z_std -> 0 (healthy: about 1/sqrt(D)); equal shares prevent it.
 """
 
 from __future__ import annotations

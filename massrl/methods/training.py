@@ -11,7 +11,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.plugins.precision import MixedPrecision
+from pytorch_lightning.plugins.precision import DoublePrecision, HalfPrecision, MixedPrecision
 from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor, nn
 
@@ -74,9 +74,19 @@ class Training(pl.LightningModule):
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         if self.schedule is None:
             self._begin(batch)
+        if len(batch) < 2:  # the last one may be smaller
+            raise ConfigError(
+                "a batch has 1 image; BatchNorm and the comparison of images need at least 2: set data.batch_size to 2 "
+                "or more, or drop_last=True of a DataLoader of yours, whose last batch is smaller"
+            )
 
     def on_fit_start(self) -> None:
         self.schedule = None  # another fit may have another length or batch
+        if isinstance(self.trainer.precision_plugin, HalfPrecision | DoublePrecision):  # which cast a whole batch
+            raise ConfigError(
+                f"trainer.precision is {self.trainer.precision}; methods keep their weights in float32: take "
+                "bf16-mixed, 16-mixed or 32-true"
+            )
         if self.compiled:
             for backbone in self._backbones():
                 backbone.compile()
@@ -102,8 +112,8 @@ class Training(pl.LightningModule):
                 f"views are {str(kind).removeprefix('torch.')}, not normalised floats; leave data.dtype at float32, "
                 "or make them so, (x / 255 - mean) / std, before Batch.from_views or in on_after_batch_transfer"
             )
-        if len(batch) < 2:
-            raise ConfigError("data.batch_size is 1; BatchNorm and the comparison of images need at least 2")
+        if self.target is not None:
+            self.target.check()
         if self.needs.labels:
             loader = self.trainer.train_dataloader
             whole = isinstance(loader, Loader)

@@ -7,18 +7,45 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from data_loading.errors import ConfigError
+
+# Dropout and stochastic depth of torch, torchvision and timm: class -> where its probability stands.
+DROPS = {
+    "_DropoutNd": "p",
+    "MultiheadAttention": "dropout",
+    "StochasticDepth": "p",
+    "DropPath": "drop_prob",
+    "DropBlock2d": "drop_prob",
+    "PatchDropout": "prob",
+}
+
 
 class Target(nn.Module):
     """Copies of modules, run one after the other, whose parameters follow the originals slowly.
 
     The copies never receive a gradient and stay in train mode during training, so that BatchNorm uses the statistics
-    of its own batch; buffers come from the copy's own forward and are not averaged.
+    of its own batch; buffers come from the copy's own forward and are not averaged. Nothing is dropped in them (DROPS),
+    as in DINO's code.
     """
 
     def __init__(self, **modules: nn.Module):
         super().__init__()
         self.parts = nn.ModuleDict({name: copy.deepcopy(module) for name, module in modules.items()})
         self.requires_grad_(False)
+        for module in self.parts.modules():
+            for kind in type(module).__mro__:
+                if kind.__name__ in DROPS:
+                    setattr(module, DROPS[kind.__name__], 0.0)
+
+    def check(self) -> None:
+        """Refuse parameters of 16 bits, in which a step of 1 - ema is mostly lost in rounding."""
+        small = {p.dtype for p in self.parameters()} & {torch.bfloat16, torch.float16}
+        if small:
+            kind = str(small.pop()).removeprefix("torch.")
+            raise ConfigError(
+                f"the target network is {kind}, too coarse for the small steps in which it moves; keep the weights in "
+                "float32 and compute in 16 bits: --trainer.precision bf16-mixed, or torch.autocast"
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         for part in self.parts.values():

@@ -144,6 +144,8 @@ class Simple(nn.Module):
         batch = Batch.from_views(self._views(images), labels)
         with self._own_words(), self._learning(learning):
             if not self._fits:
+                if self.method.target is not None:
+                    self.method.target.check()
                 check_sizes(self.backbone, batch, self.feature_size)
                 self._fits = True
             self.method.check_batch(batch)

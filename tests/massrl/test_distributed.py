@@ -8,7 +8,7 @@ import torch.multiprocessing as mp
 from massrl.bench.cases import CASES
 from massrl.distributed import gather, rank, world_size
 from massrl.methods import METHODS
-from two_processes import SIZE, WORLD, trained, work
+from two_processes import IMAGES, SIZE, WORLD, normalising, trained, work
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +51,20 @@ def test_the_mean_over_ranks_has_the_value_and_the_gradient_of_one_process(ranks
         mine = [g[key] for _, g in parts]
         whole = torch.cat(mine, case.split[key]) if key in case.split else sum(mine)
         torch.testing.assert_close(whole / WORLD, grads[key], **case.tolerance)  # DDP divides by WORLD
+
+
+def test_shuffled_batch_normalisation_sees_images_of_both_processes_and_gives_each_its_own_back(ranks):
+    """MoCo, sec. 3.3: each process normalises half of the drawn order; the outputs return to their images."""
+    order = torch.randperm(len(IMAGES), generator=torch.Generator().manual_seed(7))
+    expected = torch.empty(len(IMAGES), 4)
+    with torch.no_grad():
+        for half in order.chunk(WORLD):
+            expected[half] = normalising()(IMAGES[half])
+        unshuffled = torch.cat([normalising()(part) for part in IMAGES.chunk(WORLD)])
+    found = torch.cat([found["shuffled"] for found in ranks])
+    torch.testing.assert_close(found, expected)
+    assert (found - unshuffled).abs().max() > 1e-3
+    assert set(order[:4].tolist()) != {0, 1, 2, 3}
 
 
 def test_gradients_of_a_module_of_ones_own_are_averaged(ranks):

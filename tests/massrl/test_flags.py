@@ -231,6 +231,19 @@ def test_lightnings_own_clipping_goes_with_bfloat16():
         assert norms.before[0] > 1 and norms.after[0] <= 0.0101
 
 
+@pytest.mark.parametrize("precision", ["bf16-true", "16-true", "64-true"])
+def test_weights_of_another_type_than_float32_are_refused_with_what_to_take(precision):
+    with pytest.raises(ConfigError, match=f"trainer.precision is {precision}; .* take bf16-mixed, 16-mixed or 32-true"):
+        trainer(precision=precision).fit(small("BYOL"), Drawn(2, 2))
+
+
+def test_a_method_that_was_made_bfloat16_is_refused_where_it_has_a_target():
+    method, data = small("BYOL").bfloat16(), Drawn(2, 2)
+    data.batches = [Batch.from_views([x.bfloat16() for x in b.views]) for b in data.batches]
+    with pytest.raises(ConfigError, match="the target network is bfloat16, too coarse"):
+        trainer().fit(method, data)
+
+
 # ---- what a backbone may not be
 
 

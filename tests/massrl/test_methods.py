@@ -294,6 +294,25 @@ def test_the_warm_up_of_a_paper_takes_at_most_a_tenth_of_a_short_run():
     assert (method.schedule.total, method.schedule.warmup) == (20, 2)
 
 
+def test_batch_normalisation_sees_what_it_does_in_the_authors_code():
+    together = {"SimCLR", "SimCLRv2", "SwAV", "SupCon", "DINO", "MVMASSRLDINO"}  # one forward for all views of a size
+    assert {name for name, method in METHODS.items() if method.default_bn_over == "all"} == together
+
+
+def test_weight_decay_rises_on_a_cosine_for_what_decays():
+    seen = []
+
+    class Look(pl.Callback):
+        def on_before_optimizer_step(self, trainer, method, optimizer):
+            seen.append({group["adapt"]: group["weight_decay"] for group in optimizer.param_groups})
+
+    optim = OptimConfig(name="adamw", base_lr=1e-3, weight_decay=0.1, weight_decay_end=0.5)
+    trainer(callbacks=[Look()]).fit(small("SimCLR", optim=optim), Drawn(2, 4))
+    # half a cosine over 4 steps: 0.5 - 0.4 (cos(pi k / 4) + 1) / 2
+    assert [decay[True] for decay in seen] == pytest.approx([0.1, 0.158579, 0.3, 0.441421], abs=1e-6)
+    assert [decay[False] for decay in seen] == [0.0] * 4
+
+
 def test_the_predictor_has_its_own_factor_on_the_learning_rate():
     method = small("BYOL", optim=OptimConfig(name="sgd", base_lr=1.0, predictor_lr=5.0, warmup_epochs=0))
     rates = {id(p): g["factor"] for g in method.configure_optimizers().param_groups for p in g["params"]}
@@ -302,8 +321,12 @@ def test_the_predictor_has_its_own_factor_on_the_learning_rate():
 
 
 def test_a_batch_of_one_image_and_a_batch_that_is_none_are_refused():
-    with pytest.raises(ConfigError, match="batch_size is 1"):
+    with pytest.raises(ConfigError, match="a batch has 1 image; .* set data.batch_size to 2"):
         trainer().fit(small("SimCLR"), Drawn(2, images=1))
+    data = Drawn(2, 3)
+    data.batches[2] = next(iter(Drawn(2, images=1)))  # of a loader that keeps a smaller last batch
+    with pytest.raises(ConfigError, match="a batch has 1 image; .*drop_last=True"):
+        trainer().fit(small("VICReg"), data)
     with pytest.raises(ConfigError, match="Batch.from_views"):
         trainer().fit(small("SimCLR"), torch.utils.data.DataLoader(torch.zeros(4, 3, 8, 8), num_workers=0))
 

@@ -1,7 +1,10 @@
+import pytest
 import torch
 from torch import nn
 
 from data_loading.batch import Batch
+from data_loading.errors import ConfigError
+from massrl.backbones import build
 from massrl.nn import Target, mlp, stack_views
 
 
@@ -32,6 +35,40 @@ def test_the_target_starts_as_a_copy_and_moves_by_one_minus_ema():
     torch.testing.assert_close(target.parts["part"].weight, before + 0.25)
     target.update(0.0, part=online)
     assert torch.equal(target.parts["part"].weight, online.weight)
+
+
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [
+        ("timm:vit_tiny_patch16_224", {"img_size": 32, "depth": 2, "drop_path_rate": 0.5}),
+        ("timm:vit_tiny_patch16_224", {"img_size": 32, "depth": 2, "proj_drop_rate": 0.5, "attn_drop_rate": 0.5}),
+        ("torchvision:vit_b_16", {"image_size": 32, "attention_dropout": 0.5}),
+        ("torchvision:convnext_tiny", {"stochastic_depth_prob": 0.9}),
+    ],
+)
+def test_what_drops_rests_in_the_target_while_its_batch_normalisation_trains(name, args):
+    """As DINO's code, whose teacher is made without stochastic depth."""
+    online = nn.Sequential(build(name, **args), nn.LazyBatchNorm1d()).train()
+    x = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    online(x)
+    target = Target(part=online)
+    assert torch.equal(target(x), target(x)) and not torch.equal(online(x), online(x))
+    norm = target.parts["part"][1]
+    assert target.training and norm.training and norm.num_batches_tracked == 3  # 1 in the original
+    assert target.state_dict().keys() == {f"parts.part.{key}" for key in online.state_dict()}
+
+
+def test_a_target_of_16_bits_is_refused_since_it_would_stay_where_it_is():
+    online = nn.Linear(16, 16).bfloat16()
+    target, start = Target(part=online), online.weight.detach().clone()
+    with torch.no_grad():
+        online.weight.mul_(1.5)
+    for _ in range(100):
+        target.update(0.996, part=online)
+    moved = (target.parts["part"].weight - start).float().norm() / (online.weight - start).float().norm()
+    assert moved < 0.1 < 1 - 0.996**100  # this is why
+    with pytest.raises(ConfigError, match="the target network is bfloat16, too coarse .* bf16-mixed"):
+        target.check()
 
 
 def test_the_target_is_averaged_in_float32_when_parameters_are_bfloat16():

@@ -6,7 +6,8 @@ import yaml
 from torch import nn
 
 from data_loading import view_sets
-from data_loading.errors import ConfigError
+from data_loading.batch import Batch
+from data_loading.errors import ConfigError, ViewError
 from drawn import Drawn, small, trainer
 from massrl.cli import pretrain
 from massrl.losses import cosine_distance
@@ -63,6 +64,19 @@ def test_tensorflow_is_the_two_weighted_losses_of_its_code():
     one = w * d[f"{s}.0", f"{s}.1"] + (1 - w) * d[f"{a}.0", f"{a}.1"]
     other = w * d[f"{s}.1", f"{s}.0"] + (1 - w) * d[f"{a}.1", f"{a}.0"]
     torch.testing.assert_close(method.loss(batch), (one + other) / 2)
+
+
+def test_pairs_within_a_strategy_need_its_name_from_ones_own_loader_too():
+    method = small("MASSRL", pairs="within_strategy").train()
+    views = next(iter(Drawn(4))).views
+    with pytest.raises(ConfigError, match="the views do not say their strategies; .*strategies="):
+        method.check(Batch.from_views(views).layout)
+    named = Batch.from_views(views, strategies=["a", "a", "b", "b"])
+    method.check(named.layout)
+    pairs = {(0, 1), (1, 0), (2, 3), (3, 2)}
+    assert {tuple(pair) for pair in method.mask(named.layout).nonzero().tolist()} == pairs
+    with pytest.raises(ViewError, match="3 strategies for 4 views"):
+        Batch.from_views(views, strategies=["a", "a", "b"])
 
 
 def test_without_a_preset_it_is_the_mean_of_all_pairs():
