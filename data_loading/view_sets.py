@@ -43,8 +43,14 @@ def _with(name: str, **arguments) -> dict:
 
 
 def _local(side: int, size: int | None) -> int:
-    """The side of local crops beside global ones of `size`: `side`, as beside 224, and never a greater part of them."""
-    return side if size is None else min(side, max(1, size * side // 224))
+    """The side of local crops beside global ones of `size`: `side` beside 224 and larger ones, else in proportion.
+
+    Where that is near a multiple of 16 or above it, the nearest one: the patches of most ViTs are of 16 pixels.
+    """
+    if size is None:
+        return side
+    part = size * side / 224
+    return min(side, 16 * round(part / 16) or max(1, int(part)))
 
 
 STRATEGY_SPACE = ("simclr", "randaugment", "autoaugment", "fastautoaugment")  # MASSRL's (arXiv:2205.11772)

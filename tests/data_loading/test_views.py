@@ -73,8 +73,8 @@ def test_a_named_view_set_has_its_views_crops_and_strategies(name, views, crops,
 @pytest.mark.parametrize("name", ["multicrop", "swav_multicrop", "dino_multicrop", "mv_massrl", "mv_massrl_dino"])
 def test_local_views_are_as_large_as_beside_224_pixels_and_smaller_beside_smaller_ones(name):
     usual = view_sets.get(name).local_size
-    sizes = [view_sets.get(name, size).local_size for size in (384, 224, 112, 32, 1)]
-    assert usual in (94, 96) and sizes == [usual, usual, usual // 2, usual // 7, 1]
+    sizes = [view_sets.get(name, size).local_size for size in (384, 224, 192, 112, 32, 16, 1)]
+    assert usual in (94, 96) and sizes == [usual, usual, 80, 48, 16, 6, 1]
 
 
 def test_only_the_massrl_sets_of_two_views_draw_their_strategy():
