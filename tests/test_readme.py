@@ -110,6 +110,16 @@ def test_the_loops_of_the_readme_run(part):
     assert "pl.Trainer" not in code or "`max_epochs=1` reached" in done.stderr
 
 
+@pytest.mark.parametrize("heading", ["# Methods", "## What each learns in ten seconds"])
+def test_each_table_of_methods_names_them_all(heading):
+    from massrl.methods import METHODS
+
+    page = "\n" + (ROOT / "docs/methods.md").read_text()
+    section = page.partition(f"\n{heading}\n")[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| `")]
+    assert sorted(re.findall(r"`(\w+)`", " ".join(row.split("|")[1] for row in rows))) == sorted(METHODS)
+
+
 def test_the_method_table_of_the_readme_is_the_registrys():
     from massrl.methods import METHODS
 

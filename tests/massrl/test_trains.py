@@ -1,5 +1,7 @@
 """Every method learns: a sixth of its digits recipe, about ten seconds, judged as `massrl bench methods` does it."""
 
+import json
+
 import pytest
 import torch
 
@@ -40,8 +42,9 @@ def test_ten_seconds_on_digits_lift_the_accuracy_above_that_of_the_untrained_enc
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", METHODS)
-def test_the_whole_recipe_lifts_the_accuracy_by_ten_points(name, bench):
+def test_the_whole_recipe_lifts_the_accuracy_by_ten_points(name, bench, record_property):
     found = bench.run(name, 1.0)
+    record_property("found", json.dumps(found.as_json()))  # in pytest's --junitxml
     assert not_collapsed(found), found
     assert found.linear_1_after > found.linear_1_before + 0.1, found
 
