@@ -14,16 +14,8 @@ from torch import Tensor, nn
 from data_loading.errors import ConfigError, near_miss
 
 NESTS = ("state_dict", "model_state_dict", "model", "network", "net")  # where files keep their state dict
-WRAPPERS = (
-    "module",
-    "_orig_mod",
-    "backbone",
-    "encoder",
-    "model",
-    "encoder_q",
-    "base_encoder",
-    "method",
-)  # prefixes of keys
+# Prefixes of keys.
+WRAPPERS = ("module", "_orig_mod", "backbone", "encoder", "model", "encoder_q", "base_encoder", "method")
 HEADS = ("fc", "head", "heads", "classifier")  # a classifier is left out, under whichever name
 # Counters and tables that are computed, not learnt; files of other versions have or lack them.
 DERIVED = ("num_batches_tracked", "relative_position_index", "relative_coords_table", "attn_mask")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -97,18 +97,22 @@ def mean_of(case: Case, parts: Sequence[Found]) -> Found:
 def over_processes(sizes: Sequence[tuple[int, int]], seeds: int) -> list[dict]:
     """What each of two processes finds from its own half of the images: {(case, size, seed): value and gradient}."""
     with tempfile.TemporaryDirectory() as folder:
-        args = (folder, each(sizes, seeds))
-        # Spawned: a fork of a process with threads can hang.
-        running = mp.start_processes(_work, args, nprocs=WORLD, join=False, start_method="spawn")
-        try:
-            deadline = time.monotonic() + PATIENCE
-            while not running.join(timeout=5):  # true when both have ended; raises what one of them raised
-                if time.monotonic() > deadline:
-                    raise TimeoutError(f"the two processes did not end within {PATIENCE} s")
-        finally:
-            for process in running.processes:
-                process.kill()
-        return [torch.load(Path(folder) / f"{r}.pt") for r in range(WORLD)]
+        return of_processes(_work, (folder, each(sizes, seeds)), Path(folder))
+
+
+def of_processes(work: Callable, args: tuple, folder: Path) -> list[dict]:
+    """What `work(rank, *args)` leaves as folder/RANK.pt in each of two processes; raises what one of them raised."""
+    # Spawned: a fork of a process with threads can hang.
+    running = mp.start_processes(work, args, nprocs=WORLD, join=False, start_method="spawn")
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while not running.join(timeout=5):  # true when both have ended
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the two processes did not end within {PATIENCE} s")
+    finally:
+        for process in running.processes:
+            process.kill()
+    return [torch.load(folder / f"{rank}.pt") for rank in range(WORLD)]
 
 
 def _work(rank: int, folder: str, jobs: list[tuple[tuple[int, int], int]]) -> None:

@@ -18,7 +18,7 @@ COMMANDS = {
     "knn": ("massrl.cli.knn", "accuracy of nearest neighbours in a checkpoint's features"),
     "linear": ("massrl.cli.linear", "accuracy of a linear classifier on a checkpoint's features"),
     "data": ("massrl.cli.data", "write, describe and show .beton files"),
-    "bench": ("massrl.cli.bench", "losses beside their equations; every method on digits, and what its steps cost"),
+    "bench": ("massrl.cli.bench", "losses beside their equations, methods on digits, several strategies against one"),
     "list": ("massrl.cli.list", "names of methods, strategies, ops, view sets and backbones"),
     "report": ("massrl.cli.report", "write the HTML page of a run folder"),
 }

@@ -26,12 +26,9 @@ def check_sizes(backbone: nn.Module, batch: Batch, num_features: int) -> None:
             ) from None
         if tuple(getattr(h, "shape", ())) != (1, num_features):
             what = f"a tensor {tuple(h.shape)}" if isinstance(h, Tensor) else f"a {type(h).__name__}"
-            pooled = isinstance(h, Tensor) and h.dim() == 2
-            todo = (
-                f"set num_features to {h.shape[1]}, or take its classifier away"
-                if pooled
-                else ("take one that pools its features, or wrap it in a module that does")
-            )
+            todo = "take one that pools its features, or wrap it in a module that does"
+            if isinstance(h, Tensor) and h.dim() == 2:
+                todo = f"set num_features to {h.shape[1]}, or take its classifier away"
             raise ConfigError(
                 f"the backbone makes {what} of one image, where a method needs (1, num_features) = (1, {num_features})"
                 f"; {todo}"

@@ -133,10 +133,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused_and_nothing_is_written(finish
         (["--trainer.max_epoch", "3"], "no option '--trainer.max_epoch'. Did you mean '--trainer.max_epochs'?"),
         (["--trainer.max_steps", "3"], "set --trainer.max_epochs instead"),
         (["--data.batch_size", "100"], "64 samples are fewer than one global batch of 100"),
-        (
-            ["--data.batch_size", "1"],
-            "a batch has 1 image",
-        ),  # known only at the first batch
+        (["--data.batch_size", "1"], "a batch has 1 image"),  # known only at the first batch
         (["--data.views", "eval"], "the view set has 1"),
     ],
 )

@@ -1,11 +1,10 @@
 import socket
-import time
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 
 from massrl.bench.cases import CASES
+from massrl.bench.conformance import of_processes
 from massrl.distributed import gather, rank, world_size
 from massrl.methods import METHODS
 from two_processes import IMAGES, SIZE, WORLD, normalising, trained, work
@@ -13,21 +12,12 @@ from two_processes import IMAGES, SIZE, WORLD, normalising, trained, work
 
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory):
-    """What two processes found, started once for all tests here. Spawned: a fork of a threaded process can hang."""
+    """What two processes found, started once for all tests here."""
     out = tmp_path_factory.mktemp("ranks")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    running = mp.start_processes(work, (list(METHODS), port, out), nprocs=WORLD, join=False, start_method="spawn")
-    try:
-        deadline = time.monotonic() + 200
-        while not running.join(timeout=5):  # true when both have ended; raises what one of them raised
-            if time.monotonic() > deadline:
-                pytest.fail("the two processes did not end within 200 s")
-    finally:
-        for process in running.processes:
-            process.kill()
-    return [torch.load(out / f"{r}.pt") for r in range(WORLD)]
+    return of_processes(work, (list(METHODS), port, out), out)
 
 
 def test_in_one_process_gathering_does_nothing():

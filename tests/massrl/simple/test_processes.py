@@ -1,12 +1,10 @@
 """Under DDP a model of massrl.simple does what one process does with all images, the augmentation included."""
 
-import time
-
 import pytest
 import torch
-import torch.multiprocessing as mp
 
 from massrl import simple
+from massrl.bench.conformance import of_processes
 from simple_models import in_processes, trained
 
 NAMES = sorted(simple.__all__)
@@ -15,16 +13,7 @@ NAMES = sorted(simple.__all__)
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory):
     out = tmp_path_factory.mktemp("ranks")
-    running = mp.start_processes(in_processes, (2, NAMES, out), nprocs=2, join=False, start_method="spawn")
-    try:
-        deadline = time.monotonic() + 200
-        while not running.join(timeout=5):
-            if time.monotonic() > deadline:
-                pytest.fail("the two processes did not end within 200 s")
-    finally:
-        for process in running.processes:
-            process.kill()
-    return [torch.load(out / f"{r}.pt") for r in range(2)]
+    return of_processes(in_processes, (2, NAMES, out), out)
 
 
 @pytest.mark.parametrize("name", NAMES)
