@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data_loading.described import build
+from data_loading.config.described import build
 from data_loading.errors import ConfigError, ViewError
 from data_loading.ops import OPS, Mixing, mixup
 from data_loading.plan import Plan

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_loading.described import dotted
+from data_loading.config.described import dotted
 from data_loading.errors import UnknownName, ViewError, near_miss
 from data_loading.ops.base import END, OWN, STEPS
 from data_loading.ops.own import OWN_OPS

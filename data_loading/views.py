@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import yaml
 
-from data_loading.described import construct, plain
+from data_loading.config.described import construct, plain
 from data_loading.errors import ViewError
 from data_loading.ops.base import OPS, Op, flag, whole
 from data_loading.ops.choose import Choose

@@ -35,7 +35,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from data_loading.datamodule import BetonDataModule
 from data_loading.errors import CheckpointError, ConfigError
-from data_loading.whole import write_whole
+from data_loading.config.atomic import write_whole
 from massrl.evaluation.record import git, versions, write_json
 from massrl.methods import Method
 

@@ -57,7 +57,7 @@ BELOW = {
     **{f"massrl.{name}": ["data_loading"] for name in ("losses", "nn", "backbones", "optim", "distributed")},
 }
 # What stands under everything: no arrow from here leads anywhere else.
-GROUND = {"data_loading": {"described", "errors", "registry", "jit", "simd", "whole"}, "massrl": {"_version"}}
+GROUND = {"data_loading": {"config", "errors", "jit", "simd"}, "massrl": {"_version"}}
 
 
 def allowed(module: str) -> set[str]:

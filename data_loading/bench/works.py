@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from data_loading.errors import ConfigError
-from data_loading.registry import Registry
+from data_loading.config.registry import Registry
 
 if TYPE_CHECKING:
     from data_loading.views import ViewSet

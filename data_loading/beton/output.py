@@ -15,7 +15,7 @@ import numpy as np
 from data_loading.beton import layout
 from data_loading.beton.fields import Field
 from data_loading.beton.workers import Encoded
-from data_loading.whole import beside
+from data_loading.config.atomic import beside
 
 
 class Output:

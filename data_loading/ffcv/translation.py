@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from data_loading.batch import Batch
 from data_loading.beton.reader import Reader
-from data_loading.described import describe
+from data_loading.config.described import describe
 from data_loading.errors import ViewError
 from data_loading.ffcv.fields.rgb_image import SimpleRGBImageDecoder
 from data_loading.ffcv.pipeline.operation import (

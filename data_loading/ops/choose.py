@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from data_loading.described import build
+from data_loading.config.described import build
 from data_loading.errors import ViewError
 from data_loading.ops.base import CHOOSE, OPS, Op, whole
 

@@ -13,7 +13,7 @@ import math
 
 import numpy as np
 
-from data_loading.described import Described, build
+from data_loading.config.described import Described, build
 from data_loading.errors import ViewError
 from data_loading.jit import NO, YES, ZERO, jit
 from data_loading.ops.base import OPS, interval, set_stream, whole, within

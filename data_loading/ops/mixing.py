@@ -10,7 +10,7 @@ import math
 import numpy as np
 from scipy.special import betaincinv
 
-from data_loading.described import Described
+from data_loading.config.described import Described
 from data_loading.errors import ViewError
 from data_loading.ops.base import flag, is_number, set_stream, within
 from data_loading.rng import philox_numpy, stream

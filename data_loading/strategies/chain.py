@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from data_loading.described import plain
+from data_loading.config.described import plain
 from data_loading.errors import ViewError
 from data_loading.ops import OPS, ColorJitter, GaussianBlur, Grayscale, HorizontalFlip, Op, Solarize
 

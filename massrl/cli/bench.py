@@ -57,7 +57,7 @@ def conformance(argv: list[str]) -> int:
     if args.seeds < 1:
         raise ConfigError(f"--seeds is {args.seeds}; at least 1 draw is needed")
 
-    from data_loading.whole import write_whole
+    from data_loading.config.atomic import write_whole
     from massrl.bench import conformance as bench
     from massrl.bench import table
 
@@ -182,7 +182,7 @@ def _drawn_arrays(folder: Path) -> Path:
 def _measure_methods(names: list[str], folder: Path, args) -> None:
     from tqdm import tqdm
 
-    from data_loading.whole import write_whole
+    from data_loading.config.atomic import write_whole
     from massrl.bench import overhead, peers, table
     from massrl.bench.methods import Bench
     from massrl.bench.recipes import Digits

@@ -15,7 +15,7 @@ from torch import nn
 
 from data_loading.errors import SourceError
 from data_loading.loader import Loader
-from data_loading.whole import whole, write_whole
+from data_loading.config.atomic import whole, write_whole
 
 PIXEL_SIDE = 32  # pixels as features: larger images are scaled down to this side, so that a probe on them is affordable
 

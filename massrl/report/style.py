@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from data_loading.whole import write_whole
+from data_loading.config.atomic import write_whole
 
 COLOURS = ("#2f6fde", "#e07b1a", "#159a7e", "#c0449a", "#8a63d2", "#b59a00")  # of methods
 GREYS = ("#b3bac4", "#7d8794")  # of the baselines: raw pixels, untrained

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from data_loading.errors import ConfigError, UserError
-from data_loading.whole import write_whole
+from data_loading.config.atomic import write_whole
 
 WIDGETS = "application/vnd.jupyter.widget-state+json"
 

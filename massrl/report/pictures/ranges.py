@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from data_loading.described import build, found
+from data_loading.config.described import build, found
 from data_loading.ops import OPS, Crop, Op
 
 NOT_SHOWN = ("p", "bins", "fill", "seed", "times")  # arguments that are numbers, but no magnitude

@@ -1,0 +1,1 @@
+"""Objects that a config names, and files that are written whole."""
