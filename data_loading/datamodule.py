@@ -11,7 +11,7 @@ from data_loading import sources, view_sets
 from data_loading.errors import CheckpointError, ConfigError
 from data_loading.loader import Loader
 from data_loading.ops.normalize import IMAGENET_MEAN, IMAGENET_STD
-from data_loading.rng import checked_seed
+from data_loading.kernel.rng import checked_seed
 from data_loading.views import ViewSet
 
 

@@ -7,13 +7,13 @@ from collections import Counter
 import numpy as np
 
 from data_loading.errors import ViewError
-from data_loading.jit import ZERO, jit
+from data_loading.kernel.jit import ZERO, jit
 from data_loading.ops import crop, own, program
 from data_loading.ops.base import ARGS, CHOOSE, PARAMS, Op
 from data_loading.ops.choose import Choose
 from data_loading.ops.crop import Crop
 from data_loading.plan import Plan
-from data_loading.rng import (
+from data_loading.kernel.rng import (
     DRAW,
     KEY_EPOCH,
     KEY_SEED,

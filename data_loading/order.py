@@ -12,8 +12,8 @@ import torch
 
 from data_loading.beton.reader import Reader
 from data_loading.errors import ConfigError
-from data_loading.jit import jit
-from data_loading.rng import keys, permutation, stream
+from data_loading.kernel.jit import jit
+from data_loading.kernel.rng import keys, permutation, stream
 
 ORDERS = ("random", "sequential", "quasi_random")
 U32 = np.uint32

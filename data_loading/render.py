@@ -15,7 +15,7 @@ import numpy as np
 
 from data_loading import reference
 from data_loading.errors import ViewError
-from data_loading.jit import NO, ZERO, jit
+from data_loading.kernel.jit import NO, ZERO, jit
 from data_loading.ops import blur, copy, image, normalize, program, resize
 from data_loading.ops.base import BLUR, CONTRAST, END, FLIP
 from data_loading.ops.grayscale import gray_sum

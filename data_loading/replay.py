@@ -14,7 +14,7 @@ from data_loading.drawing import Drawer
 from data_loading.errors import ConfigError
 from data_loading.plan import Plan
 from data_loading.render import Renderer
-from data_loading.rng import checked_seed
+from data_loading.kernel.rng import checked_seed
 from data_loading.views import ViewSet
 
 

@@ -42,7 +42,7 @@ BELOW = {
     "data_loading.fields": ["beton"],
     "data_loading.beton": ["decode", "rng"],
     "data_loading.decode": [],
-    "data_loading.rng": [],
+    "data_loading.kernel.rng": [],
     "massrl.__main__": ["cli"],
     "massrl.cli": ["quickstart", "bench"],
     "massrl.quickstart": ["run"],

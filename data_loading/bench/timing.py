@@ -12,7 +12,7 @@ from data_loading.bench.peers import BASELINE, BOUND, OURS
 from data_loading.bench.process import PeerProcess
 from data_loading.bench.works import Work
 from data_loading.errors import ConfigError
-from data_loading.jit import is_cold
+from data_loading.kernel.jit import is_cold
 
 COMPILING = "compiling the kernels of data_loading before the clock starts; this happens once"
 LEAST_BATCHES = 2  # timed, of each worker in each round

@@ -101,7 +101,7 @@ class RGBImageField(Field):
 
 def _drawn(seed: int, row: int) -> float:
     """A number in [0, 1) that (seed, row) alone decide, so that worker processes cannot."""
-    from data_loading.rng import checked_seed, philox_numpy, stream  # loads the compiler: only where it is used
+    from data_loading.kernel.rng import checked_seed, philox_numpy, stream  # loads the compiler: only where it is used
 
     counter = np.array([row & 0xFFFFFFFF, row >> 32, stream("write/proportion"), 0], np.uint32)
     return int(philox_numpy(counter, (checked_seed(seed), 0))[0]) / 2**32

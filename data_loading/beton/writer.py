@@ -60,7 +60,7 @@ class BetonWriter:
         """
         rows = np.arange(len(dataset)) if indices is None else np.asarray(indices, np.int64)
         if shuffle_indices:
-            from data_loading.rng import checked_seed, permutation  # loads the compiler: only where it is used
+            from data_loading.kernel.rng import checked_seed, permutation  # loads the compiler: only where it is used
 
             rows = rows[permutation(len(rows), checked_seed(seed), 0, "write/shuffle")]
         if not len(rows):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from data_loading.jit import jit
+from data_loading.kernel.jit import jit
 from data_loading.ops.base import AUTOCONTRAST, OPS, Op
 from data_loading.ops.histogram import count_levels, look_up, tensor_levels, tensor_look_up
 

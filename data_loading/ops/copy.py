@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from data_loading.jit import jit
-from data_loading.simd import LANES, fma, load_pixels, reverse, spread, store
+from data_loading.kernel.jit import jit
+from data_loading.kernel.simd import LANES, fma, load_pixels, reverse, spread, store
 
 F32 = np.float32
 

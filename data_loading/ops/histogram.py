@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from data_loading.jit import jit
+from data_loading.kernel.jit import jit
 
 F32 = np.float32
 

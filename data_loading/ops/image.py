@@ -16,7 +16,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from data_loading.jit import cached_cfunc, jit
+from data_loading.kernel.jit import cached_cfunc, jit
 from data_loading.ops import (
     affine,
     autocontrast,

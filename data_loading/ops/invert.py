@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from data_loading.jit import jit
+from data_loading.kernel.jit import jit
 from data_loading.ops.base import INVERT, OPS, Op
-from data_loading.simd import LANES, load, maximum, splat, store
+from data_loading.kernel.simd import LANES, load, maximum, splat, store
 
 F32 = np.float32
 

@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from data_loading.jit import jit
+from data_loading.kernel.jit import jit
 from data_loading.ops.base import OPS, POSTERIZE, Op, magnitude, magnitude_params
-from data_loading.simd import LANES, floor, load, store
+from data_loading.kernel.simd import LANES, floor, load, store
 
 F32 = np.float32
 

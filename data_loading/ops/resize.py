@@ -15,8 +15,8 @@ import math
 
 import numpy as np
 
-from data_loading.jit import jit
-from data_loading.simd import (
+from data_loading.kernel.jit import jit
+from data_loading.kernel.simd import (
     LANES,
     add_neighbours,
     at,

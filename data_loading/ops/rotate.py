@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from data_loading.jit import jit
+from data_loading.kernel.jit import jit
 from data_loading.ops import warp
 from data_loading.ops.base import OPS, ROTATE, WARP, Op, flag, magnitude, magnitude_params
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from data_loading.jit import jit
+from data_loading.kernel.jit import jit
 from data_loading.ops.base import OPS, ROUND, Op
-from data_loading.simd import LANES, floor, load, store
+from data_loading.kernel.simd import LANES, floor, load, store
 
 F32 = np.float32
 

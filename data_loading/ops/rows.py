@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from data_loading.jit import jit
-from data_loading.simd import LANES, load, maximum, minimum, reverse, splat, store
+from data_loading.kernel.jit import jit
+from data_loading.kernel.simd import LANES, load, maximum, minimum, reverse, splat, store
 
 F32 = np.float32
 

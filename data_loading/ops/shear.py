@@ -7,7 +7,7 @@ Axis x: the pixel (x, y) shows the input at (x + m y, y), from the top left corn
 from __future__ import annotations
 
 from data_loading.errors import ViewError
-from data_loading.jit import jit
+from data_loading.kernel.jit import jit
 from data_loading.ops import warp
 from data_loading.ops.base import OPS, SHEAR, WARP, Op, flag, magnitude, magnitude_params
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from data_loading.errors import ViewError
-from data_loading.jit import jit
+from data_loading.kernel.jit import jit
 from data_loading.ops import warp
 from data_loading.ops.base import OPS, TRANSLATE, WARP, Op, flag, magnitude, magnitude_params
 from data_loading.ops.shear import axis_number

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from data_loading.jit import jit
+from data_loading.kernel.jit import jit
 from data_loading.ops.base import OPS, VERTICAL_FLIP, Op
-from data_loading.simd import LANES, load, store
+from data_loading.kernel.simd import LANES, load, store
 
 
 @OPS.register

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from data_loading.errors import SourceError
-from data_loading.rng import checked_seed
+from data_loading.kernel.rng import checked_seed
 
 
 def split_indices(

@@ -103,7 +103,7 @@ def methods(argv: list[str]) -> int:
     args = parser.parse_args(argv)
 
     from data_loading.errors import UnknownName
-    from data_loading.rng import checked_seed
+    from data_loading.kernel.rng import checked_seed
     from massrl.bench import peers as beside
     from massrl.methods import METHODS
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from data_loading.errors import ConfigError
-from data_loading.rng import checked_seed
+from data_loading.kernel.rng import checked_seed
 from massrl.cli.parsing import Parser
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "pretrain"

@@ -17,7 +17,7 @@ from data_loading.drawing import Drawer
 from data_loading.errors import ConfigError, ViewError
 from data_loading.ops import Normalize
 from data_loading.render_torch import render
-from data_loading.rng import checked_seed
+from data_loading.kernel.rng import checked_seed
 from data_loading.views import ViewSet
 from massrl.distributed import rank
 from massrl.methods import Method

@@ -30,7 +30,7 @@ from data_loading.ops import (
     vertical_flip,
     warp,
 )
-from data_loading.simd import LANES
+from data_loading.kernel.simd import LANES
 from rendering import run_steps
 
 F32 = np.float32

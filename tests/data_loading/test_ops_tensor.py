@@ -35,7 +35,7 @@ from data_loading.ops import (
 )
 from data_loading.ops.base import OWN, STEPS
 from data_loading.render import Renderer
-from data_loading.rng import philox_numpy, tensor_normals
+from data_loading.kernel.rng import philox_numpy, tensor_normals
 from rendering import run_steps
 
 F32 = np.float32

@@ -15,7 +15,7 @@ from data_loading.drawing import Drawer
 from data_loading.errors import ViewError
 from data_loading.ops import OwnOp
 from data_loading.plan import Plan
-from data_loading.rng import uniform
+from data_loading.kernel.rng import uniform
 from helpers import CHECKOUT
 from massrl.report.pictures import draw_views
 

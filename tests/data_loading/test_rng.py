@@ -9,7 +9,8 @@ import pytest
 from numba.core import event
 
 import data_loading
-from data_loading import jit, rng
+from data_loading.kernel import rng
+from data_loading.kernel import jit
 from data_loading.errors import ConfigError
 
 ONES = 0xFFFFFFFF

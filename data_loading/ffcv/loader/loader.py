@@ -23,7 +23,7 @@ from data_loading.ffcv.rows import Rows
 from data_loading.ffcv.translation import Output, first, translate
 from data_loading.loader import Loader as _Loader
 from data_loading.order import chosen_rows, place
-from data_loading.rng import checked_seed
+from data_loading.kernel.rng import checked_seed
 
 
 class OrderOption(Enum):

@@ -122,7 +122,7 @@ def _bench_ops(args) -> None:
     from data_loading import sources
     from data_loading.bench import op_table, ops, timing
     from data_loading.bench.images import cut_photographs
-    from data_loading.jit import is_cold
+    from data_loading.kernel.jit import is_cold
 
     settings = timing.Settings(args.rounds, _given(args.images, 32))
     cases = ops.chosen(args.only, args.size)

@@ -11,7 +11,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, overload
 
-from data_loading.simd.vector import (
+from data_loading.kernel.simd.vector import (
     F32,
     I8,
     I16,

@@ -6,7 +6,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from data_loading.simd.vector import I8, I32, LANES, V, shuffled
+from data_loading.kernel.simd.vector import I8, I32, LANES, V, shuffled
 
 
 @intrinsic

@@ -16,8 +16,8 @@ import numba
 import numpy as np
 from numba.core.compiler_lock import global_compiler_lock
 
-# Files of compiled functions and of the types that they take, beside ops/ and simd/.
-KERNELS = ("jit.py", "rng.py", "order.py", "drawing.py", "render.py", "scratch.py")
+# Where compiled functions and the types that they take are written, from the package's folder on.
+KERNELS = ("kernel/*.py", "kernel/simd/*.py", "ops/*.py", "order.py", "drawing.py", "render.py", "scratch.py")
 
 
 # In kernels in place of 0 and False as arguments: for a literal numba compiles the callee once more.
@@ -25,16 +25,17 @@ ZERO, NO, YES = np.int64(0), np.bool_(False), np.bool_(True)
 
 
 def _sources() -> list[Path]:
-    here = Path(__file__).parent
-    return [here / name for name in KERNELS] + sorted([*here.glob("ops/*.py"), *here.glob("simd/*.py")])
+    package = Path(__file__).parents[1]
+    return sorted(path for pattern in KERNELS for path in package.glob(pattern))
 
 
 @cache
 def cache_folder() -> str | None:
     """The folder for this version of the kernels, or None where no folder can be written."""
-    digest = hashlib.sha256(str(Path(__file__).parent).encode())  # numba keeps the kernels of two checkouts apart
+    package = Path(__file__).parents[1]
+    digest = hashlib.sha256(str(package).encode())  # numba keeps the kernels of two checkouts apart
     for path in _sources():
-        digest.update(path.name.encode() + path.read_bytes())
+        digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
     base = os.environ.get("NUMBA_CACHE_DIR")
     root = Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "massrl" / "numba"
     folder = root / digest.hexdigest()[:16]

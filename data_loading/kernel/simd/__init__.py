@@ -1,6 +1,6 @@
 """SIMD for numba kernels: a vector type and what kernels do with it. Nothing outside this package speaks to LLVM."""
 
-from data_loading.simd.fixed import (
+from data_loading.kernel.simd.fixed import (
     add_neighbours,
     levels,
     load_fixed,
@@ -10,9 +10,9 @@ from data_loading.simd.fixed import (
     store_sums,
     times,
 )
-from data_loading.simd.pixels import load_pixels
-from data_loading.simd.rounding import floor
-from data_loading.simd.vector import (
+from data_loading.kernel.simd.pixels import load_pixels
+from data_loading.kernel.simd.rounding import floor
+from data_loading.kernel.simd.vector import (
     LANES,
     absolute,
     at,

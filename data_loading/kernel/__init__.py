@@ -1,0 +1,1 @@
+"""What compiled code is made of: the compiler's settings, keyed random numbers, SIMD vectors."""
