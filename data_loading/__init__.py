@@ -7,7 +7,7 @@ Importing the package is quick: each name is loaded when it is first used.
 from importlib import import_module
 
 _HOME = {
-    "DatasetWriter": "writer",
+    "DatasetWriter": "sources.dataset_writer",
     "Reader": "beton.reader",
     "Loader": "loader",
     "Batch": "batch",

@@ -16,7 +16,7 @@ BELOW = {
     "data_loading.bench": ["datamodule", "ffcv"],
     "data_loading.datamodule": ["loader"],
     "data_loading.ffcv": ["loader", "writer"],
-    "data_loading.writer": ["sources"],
+    "data_loading.sources.dataset_writer": ["sources"],
     "data_loading.loader": ["worker", "order", "state", "threads", "sources"],
     "data_loading.worker": ["making", "render", "render_torch", "view_sets"],
     "data_loading.making": ["cache", "batch", "memory", "drawing"],

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from data_loading.fields import Field
-from data_loading.writer import DatasetWriter as _DatasetWriter
+from data_loading.sources.dataset_writer import DatasetWriter as _DatasetWriter
 
 
 class DatasetWriter(_DatasetWriter):
