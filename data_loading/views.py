@@ -18,7 +18,7 @@ from data_loading.ops.choose import Choose
 from data_loading.ops.crop import Crop, RandomResizedCrop
 from data_loading.ops.resize import INTERPOLATIONS
 from data_loading.strategies import Strategy, strategy
-from data_loading.strategies.base import LARGEST, one_of
+from data_loading.strategies.strategy import LARGEST, one_of
 
 MOST = 255  # strategies, as a plan numbers them, and crops of a kind
 

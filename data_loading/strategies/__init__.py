@@ -19,6 +19,6 @@ from data_loading.strategies import (  # noqa: F401  (importing registers them)
     trivialaugment,
     vicreg,
 )
-from data_loading.strategies.base import STRATEGIES, Strategy, strategy
+from data_loading.strategies.strategy import STRATEGIES, Strategy, strategy
 
 __all__ = ["STRATEGIES", "Strategy", "strategy"]

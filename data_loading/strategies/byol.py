@@ -3,7 +3,7 @@
 Crops are resized bicubically.
 """
 
-from data_loading.strategies.base import STRATEGIES, Strategy
+from data_loading.strategies.strategy import STRATEGIES, Strategy
 from data_loading.strategies.chain import byol_pair, chain
 
 

@@ -1,7 +1,7 @@
 """Strategies for handwritten digits of 8 x 8 pixels: bright strokes on black, no flips (a mirrored 2 is no 2)."""
 
 from data_loading.ops import Affine, Elastic, Erasing, Gamma, GaussianBlur, GaussianNoise, RandomResizedCrop, Thickness
-from data_loading.strategies.base import STRATEGIES, Strategy
+from data_loading.strategies.strategy import STRATEGIES, Strategy
 
 WHOLE = RandomResizedCrop(scale=(1.0, 1.0), ratio=(1.0, 1.0))  # the whole image: Affine does the geometry
 

@@ -4,7 +4,7 @@ Crops are resized bicubically. With a ResNet-50 its areas are SwAV's.
 """
 
 from data_loading.ops import RandomResizedCrop
-from data_loading.strategies.base import STRATEGIES, Strategy
+from data_loading.strategies.strategy import STRATEGIES, Strategy
 from data_loading.strategies.chain import byol_pair, chain
 
 

@@ -1,7 +1,7 @@
 """Views without augmentation: what encoders are judged on, and the image as it is."""
 
 from data_loading.ops import CenterCrop, Resize
-from data_loading.strategies.base import STRATEGIES, Strategy
+from data_loading.strategies.strategy import STRATEGIES, Strategy
 
 
 @STRATEGIES.register(name="eval")

@@ -1,7 +1,7 @@
 """MAE's augmentation (He et al., arXiv:2111.06377, appendix A.1): what is hidden makes the task, not the colours."""
 
 from data_loading.ops import HorizontalFlip, RandomResizedCrop
-from data_loading.strategies.base import STRATEGIES, Strategy
+from data_loading.strategies.strategy import STRATEGIES, Strategy
 
 
 @STRATEGIES.register

@@ -1,7 +1,7 @@
 """The plain augmentations of supervised training: what most loaders are compared by."""
 
 from data_loading.ops import HorizontalFlip, PadCrop
-from data_loading.strategies.base import STRATEGIES, Strategy
+from data_loading.strategies.strategy import STRATEGIES, Strategy
 
 
 @STRATEGIES.register

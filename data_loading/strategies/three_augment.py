@@ -5,7 +5,7 @@ crop (reflected borders), used with ImageNet-21k, is not here.
 """
 
 from data_loading.ops import Choose, ColorJitter, GaussianBlur, Grayscale, HorizontalFlip, Round, Solarize
-from data_loading.strategies.base import STRATEGIES, Strategy
+from data_loading.strategies.strategy import STRATEGIES, Strategy
 
 
 @STRATEGIES.register

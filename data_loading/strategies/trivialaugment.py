@@ -1,7 +1,7 @@
 """TrivialAugment (Müller & Hutter, arXiv:2103.10158), its wide set of ops as in torchvision's TrivialAugmentWide."""
 
 from data_loading.ops import Choose, HorizontalFlip
-from data_loading.strategies.base import STRATEGIES, Strategy
+from data_loading.strategies.strategy import STRATEGIES, Strategy
 from data_loading.strategies.policy_ops import torchvision_op
 
 BINS = 31
