@@ -11,11 +11,11 @@ _HOME = {
     "Reader": "beton.reader",
     "Loader": "loader",
     "Batch": "batch",
-    "View": "views",
-    "ViewSet": "views",
+    "View": "views.view_set",
+    "ViewSet": "views.view_set",
     "Strategy": "strategies",
     "BetonDataModule": "datamodule",
-    "Plan": "plan",
+    "Plan": "views.plan",
     "replay_views": "replay",
 }
 __all__ = sorted(_HOME)

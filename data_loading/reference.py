@@ -6,8 +6,8 @@ Nothing here is compiled but the displacements of the elastic op, which are rand
 from __future__ import annotations
 
 from data_loading.ops import normalize, program, resize
-from data_loading.plan import Plan
-from data_loading.views import ViewSet
+from data_loading.views.plan import Plan
+from data_loading.views.view_set import ViewSet
 
 
 def render(view_set: ViewSet, memory, start, height, width, plan: Plan, first: int, outs, scale, bias, kind: str):

@@ -21,9 +21,9 @@ from data_loading.ops.base import BLUR, CONTRAST, END, FLIP
 from data_loading.ops.grayscale import gray_sum
 from data_loading.ops.normalize import Normalize
 from data_loading.ops.rows import put_image, put_row, take_image, take_row
-from data_loading.plan import Plan
+from data_loading.views.plan import Plan
 from data_loading.scratch import scratch
-from data_loading.views import ViewSet
+from data_loading.views.view_set import ViewSet
 
 F32 = np.float32
 KINDS = {"float32": 0, "uint8": 1, "float16": 2, "bfloat16": 3}

@@ -15,8 +15,8 @@ from data_loading.errors import ViewError
 from data_loading.ops import elastic, normalize, program, resize
 from data_loading.ops.base import AFFINE, ELASTIC, END, OWN, STEPS
 from data_loading.ops.normalize import Normalize
-from data_loading.plan import Plan
-from data_loading.views import ViewSet
+from data_loading.views.plan import Plan
+from data_loading.views.view_set import ViewSet
 
 
 @torch.no_grad()

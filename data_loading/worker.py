@@ -10,7 +10,7 @@ from data_loading.beton.verify import image_header
 from data_loading.decode import JPEG, RAW, decode_jpeg, decode_png
 from data_loading.errors import BetonError, DecodeError, UserError
 from data_loading.making import Maker, Making
-from data_loading.plan import Plan
+from data_loading.views.plan import Plan
 from data_loading.render import Renderer
 
 log = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ BELOW = {
     "data_loading.loader": ["worker", "order", "state", "threads", "sources"],
     "data_loading.worker": ["making", "render", "render_torch", "view_sets"],
     "data_loading.making": ["cache", "batch", "memory", "drawing"],
-    "data_loading.drawing": ["plan"],
+    "data_loading.views.sampling": ["plan"],
     "data_loading.order": ["beton", "rng"],
     "data_loading.state": ["beton"],
     "data_loading.threads": [],
@@ -33,9 +33,9 @@ BELOW = {
     "data_loading.render_torch": ["plan"],
     "data_loading.batch": ["plan"],
     "data_loading.cache": ["beton", "shared"],
-    "data_loading.plan": ["views"],
-    "data_loading.view_sets": ["views"],
-    "data_loading.views": ["strategies"],
+    "data_loading.views.plan": ["views"],
+    "data_loading.views.named": ["views"],
+    "data_loading.views.view_set": ["strategies"],
     "data_loading.strategies": ["ops"],
     "data_loading.ops": ["rng"],
     "data_loading.sources": ["fields", "rng"],
@@ -148,7 +148,7 @@ def test_the_reader_of_imports_sees_every_form(tmp_path, monkeypatch):
     file = tmp_path / "massrl" / "losses" / "one.py"
     file.write_text(
         "import massrl.cli.main\nfrom massrl import optim\nfrom ..optim import f\nfrom . import two\nimport numpy\n"
-        "def f():\n    from data_loading import Loader\n    from data_loading.views import get\n"
+        "def f():\n    from data_loading import Loader\n    from data_loading.views.view_set import get\n"
     )
     expected = [
         "massrl.cli",
@@ -156,7 +156,7 @@ def test_the_reader_of_imports_sees_every_form(tmp_path, monkeypatch):
         "massrl.optim",
         "massrl.losses",
         "data_loading.loader",
-        "data_loading.views",
+        "data_loading.views.view_set",
     ]
     assert [module for _, module in imports(file)] == expected
 

@@ -88,7 +88,7 @@ def python_blocks(page: str) -> list[str]:
 
 
 LOOK = """
-from data_loading.view_sets import get
+from data_loading.views.named import get
 assert [view.strategy for view in get("gray").views] == ["gray", "gray"]
 """
 

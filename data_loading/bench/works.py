@@ -10,7 +10,7 @@ from data_loading.errors import ConfigError
 from data_loading.config.registry import Registry
 
 if TYPE_CHECKING:
-    from data_loading.views import ViewSet
+    from data_loading.views.view_set import ViewSet
 
 SIMCLR_JITTER, BYOL_JITTER, MOCO_JITTER = (0.8, 0.8, 0.8, 0.2), (0.4, 0.4, 0.2, 0.1), (0.4, 0.4, 0.4, 0.1)
 SMALL = 64  # pixels: files whose images are no larger get the works of small images
@@ -77,7 +77,7 @@ def four_strategies() -> ViewSet:
     """Two crops, each resized once, under SimCLR, BYOL's two variants and MoCo v2: eight views."""
     from data_loading.ops import ColorJitter, GaussianBlur, Grayscale, HorizontalFlip
     from data_loading.strategies import Strategy, strategy
-    from data_loading.views import ViewSet
+    from data_loading.views.view_set import ViewSet
 
     a, b = (Strategy(f"byol_{name}", [ops]) for name, ops in zip("ab", strategy("byol").variants, strict=True))
     moco = [HorizontalFlip(), ColorJitter(*MOCO_JITTER, p=0.8), Grayscale(0.2), GaussianBlur((0.1, 2.0), p=0.5)]
@@ -86,7 +86,7 @@ def four_strategies() -> ViewSet:
 
 def byol_bilinear() -> ViewSet:
     """BYOL with the resize of the peers, where its authors resize bicubically."""
-    from data_loading.views import ViewSet
+    from data_loading.views.view_set import ViewSet
 
     return ViewSet(["byol"], crops=2, interpolation="bilinear")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from data_loading.views import ViewSet
+from data_loading.views.view_set import ViewSet
 from massrl.evaluation.features import Features, extract
 from massrl.evaluation.knn import KNN
 from massrl.evaluation.linear import Linear

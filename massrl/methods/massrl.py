@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from data_loading.batch import UNNAMED, Batch
 from data_loading.errors import ConfigError
-from data_loading.views import View, ViewSet
+from data_loading.views.view_set import View, ViewSet
 from massrl.losses import feature_std, pairwise_cosine_distance
 from massrl.methods.base import Method, Needs, register
 from massrl.nn import mlp

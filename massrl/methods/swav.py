@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from data_loading.batch import Batch
 from data_loading.errors import ConfigError
-from data_loading.views import View, ViewSet
+from data_loading.views.view_set import View, ViewSet
 from massrl.distributed import gather_rows, rank
 from massrl.losses import feature_std, sinkhorn, swav
 from massrl.methods.base import Method, Needs, check_queue, check_tau, register

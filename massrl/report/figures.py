@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data_loading import sources, view_sets
+from data_loading import sources
+from data_loading.views import named as view_sets
 from data_loading.beton.reader import Reader
 from data_loading.loader import Loader
 from data_loading.sources.cached import read_index

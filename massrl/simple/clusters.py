@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from data_loading.errors import ConfigError
-from data_loading.views import ViewSet
+from data_loading.views.view_set import ViewSet
 from massrl import methods
 from massrl.simple.base import Setting, Simple
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from data_loading.views import ViewSet
+from data_loading.views.view_set import ViewSet
 from massrl import methods
 from massrl.simple.base import Setting, Simple
 

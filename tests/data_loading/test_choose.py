@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data_loading import Strategy, ViewSet
-from data_loading.drawing import Drawer
+from data_loading.views.sampling import Drawer
 from data_loading.errors import ViewError
 from data_loading.ops import Choose, Grayscale, HorizontalFlip, Invert, Posterize, Solarize
 

@@ -12,7 +12,7 @@ from torchvision.transforms import RandomResizedCrop as TheirCrop
 
 from data_loading import Strategy, ViewSet
 from data_loading.bench.op_cases import Drawn
-from data_loading.drawing import Drawer
+from data_loading.views.sampling import Drawer
 from data_loading.errors import ViewError
 from data_loading.ops import CenterCrop, CornerCrop, HorizontalFlip, PadCrop, RandomResizedCrop, Resize, UniformCrop
 from data_loading.ops.crop import CORNERS

@@ -8,7 +8,7 @@ import pytest
 
 from data_loading import Strategy, ViewSet
 from data_loading.config.described import build
-from data_loading.drawing import Drawer
+from data_loading.views.sampling import Drawer
 from data_loading.errors import ConfigError, UnknownName, ViewError
 from data_loading.ops import (
     OPS,

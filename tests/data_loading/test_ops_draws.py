@@ -13,7 +13,7 @@ import pytest
 from scipy.stats import kstest, norm, uniform
 
 from data_loading import Strategy, ViewSet
-from data_loading.drawing import Drawer
+from data_loading.views.sampling import Drawer
 from data_loading.ops import (
     Affine,
     AutoContrast,

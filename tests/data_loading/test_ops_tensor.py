@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from data_loading import Strategy, ViewSet
-from data_loading.drawing import Drawer
+from data_loading.views.sampling import Drawer
 from data_loading.ops import (
     OPS,
     Affine,

@@ -7,10 +7,11 @@ import pytest
 import torch
 from torchvision.transforms import RandomResizedCrop as TheirCrop
 
-from data_loading import Strategy, ViewSet, view_sets
-from data_loading.drawing import Drawer
+from data_loading import Strategy, ViewSet
+from data_loading.views import named as view_sets
+from data_loading.views.sampling import Drawer
 from data_loading.ops import ColorJitter, Grayscale, HorizontalFlip, RandomResizedCrop, Solarize, base
-from data_loading.plan import Plan
+from data_loading.views.plan import Plan
 
 
 def draw(view_set, samples=range(64), seed=0, epoch=0, height=375, width=500):

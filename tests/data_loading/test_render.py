@@ -10,8 +10,9 @@ import torch
 import torchvision.transforms.v2.functional as tv
 from PIL import Image
 
-from data_loading import Strategy, ViewSet, reference, view_sets
-from data_loading.drawing import Drawer
+from data_loading import Strategy, ViewSet, reference
+from data_loading.views import named as view_sets
+from data_loading.views.sampling import Drawer
 from data_loading.errors import ViewError
 from data_loading.ops import (
     OPS,

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from data_loading import Strategy, ViewSet
-from data_loading.drawing import Drawer
+from data_loading.views.sampling import Drawer
 from data_loading.errors import ViewError
 from data_loading.ops import Normalize, OwnOp
 from data_loading.render import Renderer

@@ -6,12 +6,13 @@ import torch
 import torchvision.transforms.v2.functional as tv
 from PIL import Image
 
-from data_loading import Strategy, ViewSet, view_sets
-from data_loading.drawing import Drawer
+from data_loading import Strategy, ViewSet
+from data_loading.views import named as view_sets
+from data_loading.views.sampling import Drawer
 from data_loading.ops import resize
 from data_loading.ops.base import ARGS, FLIP
 from data_loading.ops.crop import Crop
-from data_loading.plan import Plan
+from data_loading.views.plan import Plan
 from data_loading.render import Renderer
 
 F32 = np.float32

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from data_loading import Strategy, ViewSet
-from data_loading.drawing import Drawer
+from data_loading.views.sampling import Drawer
 from data_loading.errors import ViewError
 from data_loading.ops import Pad, Resize, Shift
 from data_loading.render import Renderer

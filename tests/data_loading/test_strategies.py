@@ -15,7 +15,7 @@ from torchvision.transforms import AutoAugment, AutoAugmentPolicy, RandAugment, 
 from torchvision.transforms.autoaugment import InterpolationMode, _apply_op
 
 from data_loading import ViewSet
-from data_loading.drawing import Drawer
+from data_loading.views.sampling import Drawer
 from data_loading.errors import ViewError
 from data_loading.ops import Choose, Resize, Round, Solarize, Translate, base
 from data_loading.render import Renderer

@@ -16,11 +16,11 @@ from data_loading.ops.base import ARGS, OPS, PARAMS, Op
 from data_loading.ops.choose import Choose
 from data_loading.ops.crop import Crop, Resize
 from data_loading.ops.normalize import Normalize
-from data_loading.plan import Plan
+from data_loading.views.plan import Plan
 from data_loading.render import Renderer
 from data_loading.kernel.rng import STATE
 from data_loading.strategies import Strategy
-from data_loading.views import ViewSet
+from data_loading.views.view_set import ViewSet
 
 PILLOW, TORCHVISION, OPENCV = "Pillow", "torchvision v2", "OpenCV"
 DTYPES = {"float32": np.float32, "uint8": np.uint8, "float16": np.int16, "bfloat16": np.int16}

@@ -14,7 +14,7 @@ from data_loading.batch import Batch
 from data_loading.errors import ViewError
 from data_loading.ops.base import Op, is_number
 from data_loading.ops.crop import Crop
-from data_loading.plan import Plan
+from data_loading.views.plan import Plan
 
 LARGEST = 1 << 14  # pixels: a view's side for which an operation is checked when it is made
 

@@ -14,7 +14,7 @@ from data_loading.ffcv.pipeline.operation import LabelOp
 from data_loading.ffcv.transforms import image
 from data_loading.ffcv.transforms.crops import RandomResizedCrop
 from data_loading.ops import base
-from data_loading.plan import Plan
+from data_loading.views.plan import Plan
 
 
 class LabelRandomResizedCrop(LabelOp):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from data_loading.views import ViewSet
+from data_loading.views.view_set import ViewSet
 from massrl.report import pictures
 from massrl.report.pictures.contents import contents
 from massrl.report.style import save_png

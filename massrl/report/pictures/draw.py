@@ -9,7 +9,7 @@ from data_loading.errors import ConfigError
 from data_loading.ops import CenterCrop, Crop, Op, Pad
 from data_loading.replay import replay_image
 from data_loading.strategies import Strategy
-from data_loading.views import ViewSet
+from data_loading.views.view_set import ViewSet
 
 
 def draw_views(

@@ -18,7 +18,7 @@ from data_loading.ops import Grayscale, HorizontalFlip, Resize, Translate
 from data_loading.ops.base import GRAYSCALE
 from data_loading.replay import replay_image
 from data_loading.strategies import Strategy
-from data_loading.views import ViewSet
+from data_loading.views.view_set import ViewSet
 from data_loading.sources.dataset_writer import DatasetWriter
 from massrl.report.pictures.draw import at_least_one
 from massrl.report.pictures.grid import Cell, Row, grid

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from data_loading.replay import replay_image
 from data_loading.strategies import STRATEGIES, Strategy
 from data_loading.strategies import strategy as get
-from data_loading.views import ViewSet
+from data_loading.views.view_set import ViewSet
 from massrl.report.pictures.draw import at_least_one
 from massrl.report.pictures.grid import Cell, Row, grid
 

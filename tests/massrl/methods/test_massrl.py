@@ -5,7 +5,7 @@ import torch
 import yaml
 from torch import nn
 
-from data_loading import view_sets
+from data_loading.views import named as view_sets
 from data_loading.batch import Batch
 from data_loading.errors import ConfigError, ViewError
 from drawn import Drawn, small, trainer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from data_loading.errors import UnknownName, ViewError, near_miss
 from data_loading.config.registry import Registry
 from data_loading.strategies import STRATEGIES
-from data_loading.views import ViewSet
+from data_loading.views.view_set import ViewSet
 
 VIEW_SETS = Registry("view set")  # name -> function of the global size (None: its own) that returns a ViewSet
 

@@ -12,7 +12,7 @@ from data_loading.ops import crop, own, program
 from data_loading.ops.base import ARGS, CHOOSE, PARAMS, Op
 from data_loading.ops.choose import Choose
 from data_loading.ops.crop import Crop
-from data_loading.plan import Plan
+from data_loading.views.plan import Plan
 from data_loading.kernel.rng import (
     DRAW,
     KEY_EPOCH,
@@ -25,7 +25,7 @@ from data_loading.kernel.rng import (
     stream,
     uniform,
 )
-from data_loading.views import ViewSet
+from data_loading.views.view_set import ViewSet
 
 U32, F32 = np.uint32, np.float32
 

@@ -14,7 +14,7 @@ from data_loading.config.described import dotted
 from data_loading.errors import UnknownName, ViewError, near_miss
 from data_loading.ops.base import END, OWN, STEPS
 from data_loading.ops.own import OWN_OPS
-from data_loading.views import ViewSet
+from data_loading.views.view_set import ViewSet
 
 F32 = np.float32
 
