@@ -27,7 +27,7 @@ from data_loading.views.sampling import Drawer
 from data_loading.errors import ConfigError
 from data_loading.ops.normalize import IMAGENET_MEAN, IMAGENET_STD, Normalize
 from data_loading.views.plan import Plan
-from data_loading.render import Renderer
+from data_loading.render.numba_renderer import Renderer
 from data_loading.strategies import Strategy
 from data_loading.views.view_set import ViewSet
 

@@ -21,7 +21,7 @@ from data_loading.decode import JPEG, PNG, decode_jpeg, decode_png
 from data_loading.views.sampling import Drawer
 from data_loading.loader import Loader
 from data_loading.ops.normalize import IMAGENET_MEAN, IMAGENET_STD, Normalize
-from data_loading.render import Renderer
+from data_loading.render.numba_renderer import Renderer
 from data_loading.views.named import get as get_views
 from data_loading.views.view_set import ViewSet
 

@@ -19,7 +19,7 @@ from data_loading import Batch, DatasetWriter, Loader, ViewSet
 from data_loading.beton import layout
 from data_loading.errors import BetonError, ConfigError, DecodeError, UserError
 from data_loading.fields import BytesField, FloatField, IntField, JSONField, NDArrayField, RGBImageField
-from data_loading.render import scratch
+from data_loading.render.numba_renderer import scratch
 from data_loading.threads import Job
 from helpers import CHECKOUT
 

@@ -51,7 +51,7 @@ from data_loading.ops import (
     VerticalFlip,
     program,
 )
-from data_loading.render import Renderer
+from data_loading.render.numba_renderer import Renderer
 
 NAN = math.nan
 REFUSED = [

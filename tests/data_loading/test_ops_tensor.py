@@ -34,7 +34,7 @@ from data_loading.ops import (
     resize,
 )
 from data_loading.ops.base import OWN, STEPS
-from data_loading.render import Renderer
+from data_loading.render.numba_renderer import Renderer
 from data_loading.kernel.rng import philox_numpy, tensor_normals
 from rendering import run_steps
 

@@ -10,7 +10,8 @@ import torch
 import torchvision.transforms.v2.functional as tv
 from PIL import Image
 
-from data_loading import Strategy, ViewSet, reference
+from data_loading import Strategy, ViewSet
+from data_loading.render import reference
 from data_loading.views import named as view_sets
 from data_loading.views.sampling import Drawer
 from data_loading.errors import ViewError
@@ -28,7 +29,7 @@ from data_loading.ops import (
     program,
 )
 from data_loading.ops.normalize import Normalize
-from data_loading.render import Renderer
+from data_loading.render.numba_renderer import Renderer
 from rendering import run_steps
 
 

@@ -13,7 +13,7 @@ from data_loading.ops import resize
 from data_loading.ops.base import ARGS, FLIP
 from data_loading.ops.crop import Crop
 from data_loading.views.plan import Plan
-from data_loading.render import Renderer
+from data_loading.render.numba_renderer import Renderer
 
 F32 = np.float32
 LEVELS = 0.15  # of 255, that weights of 16 bits are off; less than 0.05 where few pixels make one

@@ -7,7 +7,7 @@ from data_loading import Strategy, ViewSet
 from data_loading.views.sampling import Drawer
 from data_loading.errors import ViewError
 from data_loading.ops import Pad, Resize, Shift
-from data_loading.render import Renderer
+from data_loading.render.numba_renderer import Renderer
 
 
 def drawn(images, crop, ops, side, seed=0):

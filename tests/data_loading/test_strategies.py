@@ -18,7 +18,7 @@ from data_loading import ViewSet
 from data_loading.views.sampling import Drawer
 from data_loading.errors import ViewError
 from data_loading.ops import Choose, Resize, Round, Solarize, Translate, base
-from data_loading.render import Renderer
+from data_loading.render.numba_renderer import Renderer
 from data_loading.strategies import STRATEGIES, Strategy, strategy
 from data_loading.strategies.fastautoaugment import figures
 from helpers import test_data
