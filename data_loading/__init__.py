@@ -9,14 +9,14 @@ from importlib import import_module
 _HOME = {
     "DatasetWriter": "sources.dataset_writer",
     "Reader": "beton.reader",
-    "Loader": "loader",
+    "Loader": "loading.loader",
     "Batch": "batch",
     "View": "views.view_set",
     "ViewSet": "views.view_set",
     "Strategy": "strategies",
-    "BetonDataModule": "datamodule",
+    "BetonDataModule": "loading.datamodule",
     "Plan": "views.plan",
-    "replay_views": "replay",
+    "replay_views": "loading.replay",
 }
 __all__ = sorted(_HOME)
 

@@ -20,7 +20,7 @@ from data_loading.beton.mapping import named
 from data_loading.beton.reader import Reader
 from data_loading.decode import RAW
 from data_loading.errors import ConfigError
-from data_loading.shared import free_memory
+from data_loading.loading.node_memory import free_memory
 
 COLD_BYTES = 128 << 20  # read from the disk, at most
 BLOCK = 1 << 20

@@ -19,7 +19,7 @@ from data_loading.bench.works import Work
 from data_loading.beton.reader import Reader
 from data_loading.decode import JPEG, PNG, decode_jpeg, decode_png
 from data_loading.views.sampling import Drawer
-from data_loading.loader import Loader
+from data_loading.loading.loader import Loader
 from data_loading.ops.normalize import IMAGENET_MEAN, IMAGENET_STD, Normalize
 from data_loading.render.numba_renderer import Renderer
 from data_loading.views.named import get as get_views

@@ -11,7 +11,7 @@ import torch
 from data_loading.batch import Batch
 from data_loading.beton.reader import Reader
 from data_loading.errors import ConfigError
-from data_loading.order import batch_positions, chosen_rows, epoch_order
+from data_loading.loading.order import batch_positions, chosen_rows, epoch_order
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ import numpy as np
 from numba.core.compiler_lock import global_compiler_lock
 
 # Where compiled functions and the types that they take are written, from the package's folder on.
-KERNELS = ("kernel/*.py", "kernel/simd/*.py", "ops/*.py", "order.py", "views/sampling.py", "render/*.py")
+KERNELS = ("kernel/*.py", "kernel/simd/*.py", "ops/*.py", "loading/order.py", "views/sampling.py", "render/*.py")
 
 
 # In kernels in place of 0 and False as arguments: for a literal numba compiles the callee once more.

@@ -10,7 +10,7 @@ import yaml
 from jsonargparse import ArgumentParser
 
 from data_loading import DatasetWriter, sources
-from data_loading.datamodule import BetonDataModule
+from data_loading.loading.datamodule import BetonDataModule
 from data_loading.errors import ConfigError
 from massrl.methods import METHODS, Method
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from data_loading.datamodule import BetonDataModule
+    from data_loading.loading.datamodule import BetonDataModule
     from massrl.methods import Method
 
 IMAGES, BATCH, STEPS = 16, 4, 2

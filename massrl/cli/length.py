@@ -12,7 +12,7 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.utilities.seed import isolate_rng
 
-from data_loading.datamodule import BetonDataModule
+from data_loading.loading.datamodule import BetonDataModule
 from data_loading.errors import ConfigError
 from massrl.methods import Method
 from massrl.run import quiet

@@ -21,7 +21,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException, SI
 
 from data_loading.views import named as view_sets
 from data_loading.beton.reader import Reader
-from data_loading.datamodule import BetonDataModule
+from data_loading.loading.datamodule import BetonDataModule
 from data_loading.errors import ConfigError, UnknownName
 from massrl import backbones
 from massrl.callbacks import OnlineKNN, OnlineLinear, Throughput

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from data_loading.loader import Loader
+from data_loading.loading.loader import Loader
 from data_loading.views.view_set import ViewSet
 from massrl.evaluation.features import device_of, evaluating
 

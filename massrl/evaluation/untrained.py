@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from data_loading.loader import Loader
+from data_loading.loading.loader import Loader
 from massrl.backbones import reinitialise
 from massrl.evaluation.features import device_of, evaluating
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from data_loading.batch import Batch
 from data_loading.errors import ConfigError
-from data_loading.loader import Loader
+from data_loading.loading.loader import Loader
 from massrl import optim
 from massrl.distributed import world_size
 from massrl.methods.sizes import check_sizes

@@ -15,9 +15,9 @@ import pytest
 from betons import by_sample, write
 from data_loading import Loader, Reader, ViewSet
 from data_loading.beton.mapping import Part
-from data_loading.cache import Slots, choose
+from data_loading.loading.cache import Slots, choose
 from data_loading.errors import BetonError, ConfigError
-from data_loading.shared import NodeMemory
+from data_loading.loading.node_memory import NodeMemory
 
 VIEWS = ViewSet(["simclr"], size=8)
 linux = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="memory without a name is Linux's")
@@ -205,7 +205,7 @@ def test_the_memory_of_a_process_that_was_killed_is_free_and_the_next_one_reads_
     program = textwrap.dedent("""
         import sys, time
         from data_loading import Reader
-        from data_loading.shared import NodeMemory
+        from data_loading.loading.node_memory import NodeMemory
         held = NodeMemory(Reader(sys.argv[1]).parts)
         print("held", flush=True)
         time.sleep(60)

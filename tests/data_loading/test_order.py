@@ -10,7 +10,7 @@ import torch.distributed as dist
 from betons import by_sample, write
 from data_loading import Loader, ViewSet
 from data_loading.errors import ConfigError
-from data_loading.order import batch_positions, epoch_order
+from data_loading.loading.order import batch_positions, epoch_order
 
 VIEWS = ViewSet(["simclr"], size=8)
 

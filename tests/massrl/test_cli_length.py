@@ -7,7 +7,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from data_loading.datamodule import BetonDataModule
+from data_loading.loading.datamodule import BetonDataModule
 from data_loading.errors import ConfigError
 from drawn import same_state, small
 from massrl.cli.check import sample_folder

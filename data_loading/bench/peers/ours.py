@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from data_loading.bench.peers.base import Peer
-from data_loading.loader import Loader
+from data_loading.loading.loader import Loader
 
 
 class Entry(Peer):

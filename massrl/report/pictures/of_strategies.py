@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from data_loading.replay import replay_image
+from data_loading.loading.replay import replay_image
 from data_loading.strategies import STRATEGIES, Strategy
 from data_loading.strategies import strategy as get
 from data_loading.views.view_set import ViewSet

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from data_loading.replay import Replay, replay_image
+from data_loading.loading.replay import Replay, replay_image
 from data_loading.views.view_set import View, ViewSet
 from massrl.report.pictures.grid import EDGE, GAP, Cell, Row, fitting, grid, light, width
 from massrl.report.sheet import Sheet

@@ -7,7 +7,7 @@ from data_loading import DatasetWriter
 from data_loading.batch import Batch
 from data_loading.errors import ConfigError
 from data_loading.fields import IntField, RGBImageField
-from data_loading.loader import Loader
+from data_loading.loading.loader import Loader
 from drawn import Drawn, loss_of, small, trainer
 from massrl.losses import feature_std
 from massrl.methods import Supervised

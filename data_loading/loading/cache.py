@@ -149,7 +149,7 @@ class Cache:
         if self.kind == "process":
             return Slots(self._parts, self.reader.page_size, ptr // self.reader.page_size, ahead, self.limit)
         if self.kind == "shared" and self._shared is None:
-            from data_loading.shared import NodeMemory  # it uses what only Linux has
+            from data_loading.loading.node_memory import NodeMemory  # it uses what only Linux has
 
             self._shared = NodeMemory(self._parts)
         return Mapped(self._shared.memory if self._shared else self.reader.memory)

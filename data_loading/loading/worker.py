@@ -9,7 +9,7 @@ import numpy as np
 from data_loading.beton.verify import image_header
 from data_loading.decode import JPEG, RAW, decode_jpeg, decode_png
 from data_loading.errors import BetonError, DecodeError, UserError
-from data_loading.making import Maker, Making
+from data_loading.loading.assembly import Maker, Making
 from data_loading.views.plan import Plan
 from data_loading.render.numba_renderer import Renderer
 

@@ -1,0 +1,1 @@
+"""Batches from files: order, threads, memory, state, and the LightningDataModule."""
