@@ -11,9 +11,9 @@ from torch import Tensor
 
 from data_loading.config.described import build
 from data_loading.errors import ConfigError, ViewError
+from data_loading.kernel.rng import checked_seed
 from data_loading.ops import OPS, Mixing, mixup
 from data_loading.views.plan import Plan
-from data_loading.kernel.rng import checked_seed
 from data_loading.views.view_set import View, ViewSet
 
 UNNAMED = "view"  # the strategy of views that do not say theirs

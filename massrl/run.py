@@ -33,9 +33,9 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
-from data_loading.loading.datamodule import BetonDataModule
-from data_loading.errors import CheckpointError, ConfigError
 from data_loading.config.atomic import write_whole
+from data_loading.errors import CheckpointError, ConfigError
+from data_loading.loading.datamodule import BetonDataModule
 from massrl.evaluation.record import git, versions, write_json
 from massrl.methods import Method
 

@@ -88,7 +88,7 @@ def python_blocks(page: str) -> list[str]:
 
 
 LOOK = """
-from data_loading.views.named import get
+from data_loading.views.view_sets import get
 assert [view.strategy for view in get("gray").views] == ["gray", "gray"]
 """
 

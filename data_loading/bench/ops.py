@@ -23,12 +23,12 @@ from data_loading.bench.op_cases import OPENCV, PILLOW, TORCHVISION, Difference,
 from data_loading.bench.peers import OURS
 from data_loading.bench.peers.base import one_thread
 from data_loading.bench.works import listed
-from data_loading.views.sampling import Drawer
 from data_loading.errors import ConfigError
 from data_loading.ops.normalize import IMAGENET_MEAN, IMAGENET_STD, Normalize
-from data_loading.views.plan import Plan
 from data_loading.render.numba_renderer import Renderer
 from data_loading.strategies import Strategy
+from data_loading.views.plan import Plan
+from data_loading.views.sampling import Drawer
 from data_loading.views.view_set import ViewSet
 
 PEERS = (PILLOW, OPENCV, TORCHVISION)

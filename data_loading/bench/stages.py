@@ -18,12 +18,12 @@ import numpy as np
 from data_loading.bench.works import Work
 from data_loading.beton.reader import Reader
 from data_loading.decode import JPEG, PNG, decode_jpeg, decode_png
-from data_loading.views.sampling import Drawer
 from data_loading.loading.loader import Loader
 from data_loading.ops.normalize import IMAGENET_MEAN, IMAGENET_STD, Normalize
 from data_loading.render.numba_renderer import Renderer
-from data_loading.views.named import get as get_views
+from data_loading.views.sampling import Drawer
 from data_loading.views.view_set import ViewSet
+from data_loading.views.view_sets import get as get_views
 
 PASSES = 3  # over the images; the quickest counts, as nothing makes work go faster than it is
 COPY_BYTES = 64 << 20  # larger than the caches of most processors

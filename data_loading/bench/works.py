@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from data_loading.errors import ConfigError
 from data_loading.config.registry import Registry
+from data_loading.errors import ConfigError
 
 if TYPE_CHECKING:
     from data_loading.views.view_set import ViewSet

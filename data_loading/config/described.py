@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from data_loading.errors import UnknownName, ViewError, near_miss
 from data_loading.config.registry import Registry
+from data_loading.errors import UnknownName, ViewError, near_miss
 
 
 class Described:

@@ -31,8 +31,8 @@ from data_loading.ffcv.transforms.crops import RandomResizedCrop
 from data_loading.ffcv.transforms.ops import ModuleWrapper, ToTorchImage
 from data_loading.fields import JSONField
 from data_loading.ops import OPS, Choose, Op
-from data_loading.views.plan import Plan
 from data_loading.strategies import Strategy
+from data_loading.views.plan import Plan
 from data_loading.views.view_set import ViewSet
 
 

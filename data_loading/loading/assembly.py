@@ -10,13 +10,13 @@ from torch import Tensor
 
 from data_loading.batch import Batch
 from data_loading.beton.reader import Reader
-from data_loading.loading.cache import Mapped, Slots
 from data_loading.decode import RAW
-from data_loading.views.sampling import Drawer
 from data_loading.errors import BetonError
 from data_loading.loading.batch_memory import Blocks
+from data_loading.loading.cache import Mapped, Slots
 from data_loading.ops.normalize import Normalize
 from data_loading.views.plan import Plan
+from data_loading.views.sampling import Drawer
 from data_loading.views.view_set import ViewSet
 
 TENSORS = [np.dtype(kind) for kind in "? b B h H i I q Q e f d F D".split()]  # those that torch has

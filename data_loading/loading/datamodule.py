@@ -8,11 +8,11 @@ from typing import Any
 import pytorch_lightning as pl
 
 from data_loading import sources
-from data_loading.views import named as view_sets
 from data_loading.errors import CheckpointError, ConfigError
+from data_loading.kernel.rng import checked_seed
 from data_loading.loading.loader import Loader
 from data_loading.ops.normalize import IMAGENET_MEAN, IMAGENET_STD
-from data_loading.kernel.rng import checked_seed
+from data_loading.views import view_sets
 from data_loading.views.view_set import ViewSet
 
 

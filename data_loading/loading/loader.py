@@ -18,22 +18,22 @@ import numpy as np
 import torch
 
 from data_loading import sources
-from data_loading.loading import state
 from data_loading.batch import Batch
 from data_loading.beton.reader import Reader
-from data_loading.loading.cache import Cache, choose
-from data_loading.views.sampling import Drawer
 from data_loading.errors import ConfigError
 from data_loading.kernel.jit import is_cold
+from data_loading.kernel.rng import checked_seed
+from data_loading.loading import state
 from data_loading.loading.assembly import Epoch, Maker, Making
 from data_loading.loading.batch_memory import DTYPES, Blocks
-from data_loading.ops.normalize import IMAGENET_MEAN, IMAGENET_STD, Normalize
+from data_loading.loading.cache import Cache, choose
 from data_loading.loading.order import ORDERS, batch_positions, chosen_rows, epoch_order, place
-from data_loading.kernel.rng import checked_seed
 from data_loading.loading.threads import Job, Team
-from data_loading.views.named import get as get_views
-from data_loading.views.view_set import ViewSet
 from data_loading.loading.worker import Worker
+from data_loading.ops.normalize import IMAGENET_MEAN, IMAGENET_STD, Normalize
+from data_loading.views.sampling import Drawer
+from data_loading.views.view_set import ViewSet
+from data_loading.views.view_sets import get as get_views
 
 log = logging.getLogger(__name__)
 CHUNK = 1 << 18  # pixels that a thread takes at a time: one photograph, 256 images of 32 x 32

@@ -9,13 +9,13 @@ from typing import NamedTuple
 import numpy as np
 
 from data_loading import sources
-from data_loading.views import named as view_sets
 from data_loading.beton.reader import Reader
-from data_loading.views.sampling import Drawer
 from data_loading.errors import ConfigError
-from data_loading.views.plan import Plan
-from data_loading.render.numba_renderer import Renderer
 from data_loading.kernel.rng import checked_seed
+from data_loading.render.numba_renderer import Renderer
+from data_loading.views import view_sets
+from data_loading.views.plan import Plan
+from data_loading.views.sampling import Drawer
 from data_loading.views.view_set import ViewSet
 
 

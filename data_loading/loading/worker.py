@@ -10,8 +10,8 @@ from data_loading.beton.verify import image_header
 from data_loading.decode import JPEG, RAW, decode_jpeg, decode_png
 from data_loading.errors import BetonError, DecodeError, UserError
 from data_loading.loading.assembly import Maker, Making
-from data_loading.views.plan import Plan
 from data_loading.render.numba_renderer import Renderer
+from data_loading.views.plan import Plan
 
 log = logging.getLogger(__name__)
 PLAUSIBLE = 64  # pixels a stored byte; an image that promises more is looked at before memory is taken for it

@@ -12,9 +12,9 @@ import numpy as np
 from scipy.ndimage import map_coordinates
 
 from data_loading.kernel.jit import jit
-from data_loading.ops.base import AFFINE, OPS, Op, copy_plane, interval, within
 from data_loading.kernel.rng import uniform
 from data_loading.kernel.simd import at
+from data_loading.ops.base import AFFINE, OPS, Op, copy_plane, interval, within
 
 F32 = np.float32
 

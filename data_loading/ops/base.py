@@ -8,9 +8,9 @@ from numbers import Real
 import numpy as np
 
 from data_loading.config.described import Described
+from data_loading.config.registry import Registry
 from data_loading.errors import ViewError
 from data_loading.kernel.jit import jit
-from data_loading.config.registry import Registry
 from data_loading.kernel.rng import checked_seed, integer, uniform
 from data_loading.kernel.simd import LANES, load, store
 

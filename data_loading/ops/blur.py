@@ -14,9 +14,9 @@ from scipy.ndimage import correlate1d
 
 from data_loading.errors import ViewError
 from data_loading.kernel.jit import jit
-from data_loading.ops.base import BLUR, OPS, Op, interval, whole
 from data_loading.kernel.rng import uniform
 from data_loading.kernel.simd import LANES, at, levels, load, load_fixed, splat_fixed, store, store_fixed, times
+from data_loading.ops.base import BLUR, OPS, Op, interval, whole
 
 F32 = np.float32
 MARGIN = 64  # on both sides of a line: the largest radius is 60

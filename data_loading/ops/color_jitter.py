@@ -12,6 +12,19 @@ import colorsys
 import numpy as np
 
 from data_loading.kernel.jit import jit
+from data_loading.kernel.rng import integer, uniform
+from data_loading.kernel.simd import (
+    LANES,
+    absolute,
+    fma,
+    load,
+    maximum,
+    minimum,
+    splat,
+    store,
+    where_at_least,
+    where_equal,
+)
 from data_loading.ops.base import (
     BRIGHTNESS,
     COLOR_JITTER,
@@ -25,8 +38,6 @@ from data_loading.ops.base import (
     within,
 )
 from data_loading.ops.grayscale import gray, tensor_gray
-from data_loading.kernel.rng import integer, uniform
-from data_loading.kernel.simd import LANES, absolute, fma, load, maximum, minimum, splat, store, where_at_least, where_equal
 
 F32 = np.float32
 

@@ -16,8 +16,8 @@ import numpy as np
 from data_loading.config.described import Described, build
 from data_loading.errors import ViewError
 from data_loading.kernel.jit import NO, YES, ZERO, jit
-from data_loading.ops.base import OPS, interval, set_stream, whole, within
 from data_loading.kernel.rng import integer, uniform
+from data_loading.ops.base import OPS, interval, set_stream, whole, within
 
 F32 = np.float32
 RANDOM_RESIZED, CENTER, PAD, WHOLE, UNIFORM, CORNER, FILL_UP = range(7)

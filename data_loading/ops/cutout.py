@@ -13,9 +13,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from data_loading.kernel.jit import jit
+from data_loading.kernel.rng import integer, uniform
 from data_loading.ops.base import CUTOUT, ERASING, OPS, Op, flag, magnitude, magnitude_params
 from data_loading.ops.erasing import colour
-from data_loading.kernel.rng import integer, uniform
 
 
 @OPS.register

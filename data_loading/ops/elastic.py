@@ -13,10 +13,10 @@ import numpy as np
 from scipy.ndimage import map_coordinates
 
 from data_loading.kernel.jit import jit
+from data_loading.kernel.rng import normal, philox, tensor_normals, word
 from data_loading.ops import affine
 from data_loading.ops.affine import sample_row
 from data_loading.ops.base import ELASTIC, OPS, Op, copy_plane, within
-from data_loading.kernel.rng import normal, philox, tensor_normals, word
 
 F32, U32 = np.float32, np.uint32
 GRID = 4

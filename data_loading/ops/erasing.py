@@ -9,8 +9,8 @@ import numpy as np
 
 from data_loading.errors import ViewError
 from data_loading.kernel.jit import jit
-from data_loading.ops.base import ERASING, OPS, Op, interval, within
 from data_loading.kernel.rng import uniform
+from data_loading.ops.base import ERASING, OPS, Op, interval, within
 
 F32 = np.float32
 

@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from data_loading.kernel.jit import jit
-from data_loading.ops.base import GAMMA, OPS, Op, interval
 from data_loading.kernel.rng import uniform
+from data_loading.ops.base import GAMMA, OPS, Op, interval
 
 F32 = np.float32
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from data_loading.kernel.jit import jit
-from data_loading.ops.base import GRAYSCALE, OPS, Op
 from data_loading.kernel.simd import LANES, fma, load, splat, store, total
+from data_loading.ops.base import GRAYSCALE, OPS, Op
 
 F32 = np.float32
 

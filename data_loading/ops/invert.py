@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from data_loading.kernel.jit import jit
-from data_loading.ops.base import INVERT, OPS, Op
 from data_loading.kernel.simd import LANES, load, maximum, splat, store
+from data_loading.ops.base import INVERT, OPS, Op
 
 F32 = np.float32
 

@@ -12,8 +12,8 @@ from scipy.special import betaincinv
 
 from data_loading.config.described import Described
 from data_loading.errors import ViewError
-from data_loading.ops.base import flag, is_number, set_stream, within
 from data_loading.kernel.rng import philox_numpy, stream
+from data_loading.ops.base import flag, is_number, set_stream, within
 
 U32 = np.uint32
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from data_loading.kernel.jit import jit
-from data_loading.ops.base import NOISE, OPS, Op, interval
 from data_loading.kernel.rng import normal, philox, philox_numpy, tensor_normals, uniform, word
+from data_loading.ops.base import NOISE, OPS, Op, interval
 
 F32, U32 = np.float32, np.uint32
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from data_loading.errors import ViewError
 from data_loading.kernel.jit import jit
-from data_loading.ops.base import OPS, is_number
 from data_loading.kernel.simd import LANES, fma, load, spread, store, store_bfloat16, store_float16
+from data_loading.ops.base import OPS, is_number
 
 F32 = np.float32
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

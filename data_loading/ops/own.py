@@ -12,9 +12,9 @@ from numba.extending import intrinsic
 
 from data_loading.errors import ViewError
 from data_loading.kernel.jit import jit
+from data_loading.kernel.rng import STATE
 from data_loading.ops.base import ARGS, OWN, OWN_MOST, PARAMS, STEPS, Op
 from data_loading.ops.image import KERNEL, LOCK, call_at
-from data_loading.kernel.rng import STATE
 
 OWN_OPS: list[type[OwnOp]] = []  # by code, from OWN on
 
@@ -27,7 +27,7 @@ class OwnOp(Op):
 
     A subclass gives `numbers`, the names of the numbers that it draws (at most ARGS), and two static methods that numba
     compiles:  draw(params, state, arg, word) writes them into arg[0], arg[1], ... (`uniform(state, low, high)` of
-    data_loading.kernel.rng draws one);  kernel(image, scratch, arg, word) changes image (3, H, W), float32 from 0 to 255, in
+    data_loading.rng draws one);  kernel(image, scratch, arg, word) changes image (3, H, W), float32 from 0 to 255, in
     place; scratch is memory of the same shape. `params()` are plain numbers that `draw` gets. word is arg as uint32.
     """
 

@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from data_loading.kernel.jit import jit
-from data_loading.ops.base import OPS, POSTERIZE, Op, magnitude, magnitude_params
 from data_loading.kernel.simd import LANES, floor, load, store
+from data_loading.ops.base import OPS, POSTERIZE, Op, magnitude, magnitude_params
 
 F32 = np.float32
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from data_loading.kernel.jit import jit
-from data_loading.ops.base import OPS, ROUND, Op
 from data_loading.kernel.simd import LANES, floor, load, store
+from data_loading.ops.base import OPS, ROUND, Op
 
 F32 = np.float32
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 
 from data_loading.kernel.jit import jit
+from data_loading.kernel.simd import LANES, fma, load, splat, store
 from data_loading.ops.base import OPS, SHARPNESS, copy_plane
 from data_loading.ops.color_jitter import OneFactor, clamp, tensor_blend
-from data_loading.kernel.simd import LANES, fma, load, splat, store
 
 F32 = np.float32
 

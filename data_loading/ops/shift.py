@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from data_loading.kernel.jit import jit
+from data_loading.kernel.rng import integer
 from data_loading.ops import warp
 from data_loading.ops.base import ERASING, OPS, SHIFT, WARP, Op, whole
 from data_loading.ops.erasing import colour
-from data_loading.kernel.rng import integer
 
 
 @OPS.register

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from data_loading.kernel.jit import jit
-from data_loading.ops.base import OPS, SOLARIZE, Op, magnitude_params
 from data_loading.kernel.simd import LANES, load, maximum, splat, store, where_at_least
+from data_loading.ops.base import OPS, SOLARIZE, Op, magnitude_params
 
 F32 = np.float32
 

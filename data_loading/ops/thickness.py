@@ -9,9 +9,9 @@ import numpy as np
 from scipy.ndimage import maximum_filter, minimum_filter
 
 from data_loading.kernel.jit import jit
-from data_loading.ops.base import OPS, THICKNESS, Op, copy_plane, within
 from data_loading.kernel.rng import uniform
 from data_loading.kernel.simd import LANES, load, maximum, store
+from data_loading.ops.base import OPS, THICKNESS, Op, copy_plane, within
 
 F32 = np.float32
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from data_loading.kernel.jit import jit
-from data_loading.ops.base import OPS, VERTICAL_FLIP, Op
 from data_loading.kernel.simd import LANES, load, store
+from data_loading.ops.base import OPS, VERTICAL_FLIP, Op
 
 
 @OPS.register

@@ -14,9 +14,9 @@ from scipy.ndimage import map_coordinates
 
 from data_loading.errors import ViewError
 from data_loading.kernel.jit import jit
+from data_loading.kernel.simd import at
 from data_loading.ops.affine import sample_row, tensor_sample
 from data_loading.ops.base import WARP, copy_plane, within
-from data_loading.kernel.simd import at
 
 F32 = np.float32
 INTERPOLATIONS = ("nearest", "bilinear")

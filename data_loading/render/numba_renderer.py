@@ -13,7 +13,6 @@ import os
 
 import numpy as np
 
-from data_loading.render import reference
 from data_loading.errors import ViewError
 from data_loading.kernel.jit import NO, ZERO, jit
 from data_loading.ops import blur, copy, image, normalize, program, resize
@@ -21,8 +20,9 @@ from data_loading.ops.base import BLUR, CONTRAST, END, FLIP
 from data_loading.ops.grayscale import gray_sum
 from data_loading.ops.normalize import Normalize
 from data_loading.ops.rows import put_image, put_row, take_image, take_row
-from data_loading.views.plan import Plan
+from data_loading.render import reference
 from data_loading.render.scratch import scratch
+from data_loading.views.plan import Plan
 from data_loading.views.view_set import ViewSet
 
 F32 = np.float32

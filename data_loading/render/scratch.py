@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_loading.ops import blur, image, resize
 from data_loading.kernel.simd import LANES
+from data_loading.ops import blur, image, resize
 
 F32 = np.float32
 TILE = 512  # pixels of a tile: more of them cost fewer calls, but must stay in the nearest cache

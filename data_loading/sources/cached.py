@@ -15,10 +15,10 @@ import numpy as np
 
 from data_loading.beton.mapping import is_pattern
 from data_loading.beton.writer import BetonWriter
+from data_loading.config.atomic import write_whole
 from data_loading.errors import DecodeError, SourceError
 from data_loading.sources.base import Source
 from data_loading.sources.names import open as open_source
-from data_loading.config.atomic import write_whole
 
 log = logging.getLogger(__name__)
 CACHE = Path("runs/.cache")

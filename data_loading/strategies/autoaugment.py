@@ -1,8 +1,8 @@
 """AutoAugment (Cubuk et al., arXiv:1805.09501): policies that were searched with labels, from torchvision's tables."""
 
 from data_loading.ops import Choose, HorizontalFlip
-from data_loading.strategies.strategy import STRATEGIES, Strategy, one_of
 from data_loading.strategies.policy_ops import torchvision_op
+from data_loading.strategies.strategy import STRATEGIES, Strategy, one_of
 
 BINS = 10
 

@@ -3,8 +3,8 @@
 Crops are resized bicubically.
 """
 
-from data_loading.strategies.strategy import STRATEGIES, Strategy
 from data_loading.strategies.chain import byol_pair
+from data_loading.strategies.strategy import STRATEGIES, Strategy
 
 
 @STRATEGIES.register

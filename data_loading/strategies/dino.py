@@ -4,8 +4,8 @@ Crops are resized bicubically. With a ResNet-50 its areas are SwAV's.
 """
 
 from data_loading.ops import RandomResizedCrop
-from data_loading.strategies.strategy import STRATEGIES, Strategy
 from data_loading.strategies.chain import byol_pair, chain
+from data_loading.strategies.strategy import STRATEGIES, Strategy
 
 
 @STRATEGIES.register

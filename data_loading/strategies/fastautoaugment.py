@@ -12,8 +12,8 @@ from importlib import resources
 from typing import Any
 
 from data_loading.ops import Choose, HorizontalFlip, Op
-from data_loading.strategies.strategy import STRATEGIES, Strategy, one_of
 from data_loading.strategies.policy_ops import policy_op
+from data_loading.strategies.strategy import STRATEGIES, Strategy, one_of
 
 MIRRORED = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate")
 

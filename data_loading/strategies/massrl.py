@@ -6,8 +6,8 @@ Differs from that code: the four parts of the jitter come in random order, and b
 
 from data_loading.ops import Op, UniformCrop
 from data_loading.strategies.autoaugment import autoaugment_policies
-from data_loading.strategies.strategy import STRATEGIES, Strategy
 from data_loading.strategies.chain import chain
+from data_loading.strategies.strategy import STRATEGIES, Strategy
 
 
 def _ops() -> list[Op]:

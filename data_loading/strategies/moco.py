@@ -1,8 +1,8 @@
 """MoCo's augmentations (He et al., arXiv:1911.05722; v2: Chen et al., arXiv:2003.04297; v3: arXiv:2104.02057)."""
 
 from data_loading.ops import ColorJitter, Grayscale, HorizontalFlip, RandomResizedCrop
-from data_loading.strategies.strategy import STRATEGIES, Strategy
 from data_loading.strategies.chain import byol_pair, chain
+from data_loading.strategies.strategy import STRATEGIES, Strategy
 
 CROP = (0.2, 1.0)  # area
 WEAK = (0.4, 0.4, 0.4, 0.1)

@@ -6,8 +6,8 @@ Differs from the paper: ops and magnitudes are torchvision's, read from its own 
 from data_loading.errors import ViewError
 from data_loading.ops import Brightness, Choose, Contrast, GaussianBlur, Grayscale, HorizontalFlip, Hue, Op, Saturation
 from data_loading.ops.base import is_number
-from data_loading.strategies.strategy import STRATEGIES, Strategy, one_of
 from data_loading.strategies.policy_ops import torchvision_op
+from data_loading.strategies.strategy import STRATEGIES, Strategy, one_of
 
 BINS = 31
 

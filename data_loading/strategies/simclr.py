@@ -6,8 +6,8 @@ Differs from the paper: the blur's sigma is in pixels of the view whatever its s
 from collections.abc import Sequence
 
 from data_loading.ops import Crop
-from data_loading.strategies.strategy import STRATEGIES, Strategy
 from data_loading.strategies.chain import chain
+from data_loading.strategies.strategy import STRATEGIES, Strategy
 
 
 @STRATEGIES.register

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from data_loading.config.described import build, construct, describe, dotted, given_to, plain
+from data_loading.config.registry import Registry
 from data_loading.errors import ViewError, near_miss
 from data_loading.ops.base import OPS, Op, whole
 from data_loading.ops.choose import lists_of_ops
 from data_loading.ops.crop import Crop, RandomResizedCrop, as_crop
 from data_loading.ops.resize import INTERPOLATIONS
-from data_loading.config.registry import Registry
 
 
 class Strategies(Registry):

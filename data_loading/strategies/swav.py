@@ -1,8 +1,8 @@
 """SwAV's augmentation (Caron et al., arXiv:2006.09882, and the authors' code): SimCLR's ops on other crops."""
 
 from data_loading.ops import RandomResizedCrop
-from data_loading.strategies.strategy import STRATEGIES, Strategy
 from data_loading.strategies.chain import chain
+from data_loading.strategies.strategy import STRATEGIES, Strategy
 
 
 @STRATEGIES.register

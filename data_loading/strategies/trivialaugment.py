@@ -1,8 +1,8 @@
 """TrivialAugment (Müller & Hutter, arXiv:2103.10158), its wide set of ops as in torchvision's TrivialAugmentWide."""
 
 from data_loading.ops import Choose, HorizontalFlip
-from data_loading.strategies.strategy import STRATEGIES, Strategy
 from data_loading.strategies.policy_ops import torchvision_op
+from data_loading.strategies.strategy import STRATEGIES, Strategy
 
 BINS = 31
 

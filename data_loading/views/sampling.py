@@ -8,11 +8,6 @@ import numpy as np
 
 from data_loading.errors import ViewError
 from data_loading.kernel.jit import ZERO, jit
-from data_loading.ops import crop, own, program
-from data_loading.ops.base import ARGS, CHOOSE, PARAMS, Op
-from data_loading.ops.choose import Choose
-from data_loading.ops.crop import Crop
-from data_loading.views.plan import Plan
 from data_loading.kernel.rng import (
     DRAW,
     KEY_EPOCH,
@@ -25,6 +20,11 @@ from data_loading.kernel.rng import (
     stream,
     uniform,
 )
+from data_loading.ops import crop, own, program
+from data_loading.ops.base import ARGS, CHOOSE, PARAMS, Op
+from data_loading.ops.choose import Choose
+from data_loading.ops.crop import Crop
+from data_loading.views.plan import Plan
 from data_loading.views.view_set import ViewSet
 
 U32, F32 = np.uint32, np.float32

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from data_loading.errors import UnknownName, near_miss
 from data_loading.config.registry import Registry
+from data_loading.errors import UnknownName, near_miss
 
 BACKBONES = Registry("backbone")  # our own; timm's and torchvision's are known by their names
 STEMS = ("imagenet", "cifar")

@@ -10,8 +10,8 @@ import yaml
 from jsonargparse import ArgumentParser
 
 from data_loading import DatasetWriter, sources
-from data_loading.loading.datamodule import BetonDataModule
 from data_loading.errors import ConfigError
+from data_loading.loading.datamodule import BetonDataModule
 from massrl.methods import METHODS, Method
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "pretrain" / "digits"

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 
 from data_loading import DatasetWriter, sources
-from data_loading.errors import ConfigError
 from data_loading.config.atomic import write_whole
+from data_loading.errors import ConfigError
 from massrl.evaluation.judge import accuracies
 from massrl.evaluation.record import file_sha256, versions
 from massrl.evaluation.table import BASELINES, HEADINGS, aligned, percent, summary

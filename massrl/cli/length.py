@@ -12,8 +12,8 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.utilities.seed import isolate_rng
 
-from data_loading.loading.datamodule import BetonDataModule
 from data_loading.errors import ConfigError
+from data_loading.loading.datamodule import BetonDataModule
 from massrl.methods import Method
 from massrl.run import quiet
 

@@ -26,7 +26,7 @@ def ops() -> list[dict[str, str]]:
 
 
 def views() -> list[dict[str, str]]:
-    from data_loading.views.named import VIEW_SETS
+    from data_loading.views.view_sets import VIEW_SETS
 
     return _entries(VIEW_SETS)
 

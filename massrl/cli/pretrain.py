@@ -19,10 +19,10 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
 
-from data_loading.views import named as view_sets
 from data_loading.beton.reader import Reader
-from data_loading.loading.datamodule import BetonDataModule
 from data_loading.errors import ConfigError, UnknownName
+from data_loading.loading.datamodule import BetonDataModule
+from data_loading.views import view_sets
 from massrl import backbones
 from massrl.callbacks import OnlineKNN, OnlineLinear, Throughput
 from massrl.cli import check

@@ -188,7 +188,7 @@ def _accuracies(run: Path, methods: dict[str, str], train: Path, test: Path, sec
 
 
 def _label_free(run: Path, train: Path, test: Path, seconds: Clock, args, split: str) -> None:
-    from data_loading.views import named as view_sets
+    from data_loading.views import view_sets
     from massrl.evaluation.judge import label_free
     from massrl.evaluation.record import data_config
     from massrl.report import figures

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from data_loading.config.atomic import whole, write_whole
 from data_loading.errors import SourceError
 from data_loading.loading.loader import Loader
-from data_loading.config.atomic import whole, write_whole
 
 PIXEL_SIDE = 32  # pixels as features: larger images are scaled down to this side, so that a probe on them is affordable
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import torch
 
-from data_loading.errors import CheckpointError
 from data_loading.config.atomic import write_whole
+from data_loading.errors import CheckpointError
 from massrl._version import __version__
 
 PACKAGES = ("torch", "pytorch-lightning", "numpy", "scipy", "scikit-learn", "timm")

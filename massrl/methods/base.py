@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from data_loading.batch import Batch
-from data_loading.errors import ConfigError
 from data_loading.config.registry import Registry
+from data_loading.errors import ConfigError
 from data_loading.views.view_set import View, ViewSet
 from massrl import backbones
 from massrl.distributed import world_size

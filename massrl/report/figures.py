@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from data_loading import sources
-from data_loading.views import named as view_sets
 from data_loading.beton.reader import Reader
 from data_loading.loading.loader import Loader
 from data_loading.sources.cached import read_index
+from data_loading.views import view_sets
 from massrl.evaluation.features import Features
 from massrl.evaluation.knn import neighbours as nearest
 from massrl.evaluation.record import data_config

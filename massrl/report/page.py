@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from data_loading.errors import UserError
 from data_loading.config.atomic import write_whole
+from data_loading.errors import UserError
 from massrl.evaluation.table import BASELINES, HEADINGS
 from massrl.report import html, plots, style
 from massrl.report.content import Run, Training, read

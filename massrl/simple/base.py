@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from data_loading.views import named as view_sets
 from data_loading.batch import Batch
-from data_loading.views.sampling import Drawer
 from data_loading.errors import ConfigError, ViewError
+from data_loading.kernel.rng import checked_seed
 from data_loading.ops import Normalize
 from data_loading.render.torch_renderer import render
-from data_loading.kernel.rng import checked_seed
+from data_loading.views import view_sets
+from data_loading.views.sampling import Drawer
 from data_loading.views.view_set import ViewSet
 from massrl.distributed import rank
 from massrl.methods import Method

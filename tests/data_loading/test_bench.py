@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from data_loading import DatasetWriter, Loader
-from data_loading.views import named as view_sets
 from data_loading.bench import doctor, stages, timing
 from data_loading.bench.images import StoredImages, cut_photographs
 from data_loading.bench.peers import BOUND, OURS, PEERS, is_installed
@@ -19,6 +18,7 @@ from data_loading.bench.worker import clock
 from data_loading.bench.works import WORKS, chosen, four_strategies, listed
 from data_loading.errors import ConfigError, UnknownName, UserError
 from data_loading.sources import open as open_source
+from data_loading.views import view_sets
 from helpers import running
 
 
@@ -106,7 +106,7 @@ def test_massrl_is_eight_views_of_two_boxes_for_us_as_for_the_peers():
 
 @pytest.mark.parametrize("work", WORKS.values(), ids=lambda work: work.name)
 def test_our_views_are_what_the_peers_are_asked_for(work):
-    from data_loading.views.named import get
+    from data_loading.views.view_sets import get
 
     ours = get(work.view_set(), work.views[0].size)
     assert [view.size for view in ours.views] == [spec.size for spec in work.views]

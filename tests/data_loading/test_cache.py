@@ -15,8 +15,8 @@ import pytest
 from betons import by_sample, write
 from data_loading import Loader, Reader, ViewSet
 from data_loading.beton.mapping import Part
-from data_loading.loading.cache import Slots, choose
 from data_loading.errors import BetonError, ConfigError
+from data_loading.loading.cache import Slots, choose
 from data_loading.loading.node_memory import NodeMemory
 
 VIEWS = ViewSet(["simclr"], size=8)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from data_loading import Strategy, ViewSet
-from data_loading.views.sampling import Drawer
 from data_loading.errors import ViewError
 from data_loading.ops import Choose, Grayscale, HorizontalFlip, Invert, Posterize, Solarize
+from data_loading.views.sampling import Drawer
 
 
 def plan_of(view_set, samples=6000, seed=0, epoch=0):

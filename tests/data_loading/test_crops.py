@@ -12,10 +12,10 @@ from torchvision.transforms import RandomResizedCrop as TheirCrop
 
 from data_loading import Strategy, ViewSet
 from data_loading.bench.op_cases import Drawn
-from data_loading.views.sampling import Drawer
 from data_loading.errors import ViewError
 from data_loading.ops import CenterCrop, CornerCrop, HorizontalFlip, PadCrop, RandomResizedCrop, Resize, UniformCrop
 from data_loading.ops.crop import CORNERS
+from data_loading.views.sampling import Drawer
 
 N = 4000
 SHAPES = [(375, 500), (500, 375), (64, 64), (1, 1), (2, 2), (3, 1), (1, 5000), (5000, 1), (17, 900)]  # height, width

@@ -7,9 +7,9 @@ import pytest
 
 from data_loading import Strategy
 from data_loading.config.described import build, describe, plain
+from data_loading.config.registry import Registry
 from data_loading.errors import ConfigError, UnknownName, ViewError, near_miss
 from data_loading.ops import OPS, ColorJitter, Crop, Grayscale, Op, RandomResizedCrop, Solarize
-from data_loading.config.registry import Registry
 from data_loading.strategies import STRATEGIES, strategy
 
 

@@ -19,8 +19,8 @@ from data_loading import Batch, DatasetWriter, Loader, ViewSet
 from data_loading.beton import layout
 from data_loading.errors import BetonError, ConfigError, DecodeError, UserError
 from data_loading.fields import BytesField, FloatField, IntField, JSONField, NDArrayField, RGBImageField
-from data_loading.render.numba_renderer import scratch
 from data_loading.loading.threads import Job
+from data_loading.render.numba_renderer import scratch
 from helpers import CHECKOUT
 
 
@@ -218,7 +218,9 @@ def memory():
 
 def test_the_memory_of_batches_is_used_again_once_nobody_holds_it(raw, monkeypatch):
     fresh, empty = [], torch.empty
-    monkeypatch.setattr("data_loading.loading.batch_memory.torch.empty", lambda *a, **k: fresh.append(a) or empty(*a, **k))
+    monkeypatch.setattr(
+        "data_loading.loading.batch_memory.torch.empty", lambda *a, **k: fresh.append(a) or empty(*a, **k)
+    )
     loader = Loader(raw, 2, ViewSet(["simclr"], size=64), batches_ahead=2, num_workers=1)
     for batch in loader:
         del batch

@@ -5,6 +5,7 @@ import pytest
 import torch
 import torchvision.transforms.v2.functional as tv
 
+from data_loading.kernel.simd import LANES
 from data_loading.ops import (
     OPS,
     Normalize,
@@ -30,7 +31,6 @@ from data_loading.ops import (
     vertical_flip,
     warp,
 )
-from data_loading.kernel.simd import LANES
 from rendering import run_steps
 
 F32 = np.float32

@@ -8,7 +8,6 @@ import pytest
 
 from data_loading import Strategy, ViewSet
 from data_loading.config.described import build
-from data_loading.views.sampling import Drawer
 from data_loading.errors import ConfigError, UnknownName, ViewError
 from data_loading.ops import (
     OPS,
@@ -52,6 +51,7 @@ from data_loading.ops import (
     program,
 )
 from data_loading.render.numba_renderer import Renderer
+from data_loading.views.sampling import Drawer
 
 NAN = math.nan
 REFUSED = [

@@ -13,7 +13,6 @@ import pytest
 from scipy.stats import kstest, norm, uniform
 
 from data_loading import Strategy, ViewSet
-from data_loading.views.sampling import Drawer
 from data_loading.ops import (
     Affine,
     AutoContrast,
@@ -46,6 +45,7 @@ from data_loading.ops import (
     base,
     elastic,
 )
+from data_loading.views.sampling import Drawer
 
 N, SIDE = 4000, 64
 COLOURS = (base.BRIGHTNESS, base.CONTRAST, base.SATURATION, base.HUE)

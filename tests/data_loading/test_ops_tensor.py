@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from data_loading import Strategy, ViewSet
-from data_loading.views.sampling import Drawer
+from data_loading.kernel.rng import philox_numpy, tensor_normals
 from data_loading.ops import (
     OPS,
     Affine,
@@ -35,7 +35,7 @@ from data_loading.ops import (
 )
 from data_loading.ops.base import OWN, STEPS
 from data_loading.render.numba_renderer import Renderer
-from data_loading.kernel.rng import philox_numpy, tensor_normals
+from data_loading.views.sampling import Drawer
 from rendering import run_steps
 
 F32 = np.float32

@@ -8,10 +8,10 @@ import torch
 from torchvision.transforms import RandomResizedCrop as TheirCrop
 
 from data_loading import Strategy, ViewSet
-from data_loading.views import named as view_sets
-from data_loading.views.sampling import Drawer
 from data_loading.ops import ColorJitter, Grayscale, HorizontalFlip, RandomResizedCrop, Solarize, base
+from data_loading.views import view_sets
 from data_loading.views.plan import Plan
+from data_loading.views.sampling import Drawer
 
 
 def draw(view_set, samples=range(64), seed=0, epoch=0, height=375, width=500):

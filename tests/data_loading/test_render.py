@@ -11,9 +11,6 @@ import torchvision.transforms.v2.functional as tv
 from PIL import Image
 
 from data_loading import Strategy, ViewSet
-from data_loading.render import reference
-from data_loading.views import named as view_sets
-from data_loading.views.sampling import Drawer
 from data_loading.errors import ViewError
 from data_loading.ops import (
     OPS,
@@ -29,7 +26,10 @@ from data_loading.ops import (
     program,
 )
 from data_loading.ops.normalize import Normalize
+from data_loading.render import reference
 from data_loading.render.numba_renderer import Renderer
+from data_loading.views import view_sets
+from data_loading.views.sampling import Drawer
 from rendering import run_steps
 
 

@@ -6,11 +6,11 @@ import torch
 from PIL import Image
 
 from data_loading import Strategy, ViewSet
-from data_loading.views.sampling import Drawer
 from data_loading.errors import ViewError
 from data_loading.ops import Normalize, OwnOp
 from data_loading.render.numba_renderer import Renderer
 from data_loading.render.torch_renderer import render
+from data_loading.views.sampling import Drawer
 
 F32 = np.float32
 SIDE, N = 48, 7

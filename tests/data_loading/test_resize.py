@@ -7,13 +7,13 @@ import torchvision.transforms.v2.functional as tv
 from PIL import Image
 
 from data_loading import Strategy, ViewSet
-from data_loading.views import named as view_sets
-from data_loading.views.sampling import Drawer
 from data_loading.ops import resize
 from data_loading.ops.base import ARGS, FLIP
 from data_loading.ops.crop import Crop
-from data_loading.views.plan import Plan
 from data_loading.render.numba_renderer import Renderer
+from data_loading.views import view_sets
+from data_loading.views.plan import Plan
+from data_loading.views.sampling import Drawer
 
 F32 = np.float32
 LEVELS = 0.15  # of 255, that weights of 16 bits are off; less than 0.05 where few pixels make one

@@ -9,9 +9,8 @@ import pytest
 from numba.core import event
 
 import data_loading
-from data_loading.kernel import rng
-from data_loading.kernel import jit
 from data_loading.errors import ConfigError
+from data_loading.kernel import jit, rng
 
 ONES = 0xFFFFFFFF
 # Known answers of the authors' test vectors (Random123, kat_vectors): counter, key, words.

@@ -6,9 +6,9 @@ import torch
 
 from betons import write
 from data_loading import Loader, Strategy, ViewSet
-from data_loading.views.sampling import Drawer
 from data_loading.errors import UnknownName, ViewError
 from data_loading.ops import ColorJitter, Grayscale, HorizontalFlip, RandomResizedCrop
+from data_loading.views.sampling import Drawer
 
 
 def large_and_small(**jitter) -> ViewSet:

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from data_loading import Strategy, ViewSet
-from data_loading.views.sampling import Drawer
 from data_loading.errors import ViewError
 from data_loading.ops import Pad, Resize, Shift
 from data_loading.render.numba_renderer import Renderer
+from data_loading.views.sampling import Drawer
 
 
 def drawn(images, crop, ops, side, seed=0):

@@ -15,12 +15,12 @@ from torchvision.transforms import AutoAugment, AutoAugmentPolicy, RandAugment, 
 from torchvision.transforms.autoaugment import InterpolationMode, _apply_op
 
 from data_loading import ViewSet
-from data_loading.views.sampling import Drawer
 from data_loading.errors import ViewError
 from data_loading.ops import Choose, Resize, Round, Solarize, Translate, base
 from data_loading.render.numba_renderer import Renderer
 from data_loading.strategies import STRATEGIES, Strategy, strategy
 from data_loading.strategies.fastautoaugment import figures
+from data_loading.views.sampling import Drawer
 from helpers import test_data
 
 SIDE = 32

@@ -5,12 +5,12 @@ import pytest
 import yaml
 
 from data_loading import ViewSet
-from data_loading.views import named as view_sets
 from data_loading.errors import UnknownName, ViewError
 from data_loading.ops import GaussianBlur, HorizontalFlip, Op, RandomResizedCrop, UniformCrop
 from data_loading.ops.crop import Crop
 from data_loading.strategies import STRATEGIES, Strategy
-from data_loading.views.named import VIEW_SETS
+from data_loading.views import view_sets
+from data_loading.views.view_sets import VIEW_SETS
 
 
 def test_views_are_strategy_major_and_globals_come_before_locals():

@@ -2,8 +2,8 @@
 
 import pytest
 
-from data_loading.errors import UserError
 from data_loading.config.atomic import whole, write_whole
+from data_loading.errors import UserError
 
 
 def test_a_file_takes_its_place_when_all_of_it_is_written(tmp_path):

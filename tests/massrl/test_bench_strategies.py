@@ -3,7 +3,7 @@
 import pytest
 
 from data_loading.errors import ConfigError, SourceError
-from data_loading.views.named import get
+from data_loading.views.view_sets import get
 from massrl.bench.strategies import ARMS, VIEWS_A_STEP, Comparison
 from massrl.cli.bench import _drawn_arrays, main
 from massrl.methods import METHODS

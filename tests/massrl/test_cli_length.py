@@ -7,8 +7,8 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from data_loading.loading.datamodule import BetonDataModule
 from data_loading.errors import ConfigError
+from data_loading.loading.datamodule import BetonDataModule
 from drawn import same_state, small
 from massrl.cli.check import sample_folder
 from massrl.cli.length import PASSED_ON, Length, choose, fitted, measure

@@ -130,7 +130,7 @@ def test_a_checkpoint_that_does_not_say_needs_a_size(tmp_path):
 
 
 def test_rank_and_alignment_come_with_those_of_the_untrained_network(sample):
-    from data_loading.views import named as view_sets
+    from data_loading.views import view_sets
 
     file = as_beton(sample[0], cache=sample[2] / "cache")
     found = label_free("simclr", sample[1], file, file, view_sets.get("simclr", 16), num_workers=1).result

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from commands import ROOT, parse
-from data_loading.views import named as view_sets
+from data_loading.views import view_sets
 
 PAGE = (ROOT / "docs" / "massrl_flags.md").read_text()
 ROWS = [line.strip("|").split("|") for line in PAGE.splitlines() if line.startswith("| `") or line.startswith("| seed")]

@@ -11,8 +11,8 @@ from jsonargparse import ArgumentParser
 
 from data_loading.batch import Batch
 from data_loading.errors import ConfigError
-from data_loading.views.named import get
 from data_loading.views.view_set import ViewSet
+from data_loading.views.view_sets import get
 from drawn import Drawn, SaveEachEpoch, loss_of, same_state, small, trainer, unchanged, views_of
 from massrl.losses import cosine_distance, nt_xent
 from massrl.methods import BYOL, METHODS, load, names

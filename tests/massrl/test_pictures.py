@@ -14,8 +14,8 @@ from PIL import Image, ImageSequence
 from data_loading import DatasetWriter, Loader, Strategy, ViewSet
 from data_loading.errors import ConfigError, DecodeError, SourceError, UnknownName, ViewError
 from data_loading.fields import RGBImageField
-from data_loading.ops import CenterCrop, Solarize
 from data_loading.loading.replay import replay_image
+from data_loading.ops import CenterCrop, Solarize
 from data_loading.strategies import STRATEGIES
 from massrl.cli.main import main
 from massrl.report import pictures

@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from PIL import Image
 
+from data_loading.kernel.rng import STATE
 from data_loading.ops import own, program
 from data_loading.ops.base import ARGS, OPS, PARAMS, Op
 from data_loading.ops.choose import Choose
 from data_loading.ops.crop import Crop, Resize
 from data_loading.ops.normalize import Normalize
-from data_loading.views.plan import Plan
 from data_loading.render.numba_renderer import Renderer
-from data_loading.kernel.rng import STATE
 from data_loading.strategies import Strategy
+from data_loading.views.plan import Plan
 from data_loading.views.view_set import ViewSet
 
 PILLOW, TORCHVISION, OPENCV = "Pillow", "torchvision v2", "OpenCV"

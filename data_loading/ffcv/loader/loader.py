@@ -15,15 +15,15 @@ import torch
 from torch import Tensor
 
 from data_loading.beton.reader import Reader as _Reader
-from data_loading.loading.cache import CACHES
 from data_loading.errors import ConfigError, near_miss
 from data_loading.ffcv.pipeline import PipelineSpec
 from data_loading.ffcv.reader import Reader
 from data_loading.ffcv.rows import Rows
 from data_loading.ffcv.translation import Output, first, translate
+from data_loading.kernel.rng import checked_seed
+from data_loading.loading.cache import CACHES
 from data_loading.loading.loader import Loader as _Loader
 from data_loading.loading.order import chosen_rows, place
-from data_loading.kernel.rng import checked_seed
 
 
 class OrderOption(Enum):

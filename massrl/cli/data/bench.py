@@ -7,8 +7,8 @@ import os
 import tempfile
 from pathlib import Path
 
-from data_loading.errors import ConfigError, UserError
 from data_loading.config.atomic import write_whole
+from data_loading.errors import ConfigError, UserError
 from massrl.cli.data.common import CHECK, checked_file, parse, refuse
 from massrl.cli.parsing import Parser
 

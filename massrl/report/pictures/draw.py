@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 
 from data_loading.errors import ConfigError
-from data_loading.ops import CenterCrop, Crop, Op, Pad
 from data_loading.loading.replay import replay_image
+from data_loading.ops import CenterCrop, Crop, Op, Pad
 from data_loading.strategies import Strategy
 from data_loading.views.view_set import ViewSet
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from data_loading.config.atomic import write_whole
 from data_loading.decode.jpeg import encode_jpeg
 from data_loading.views.view_set import ViewSet
-from data_loading.config.atomic import write_whole
 from massrl.report.pictures.contents import contents
 from massrl.report.pictures.draw import at_least_one
 from massrl.report.pictures.of_ops import op, over_range

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from data_loading.errors import ConfigError, UserError
 from data_loading.config.atomic import write_whole
+from data_loading.errors import ConfigError, UserError
 
 WIDGETS = "application/vnd.jupyter.widget-state+json"
 

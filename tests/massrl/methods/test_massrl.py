@@ -5,9 +5,9 @@ import torch
 import yaml
 from torch import nn
 
-from data_loading.views import named as view_sets
 from data_loading.batch import Batch
 from data_loading.errors import ConfigError, ViewError
+from data_loading.views import view_sets
 from drawn import Drawn, small, trainer
 from massrl.cli import pretrain
 from massrl.losses import cosine_distance

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from data_loading.errors import UnknownName, ViewError, near_miss
 from data_loading.config.registry import Registry
+from data_loading.errors import UnknownName, ViewError, near_miss
 from data_loading.strategies import STRATEGIES
 from data_loading.views.view_set import ViewSet
 

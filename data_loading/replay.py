@@ -1,0 +1,5 @@
+"""The views of a past run, made again: the public name of loading/replay.py."""
+
+from data_loading.loading.replay import replay_views
+
+__all__ = ["replay_views"]
