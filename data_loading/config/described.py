@@ -12,35 +12,17 @@ from typing import Any
 
 import numpy as np
 
+from data_loading.config.arguments import Remembers
 from data_loading.config.registry import Registry
 from data_loading.errors import UnknownName, ViewError, near_miss
 
 
-class Described:
-    """Remembers the arguments that it was made with."""
-
-    def __new__(cls, *args, **kwargs):
-        self = super().__new__(cls)
-        try:
-            self.given = given_to(cls.__init__, self, *args, **kwargs)
-        except TypeError:  # __init__ says it better; a copy is filled from its original
-            return self
-        del self.given["self"]
-        return self
+class Described(Remembers):
+    """What a config can hold as {class_path, init_args}: it remembers the arguments that it was made with."""
 
     def __repr__(self) -> str:
         given = vars(self).get("given", {})
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in given.items())})"
-
-
-def given_to(function: Callable, *args, **kwargs) -> dict[str, Any]:
-    """The arguments of a call by name, those of **kwargs among them."""
-    signature = inspect.signature(function)
-    found = dict(signature.bind(*args, **kwargs).arguments)
-    for name, parameter in signature.parameters.items():
-        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-            found |= found.pop(name, {})
-    return found
 
 
 def describe(thing: Described, registry: Registry) -> dict[str, Any]:

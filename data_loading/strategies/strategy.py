@@ -6,7 +6,8 @@ import functools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from data_loading.config.described import build, construct, describe, dotted, given_to, plain
+from data_loading.config.arguments import given_to
+from data_loading.config.described import build, construct, describe, dotted, plain
 from data_loading.config.registry import Registry
 from data_loading.errors import ViewError, near_miss
 from data_loading.ops.base import OPS, Op, whole

@@ -14,12 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from data_loading.batch import Batch
+from data_loading.config.arguments import Remembers
 from data_loading.config.registry import Registry
 from data_loading.errors import ConfigError
 from data_loading.views.view_set import View, ViewSet
 from massrl import backbones
 from massrl.distributed import world_size
-from massrl.methods.training import Remembers, Training
+from massrl.methods.training import Training
 from massrl.nn import FeatureQueue, Target, stack_views
 from massrl.optim import OWN, OptimConfig, Schedule
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import math
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,6 +15,7 @@ from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor, nn
 
 from data_loading.batch import Batch
+from data_loading.config.arguments import with_defaults
 from data_loading.errors import ConfigError
 from data_loading.loading.loader import Loader
 from massrl import optim
@@ -24,23 +24,15 @@ from massrl.methods.sizes import check_sizes
 from massrl.optim import Schedule
 
 
-class Remembers:
-    """Keeps the arguments of the constructor, for checkpoints. A class above Method, since jsonargparse would read the
-    arguments of a class from a `__new__` of its own."""
-
-    def __new__(cls, *args: Any, **kwargs: Any):
-        self = super().__new__(cls)
-        parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
-        named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-        defaults = {p.name: p.default for p in named if p.default is not p.empty}
-        self.init_args = {**defaults, **dict(zip((p.name for p in named), args, strict=False)), **kwargs}
-        return self
-
-
 class Training(pl.LightningModule):
     """The training of a Method, which has `loss`, `optim`, `target` and the like."""
 
     schedule: Schedule | None = None  # known from the first batch on
+
+    @property
+    def init_args(self) -> dict[str, Any]:
+        """The constructor's arguments by name, with the defaults of the class's own."""
+        return with_defaults(type(self).__init__, self.given)
 
     @property
     def step(self) -> int:
