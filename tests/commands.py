@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from massrl.cli import parsing
 from massrl.cli.main import COMMANDS
+from massrl.parsing import parser
 
 ROOT = Path(__file__).parents[1]
 
@@ -21,7 +21,7 @@ def parse(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Read `massrl WORDS` as the command would, from the checkout's root; fails where the command would refuse it."""
     command, *rest = words
     assert command in COMMANDS, f"no command {command!r} in: massrl {shlex.join(words)}"
-    read = parsing.OneLine.parse_args
+    read = parser.OneLine.parse_args
 
     def only_read(self, *args, **kwargs):
         found = read(self, *args, **kwargs)
@@ -30,7 +30,7 @@ def parse(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
         return found
 
     with monkeypatch.context() as patch:
-        patch.setattr(parsing.OneLine, "parse_args", only_read)
+        patch.setattr(parser.OneLine, "parse_args", only_read)
         patch.chdir(ROOT)
         try:
             import_module(COMMANDS[command][0]).main(rest)
@@ -41,7 +41,7 @@ def parse(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
                 return
             pytest.fail(f"refused: massrl {shlex.join(words)}")
     if not {"-h", "--help"} & set(rest):
-        pytest.fail(f"massrl {shlex.join(words)} ran without one of massrl.cli.parsing's parsers")
+        pytest.fail(f"massrl {shlex.join(words)} ran without a parser of massrl.parsing")
 
 
 def shell_lines(markdown: str) -> list[list[str]]:

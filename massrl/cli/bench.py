@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from data_loading.errors import ConfigError, near_miss
-from massrl.cli.parsing import Parser
+from massrl.parsing.parser import Parser
 
 ACTIONS = {
     "conformance": "how far each loss is from its equation in loops, in one process and over two",

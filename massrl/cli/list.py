@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from massrl.cli.parsing import Parser
+from massrl.parsing.parser import Parser
 
 
 def methods() -> list[dict[str, str]]:

@@ -27,11 +27,11 @@ from massrl import backbones
 from massrl.callbacks import OnlineKNN, OnlineLinear, Throughput
 from massrl.cli import check
 from massrl.cli.length import batches_of_epoch, fitted
-from massrl.cli.messages import load_class
-from massrl.cli.parsing import OneLine
-from massrl.cli.places import place_of_value
 from massrl.cli.progress import progress
 from massrl.methods import Method
+from massrl.parsing.messages import load_class
+from massrl.parsing.parser import OneLine
+from massrl.parsing.places import place_of_value
 from massrl.run import LAST, check_free, epochs_done, fit, quiet, read_checkpoint
 
 SMALL = 64  # pixels: up to here a ResNet gets the CIFAR stem

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from data_loading.errors import ConfigError
 from data_loading.kernel.rng import checked_seed
-from massrl.cli.parsing import Parser
+from massrl.parsing.parser import Parser
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "pretrain"
 METHODS = {"massrl": "MASSRL", "simclr": "SimCLR"}

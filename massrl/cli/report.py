@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from massrl.cli.parsing import Parser
+from massrl.parsing.parser import Parser
 
 
 def main(argv: list[str]) -> int:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from jsonargparse import ActionConfigFile
 
-from massrl.cli.parsing import Parser
-from massrl.cli.places import config_files, place_of_value
+from massrl.parsing.parser import Parser
+from massrl.parsing.places import config_files, place_of_value
 
 
 class Op:

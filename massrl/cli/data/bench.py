@@ -10,7 +10,7 @@ from pathlib import Path
 from data_loading.config.atomic import write_whole
 from data_loading.errors import ConfigError, UserError
 from massrl.cli.data.common import CHECK, checked_file, parse, refuse
-from massrl.cli.parsing import Parser
+from massrl.parsing.parser import Parser
 
 LOADERS_ONLY = ("works", "peers", "workers", "seconds", "batch_size", "stages", "chart", "peer_python")
 OPS_ONLY = ("only", "size")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_loading.errors import ConfigError
-from massrl.cli.parsing import Parser
+from massrl.parsing.parser import Parser
 
 CHECK = "do it once on 16 drawn images in a temporary folder"
 

@@ -6,7 +6,7 @@ import tempfile
 
 from data_loading.errors import ConfigError, UserError
 from massrl.cli.data.common import CHECK, checked_file, parse
-from massrl.cli.parsing import Parser
+from massrl.parsing.parser import Parser
 
 
 def make_parser() -> Parser:

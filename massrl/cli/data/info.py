@@ -7,7 +7,7 @@ import tempfile
 from typing import TYPE_CHECKING
 
 from massrl.cli.data.common import CHECK, checked_file, parse
-from massrl.cli.parsing import Parser
+from massrl.parsing.parser import Parser
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from data_loading.errors import ConfigError
 from massrl.cli.data.common import CHECK, checked_file, ends_in, parse, save_grid
-from massrl.cli.parsing import Parser
+from massrl.parsing.parser import Parser
 
 
 def make_parser() -> Parser:

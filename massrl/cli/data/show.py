@@ -7,7 +7,7 @@ from pathlib import Path
 
 from data_loading.errors import ConfigError, UserError
 from massrl.cli.data.common import CHECK, checked_file, ends_in, parse, refuse, save_grid
-from massrl.cli.parsing import Parser
+from massrl.parsing.parser import Parser
 
 # What can be drawn of one image in place of the grid of samples; the words of --help.
 FIGURES = {

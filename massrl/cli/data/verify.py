@@ -8,7 +8,7 @@ import tempfile
 
 from data_loading.errors import ConfigError
 from massrl.cli.data.common import CHECK, checked_file, parse
-from massrl.cli.parsing import Parser
+from massrl.parsing.parser import Parser
 
 
 def make_parser() -> Parser:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from data_loading.errors import ConfigError
 from massrl.cli.data.common import CHECK, drawn, parse
-from massrl.cli.parsing import Parser
+from massrl.parsing.parser import Parser
 
 SOURCES = (
     "a folder of class folders, a folder of images, a .zip of one, a .npz of arrays (images or x, labels or y), or a "

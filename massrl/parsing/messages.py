@@ -9,7 +9,7 @@ from typing import Any, get_args
 from jsonargparse import ArgumentParser
 
 from data_loading.errors import near_miss
-from massrl.cli.places import config_files, place
+from massrl.parsing.places import config_files, place
 
 # jsonargparse answers a wrong key in a nested value with a tree of lines; these are its branches ...
 KEY = re.compile(r'^Parser key "(?P<key>[^"]+)":\s*(?P<rest>.*)$')

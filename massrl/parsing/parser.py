@@ -7,7 +7,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
-from massrl.cli.messages import sentence
+from massrl.parsing.messages import sentence
 
 
 class OneLine:

@@ -1,0 +1,1 @@
+"""Settings from a command line, a file or keywords; a wrong one is answered in one line."""
