@@ -30,7 +30,7 @@ BELOW = {
     "massrl.__main__": ["cli"],
     "massrl.cli": ["bench", "report", "simple"],
     "massrl.bench": ["run", "simple"],
-    "massrl.run": ["report"],
+    "massrl.training.fit": ["report"],
     "massrl.report": ["callbacks"],
     "massrl.callbacks": ["evaluation"],
     "massrl.evaluation": ["methods"],

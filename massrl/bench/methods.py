@@ -20,7 +20,7 @@ from massrl.evaluation.measures import rankme
 from massrl.evaluation.subsets import draw
 from massrl.evaluation.untrained import untrained_twin
 from massrl.methods import Method
-from massrl.run import quiet
+from massrl.training.fit import quiet
 
 SHARE = 1 / 6  # of the epochs of a recipe, which is made for about a minute on one core
 DRAWS = 20  # of the labels

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from data_loading.batch import Batch
 from data_loading.bench.timing import median
 from massrl.methods import METHODS, Method
-from massrl.run import quiet
+from massrl.training.fit import quiet
 
 SIZE, LOCAL_SIZE = 32, 16  # pixels
 BATCH = {"cuda": 256, "cpu": 16}  # on a CPU a step of 256 images takes a minute

@@ -23,8 +23,8 @@ from data_loading import DatasetWriter, sources
 from data_loading.config.atomic import write_whole
 from data_loading.errors import ConfigError
 from massrl.evaluation.judge import accuracies
-from massrl.evaluation.record import file_sha256, versions
 from massrl.evaluation.table import BASELINES, HEADINGS, aligned, percent, summary
+from massrl.runs.record import file_sha256, versions
 
 VIEWS_A_STEP = 128
 ENCODER = {"backbone": "tiny_resnet", "backbone_args": {"width": 16, "stages": 2}, "bn_over": "all"}

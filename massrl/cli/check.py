@@ -49,7 +49,7 @@ def sample_folder(tmp: Path) -> Path:
 def sample_checkpoint(tmp: Path, data: Path) -> Path:
     """A checkpoint of SimCLR with a tiny ResNet after two steps on `data`, at 16 pixels; prints nothing."""
     from massrl.cli.pretrain import main
-    from massrl.run import quiet
+    from massrl.training.fit import quiet
 
     run = Path(tmp) / "sample_run"
     words = ["--model", "SimCLR", "--model.backbone", "tiny_resnet", "--model.backbone_args", "{width: 4}"]

@@ -15,11 +15,11 @@ from data_loading.errors import ConfigError, SourceError
 from data_loading.sources.cached import read_index
 from massrl.evaluation.features import Features, cached, extract, require_labels
 from massrl.evaluation.protocol import Protocol
-from massrl.evaluation.record import data_config, file_sha256, git, versions, write_json
 from massrl.evaluation.table import BASELINES, aligned, difference, percent, summary
 from massrl.evaluation.untrained import untrained_twin
 from massrl.methods import load
 from massrl.parsing.parser import Parser
+from massrl.runs.record import data_config, file_sha256, git, versions, write_json
 
 CHECK_IMAGES = 16
 VIEW = "eval"

@@ -26,13 +26,13 @@ from data_loading.views import view_sets
 from massrl import backbones
 from massrl.callbacks import OnlineKNN, OnlineLinear, Throughput
 from massrl.cli import check
-from massrl.cli.length import batches_of_epoch, fitted
 from massrl.cli.progress import progress
 from massrl.methods import Method
 from massrl.parsing.messages import load_class
 from massrl.parsing.parser import OneLine
 from massrl.parsing.places import place_of_value
-from massrl.run import LAST, check_free, epochs_done, fit, quiet, read_checkpoint
+from massrl.training.fit import LAST, check_free, epochs_done, fit, quiet, read_checkpoint
+from massrl.training.length import batches_of_epoch, fitted
 
 SMALL = 64  # pixels: up to here a ResNet gets the CIFAR stem
 NOT_KEPT = ("config", "run", "ckpt_path", "check", "skip_bad")  # of one start, not of the run

@@ -190,8 +190,8 @@ def _accuracies(run: Path, methods: dict[str, str], train: Path, test: Path, sec
 def _label_free(run: Path, train: Path, test: Path, seconds: Clock, args, split: str) -> None:
     from data_loading.views import view_sets
     from massrl.evaluation.judge import label_free
-    from massrl.evaluation.record import data_config
     from massrl.report import figures
+    from massrl.runs.record import data_config
 
     print("\nno labels, so there is no accuracy; measuring rank and alignment ...", flush=True)
     checkpoint = run / "massrl" / "checkpoints" / "last.ckpt"
@@ -212,8 +212,8 @@ def _finish(
     run: Path, result: dict, seconds: Clock, checkpoints: dict, train: Path, test: Path, split: str, args
 ) -> None:
     from data_loading.beton.reader import Reader
-    from massrl.evaluation.record import file_sha256, save_metrics
     from massrl.report import build
+    from massrl.runs.record import file_sha256, save_metrics
 
     hashes = {"checkpoint_sha256": {name: file_sha256(path) for name, path in checkpoints.items()}}
     for name, path in (("train", train), ("test", test)):

@@ -14,10 +14,10 @@ from massrl.evaluation.features import Features, extract
 from massrl.evaluation.knn import KNN
 from massrl.evaluation.linear import Linear
 from massrl.evaluation.measures import rankme, view_alignment
-from massrl.evaluation.record import data_config
 from massrl.evaluation.table import compare
 from massrl.evaluation.untrained import untrained_twin
 from massrl.methods import load
+from massrl.runs.record import data_config
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from data_loading.sources.cached import read_index
 from data_loading.views import view_sets
 from massrl.evaluation.features import Features
 from massrl.evaluation.knn import neighbours as nearest
-from massrl.evaluation.record import data_config
 from massrl.report import style
 from massrl.report.plots import feature_map, neighbours, tsne, views_grid
+from massrl.runs.record import data_config
 
 TITLES = {"pixels": "raw pixels", "random": "untrained"}
 MAP_POINTS, QUERIES, NEAR, ROWS, SIDE = 1000, 8, 5, 5, 96

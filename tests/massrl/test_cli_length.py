@@ -11,7 +11,7 @@ from data_loading.errors import ConfigError
 from data_loading.loading.datamodule import BetonDataModule
 from drawn import same_state, small
 from massrl.cli.check import sample_folder
-from massrl.cli.length import PASSED_ON, Length, choose, fitted, measure
+from massrl.training.length import PASSED_ON, Length, choose, fitted, measure
 
 
 def test_time_for_several_epochs_gives_whole_epochs_rounded_down():

@@ -13,7 +13,7 @@ from PIL import Image
 
 from massrl.cli import main as front
 from massrl.cli import pretrain
-from massrl.run import LAST
+from massrl.training.fit import LAST
 
 # SimCLR with a constant learning rate: then a run's length changes nothing in its steps.
 SMALL = ["--model", "SimCLR", "--model.backbone", "tiny_resnet", "--model.backbone_args", "{width: 4}"]

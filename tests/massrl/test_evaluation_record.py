@@ -10,7 +10,7 @@ from data_loading.sources import as_beton
 from massrl.cli import knn, linear
 from massrl.cli.check import sample_checkpoint, sample_folder
 from massrl.evaluation.judge import label_free
-from massrl.evaluation.record import data_config, file_sha256, git, versions, write_json
+from massrl.runs.record import data_config, file_sha256, git, versions, write_json
 
 KEYS = [
     *("accuracy", "untrained", "protocol", "parameters", "checkpoint_sha256", "train_sha256", "test_sha256", "split"),

@@ -8,9 +8,9 @@ from data_loading.errors import SourceError
 from massrl.evaluation.features import Features
 from massrl.evaluation.knn import KNN
 from massrl.evaluation.linear import Linear
-from massrl.evaluation.record import save_metrics
 from massrl.evaluation.subsets import draw
 from massrl.evaluation.table import compare, difference, format_table, summary
+from massrl.runs.record import save_metrics
 
 MEASURES = ("linear_1_per_class", "linear_10pct", "linear_all", "knn")
 

@@ -8,7 +8,7 @@ import torch
 
 from data_loading.errors import CheckpointError, ConfigError
 from drawn import small
-from massrl.run import Metrics, check_free, environment, read_checkpoint
+from massrl.training.fit import Metrics, check_free, environment, read_checkpoint
 
 
 def rows(path: Path) -> list[dict[str, str]]:

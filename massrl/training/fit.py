@@ -36,8 +36,8 @@ from pytorch_lightning.utilities import rank_zero_only
 from data_loading.config.atomic import write_whole
 from data_loading.errors import CheckpointError, ConfigError
 from data_loading.loading.datamodule import BetonDataModule
-from massrl.evaluation.record import git, versions, write_json
 from massrl.methods import Method
+from massrl.runs.record import git, versions, write_json
 
 # What the optimiser's state brings along, so that another value would be ignored.
 STORED = (

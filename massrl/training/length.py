@@ -15,7 +15,7 @@ from pytorch_lightning.utilities.seed import isolate_rng
 from data_loading.errors import ConfigError
 from data_loading.loading.datamodule import BetonDataModule
 from massrl.methods import Method
-from massrl.run import quiet
+from massrl.training.fit import quiet
 
 STEPS, WARM = 20, 4  # steps to measure, the first of which are left out: threads start and kernels are compiled
 SHARE = 0.2  # of the minutes that measuring may take

@@ -1,0 +1,1 @@
+"""Run folders and checkpoints: what they hold, and the one place that reads and writes it."""

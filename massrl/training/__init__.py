@@ -1,0 +1,1 @@
+"""Pretraining: its settings, its length, the training itself."""
