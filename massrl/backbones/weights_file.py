@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import pickle
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from data_loading.errors import ConfigError, near_miss
+from data_loading.errors import CheckpointError, ConfigError, near_miss
+from massrl.runs.checkpoint import UnsafeFile, read_file
 
 NESTS = ("state_dict", "model_state_dict", "model", "network", "net")  # where files keep their state dict
 # Prefixes of keys.
@@ -101,17 +100,15 @@ def fill(backbone: nn.Module, found: Mapping[str, Tensor], name: str, source: st
 def _content(path: Path) -> Mapping[str, Any]:
     try:
         if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        with torch.serialization.safe_globals([argparse.Namespace]):  # a box of settings in many authors' files
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # each format has errors of its own
-        if isinstance(error, pickle.UnpicklingError) and "Unsupported" in str(error):
-            raise ConfigError(
-                f"backbone_args.weights: {path}: holds objects other than tensors, which could run code; save its "
-                "state dict alone as a new file, where you trust its origin"
-            ) from None
+            content = _safetensors(path)
+        else:
+            content = read_file(path, safe=[argparse.Namespace])  # a box of settings in many authors' files
+    except UnsafeFile:
+        raise ConfigError(
+            f"backbone_args.weights: {path}: holds objects other than tensors, which could run code; save its "
+            "state dict alone as a new file, where you trust its origin"
+        ) from None
+    except CheckpointError:
         raise ConfigError(
             f"backbone_args.weights: {path}: not a file of weights, or cut short; .pt, .pth and .ckpt as torch.save "
             "writes them and .safetensors are read"
@@ -119,6 +116,15 @@ def _content(path: Path) -> Mapping[str, Any]:
     if not isinstance(content, Mapping):
         raise ConfigError(f"backbone_args.weights: {path}: holds a {type(content).__name__}, not a state dict")
     return content
+
+
+def _safetensors(path: Path) -> dict[str, Tensor]:
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except Exception as error:  # whatever a file cut short does to it
+        raise CheckpointError(f"{path}: {error}") from None
 
 
 def _tensors(content: Mapping[Any, Any]) -> dict[str, Tensor]:

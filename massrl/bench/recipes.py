@@ -1,4 +1,4 @@
-"""Recipe: what a file of configs/pretrain/digits makes: a method, its data, and how long it is trained."""
+"""Recipe: what a recipe for digits makes: a method, its data, and how long it is trained."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from jsonargparse import ArgumentParser
 from data_loading import DatasetWriter, sources
 from data_loading.errors import ConfigError
 from data_loading.loading.datamodule import BetonDataModule
+from massrl import recipes
 from massrl.methods import METHODS, Method
 
-CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "pretrain" / "digits"
+DATA_SET = "digits"
 
 
 @dataclass(frozen=True)
@@ -47,13 +48,13 @@ class Recipe:
     def of(cls, method: str) -> Recipe:
         """From the file that is named after the method."""
         METHODS[method]  # an unknown name is answered with the nearest
-        path = next((p for p in sorted(CONFIGS.glob("*.yaml")) if p.stem.replace("_", "") == method.lower()), None)
-        if path is None:
+        wanted = f"{DATA_SET}/{method.lower()}"
+        name = next((name for name in recipes.names() if name.replace("_", "") == wanted), None)
+        if name is None:
             raise ConfigError(
-                f"{CONFIGS} has no recipe for {method}: its file is {method.lower()}.yaml, with or without _ between "
-                "words; recipes are part of a clone of the repository (pip install -e .)"
+                f"no recipe for {method}: its file is configs/pretrain/{wanted}.yaml, with or without _ between words"
             )
-        config = yaml.safe_load(path.read_text())
+        config = yaml.safe_load(recipes.path(name).read_text())
         return cls(method, config["model"], config["data"], config["trainer"]["max_epochs"])
 
     def make(self, digits: Digits, seed: int, num_workers: int = 1) -> tuple[Method, BetonDataModule]:

@@ -6,25 +6,31 @@ of eight views an image takes batches and epochs of a quarter of those of two vi
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import multiprocessing
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from data_loading import DatasetWriter, sources
 from data_loading.config.atomic import write_whole
-from data_loading.errors import ConfigError
-from massrl.evaluation.judge import accuracies
+from data_loading.errors import ConfigError, UserError
+from massrl.evaluation.evaluate import accuracies
 from massrl.evaluation.table import BASELINES, HEADINGS, aligned, percent, summary
+from massrl.runs.folder import METRICS, Run
 from massrl.runs.record import file_sha256, versions
+from massrl.training.fit import quiet
+from massrl.training.pretrain import pretrain
 
 VIEWS_A_STEP = 128
 ENCODER = {"backbone": "tiny_resnet", "backbone_args": {"width": 16, "stages": 2}, "bn_over": "all"}
@@ -115,39 +121,49 @@ class Comparison:
         return self.folder / f"{ARMS.index(arm)}-{arm.method.lower()}-{arm.number}-views-seed-{seed}"
 
     def train(self) -> None:
-        """All runs that are not there, `jobs` at a time, each on its share of the cores."""
+        """All runs that are not there, `jobs` at a time, each in a process of its own on its share of the cores."""
         todo = [(arm, seed) for seed in range(self.seeds) for arm in ARMS]
-        todo = [one for one in todo if not (self.run_folder(*one) / "metrics.json").exists()]
-        with ThreadPoolExecutor(self.jobs) as pool:
-            for (arm, seed), done in zip(todo, pool.map(lambda one: self._train(*one), todo), strict=True):
-                if done.returncode:
-                    said = (done.stderr or done.stdout).strip().splitlines() or ["it was ended"]
-                    raise ConfigError(f"{arm.title}, seed {seed}: {said[-1]}")
-                print(f"trained: {arm.title}, seed {seed}", flush=True)
+        todo = [one for one in todo if not (self.run_folder(*one) / METRICS).exists()]
+        threads = max(1, (os.cpu_count() or 1) // self.jobs)
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(self.jobs, context, max_tasks_per_child=1) as pool:
+            done = [pool.submit(_pretrain, self._arguments(*one), threads) for one in todo]
+            try:
+                for (arm, seed), future in zip(todo, done, strict=True):
+                    try:
+                        future.result()
+                    except (UserError, BrokenProcessPool) as error:
+                        raise ConfigError(f"{arm.title}, seed {seed}: {error}") from error
+                    print(f"trained: {arm.title}, seed {seed}", flush=True)
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
 
-    def _train(self, arm: Arm, seed: int) -> subprocess.CompletedProcess:
-        shutil.rmtree(self.run_folder(arm, seed), ignore_errors=True)  # what an interrupted training left
-        words = ["--model", arm.method, "--seed_everything", str(seed), "--report", "false"]
-        for name, value in arm.model.items():
-            words += [f"--model.{name}", value if isinstance(value, str) else json.dumps(value)]
-        words += ["--model.optim.warmup_epochs", str(WARMUP * arm.epochs(self.budget))]
-        words += ["--data.train", str(self.files["train"]), "--data.views", json.dumps(arm.views)]
-        words += ["--data.batch_size", str(VIEWS_A_STEP // arm.number), "--data.num_workers", "1"]
-        words += ["--data.seed", str(seed), "--trainer.max_epochs", str(arm.epochs(self.budget))]
-        words += ["--trainer.accelerator", "auto", "--trainer.devices", "1", "--trainer.enable_progress_bar", "false"]
-        threads = str(max(1, (os.cpu_count() or 1) // self.jobs))
-        return subprocess.run(
-            [sys.executable, "-m", "massrl", "pretrain", *words, "--run", str(self.run_folder(arm, seed))],
-            capture_output=True,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": threads},
-        )
+    def _arguments(self, arm: Arm, seed: int) -> dict[str, Any]:
+        """Those of `massrl.pretrain` for one run."""
+        epochs = arm.epochs(self.budget)
+        optim = {**arm.model["optim"], "warmup_epochs": WARMUP * epochs}
+        return {
+            **{**arm.model, "optim": optim},
+            "train": str(self.files["train"]),
+            "method": arm.method,
+            "out": str(self.run_folder(arm, seed)),
+            "seed": seed,
+            "report": False,
+            "views": arm.views,
+            "batch_size": VIEWS_A_STEP // arm.number,
+            "num_workers": 1,
+            "max_epochs": epochs,
+            "accelerator": "auto",
+            "devices": 1,
+            "enable_progress_bar": False,
+        }
 
     def judge(self) -> dict[str, dict[str, dict]]:
         """measure -> row -> {"mean", "std", "draws", "seeds"}: over seeds of the mean over label draws, in 0..1."""
         found: dict[str, dict[str, list[float]]] = {}
         for seed in range(self.seeds):
-            checkpoints = {arm.title: self.run_folder(arm, seed) / "checkpoints" / "last.ckpt" for arm in ARMS}
+            checkpoints = {arm.title: Run(self.run_folder(arm, seed)) for arm in ARMS}
             result = accuracies(checkpoints, self.files["train"], self.files["test"], seed=seed).result
             for measure in HEADINGS:
                 for row, entry in result[measure].items():
@@ -166,3 +182,11 @@ class Comparison:
         cells = [["test accuracy, %", *(HEADINGS[m] for m in result)]]
         cells += [[BASELINES.get(row, row), *(percent(result[m][row]) for m in result)] for row in rows]
         return f"{aligned(cells)}\n± deviation over {self.seeds} seeds; figures: {path}"
+
+
+def _pretrain(arguments: dict[str, Any], threads: int) -> None:
+    """Train one run, silently, in the process of a pool."""
+    torch.set_num_threads(threads)
+    shutil.rmtree(arguments["out"], ignore_errors=True)  # what an interrupted training left
+    with contextlib.redirect_stdout(io.StringIO()), quiet(everything=True):
+        pretrain(**arguments)

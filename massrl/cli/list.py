@@ -40,7 +40,14 @@ def backbones() -> list[dict[str, str]]:
     return [{"name": name, "summary": line, "module": module(name)} for name, line in names().items()]
 
 
-KINDS = {kind.__name__: kind for kind in (methods, strategies, ops, views, backbones)}
+def recipes() -> list[dict[str, str]]:
+    """As for `massrl pretrain --config NAME`; the module is the one that finds the file."""
+    from massrl.recipes import names, summary
+
+    return [{"name": name, "summary": summary(name), "module": "massrl.recipes"} for name in names()]
+
+
+KINDS = {kind.__name__: kind for kind in (methods, strategies, ops, views, backbones, recipes)}
 
 
 def _entries(registry) -> list[dict[str, str]]:

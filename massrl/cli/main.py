@@ -19,7 +19,7 @@ COMMANDS = {
     "linear": ("massrl.cli.linear", "accuracy of a linear classifier on a checkpoint's features"),
     "data": ("massrl.cli.data", "write, describe and show .beton files"),
     "bench": ("massrl.cli.bench", "losses beside their equations, methods on digits, several strategies against one"),
-    "list": ("massrl.cli.list", "names of methods, strategies, ops, view sets and backbones"),
+    "list": ("massrl.cli.list", "names of methods, strategies, ops, view sets, backbones and recipes"),
     "report": ("massrl.cli.report", "write the HTML page of a run folder"),
 }
 
@@ -59,8 +59,6 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     # Before torch is imported: its idle OpenMP threads would otherwise spin and starve the loader's threads.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    # Lightning 2.6 calls what jsonargparse 4.49 deprecated; before jsonargparse is imported.
-    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
     sys.path.append(os.getcwd())  # a class_path may name a file of the user's; last, so that it shadows nothing
     return run(command, rest, debug)
 

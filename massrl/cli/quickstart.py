@@ -11,12 +11,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from data_loading.errors import ConfigError
 from data_loading.kernel.rng import checked_seed
 from massrl.parsing.parser import Parser
 
-CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "pretrain"
+if TYPE_CHECKING:
+    pass
+
 METHODS = {"massrl": "MASSRL", "simclr": "SimCLR"}
 REPLACED = ("data", *METHODS, "figures", "metrics.json", "evaluation.json", "report.html")  # by the next quickstart
 SMALL_SIZE = 64  # side of the views on a CPU, in pixels
@@ -76,20 +79,20 @@ class Clock(dict):
         self[name] = round(self.get(name, 0.0) + time.perf_counter() - start, 2)
 
 
-def _digits(run: Path, args, extra: tuple[str, ...] = ()) -> None:
+def _digits(run: Path, args, **steps: Any) -> None:
     """Digits: write, pretrain with both methods, evaluate, print the table, write the report."""
     from massrl.evaluation.knn import KNN
 
-    configs = {method: _config(f"digits/{method}.yaml") for method in METHODS}
     _clear(run)
     seconds = Clock()
     with seconds.of("write"):
         train, test = (_write_digits(run / "data" / f"{part}.beton", part) for part in ("train", "test"))
-    for method, config in configs.items():
+    for method in METHODS:
         print(f"\n{METHODS[method]}: pretraining on the training images, without labels", flush=True)
         with seconds.of(method):
-            _pretrain(run / method, train, args, "--config", str(config), *extra)
-    _accuracies(run, METHODS, train, test, seconds, args, KNN(k=5, tau=0.1), "digits: rows 0-1436 train, last 360 test")
+            _pretrain(run / method, train, args, f"digits/{method}", **steps)
+    split = "digits: rows 0-1436 train, last 360 test"
+    _accuracies(run, METHODS, train, test, seconds, args, KNN(k=5, tau=0.1), split, run / "data")
 
 
 def _write_digits(path: Path, split: str) -> Path:
@@ -103,7 +106,7 @@ def _write_digits(path: Path, split: str) -> Path:
     return path
 
 
-def _folder(run: Path, folder: Path, args, extra: tuple[str, ...] = (), cache: Path = Path("runs/.cache")) -> None:
+def _folder(run: Path, folder: Path, args, cache: Path = Path("runs/.cache"), **steps: Any) -> None:
     """A folder: write it to the cache in two parts, pretrain MASSRL, and say what can be said."""
     from data_loading import sources
     from data_loading.errors import SourceError
@@ -124,16 +127,16 @@ def _folder(run: Path, folder: Path, args, extra: tuple[str, ...] = (), cache: P
             )
             for name, rows in zip(("train", "test"), parts, strict=True)
         )
-    options = _fitting(train, args.size)
+    config, fitting = _fitting(train, args.size)
     _clear(run)  # only now: the folder is whole, so an error in it costs no earlier results
     print(f"\nMASSRL: pretraining on {_length(train)} images of {folder}, without labels", flush=True)
     with seconds.of("massrl"):
-        _pretrain(run / "massrl", train, args, *options, "--minutes", str(args.minutes), *extra)
+        _pretrain(run / "massrl", train, args, config, minutes=args.minutes, **{**fitting, **steps})
     split = f"{folder.name}: {fraction:.0%} held out by a keyed draw, seed {args.seed}"
     if classes > 1:
-        _accuracies(run, {"massrl": "MASSRL"}, train, test, seconds, args, None, split)
+        _accuracies(run, {"massrl": "MASSRL"}, train, test, seconds, args, None, split, cache)
     else:
-        _label_free(run, train, test, seconds, args, split)
+        _label_free(run, train, test, seconds, args, split, cache)
 
 
 def _length(path: Path) -> int:
@@ -143,7 +146,7 @@ def _length(path: Path) -> int:
         return len(reader)
 
 
-def _fitting(train: Path, size: int | None) -> list[str]:
+def _fitting(train: Path, size: int | None) -> tuple[str, dict[str, int]]:
     """The recipe for this machine: a small network on small views without a GPU, a ResNet-18 with one."""
     import numpy as np
     import torch
@@ -158,54 +161,56 @@ def _fitting(train: Path, size: int | None) -> list[str]:
     where = "a GPU is there" if large else "there is no GPU"
     print(f"{where}: {'ResNet-18' if large else 'a small ResNet'} on views of {side} x {side} pixels")
     batch = min(256 if large else 64, max(2, n // 2))
-    config = _config(f"folder/massrl_{'gpu' if large else 'cpu'}.yaml")
-    return ["--config", str(config), "--data.size", str(side), "--data.batch_size", str(batch)]
+    return f"folder/massrl_{'gpu' if large else 'cpu'}", {"size": side, "batch_size": batch}
 
 
-def _pretrain(run: Path, train: Path, args, *options: str) -> Path:
-    from massrl.cli import pretrain
+def _pretrain(run: Path, train: Path, args, config: str, **options: Any) -> None:
+    from massrl.training.pretrain import pretrain
 
-    words = ["--data.train", str(train), "--run", str(run), "--data.num_workers", str(args.num_workers)]
-    words += ["--seed_everything", str(args.seed), "--data.seed", str(args.seed), "--report", "false"]
-    words += ["--trainer.devices", "1"]  # Lightning would start this whole command again for each further GPU
-    return pretrain.main([*options, *words])
+    # One device: Lightning would start this whole command again for each further GPU.
+    options = {"num_workers": args.num_workers, "devices": 1, **options}
+    pretrain(train, config=config, out=run, seed=args.seed, report=False, **options)
 
 
-def _accuracies(run: Path, methods: dict[str, str], train: Path, test: Path, seconds: Clock, args, knn, split: str):
-    from massrl.evaluation.judge import accuracies
+def _accuracies(
+    run: Path, methods: dict[str, str], train: Path, test: Path, seconds: Clock, args, knn, split: str, cache: Path
+):
+    from massrl.evaluation.evaluate import accuracies
     from massrl.evaluation.table import format_table
     from massrl.report import figures
+    from massrl.runs.folder import Run
 
     print("\nevaluating frozen features ...", flush=True)
     with seconds.of("evaluate"):
-        checkpoints = {name: run / name / "checkpoints" / "last.ckpt" for name in methods}
-        judged = accuracies(
-            checkpoints, train, test, knn=knn, draws=args.draws, seed=args.seed, num_workers=args.num_workers
-        )
-        figures.draw(run, judged.features, train, test, list(methods))
-    print(f"\n{format_table(judged.result, methods)}")
-    _finish(run, judged.result, seconds, checkpoints, train, test, split, args)
+        checkpoints = {name: Run(run / name).checkpoint for name in methods}
+        options = {"seed": args.seed, "num_workers": args.num_workers, "cache_dir": cache}
+        found = accuracies(checkpoints, train, test, knn=knn, draws=args.draws, **options)
+        figures.draw(run, found.rows.features, train, test, list(methods))
+    print(f"\n{format_table(found.result, methods)}")
+    _finish(run, found.result, seconds, checkpoints, train, test, split, args)
 
 
-def _label_free(run: Path, train: Path, test: Path, seconds: Clock, args, split: str) -> None:
+def _label_free(run: Path, train: Path, test: Path, seconds: Clock, args, split: str, cache: Path) -> None:
     from data_loading.views import view_sets
-    from massrl.evaluation.judge import label_free
+    from massrl.evaluation.evaluate import label_free
     from massrl.report import figures
-    from massrl.runs.record import data_config
+    from massrl.runs.checkpoint import Checkpoint
+    from massrl.runs.folder import Run
 
     print("\nno labels, so there is no accuracy; measuring rank and alignment ...", flush=True)
-    checkpoint = run / "massrl" / "checkpoints" / "last.ckpt"
+    checkpoint = Run(run / "massrl").checkpoint
     with seconds.of("evaluate"):
-        view_set = view_sets.get(data_config(checkpoint)["view_set"])
-        judged = label_free("massrl", checkpoint, train, test, view_set, seed=args.seed, num_workers=args.num_workers)
-        figures.draw(run, judged.features, train, test, ["massrl"])
-    found, untrained = judged.result, judged.result["untrained"]
+        view_set = view_sets.get(Checkpoint.read(checkpoint).data()["view_set"])
+        options = {"seed": args.seed, "num_workers": args.num_workers, "cache_dir": cache}
+        evaluated = label_free("massrl", checkpoint, train, test, view_set, **options)
+        figures.draw(run, evaluated.rows.features, train, test, ["massrl"])
+    found, untrained = evaluated.result, evaluated.result["untrained"]
     print(
         f"\n{'':24}{'MASSRL':>10}{'untrained network':>20}\n"
         f"{'rank of features':24}{found['rank']:10.1f}{untrained['rank']:20.1f}   (more directions: better)\n"
         f"{'alignment of views':24}{found['alignment']:10.3f}{untrained['alignment']:20.3f}   (nearer: better)"
     )
-    _finish(run, judged.result, seconds, {"massrl": checkpoint}, train, test, split, args)
+    _finish(run, found, seconds, {"massrl": checkpoint}, train, test, split, args)
 
 
 def _finish(
@@ -213,22 +218,17 @@ def _finish(
 ) -> None:
     from data_loading.beton.reader import Reader
     from massrl.report import build
-    from massrl.runs.record import file_sha256, save_metrics
+    from massrl.runs.folder import save_metrics
+    from massrl.runs.record import file_sha256
 
     hashes = {"checkpoint_sha256": {name: file_sha256(path) for name, path in checkpoints.items()}}
     for name, path in (("train", train), ("test", test)):
         with Reader(path) as reader:
             hashes[f"{name}_sha256"] = reader.sha256()
-    save_metrics(run, result, dict(seconds), **hashes, split=split, seed=args.seed, draws=args.draws)
+    result = {**result, "seconds": dict(seconds)}
+    save_metrics(run, result, **hashes, split=split, seed=args.seed, draws=args.draws)
     print(f"\nseconds: {', '.join(f'{name} {value:.1f}' for name, value in seconds.items())}")
     print(f"report: {build(run)}\nencoder: {checkpoints['massrl']}")
-
-
-def _config(name: str) -> Path:
-    path = CONFIGS / name
-    if not path.exists():
-        raise ConfigError(f"{path} is not there: the quickstart runs from a clone of the repository (pip install -e .)")
-    return path
 
 
 def _clear(run: Path) -> None:
@@ -247,18 +247,18 @@ def _clear(run: Path) -> None:
 
 def _check(args) -> int:
     """The same with two steps each, in a temporary folder, on 16 images a part of FOLDER, drawn where there is none."""
-    from massrl.cli.check import sample_folder
+    from massrl.cli.samples import sample_folder
 
-    steps = ("--trainer.max_epochs", "1", "--trainer.limit_train_batches", "2", "--data.batch_size", "4")
+    steps = {"max_epochs": 1, "limit_train_batches": 2, "batch_size": 4}
     with tempfile.TemporaryDirectory() as temporary:
         args.draws, run = 2, Path(temporary) / "run"
         if args.folder is None:
-            _digits(run, args, steps)
+            _digits(run, args, **steps)
         else:
             folder = Path(args.folder)
             if not folder.exists():
                 print(f"{folder} is not there: 16 drawn images take its place")
                 folder = sample_folder(Path(temporary))
-            _folder(run, folder, args, steps, Path(temporary) / "cache")
+            _folder(run, folder, args, Path(temporary) / "cache", **steps)
     print("check passed: nothing was kept")
     return 0

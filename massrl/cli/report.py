@@ -35,7 +35,7 @@ def check(run: str | None) -> int:
     """Build the page of a copy of RUN, or of a run of two steps where there is none."""
     import shutil
 
-    from massrl.cli.check import sample_checkpoint, sample_folder
+    from massrl.cli.samples import sample_checkpoint, sample_folder
     from massrl.report import build
 
     with tempfile.TemporaryDirectory() as temporary:

@@ -1,4 +1,4 @@
-"""Evaluation of frozen features: extracted once, then judged by named protocols beside an untrained encoder.
+"""Evaluation of frozen features: extracted once, then evaluated by named protocols beside an untrained encoder.
 
 Importing the package is quick: each name is loaded when it is first used.
 """
@@ -16,8 +16,8 @@ _HOME = {
     "format_table": "table",
     "rankme": "measures",
     "alignment": "measures",
-    "data_config": "record",
-    "save_metrics": "record",
+    "Accuracy": "accuracy",
+    "feature_rows": "rows",
 }
 __all__ = sorted(_HOME)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from torch import nn
 from data_loading.config.atomic import whole, write_whole
 from data_loading.errors import SourceError
 from data_loading.loading.loader import Loader
+from massrl.nn.modes import evaluating
 
 PIXEL_SIDE = 32  # pixels as features: larger images are scaled down to this side, so that a probe on them is affordable
 
@@ -41,18 +42,6 @@ class Features:
 
 def device_of(module: nn.Module) -> torch.device:
     return next((p.device for p in module.parameters()), torch.device("cpu"))
-
-
-@contextlib.contextmanager
-def evaluating(module: nn.Module) -> Iterator[nn.Module]:
-    """The module in eval mode; afterwards each part is in the mode that it had."""
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        yield module
-    finally:
-        for part, mode in modes:
-            part.training = mode
 
 
 @torch.no_grad()

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from data_loading.loading.loader import Loader
 from data_loading.views.view_set import ViewSet
-from massrl.evaluation.features import device_of, evaluating
+from massrl.evaluation.features import device_of
+from massrl.nn.modes import evaluating
 
 
 def rankme(x: np.ndarray) -> float:

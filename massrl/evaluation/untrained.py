@@ -11,7 +11,8 @@ from torch import nn
 
 from data_loading.loading.loader import Loader
 from massrl.backbones import reinitialise
-from massrl.evaluation.features import device_of, evaluating
+from massrl.evaluation.features import device_of
+from massrl.nn.modes import evaluating
 
 CALIBRATION_IMAGES, CALIBRATION_BATCH = 2048, 256  # fixed: the baseline must not depend on how features are batched
 

@@ -9,11 +9,11 @@ for _module in iter_modules(__path__):
 from massrl.methods.base import METHODS, Method, Needs, register  # noqa: E402
 from massrl.methods.checkpoints import load  # noqa: E402
 
-__all__ = ["METHODS", "Method", "Needs", "load", "names", "register", *METHODS]
+__all__ = ["METHODS", "Method", "Needs", "list_methods", "load", "register", *METHODS]
 
 
-def names() -> list[str]:
-    """The names of all methods, sorted."""
+def list_methods() -> list[str]:
+    """The names of all methods, sorted; those of one's own that are registered are among them."""
     return list(METHODS)
 
 

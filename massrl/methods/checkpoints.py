@@ -2,45 +2,42 @@
 
 from __future__ import annotations
 
-import pickle
+import os
 import sys
 from importlib import import_module
 from pathlib import Path
 
-import torch
 from torch import nn
 
 from data_loading.errors import CheckpointError, UserError
 from massrl import backbones
 from massrl.methods.base import METHODS, Method
 from massrl.optim import OptimConfig
+from massrl.runs.checkpoint import Checkpoint
 
 
 def load(
-    path: str | Path, expected: str | None = None, backbone: nn.Module | None = None, map_location: str = "cpu"
+    path: str | os.PathLike, expected: str | None = None, backbone: nn.Module | None = None, map_location: str = "cpu"
 ) -> Method:
     """The method of a checkpoint, in eval mode.
 
-    expected: the name of a method; another one is refused.  backbone: needed where the method was made with a module
-    of the user's own.  Raises CheckpointError in one sentence.  Nothing but tensors and plain values is unpickled; a
-    method that is not of this package is imported from the module that the checkpoint names.
+    Only tensors and plain values are read from the file. A method that is not of this package is imported from the
+    module that the checkpoint names.
+
+    Args:
+        path: a checkpoint file, or a run folder or `Run`, whose newest checkpoint is taken.
+        expected: the name of a method; a checkpoint of another one is refused.
+        backbone: the network, where the method was made with a module in place of a name.
+        map_location: where the tensors are put: "cpu", "cuda", "cuda:1", ...
+
+    Raises:
+        massrl.errors.CheckpointError: no such file, not a checkpoint of massrl, or one that does not fit, in one line.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such checkpoint")
-    try:
-        checkpoint = torch.load(path, map_location=map_location, weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        if isinstance(error, pickle.UnpicklingError) and "Unsupported" in str(error):
-            raise CheckpointError(f"{path}: holds objects other than tensors; it was not written by massrl") from None
-        raise CheckpointError(f"{path}: not a checkpoint, or cut short") from None
-    kept = checkpoint.get("hyper_parameters") if isinstance(checkpoint, dict) else None
-    if not isinstance(kept, dict) or not {"method", "init_args"} <= kept.keys() or "state_dict" not in checkpoint:
-        raise CheckpointError(f"{path}: not a checkpoint of massrl; it names no method")
-    name, args = kept["method"], dict(kept["init_args"])
+    checkpoint = Checkpoint.read(path, map_location)
+    path, name, args = checkpoint.path, checkpoint.method, checkpoint.init_args
     if expected is not None and name != expected:
         raise CheckpointError(f"{path}: a checkpoint of {name}, not of {expected}")
-    cls = _class(path, name, kept.get("module"))
+    cls = _class(path, name, checkpoint.module)
     args["backbone"] = backbone if backbone is not None else args.get("backbone")
     if args["backbone"] is None:
         raise CheckpointError(
@@ -52,7 +49,7 @@ def load(
     try:
         with backbones.without_weights():  # the checkpoint has them; a file they came from may be gone
             method = cls(**args)
-        method.load_state_dict(checkpoint["state_dict"])
+        method.load_state_dict(checkpoint.state_dict)
     except UserError as error:
         raise CheckpointError(f"{path}: {error}") from None
     except (RuntimeError, TypeError) as error:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -22,6 +20,7 @@ from massrl import optim
 from massrl.distributed import world_size
 from massrl.methods.sizes import check_sizes
 from massrl.optim import Schedule
+from massrl.runs.checkpoint import hyper_parameters
 
 
 class Training(pl.LightningModule):
@@ -161,24 +160,4 @@ class Training(pl.LightningModule):
     # ---- checkpoints
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["hyper_parameters"] = {
-            "method": type(self).__name__,
-            "module": type(self).__module__,
-            "init_args": _plain(self.init_args),
-            "resolved": {"optim": _plain(self.optim), "bn_over": self.bn_over},  # what None stood for
-        }
-
-
-def _plain(value: Any) -> Any:
-    """Only what torch.load(weights_only=True) takes; a module stands as None, and `load` asks for it."""
-    if dataclasses.is_dataclass(value):
-        return {k: _plain(v) for k, v in dataclasses.asdict(value).items()}
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, nn.Module):
-        return None
-    if isinstance(value, Path):
-        return str(value)
-    return value
+        checkpoint["hyper_parameters"] = hyper_parameters(self)

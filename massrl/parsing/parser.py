@@ -7,7 +7,9 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
+from data_loading.errors import ConfigError
 from massrl.parsing.messages import sentence
+from massrl.parsing.places import Keywords, with_recipes
 
 
 class OneLine:
@@ -18,12 +20,19 @@ class OneLine:
         super().__init__(*args, **{"allow_abbrev": False, **kwargs})
 
     def parse_args(self, args: list[str] | None = None, *more: Any, **kwargs: Any):
-        self.words = list(sys.argv[1:] if args is None else args)  # to say where a wrong key stands
-        return super().parse_args(args, *more, **kwargs)
+        self.words = with_recipes(sys.argv[1:] if args is None else args)  # kept to say where a wrong key stands
+        return super().parse_args(self.words, *more, **kwargs)
+
+    def parse_settings(self, settings: dict[str, Any], words: Keywords):
+        """Settings in the form of a config file, of a Python call; a wrong one raises ConfigError with that line."""
+        self.words = words
+        return self.parse_object(settings)
 
     def error(self, message: str, ex: Exception | None = None):
         if not self.exit_on_error:  # nested parsers must raise, for the outer one to report
             super().error(message, ex)
+        if isinstance(self.words, Keywords):
+            raise ConfigError(sentence(self, message)) from ex
         sys.stderr.write(f"{self.prog.replace(' [options]', '')}: error: {sentence(self, message)}\n")
         self.exit(2)
 

@@ -9,12 +9,42 @@ from typing import Any
 
 import yaml
 
+from massrl import recipes
 
-def config_files(words: list[str]) -> list[Path]:
+CONFIG = ("--config", "-c")
+
+
+def with_recipes(words: list[str]) -> list[str]:
+    """The words of a command line, with the file of a recipe in place of its name: --config digits/byol."""
+    found = list(words)
+    for i, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if name in CONFIG and equals:
+            found[i] = f"{name}={recipes.file(value)}"
+        elif word in CONFIG and i + 1 < len(words):
+            found[i + 1] = str(recipes.file(words[i + 1]))
+    return found
+
+
+class Keywords(dict):
+    """What a Python call gives in place of the words of a command line: option -> the keyword that set it.
+
+    files: the config files that it names.  given: keyword -> its value.
+    """
+
+    def __init__(self, files: list[Path], given: dict[str, Any]):
+        super().__init__()
+        self.files, self.given = files, given
+
+
+def config_files(words: list[str] | Keywords) -> list[Path]:
     """The files given with --config."""
+    if isinstance(words, Keywords):
+        return words.files
+    words = with_recipes(words)
     pairs = [word.partition("=") for word in words]
-    inline = [value for name, _, value in pairs if name in ("--config", "-c") and value]
-    spaced = [words[i + 1] for i, word in enumerate(words[:-1]) if word in ("--config", "-c")]
+    inline = [value for name, _, value in pairs if name in CONFIG and value]
+    spaced = [words[i + 1] for i, word in enumerate(words[:-1]) if word in CONFIG]
     return [Path(path) for path in [*inline, *spaced]]
 
 
@@ -41,10 +71,14 @@ def _plain(keys: Iterable[str]) -> list[str]:
     return [key for key in keys if key != "init_args"]
 
 
-def place(words: list[str], keys: list[str]) -> str:
-    """ "file: key: " of a key that a config file holds, else "key: " as on the command line."""
+def place(words: list[str] | Keywords, keys: list[str]) -> str:
+    """Where a key was set: "--key: " on the command line, "keyword: " in Python, "file: key: ", else "key: "."""
     key = ".".join(keys)
-    if any(word.partition("=")[0].rstrip("+") == f"--{key}" for word in words):
+    if isinstance(words, Keywords):
+        for n in range(len(keys), 0, -1):  # the keyword that set it, or that set a mapping around it
+            if keyword := words.get(".".join(keys[:n])):
+                return f"{'.'.join([keyword, *keys[n:]])}: "
+    if not isinstance(words, Keywords) and any(word.partition("=")[0].rstrip("+") == f"--{key}" for word in words):
         return f"--{key}: "
     for path, document in _documents(words):
         for found, _ in _walk(document):
@@ -53,9 +87,13 @@ def place(words: list[str], keys: list[str]) -> str:
     return f"{key}: " if key else ""
 
 
-def place_of_value(words: list[str], value: str) -> str:
-    """ "file: key: " or "--key: " of where a word was given as a value; nothing where it was not."""
-    for i, word in enumerate(words):
+def place_of_value(words: list[str] | Keywords, value: str) -> str:
+    """Where a word was given as a value: "--key: ", "keyword: " or "file: key: "; "" where it was not."""
+    if isinstance(words, Keywords):
+        for keyword, given in words.given.items():
+            if any(found == value for _, found in _walk(given)):
+                return f"{keyword}: "
+    for i, word in enumerate([] if isinstance(words, Keywords) else words):
         name, _, inline = word.partition("=")
         given = inline or (words[i + 1] if i + 1 < len(words) else "")
         if name.startswith("--") and value in re.split(r"[\s,\[\]\"'{}:]+", given):

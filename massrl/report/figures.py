@@ -16,7 +16,7 @@ from massrl.evaluation.features import Features
 from massrl.evaluation.knn import neighbours as nearest
 from massrl.report import style
 from massrl.report.plots import feature_map, neighbours, tsne, views_grid
-from massrl.runs.record import data_config
+from massrl.runs.checkpoint import Checkpoint
 
 TITLES = {"pixels": "raw pixels", "random": "untrained"}
 MAP_POINTS, QUERIES, NEAR, ROWS, SIDE = 1000, 8, 5, 5, 96
@@ -36,7 +36,7 @@ def draw(run: Path, features: Rows, train: Path, test: Path, methods: Sequence[s
 
 def views_of_run(run: Path, data: str | Path | Sequence[Path], path: Path) -> Path:
     """The views that a run trained on, for the images of the first batch that seed 0 draws: rows are images."""
-    config = data_config(run / "checkpoints" / "last.ckpt")
+    config = Checkpoint.read(run).data()
     view_set, normalise = view_sets.get(config["view_set"]), {"mean": config["mean"], "std": config["std"]}
     batch = next(iter(Loader(data, ROWS, view_set, num_workers=1, batches_ahead=1, drop_last=False, **normalise)))
     originals = pixels(data, batch.index.numpy(), max(view_set.size, 8))

@@ -43,7 +43,7 @@ def _figures(run: Run) -> list[str]:
         if target.exists() or not training.checkpoint.exists() or not training.data:
             continue
         try:
-            views_of_run(training.path, training.file(), target)
+            views_of_run(training.path, training.data_file(), target)
         except UserError as error:  # as when the data have been moved since
             notes.append(f"The views of {training.method} could not be drawn: {error}")
     return notes

@@ -1,26 +1,28 @@
-"""What is written beside a number, so that it can be trusted: hashes, protocol, versions, revision."""
+"""What is written beside a number so that it can be trusted: hashes, versions, machine, git revision."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 import subprocess
+import sys
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from data_loading.config.atomic import write_whole
-from data_loading.errors import CheckpointError
 from massrl._version import __version__
 
 PACKAGES = ("torch", "pytorch-lightning", "numpy", "scipy", "scikit-learn", "timm")
-METRICS = ("linear_1_per_class", "linear_10pct", "linear_all", "knn", "rank", "alignment", "seconds")
 
 
-def file_sha256(path: str | Path) -> str:
-    """SHA-256 of a file, hex."""
+def file_sha256(path: str | os.PathLike) -> str:
+    """SHA-256 of a file in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -34,8 +36,8 @@ def versions() -> dict[str, str]:
     }
 
 
-def git() -> dict | None:
-    """{"revision", "dirty"} of the repository that this code runs from; None when it is no repository."""
+def git() -> dict[str, Any] | None:
+    """{"revision", "dirty"} of the repository that this code runs from; None where it is not in a repository."""
     here = Path(__file__).resolve().parents[2]
     if not (here / ".git").exists():
         return None
@@ -51,38 +53,23 @@ def git() -> dict | None:
     return None if revision is None else {"revision": revision, "dirty": bool(changes)}
 
 
-def data_config(checkpoint: str | Path, size: int | None = None) -> dict:
-    """{"size", "mean", "std", "view_set"} that the checkpoint's encoder was trained with, at another `size` if given.
-
-    A checkpoint that does not say is taken with `size` and ImageNet's mean and std (None); without it, or when the file
-    is missing or no checkpoint, CheckpointError.
-    """
-    path = Path(checkpoint)
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such checkpoint; `massrl pretrain` writes one to RUN/checkpoints/last.ckpt")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many types for a file that is none of its own
-        raise CheckpointError(f"{path}: not a checkpoint that torch can read ({type(error).__name__})") from None
-    found = content.get("massrl") if isinstance(content, dict) else None
-    if not isinstance(found, dict) or "size" not in found:
-        if size is None:
-            raise CheckpointError(f"{path}: does not say which image size its encoder was trained with; give --size")
-        found = {"mean": None, "std": None, "view_set": None}
-    return {**found, "size": size or found["size"]}
+def environment(command: str) -> dict[str, Any]:
+    """Where, when and by which command a run was started."""
+    return {
+        "command": command,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "host": platform.node(),
+        "platform": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        "versions": versions(),
+        "git": git(),
+        "python": sys.version.split()[0],
+    }
 
 
-def write_json(path: str | Path, content: dict) -> Path:
-    """Write indented JSON, whole or not at all."""
+def write_json(path: str | os.PathLike, content: dict[str, Any]) -> Path:
+    """Write indented JSON, the whole file or nothing."""
     return write_whole(path, json.dumps(content, indent=2) + "\n")
-
-
-def save_metrics(run: str | Path, result: dict, seconds: dict | None = None, **facts) -> Path:
-    """Write run/metrics.json: the accuracies of `compare` (or rank and alignment) and the seconds spent.
-
-    Paired differences, protocols and `facts` (hashes, split, seed), with versions and revision, go to evaluation.json.
-    """
-    content = {**result, **({"seconds": seconds} if seconds is not None else {})}
-    rest = {key: value for key, value in content.items() if key not in METRICS}
-    write_json(Path(run) / "evaluation.json", {**rest, **facts, "versions": versions(), "git": git()})
-    return write_json(Path(run) / "metrics.json", {key: content[key] for key in METRICS if key in content})

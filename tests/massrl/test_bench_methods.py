@@ -10,7 +10,7 @@ from torch import nn
 from data_loading.errors import ConfigError, UnknownName
 from massrl.bench import overhead, peers
 from massrl.bench.overhead import Calls
-from massrl.bench.recipes import CONFIGS, Recipe
+from massrl.bench.recipes import Recipe
 from massrl.cli import bench as command
 from massrl.cli import main as front
 from massrl.methods import METHODS
@@ -72,12 +72,11 @@ def test_every_method_has_a_recipe_that_names_it(name):
 
 
 def test_a_method_without_a_recipe_and_an_unknown_one_are_told(monkeypatch, tmp_path):
-    monkeypatch.setattr("massrl.bench.recipes.CONFIGS", tmp_path)
+    monkeypatch.setattr("massrl.recipes.CLONE", tmp_path)
     with pytest.raises(ConfigError, match="no recipe for SimCLR"):
         Recipe.of("SimCLR")
     with pytest.raises(UnknownName, match="'SimCLR'"):
         Recipe.of("SimCLT")
-    assert CONFIGS.is_dir()
 
 
 def test_the_calls_of_a_step_are_made_again_on_the_same_inputs_with_and_without_gradient():

@@ -3,7 +3,7 @@
 from PIL import Image
 
 import massrl
-from massrl.cli.check import sample_checkpoint, sample_folder
+from massrl.cli.samples import sample_checkpoint, sample_folder
 
 
 def test_the_drawn_folder_has_16_readable_images_in_two_classes_and_is_the_same_each_time(tmp_path):

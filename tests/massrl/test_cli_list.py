@@ -35,5 +35,5 @@ def test_methods_are_named_by_class():
 
 
 def test_without_a_kind_the_kinds_are_named():
-    with pytest.raises(ConfigError, match="methods, strategies, ops, views, backbones"):
+    with pytest.raises(ConfigError, match="methods, strategies, ops, views, backbones, recipes"):
         command.main([])

@@ -13,7 +13,8 @@ from PIL import Image
 
 from massrl.cli import main as front
 from massrl.cli import pretrain
-from massrl.training.fit import LAST
+from massrl.runs.checkpoint import LAST
+from massrl.training.settings import Settings
 
 # SimCLR with a constant learning rate: then a run's length changes nothing in its steps.
 SMALL = ["--model", "SimCLR", "--model.backbone", "tiny_resnet", "--model.backbone_args", "{width: 4}"]
@@ -107,7 +108,7 @@ def test_a_continued_run_equals_one_that_was_never_stopped(finished):
     ("words", "said"),
     [
         (["--model", "BYOL"], "a checkpoint of SimCLR, not of BYOL"),
-        (["--trainer.max_epochs", "2"], "has 2 epochs behind it and --trainer.max_epochs is 2"),
+        (["--trainer.max_epochs", "2"], "has 2 epochs done and --trainer.max_epochs is 2"),
         (["--trainer.max_epochs", "3", "--model.out_dim", "9"], "has other model options: projector"),
     ],
 )
@@ -131,7 +132,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused_and_nothing_is_written(finish
         (["--model.tau", "-1"], "tau"),
         (["--model.optim.name", "sdg"], "--model.optim.name: no choice 'sdg'. Did you mean 'sgd'?"),
         (["--trainer.max_epoch", "3"], "no option '--trainer.max_epoch'. Did you mean '--trainer.max_epochs'?"),
-        (["--trainer.max_steps", "3"], "set --trainer.max_epochs instead"),
+        (["--trainer.max_steps", "0"], "--trainer.max_steps is 0; set it to 1 or more"),
         (["--data.batch_size", "100"], "64 samples are fewer than one global batch of 100"),
         (["--data.batch_size", "1"], "a batch has 1 image"),  # known only at the first batch
         (["--data.views", "eval"], "the view set has 1"),
@@ -167,7 +168,7 @@ def test_labels_and_views_that_a_method_with_labels_cannot_take_are_one_line_bef
     flat = tmp_path_factory.mktemp("flat")
     for path in sorted(images.glob("*/*.png")):
         shutil.copy(path, flat / f"{path.parent.name}{path.name}")
-    monkeypatch.setattr(pretrain, "fit", lambda *_: pytest.fail("training was begun"))
+    monkeypatch.setattr("massrl.training.pretrain.fit", lambda *_: pytest.fail("training was begun"))
     cache = str(tmp_path_factory.mktemp("cache"))
     given = ["--data.train", str(images if labelled else flat), "--data.cache_dir", cache, "--data.size", "16"]
     given += ["--model", model[0], "--model.backbone", "tiny_resnet", *model[1:], "--data.batch_size", "16"]
@@ -183,23 +184,21 @@ def test_a_wrong_strategy_in_a_file_is_found_in_that_file(images, capsys):
 
 
 def test_without_a_model_it_is_massrl_with_a_resnet18_and_small_views_get_the_small_stem(capsys, monkeypatch):
-    config = pretrain.Trainer.__new__(pretrain.Trainer)
     found = {}
 
     def instantiate(self):
-        found["config"] = self.config
+        found["config"], self.model, self.datamodule = self.config, None, None
 
-    monkeypatch.setattr(pretrain.Trainer, "instantiate_classes", instantiate)
+    monkeypatch.setattr(Settings, "instantiate_classes", instantiate)
     for size, stem in (("64", {"stem": "cifar"}), ("65", None)):
-        pretrain.Trainer.__init__(config, ["--data.train", "x", "--data.size", size])
+        Settings(["--data.train", "x", "--data.size", size])
         model = found["config"].model
         assert model.class_path.endswith(".MASSRL") and model.init_args.backbone == "resnet18"
         assert model.init_args.backbone_args == stem
         assert ("the stem of resnet18 is cifar" in capsys.readouterr().out) == (stem is not None)
-    said = ["--data.size", "32", "--model.backbone_args", "{stem: imagenet}"]
-    pretrain.Trainer.__init__(config, ["--data.train", "x", *said])
+    Settings(["--data.train", "x", "--data.size", "32", "--model.backbone_args", "{stem: imagenet}"])
     assert found["config"].model.init_args.backbone_args == {"stem": "imagenet"}
-    pretrain.Trainer.__init__(config, ["--data.train", "x", "--data.views", "simclr32"])  # the view set's own size
+    Settings(["--data.train", "x", "--data.views", "simclr32"])  # the view set's own size
     assert found["config"].model.init_args.backbone_args == {"stem": "cifar"}
 
 

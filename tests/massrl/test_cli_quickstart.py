@@ -7,7 +7,7 @@ import pytest
 
 from data_loading.errors import ConfigError, SourceError
 from massrl.cli import quickstart
-from massrl.cli.check import sample_folder
+from massrl.cli.samples import sample_folder
 
 QUICK = ["--minutes", "0.01", "--size", "16", "--draws", "2"]
 MEASURES = ("linear_1_per_class", "linear_10pct", "linear_all", "knn")

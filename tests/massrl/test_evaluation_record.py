@@ -8,9 +8,10 @@ from data_loading import Reader
 from data_loading.errors import CheckpointError, ConfigError, SourceError
 from data_loading.sources import as_beton
 from massrl.cli import knn, linear
-from massrl.cli.check import sample_checkpoint, sample_folder
-from massrl.evaluation.judge import label_free
-from massrl.runs.record import data_config, file_sha256, git, versions, write_json
+from massrl.cli.samples import sample_checkpoint, sample_folder
+from massrl.evaluation.evaluate import label_free
+from massrl.runs.checkpoint import Checkpoint
+from massrl.runs.record import file_sha256, git, versions, write_json
 
 KEYS = [
     *("accuracy", "untrained", "protocol", "parameters", "checkpoint_sha256", "train_sha256", "test_sha256", "split"),
@@ -115,18 +116,18 @@ def test_wrong_labels_are_refused_before_the_work():
 
 
 def test_a_checkpoint_says_size_mean_std_and_views(sample):
-    found = data_config(sample[1])
+    found = Checkpoint.read(sample[1]).data()
     assert found["size"] == 16
     assert len(found["mean"]) == len(found["std"]) == 3
     assert "strategies" in found["view_set"]
-    assert data_config(sample[1], size=24)["size"] == 24
+    assert Checkpoint.read(sample[1]).data(24)["size"] == 24
 
 
 def test_a_checkpoint_that_does_not_say_needs_a_size(tmp_path):
     torch.save({"state_dict": {}}, tmp_path / "a.ckpt")
     with pytest.raises(CheckpointError, match="give --size"):
-        data_config(tmp_path / "a.ckpt")
-    assert data_config(tmp_path / "a.ckpt", size=64) == {"size": 64, "mean": None, "std": None, "view_set": None}
+        Checkpoint.read(tmp_path / "a.ckpt").data()
+    assert Checkpoint.read(tmp_path / "a.ckpt").data(64) == {"size": 64, "mean": None, "std": None, "view_set": None}
 
 
 def test_rank_and_alignment_come_with_those_of_the_untrained_network(sample):

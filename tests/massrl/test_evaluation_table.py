@@ -10,7 +10,7 @@ from massrl.evaluation.knn import KNN
 from massrl.evaluation.linear import Linear
 from massrl.evaluation.subsets import draw
 from massrl.evaluation.table import compare, difference, format_table, summary
-from massrl.runs.record import save_metrics
+from massrl.runs.folder import save_metrics
 
 MEASURES = ("linear_1_per_class", "linear_10pct", "linear_all", "knn")
 
@@ -103,7 +103,7 @@ def test_the_text_has_a_line_for_each_row_and_percent_with_deviation(result):
 
 
 def test_metrics_json_holds_the_accuracies_and_seconds_alone_and_evaluation_json_the_rest(tmp_path, result):
-    save_metrics(tmp_path, result, {"write": 0.1, "massrl": 2.0}, train_sha256="ab", split="digits")
+    save_metrics(tmp_path, {**result, "seconds": {"write": 0.1, "massrl": 2.0}}, train_sha256="ab", split="digits")
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert list(metrics) == [*MEASURES, "seconds"]
     assert metrics["linear_all"]["pixels"] == {**result["linear_all"]["pixels"], "std": None}

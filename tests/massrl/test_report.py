@@ -10,10 +10,11 @@ from matplotlib.figure import Figure
 from data_loading import Batch
 from data_loading.errors import ConfigError
 from massrl.cli import report as command
-from massrl.cli.check import sample_checkpoint, sample_folder
+from massrl.cli.samples import sample_checkpoint, sample_folder
 from massrl.report import build, plots, style
-from massrl.report.content import read, read_csv
+from massrl.report.content import read
 from massrl.report.figures import some_of_each
+from massrl.runs.folder import read_csv
 from massrl.runs.record import write_json
 
 MEASURES = ("linear_1_per_class", "linear_10pct", "linear_all", "knn")

@@ -14,7 +14,7 @@ from data_loading.errors import ConfigError
 from drawn import Drawn, same_state, small, trainer
 from massrl.backbones import build, reinitialise, weights_file, without_weights
 from massrl.cli import main as front
-from massrl.cli.check import sample_folder
+from massrl.cli.samples import sample_folder
 from massrl.methods import load
 
 TINY = {"name": "tiny_resnet", "width": 4}

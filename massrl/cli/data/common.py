@@ -38,7 +38,7 @@ def ends_in(suffix: str, out: str) -> None:
 
 def drawn(folder: str) -> Path:
     """A folder of 16 drawn images, which stand for the user's."""
-    from massrl.cli.check import sample_folder
+    from massrl.cli.samples import sample_folder
 
     print("check: 16 drawn images in a temporary folder stand for your data")
     return sample_folder(Path(folder))

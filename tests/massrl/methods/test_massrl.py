@@ -134,7 +134,7 @@ SMALL += ["--trainer.limit_train_batches", "1", "--trainer.accelerator", "cpu"]
 
 @every_preset
 def test_the_command_line_takes_the_views_of_a_preset_and_ones_own_before_them(preset, tmp_path):
-    from massrl.cli.check import sample_folder
+    from massrl.cli.samples import sample_folder
 
     words = [*SMALL, "--model.backbone", "tiny_resnet", "--model.preset", preset]
     words += ["--data.train", str(sample_folder(tmp_path))]

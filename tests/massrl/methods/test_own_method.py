@@ -15,7 +15,7 @@ from betons import write
 from data_loading.errors import CheckpointError, ConfigError
 from drawn import Drawn, same_state, trainer
 from helpers import CHECKOUT
-from massrl.cli.check import sample_folder
+from massrl.cli.samples import sample_folder
 from massrl.methods import METHODS, Method, load
 
 PAGE = (CHECKOUT / "CONTRIBUTING.md").read_text()

@@ -10,7 +10,7 @@ import torch
 from data_loading.errors import ConfigError
 from data_loading.loading.datamodule import BetonDataModule
 from drawn import same_state, small
-from massrl.cli.check import sample_folder
+from massrl.cli.samples import sample_folder
 from massrl.training.length import PASSED_ON, Length, choose, fitted, measure
 
 

@@ -8,7 +8,10 @@ import torch
 
 from data_loading.errors import CheckpointError, ConfigError
 from drawn import small
-from massrl.training.fit import Metrics, check_free, environment, read_checkpoint
+from massrl.runs.checkpoint import Checkpoint
+from massrl.runs.folder import check_free
+from massrl.runs.record import environment
+from massrl.training.metrics import Metrics
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -32,7 +35,7 @@ def test_a_continued_run_keeps_the_rows_of_the_steps_that_its_checkpoint_has(tmp
     for step in (4, 9, 14):
         first.log_metrics({"loss": float(step)}, step=step)
     second = Metrics(first.path)
-    second.take_up(10)  # ten steps are done: 0 to 9
+    second.resume(10)  # ten steps are done: 0 to 9
     second.log_metrics({"loss": 0.0}, step=14)
     assert [(row["step"], row["loss"]) for row in rows(first.path)] == [("4", "4.0"), ("9", "9.0"), ("14", "0.0")]
 
@@ -61,24 +64,28 @@ def saved(path: Path, method, **changes) -> Path:
     return path
 
 
+def continued(path: Path, method) -> None:
+    Checkpoint.read(path).check_continues(method)
+
+
 def test_a_checkpoint_is_refused_in_one_sentence_where_it_does_not_fit(tmp_path):
     method = small("SimCLR")
-    read_checkpoint(saved(tmp_path / "a.ckpt", method), method)
+    continued(saved(tmp_path / "a.ckpt", method), method)
     with pytest.raises(CheckpointError, match="no such checkpoint"):
-        read_checkpoint(tmp_path / "none.ckpt", method)
+        continued(tmp_path / "none.ckpt", method)
     with pytest.raises(CheckpointError, match="a checkpoint of SimCLR, not of BYOL; give --model SimCLR"):
-        read_checkpoint(tmp_path / "a.ckpt", small("BYOL"))
+        continued(tmp_path / "a.ckpt", small("BYOL"))
     with pytest.raises(CheckpointError, match=r"is \(8, 3, 3, 3\) here|and \(8, 3, 3, 3\) here"):
-        read_checkpoint(tmp_path / "a.ckpt", small("SimCLR", backbone_args={"width": 8}))
+        continued(tmp_path / "a.ckpt", small("SimCLR", backbone_args={"width": 8}))
     with pytest.raises(CheckpointError, match="cannot be continued"):
-        read_checkpoint(saved(tmp_path / "b.ckpt", method, hyper_parameters={}), method)
+        continued(saved(tmp_path / "b.ckpt", method, hyper_parameters={}), method)
     half = tmp_path / "half.ckpt"
     half.write_bytes((tmp_path / "a.ckpt").read_bytes()[:1000])
     with pytest.raises(CheckpointError, match="cut short"):
-        read_checkpoint(half, method)
+        continued(half, method)
 
 
 def test_the_environment_says_with_what_a_run_was_started():
-    found = environment(["--data.train", "my images"])
+    found = environment("massrl pretrain --data.train 'my images'")
     assert found["command"] == "massrl pretrain --data.train 'my images'"
     assert found["versions"]["torch"] and found["cores"] >= 1 and found["started"].endswith("+00:00")

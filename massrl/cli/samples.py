@@ -1,0 +1,64 @@
+"""Sample images and a sample run, in place of those that are not there: for `--check` and for tests."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from pathlib import Path
+
+IMAGES, BATCH, STEPS = 16, 4, 2
+
+
+def sample_folder(tmp: Path) -> Path:
+    """Draw 16 JPEG images of 48 x 40 pixels in two class folders, `discs` and `bars`; returns their folder."""
+    import numpy as np
+    from PIL import Image
+
+    folder = Path(tmp) / "sample_images"
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:40, :48]
+    for i in range(IMAGES):
+        name, (cx, cy) = ("discs", "bars")[i % 2], rng.integers(12, 28, 2)
+        inside = (x - cx) ** 2 + (y - cy) ** 2 < 90 if name == "discs" else abs(x - cx) < 5
+        colours = rng.integers(0, 256, (2, 3))
+        image = np.where(inside[..., None], *colours) + rng.integers(-8, 9, (40, 48, 3))
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(folder / name / f"{i:02}.jpg", quality=90)
+    return folder
+
+
+def sample_checkpoint(tmp: Path, data: Path) -> Path:
+    """A checkpoint of SimCLR with a tiny ResNet after two steps on `data`, at 16 pixels; prints nothing."""
+    from massrl.training.fit import quiet
+    from massrl.training.pretrain import pretrain
+
+    with contextlib.redirect_stdout(io.StringIO()), quiet(everything=True):
+        run = pretrain(
+            data,
+            "SimCLR",
+            out=Path(tmp) / "sample_run",
+            report=False,
+            backbone="tiny_resnet",
+            backbone_args={"width": 4},
+            size=16,
+            batch_size=BATCH,
+            num_workers=1,
+            cache_dir=str(Path(tmp) / "cache"),
+            max_epochs=1,
+            limit_train_batches=STEPS,
+            accelerator="cpu",
+            devices=1,
+            enable_progress_bar=False,
+        )
+    return run.checkpoint
+
+
+def is_there(path: str | list[str]) -> bool:
+    """Whether a folder, or every .beton file that a path, a pattern or a list names, is there."""
+    from data_loading.beton.mapping import named
+    from data_loading.errors import BetonError
+
+    try:
+        return all(file.exists() for file in named(path))
+    except BetonError:  # a pattern that nothing fits
+        return False

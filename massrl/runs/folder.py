@@ -1,0 +1,209 @@
+"""A run folder: the names of its files, what they hold, and when a folder may be used.
+
+config.yaml        every setting as it was used, views and seeds included; `--config` takes it
+environment.json   command, versions, machine, git revision
+metrics.csv        what was logged, a row per logged step; a continued run appends to it
+metrics.json       seconds, and the last value of each metric; of an evaluation its accuracies
+evaluation.json    paired differences, protocols, hashes, split and seeds behind those accuracies
+checkpoints/       last.ckpt, replaced at the end of each epoch
+figures/           pictures of the report
+report.html        all of it on one page
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from data_loading import sources
+from data_loading.errors import ConfigError
+from massrl.runs.checkpoint import LAST
+from massrl.runs.record import git, versions, write_json
+
+CONFIG, ENVIRONMENT, LOG = "config.yaml", "environment.json", "metrics.csv"
+METRICS, EVALUATION, FIGURES, REPORT = "metrics.json", "evaluation.json", "figures", "report.html"
+# The keys of metrics.json; what else an evaluation says goes into evaluation.json.
+SUMMARY = (
+    "linear_1_per_class",
+    "linear_10pct",
+    "linear_all",
+    "knn",
+    "rank",
+    "alignment",
+    "seconds",
+    "training",
+)
+
+
+class Run(os.PathLike):
+    """The folder of a pretraining, as `massrl.pretrain` returns it: `Run("runs/first")` reads an earlier one.
+
+    Everything is read when it is first asked for. A Run can be given wherever a checkpoint is asked for.
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        self.path = Path(path)
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    @property
+    def name(self) -> str:
+        """The folder's own name."""
+        return self.path.name
+
+    @property
+    def checkpoint(self) -> Path:
+        """The newest checkpoint: RUN/checkpoints/last.ckpt."""
+        return self.path / LAST
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """All settings as they were used (config.yaml); empty where there is no such file."""
+        file = self.path / CONFIG
+        return (yaml.safe_load(file.read_text(encoding="utf-8")) or {}) if file.exists() else {}
+
+    @cached_property
+    def environment(self) -> dict[str, Any]:
+        """Command, versions, machine and git revision (environment.json)."""
+        return read_json(self.path / ENVIRONMENT)
+
+    @cached_property
+    def columns(self) -> dict[str, np.ndarray]:
+        """What was logged (metrics.csv): name -> float64 (rows,), NaN where a row has no value."""
+        return read_csv(self.path / LOG)
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        """Seconds and the last value of each metric (metrics.json)."""
+        return read_json(self.path / METRICS)
+
+    @property
+    def method(self) -> str:
+        """The method's class name."""
+        model = self.config.get("model") or {}
+        return str(model.get("class_path", self.name) if isinstance(model, dict) else model).rpartition(".")[2]
+
+    @property
+    def backbone(self) -> str:
+        """The backbone's name."""
+        model = self.config.get("model") or {}
+        return str((model.get("init_args") or {}).get("backbone", "")) if isinstance(model, dict) else ""
+
+    @property
+    def data(self) -> str:
+        """The training data, as they were given."""
+        return str((self.config.get("data") or {}).get("train", ""))
+
+    def data_file(self) -> Path | list[Path]:
+        """The training data as .beton files; of a folder, its file in the cache that the run used."""
+        data = self.config["data"]
+        return sources.as_beton(data["train"], Path(data["cache_dir"]), skip_bad=bool(data.get("skip_bad")))
+
+    @property
+    def epochs(self) -> int | None:
+        """Epochs that were logged; None where nothing was."""
+        done = self.columns.get("epoch", np.zeros(0))
+        return int(np.nanmax(done)) + 1 if len(done) else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values: path, method, backbone, data, epochs, and metrics.json."""
+        facts = {name: getattr(self, name) for name in ("method", "backbone", "data", "epochs")}
+        return {"path": str(self.path), **facts, **self.metrics}
+
+    def _rows(self) -> list[tuple[str, str]]:
+        training, seconds = self.metrics.get("training") or {}, self.metrics.get("seconds") or {}
+        rows = [("folder", str(self.path)), ("method", f"{self.method}, {self.backbone}"), ("data", self.data)]
+        rows += [("epochs", str(self.epochs))] if self.epochs else []
+        rows += [("minutes", f"{sum(seconds.values()) / 60:.1f}")] if seconds else []
+        rows += [("loss", f"{training['loss']:.4f}")] if "loss" in training else []
+        rows += [(f"online {name}", f"{training[name]:.1%}") for name in ("knn", "linear") if name in training]
+        return [*rows, ("checkpoint", str(self.checkpoint) if self.checkpoint.exists() else "none yet")]
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{name:<14}{value}" for name, value in self._rows())
+
+    def _repr_html_(self) -> str:
+        rows = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in self._rows())
+        return f"<table>{rows}</table>"
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder is that of a pretraining."""
+    return (path / CONFIG).exists() or (path / LOG).exists()
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The content of a JSON file, {} where there is none; ConfigError where it is not valid."""
+    if not path.exists():
+        return {}
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{path}: not valid JSON ({error}); write it again or remove it") from None
+
+
+def read_csv(path: Path) -> dict[str, np.ndarray]:
+    """Columns of a CSV of numbers as float64, NaN where a row has no value; {} where there is no such file."""
+    if not path.exists():
+        return {}
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    try:
+        return {
+            name: np.array([float(r[name]) if r[name] else np.nan for r in rows]) for name in (rows[0] if rows else [])
+        }
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{path}: a row does not fit its head ({error}); is the file cut short?") from None
+
+
+def save_metrics(run: str | os.PathLike, found: dict[str, Any], **facts: Any) -> Path:
+    """Write metrics.json with the keys of `found` that SUMMARY lists, and return its path.
+
+    Any other keys, and `facts` (hashes, split, seed), go to evaluation.json with versions and git revision.
+    """
+    run = Path(run)
+    rest = {key: value for key, value in found.items() if key not in SUMMARY}
+    if rest or facts:
+        write_json(run / EVALUATION, {**rest, **facts, "versions": versions(), "git": git()})
+    return write_json(run / METRICS, {key: found[key] for key in SUMMARY if key in found})
+
+
+def check_free(run: Path, ckpt_path: str | os.PathLike | None) -> None:
+    """Refuse, by a ConfigError, a run folder in use, except to continue it from a checkpoint of its own."""
+    if run.exists() and not run.is_dir():
+        raise ConfigError(f"--run {run} is a file; name a folder")
+    if run.is_dir() and any(run.iterdir()):
+        own = ckpt_path is not None and run.resolve() in Path(ckpt_path).resolve().parents
+        if not own:
+            hint = f"continue it with --ckpt_path {run / LAST}, or " if (run / LAST).exists() else ""
+            raise ConfigError(f"--run {run} is not empty; {hint}name another folder")
+
+
+@contextmanager
+def made(run: Path, begun: Callable[[], bool]) -> Iterator[None]:
+    """Make the run folder; remove what was made where an error comes before `begun()` is true."""
+    missing = [folder for folder in (run, *run.parents) if not folder.exists()]
+    empty = bool(missing) or not any(run.iterdir())
+    (run / LAST.parent).mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        if not begun() and empty:
+            shutil.rmtree(run)
+            if not missing:
+                run.mkdir()
+            for parent in missing[1:]:
+                if not any(parent.iterdir()):
+                    parent.rmdir()

@@ -1,0 +1,219 @@
+"""Pretrain: the function under `massrl pretrain` and `massrl.pretrain`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities import rank_zero_only
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+
+from data_loading.beton.reader import Reader
+from data_loading.errors import ConfigError
+from data_loading.loading.datamodule import BetonDataModule
+from massrl.callbacks import OnlineKNN, OnlineLinear, Throughput
+from massrl.methods import Method
+from massrl.report import build
+from massrl.runs.checkpoint import LAST, Checkpoint, find
+from massrl.runs.folder import CONFIG, Run, check_free
+from massrl.training.fit import fit, quiet
+from massrl.training.keywords import from_keywords
+from massrl.training.length import batches_of_epoch, fitted
+from massrl.training.progress import progress
+from massrl.training.settings import Settings, errors_placed, say
+
+
+def pretrain(
+    train: str | os.PathLike | Sequence[str | os.PathLike] | None = None,
+    method: str | type[Method] | Method | None = None,
+    *,
+    out: str | os.PathLike | None = None,
+    minutes: float = 4.0,
+    config: str | os.PathLike | Mapping[str, Any] | Sequence[Any] | None = None,
+    ckpt_path: str | os.PathLike | None = None,
+    seed: int | None = None,
+    report: bool = True,
+    **options: Any,
+) -> Run:
+    """Train an encoder without labels, as `massrl pretrain` does, and return its run folder.
+
+    >>> run = massrl.pretrain("my_images/", method="BYOL", minutes=10, batch_size=128, backbone="resnet50")
+
+    Args:
+        train: a folder of images, or .beton files (a path, a pattern or a list).
+        method: a name (`massrl.list_methods()`), a class, or an object; without it MASSRL.
+        out: the run folder; without it runs/METHOD-DATA-TIME.
+        minutes: how long to train where neither max_epochs nor max_steps is given: a few steps are measured, and the
+            schedule is fitted to what they take.
+        config: the name of a recipe ("digits/byol"), a YAML file, or a mapping of that form; of several, later ones
+            override earlier ones, and keywords override all.
+        ckpt_path: continue from this checkpoint, run folder or `Run`; without `config` and `method` with the settings
+            and in the folder of its run.
+        seed: of weights, order of samples and views (the options seed_everything and data.seed); 0 unless said.
+        report: write report.html at the end.
+        options: any other option of `massrl pretrain`, by the last part of its name: an argument of the method
+            (tau=0.1, optim={"base_lr": 0.3}), of BetonDataModule (views="simclr", size=64) or of Lightning's Trainer
+            (max_epochs=100, devices=2, callbacks=[...]). The whole name fits, too: **{"data.seed": 1}; so do groups,
+            as in a config file: trainer={"max_epochs": 100}.
+
+    Raises:
+        massrl.errors.UserError: a setting, file or checkpoint that does not fit, in one line; nothing is written then.
+    """
+    call = {"train": train, "method": method, "out": out, "minutes": minutes, "config": config, "ckpt_path": ckpt_path}
+    call |= {"seed": seed, "report": report, **options}
+    if "run" in options:
+        out = options.pop("run")
+    if ckpt_path is not None:
+        ckpt_path = find(ckpt_path)
+        if config is None and method is None and (own := run_of(ckpt_path)):
+            config, out = own.path / CONFIG, own.path if out is None else out
+    settings, made, keywords = from_keywords(train, method, config, options)
+    settings |= {"run": None if out is None else os.fspath(out), "report": report}
+    settings |= {"ckpt_path": None if ckpt_path is None else os.fspath(ckpt_path), "minutes": minutes}
+    if seed is not None:
+        settings["seed_everything"] = settings.setdefault("data", {})["seed"] = seed
+        keywords["data.seed"] = keywords["seed_everything"] = "seed"
+    with errors_placed(keywords), quiet():
+        ready = Settings(settings, made, keywords)
+    return run_settings(ready, f"massrl.pretrain({_shown(call)})")
+
+
+def _shown(call: Mapping[str, Any]) -> str:
+    """The arguments of a call that differ from the defaults, as Python writes them."""
+    defaults = {"minutes": 4.0, "report": True}
+    return ", ".join(f"{name}={value!r}" for name, value in call.items() if value != defaults.get(name))
+
+
+def run_of(checkpoint: Path) -> Run | None:
+    """The run whose folder a checkpoint lies in, where that has its settings."""
+    run = Run(checkpoint.parent.parent)
+    return run if (run.path / CONFIG).is_file() else None
+
+
+def run_settings(settings: Settings, command: str, rehearsal: bool = False) -> Run:
+    """Check that everything fits, then make the run folder and train.
+
+    command: what was called, for environment.json.  rehearsal: say nothing of the run, and write no report.
+    Nothing is written before all is known to fit.
+    """
+    config, method, data = settings.config, settings.method, settings.data
+    with errors_placed(settings.words), quiet():
+        run = Run(config.run or _default_folder(method, data))
+        if rank_zero_only.rank == 0:  # the processes that this one starts find its folder in use
+            check_free(run.path, config.ckpt_path)
+        checkpoint = None
+        if config.ckpt_path:
+            checkpoint = Checkpoint.read(config.ckpt_path)
+            checkpoint.check_continues(method)
+        data.view_set = data.resolve(method)
+        method.check(data.view_set)
+        data.prepare_data()
+        if method.needs.labels:
+            with Reader(data.file()) as reader:
+                method.check_labels(torch.from_numpy(reader.labels.copy()))
+        trainer_args = _trainer_args(settings, method, data, checkpoint)
+    text, resolved = settings.resolved()
+    if not rehearsal:
+        say(
+            f"{type(method).__name__} on {data.train}: {len(data.view_set)} views of {data.view_set.size} px, "
+            f"run {run.path}"
+        )
+    if trainer_args.get("enable_progress_bar") is not False:
+        trainer_args["callbacks"].append(progress())
+    with errors_placed(settings.words), _interrupted(run):
+        fit(run.path, method, data, trainer_args, resolved, text, command, checkpoint)
+    if config.report and not rehearsal and rank_zero_only.rank == 0:
+        build(run.path)
+    return run
+
+
+def _default_folder(method: Method, data: BetonDataModule) -> Path:
+    """A folder of runs/ that is not there yet, named after method, data and time."""
+    train = data.train if isinstance(data.train, str) else data.train[0]
+    name = re.sub(r"[^\w.-]+", "_", Path(train).resolve().with_suffix("").name)
+    stem = f"{type(method).__name__.lower()}-{name}-{datetime.now():%Y%m%d-%H%M%S}"
+    free = (Path("runs", f"{stem}{f'-{i}' if i else ''}") for i in range(1000))
+    return next(path for path in free if not path.exists())
+
+
+def _trainer_args(
+    settings: Settings, method: Method, data: BetonDataModule, checkpoint: Checkpoint | None
+) -> dict[str, Any]:
+    """Arguments of the Trainer, with its callbacks and the length of the run; what was fitted goes into the config."""
+    found = dict(settings.trainer)
+    own = found.get("callbacks") or []
+    own = own if isinstance(own, list) else [own]
+    kinds = tuple(type(callback) for callback in own)
+    found["callbacks"] = [*own, *(make() for make in (Throughput, OnlineKNN, OnlineLinear) if make not in kinds)]
+    if _length_is_open(found):
+        minutes = _minutes(found.get("max_time")) or settings.config.minutes
+        world = pl.Trainer(**{**found, "callbacks": None, "logger": False, "enable_progress_bar": False}).world_size
+        length, why = fitted(method, data, found, minutes, world)
+        say(why)
+        done = checkpoint.epochs if checkpoint else 0
+        fitting = {**length.settings, "max_epochs": done + length.epochs}
+        found.update(fitting)
+        for key, value in fitting.items():
+            settings.config.trainer[key] = value
+    _check_length(found, checkpoint)
+    if found.get("log_every_n_steps") is None:
+        found["log_every_n_steps"] = max(1, min(10, batches_of_epoch(data, found)))
+    return found
+
+
+def _length_is_open(trainer_args: Mapping[str, Any]) -> bool:
+    """Whether neither epochs nor optimiser steps say how long to train; a limit of time alone says it in minutes."""
+    counted = trainer_args.get("max_epochs") is not None or trainer_args.get("max_steps") not in (None, -1)
+    return not counted and trainer_args.get("fast_dev_run") in (None, False)
+
+
+def _minutes(max_time: Any) -> float | None:
+    """Lightning's max_time, "DD:HH:MM:SS", a timedelta or its arguments, in minutes."""
+    if max_time is None:
+        return None
+    timer = pl.callbacks.Timer(max_time)
+    return timer._duration / 60 if timer._duration is not None else None
+
+
+def _check_length(trainer_args: Mapping[str, Any], checkpoint: Checkpoint | None) -> None:
+    epochs, steps = trainer_args.get("max_epochs"), trainer_args.get("max_steps")
+    steps = -1 if steps is None else steps  # Lightning's word for none
+    if epochs is not None and epochs < 1 and not (epochs == -1 and steps != -1):
+        raise ConfigError(f"--trainer.max_epochs is {epochs}; set it to 1 or more, or leave it out for --minutes")
+    if steps < 1 and steps != -1:
+        raise ConfigError(f"--trainer.max_steps is {steps}; set it to 1 or more, or leave it out")
+    if checkpoint is None:
+        return
+    if epochs not in (None, -1) and epochs <= checkpoint.epochs:
+        raise ConfigError(
+            f"{checkpoint.path}: has {checkpoint.epochs} epochs done and --trainer.max_epochs is {epochs}; set it "
+            "higher to continue"
+        )
+    if steps != -1 and steps <= checkpoint.steps:
+        raise ConfigError(
+            f"{checkpoint.path}: has {checkpoint.steps} steps done and --trainer.max_steps is {steps}; set it higher "
+            "to continue"
+        )
+
+
+@contextlib.contextmanager
+def _interrupted(run: Run) -> Iterator[None]:
+    """Ctrl-C and SIGTERM say how to continue, and end as they should: Lightning would exit with code 1 and 0."""
+    try:
+        yield
+    except SystemExit as stop:
+        terminated = isinstance(stop, SIGTERMException)
+        if not terminated and not isinstance(stop.__context__, KeyboardInterrupt):
+            raise
+        if run.checkpoint.exists():
+            print(f"\nto go on: massrl pretrain --ckpt_path {run.path / LAST}", file=sys.stderr)
+        raise (SystemExit(128 + signal.SIGTERM) if terminated else KeyboardInterrupt()) from None

@@ -1,0 +1,193 @@
+"""Settings: a command line, a file or keywords of a Python call become a method, its data and arguments of a Trainer.
+
+All three go through one parser, so that a wrong name, type or value is answered by the same line wherever it was given.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import yaml
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.utilities import rank_zero_only
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+from data_loading.errors import ConfigError, UnknownName
+from data_loading.loading.datamodule import BetonDataModule
+from data_loading.views import view_sets
+from massrl import backbones
+from massrl.methods import Method
+from massrl.parsing.messages import load_class
+from massrl.parsing.parser import OneLine
+from massrl.parsing.places import Keywords, place_of_value
+from massrl.runs.checkpoint import plain
+
+SMALL = 64  # pixels: up to here a ResNet gets the CIFAR stem
+ONE_START = ("config", "run", "ckpt_path", "check", "skip_bad")  # options of one start, not settings of the run
+OBJECTS = ("callbacks", "logger", "plugins", "profiler", "strategy")  # of the Trainer, which may be given as objects
+say = rank_zero_only(print)
+
+
+class PretrainParser(OneLine, LightningArgumentParser):
+    """The options of `massrl pretrain`."""
+
+
+class Settings(LightningCLI):
+    """The settings of a pretraining, and what is made of them.
+
+    method: a Method.  data: a BetonDataModule.  trainer: arguments of Lightning's Trainer, which is made later.
+    config: all settings, as jsonargparse holds them.
+
+    Args:
+        given: the words of a command line, or settings in the form of a config file: {"model": {"class_path": ...,
+            "init_args": {...}}, "data": {...}, "trainer": {...}, "run": ..., ...}.
+        method: a method that is made already, in place of `model`.
+        keywords: for errors: which keyword of a Python call set an option.
+        adjust: called with the parsed config before anything is made of it.
+    """
+
+    def __init__(
+        self,
+        given: list[str] | dict[str, Any],
+        method: Method | None = None,
+        keywords: Keywords | None = None,
+        adjust: Callable[[Any], None] | None = None,
+    ):
+        self.words = given if keywords is None else keywords
+        self._given_method, self._adjust = method, adjust
+        self._objects: dict[str, Any] = {}
+        if isinstance(given, dict):
+            given = self._without_objects(given)
+        description = "Train an encoder without labels. Without --model: MASSRL with a ResNet-18."
+        super().__init__(
+            Method,
+            BetonDataModule,
+            subclass_mode_model=True,
+            run=False,
+            args=given,
+            parser_class=PretrainParser,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,  # a checkpoint names its method and arguments itself
+            save_config_callback=None,
+            seed_everything_default=0,
+            trainer_defaults={"enable_model_summary": False, "use_distributed_sampler": False},
+            parser_kwargs={"prog": "massrl pretrain", "description": description},
+        )
+        self.method = self.model if method is None else method
+        self.data = self.datamodule
+
+    def _without_objects(self, given: dict[str, Any]) -> dict[str, Any]:
+        """`given` without the Trainer's arguments that are objects, which no parser and no config.yaml can hold."""
+        trainer = dict(given.get("trainer") or {})
+        for name in OBJECTS:
+            value = trainer.get(name)
+            if value is not None and not _is_plain(value):
+                self._objects[name] = trainer.pop(name)
+        return {**given, "trainer": trainer}
+
+    def parse_arguments(self, parser: PretrainParser, args: list[str] | dict[str, Any]) -> None:
+        if isinstance(args, dict):
+            self.config = parser.parse_settings(args, self.words)
+        else:
+            self.config = parser.parse_args(args)  # Lightning's own warns where sys.argv differs
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.set_defaults({"model": {"class_path": "MASSRL", "init_args": {"backbone": "resnet18"}}})
+        add = parser.add_argument
+        add("--run", type=str | None, default=None, help="folder of results (default: runs/METHOD-DATA-TIME)")
+        add("--ckpt_path", type=str | None, default=None, help="continue from this checkpoint, with its run's settings")
+        add("--minutes", type=float, default=4.0, help="fit the length to this where no --trainer.max_epochs is set")
+        add("--skip-bad", action="store_true", help="short for --data.skip_bad true")
+        add("--report", type=bool, default=True, help="write report.html at the end")
+        add(
+            "--check", action="store_true", help="two steps on little data in a temporary folder; leaves nothing behind"
+        )
+
+    def before_instantiate_classes(self) -> None:
+        if self.config.skip_bad:
+            self.config.data.skip_bad = True
+        if self._given_method is None:
+            small_stem(self.config)
+        if self._adjust:
+            self._adjust(self.config)
+
+    def instantiate_classes(self) -> None:
+        config = copy.copy(self.config)
+        if self._given_method is not None:
+            config["model"] = None
+        # A continued run has its weights in the checkpoint; the file that they first came from may be gone.
+        with backbones.without_weights() if self.config.ckpt_path else contextlib.nullcontext():
+            self.config_init = self.parser.instantiate_classes(config)
+        self.datamodule, self.model = self.config_init["data"], self.config_init["model"]
+        self.trainer = {**dict(self.config_init["trainer"]), **self._objects}
+
+    def resolved(self) -> tuple[str, dict[str, Any]]:
+        """config.yaml as text and as plain values: all settings, with the view set, size and seed that are in force."""
+        config = yaml.safe_load(self.parser.dump(self.config, skip_none=False, format="yaml"))
+        config = {key: value for key, value in config.items() if key not in ONE_START}
+        if self._given_method is not None:
+            kind = type(self.method)
+            class_path = f"{kind.__module__}.{kind.__qualname__}"
+            config["model"] = {"class_path": class_path, "init_args": plain(self.method.init_args)}
+        views = config["data"]["views"] = self.data.view_set.to_dict()
+        config["data"].update(size=views["size"], seed=self.data.seed, resume=True)
+        return yaml.safe_dump(config, sort_keys=False, allow_unicode=True), config
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a config file could hold it."""
+    if isinstance(value, Mapping):
+        return all(map(_is_plain, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, str | int | float | bool)
+
+
+def small_stem(config: Any) -> None:
+    """Set stem: cifar for a ResNet on small views, where nothing was said of the stem; says so."""
+    args = config.model.init_args
+    name, given = args.get("backbone"), dict(args.get("backbone_args") or {})
+    if not isinstance(name, str) or name in backbones.BACKBONES or "stem" in given:
+        return
+    size = _global_size(config)
+    if size <= SMALL and backbones.takes_small_stem(name):
+        if given.get("pretrained"):
+            say(f"views of {size} px: the stem of {name} stays imagenet, as its pretrained weights have it")
+            return
+        args.backbone_args = {**given, "stem": "cifar"}
+        what = "3 x 3, stride 1, no max-pool; --model.backbone_args.stem imagenet sets the other"
+        say(f"views of {size} px: the stem of {name} is cifar ({what})")
+
+
+def _global_size(config: Any) -> int:
+    which, size = config.data.views, config.data.size
+    if size is not None:
+        return size
+    if which is None:
+        which = load_class(config.model.class_path).views_for(**config.model.init_args.as_dict())
+    return view_sets.get(which).size
+
+
+@contextlib.contextmanager
+def errors_placed(words: list[str] | Keywords) -> Iterator[None]:
+    """Say which file, option or keyword a wrong name comes from; of what jsonargparse wraps, keep the one cause."""
+    try:
+        yield
+    except UnknownName as error:
+        raise UnknownName(_placed(words, str(error))) from error
+    except MisconfigurationException as error:  # as Lightning's own options that do not go together
+        raise ConfigError(f"trainer: {error}") from error
+    except ValueError as error:
+        causes = re.findall(r"^\s*- (?!Expected an? |Does not validate)(.+)$", str(error), re.M)
+        if not causes or "Given value type" not in str(error):
+            raise
+        raise ConfigError(_placed(words, causes[-1])) from error
+
+
+def _placed(words: list[str] | Keywords, line: str) -> str:
+    name = re.search(r"named '([^']+)'", line)
+    return (place_of_value(words, name[1]) if name else "") + line
