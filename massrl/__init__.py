@@ -1,25 +1,90 @@
 """massrl: self-supervised visual learning with PyTorch Lightning.
 
+>>> import massrl
+>>> run = massrl.pretrain("my_images/", method="SimCLR", out="runs/first", minutes=4)
+>>> massrl.linear(run, train="my_images/", test="other_images/").accuracy
+>>> encoder = massrl.load(run).encoder
+
 Importing the package is quick: each name is loaded when it is first used.
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from massrl._version import __version__
 
+if TYPE_CHECKING:  # what a type checker and an editor see
+    from massrl import errors as errors
+    from massrl import losses as losses
+    from massrl import simple as simple
+    from massrl.evaluation.accuracy import Accuracy as Accuracy
+    from massrl.evaluation.accuracy import knn as knn
+    from massrl.evaluation.accuracy import linear as linear
+    from massrl.methods import list_methods as list_methods
+    from massrl.methods.barlow_twins import BarlowTwins as BarlowTwins
+    from massrl.methods.base import Method as Method
+    from massrl.methods.byol import BYOL as BYOL
+    from massrl.methods.checkpoints import load as load
+    from massrl.methods.dino import DINO as DINO
+    from massrl.methods.massrl import MASSRL as MASSRL
+    from massrl.methods.moco import MoCo as MoCo
+    from massrl.methods.moco_v2 import MoCoV2 as MoCoV2
+    from massrl.methods.moco_v2_plus import MoCoV2Plus as MoCoV2Plus
+    from massrl.methods.moco_v3 import MoCoV3 as MoCoV3
+    from massrl.methods.mv_massrl import MVMASSRL as MVMASSRL
+    from massrl.methods.mv_massrl import MVMASSRLDINO as MVMASSRLDINO
+    from massrl.methods.nnclr import NNCLR as NNCLR
+    from massrl.methods.simclr import SimCLR as SimCLR
+    from massrl.methods.simclr_v2 import SimCLRv2 as SimCLRv2
+    from massrl.methods.simsiam import SimSiam as SimSiam
+    from massrl.methods.supcon import SupCon as SupCon
+    from massrl.methods.supervised import Supervised as Supervised
+    from massrl.methods.swav import SwAV as SwAV
+    from massrl.methods.vicreg import VICReg as VICReg
+    from massrl.optim import OptimConfig as OptimConfig
+    from massrl.runs.folder import Run as Run
+    from massrl.training.pretrain import pretrain as pretrain
+
 _HOME = {
-    "load": "methods",
-    "Method": "methods",
+    "Accuracy": "evaluation.accuracy",
+    "BYOL": "methods.byol",
+    "BarlowTwins": "methods.barlow_twins",
+    "DINO": "methods.dino",
+    "MASSRL": "methods.massrl",
+    "MVMASSRL": "methods.mv_massrl",
+    "MVMASSRLDINO": "methods.mv_massrl",
+    "Method": "methods.base",
+    "MoCo": "methods.moco",
+    "MoCoV2": "methods.moco_v2",
+    "MoCoV2Plus": "methods.moco_v2_plus",
+    "MoCoV3": "methods.moco_v3",
+    "NNCLR": "methods.nnclr",
     "OptimConfig": "optim",
+    "Run": "runs.folder",
+    "SimCLR": "methods.simclr",
+    "SimCLRv2": "methods.simclr_v2",
+    "SimSiam": "methods.simsiam",
+    "SupCon": "methods.supcon",
+    "Supervised": "methods.supervised",
+    "SwAV": "methods.swav",
+    "VICReg": "methods.vicreg",
+    "knn": "evaluation.accuracy",
+    "linear": "evaluation.accuracy",
+    "list_methods": "methods",
+    "load": "methods.checkpoints",
+    "pretrain": "training.pretrain",
 }
-__all__ = ["__version__", *sorted(_HOME)]
+_MODULES = ("errors", "losses", "simple")
+__all__ = ["__version__", *sorted([*_HOME, *_MODULES])]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def __dir__():
-    return sorted([*globals(), *_HOME])
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

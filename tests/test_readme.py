@@ -110,6 +110,21 @@ def test_the_loops_of_the_readme_run(part):
     assert "pl.Trainer" not in code or "`max_epochs=1` reached" in done.stderr
 
 
+def test_the_first_lines_of_python_pretrain_measure_and_load(tmp_path):
+    """As they are written, but for settings that make them quick."""
+    from massrl.cli.samples import sample_folder
+
+    (code,) = [block for block in python_blocks("README.md") if "massrl.pretrain(" in block]
+    images = sample_folder(tmp_path)
+    images.rename(tmp_path / "my_images")
+    (tmp_path / "other_images").symlink_to(tmp_path / "my_images")
+    quick = 'minutes=0.02, backbone="tiny_resnet", size=16, batch_size=4, num_workers=1'
+    code = code.replace("minutes=4", quick) + "print(type(encoder).__name__, run.method)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "TinyResNet SimCLR"
+
+
 @pytest.mark.parametrize("heading", ["# Methods", "## What each learns in ten seconds"])
 def test_each_table_of_methods_names_them_all(heading):
     from massrl.methods import METHODS
