@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -156,8 +156,8 @@ def linear(
         return np.array([protocol.scaled_accuracy(x, train.y, test_x, test.y, rows) for rows in subsets])
 
     said = f"C {Linear.C:g}, {Linear.C_one_per_class:g} with one label a class" if C is None else f"C {C:g}"
-    view = {"size": size, "seed": seed, "batch_size": batch_size, "num_workers": num_workers, "cache_dir": cache_dir}
-    return _measured(checkpoint, train, test, protocol, said, score, labels, **view)
+    view = _View(size, seed, batch_size, num_workers, cache_dir)
+    return _measured(checkpoint, train, test, protocol, said, score, labels, view)
 
 
 def knn(
@@ -195,8 +195,18 @@ def knn(
     def score(train: Features, test: Features) -> np.ndarray:
         return np.array([protocol.accuracy(train.x, train.y, test.x, test.y)])
 
-    view = {"size": size, "seed": seed, "batch_size": batch_size, "num_workers": num_workers, "cache_dir": cache_dir}
-    return _measured(checkpoint, train, test, protocol, f"k {k}, tau {tau:g}", score, "all", **view)
+    view = _View(size, seed, batch_size, num_workers, cache_dir)
+    return _measured(checkpoint, train, test, protocol, f"k {k}, tau {tau:g}", score, "all", view)
+
+
+class _View(NamedTuple):
+    """How features are made: the arguments that `feature_rows` takes, too."""
+
+    size: int | None
+    seed: int
+    batch_size: int
+    num_workers: int
+    cache_dir: str | os.PathLike
 
 
 def _measured(
@@ -207,15 +217,13 @@ def _measured(
     said: str,
     score: Callable[[Features, Features], np.ndarray],
     labels: str | float,
-    *,
-    seed: int,
-    **view: Any,
+    view: _View,
 ) -> Accuracy:
-    checked_seed(seed)
-    rows = feature_rows({"trained": checkpoint}, train, test, seed=seed, labelled=True, **view)
+    checked_seed(view.seed)
+    rows = feature_rows({"trained": checkpoint}, train, test, labelled=True, **view._asdict())
     given = {"train": train, "test": test}
     for part, features in zip(given, rows.features["trained"], strict=True):
         require_labels(features, given[part])
     scores = {row: score(*rows.features[row]) for row in ("trained", PIXELS, UNTRAINED)}
     split = {part: str(path) for part, path in given.items()}
-    return Accuracy(protocol, said, labels, seed, split, scores, rows)
+    return Accuracy(protocol, said, labels, view.seed, split, scores, rows)

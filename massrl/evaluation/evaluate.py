@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from data_loading.views.view_set import ViewSet
 from massrl.evaluation.knn import KNN
@@ -60,7 +61,7 @@ def label_free(
     held-out image on the unit sphere.
     """
     rows = feature_rows({name: checkpoint}, train, test, seed=seed, num_workers=num_workers, cache_dir=cache_dir)
-    options = {"mean": rows.mean, "std": rows.std, "num_workers": num_workers, "seed": seed}
+    options: dict[str, Any] = {"mean": rows.mean, "std": rows.std, "num_workers": num_workers, "seed": seed}
     measured = {
         row: {
             "rank": rankme(rows.features[row][0].x),

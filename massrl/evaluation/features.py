@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -65,8 +66,8 @@ def extract(
     """
     if backbone is None:
         size, mean, std = min(size or PIXEL_SIDE, PIXEL_SIDE), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-    normalise = {k: tuple(v) for k, v in (("mean", mean), ("std", std)) if v is not None}
-    options = {"size": size, "num_workers": num_workers, "indices": indices}
+    normalise: dict[str, Any] = {k: tuple(v) for k, v in (("mean", mean), ("std", std)) if v is not None}
+    options: dict[str, Any] = {"size": size, "num_workers": num_workers, "indices": indices}
     loader = Loader(path, batch_size, "eval", order="sequential", **options, **normalise)
     x, y, index = [], [], []
     home = device_of(backbone) if backbone is not None else torch.device("cpu")
@@ -83,7 +84,7 @@ def extract(
     return Features(*(torch.cat(part).numpy() for part in (x, y, index)))
 
 
-def require_labels(features: Features, path: str | Path) -> None:
+def require_labels(features: Features, path: str | Path | Sequence[str | Path]) -> None:
     """Refuse a file without labels: it has no accuracy."""
     if not features.labelled:
         raise SourceError(f"{path}: images have no labels, so there is no accuracy; give a folder of class folders")

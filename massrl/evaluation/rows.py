@@ -27,7 +27,7 @@ from massrl.runs.record import file_sha256
 
 VIEW = "eval"
 PIXELS, UNTRAINED = "pixels", "random"
-Data = str | os.PathLike | Sequence[str | os.PathLike]
+Data = str | Path | Sequence[str | Path]
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def feature_rows(
     .beton files, and features; None keeps no features.  labelled: refuse files without labels, by a SourceError.
     """
     keep = Path(cache_dir) if cache_dir is not None else None
-    folder_cache = {} if keep is None else {"cache": keep}
+    folder_cache: dict[str, Any] = {} if keep is None else {"cache": keep}
     files = {part: sources.as_beton(path, **folder_cache) for part, path in (("train", train), ("test", test))}
     _check_classes((train, test), files)
     hashes: dict[str, Any] = {"checkpoint": {}}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +32,9 @@ class Keywords(dict):
     files: the config files that it names.  given: keyword -> its value.
     """
 
-    def __init__(self, files: list[Path], given: dict[str, Any]):
+    def __init__(self, files: Sequence[Path] = (), given: Mapping[str, Any] | None = None):
         super().__init__()
-        self.files, self.given = files, given
+        self.files, self.given = list(files), dict(given or {})
 
 
 def config_files(words: list[str] | Keywords) -> list[Path]:
@@ -59,7 +59,7 @@ def _walk(node: Any, keys: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ..
             yield from _walk(value, keys)
 
 
-def _documents(words: list[str]) -> Iterator[tuple[Path, Any]]:
+def _documents(words: list[str] | Keywords) -> Iterator[tuple[Path, Any]]:
     for path in config_files(words):
         try:
             yield path, yaml.safe_load(path.read_text())

@@ -70,6 +70,6 @@ def environment(command: str) -> dict[str, Any]:
     }
 
 
-def write_json(path: str | os.PathLike, content: dict[str, Any]) -> Path:
+def write_json(path: str | Path, content: dict[str, Any]) -> Path:
     """Write indented JSON, the whole file or nothing."""
     return write_whole(path, json.dumps(content, indent=2) + "\n")

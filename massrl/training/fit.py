@@ -100,7 +100,7 @@ def fit(
         "callbacks": [*(trainer_args.get("callbacks") or []), describe, keep],
         "default_root_dir": os.fspath(run),
     }
-    start = {"ckpt_path": checkpoint.path} if checkpoint else {}
+    start: Any = {"ckpt_path": checkpoint.path} if checkpoint else {}
     started = time.perf_counter()
     with quiet():
         trainer = pl.Trainer(**trainer_args)

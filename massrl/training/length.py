@@ -50,7 +50,8 @@ class _Clock(pl.Callback):
     """
 
     def __init__(self, seconds: float):
-        self.seconds, self.ends = seconds, []
+        self.seconds = seconds
+        self.ends: list[float] = []
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         self.ends.append(time.perf_counter())

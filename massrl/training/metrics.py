@@ -31,7 +31,11 @@ class Metrics(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        row = {"epoch": int(metrics.pop("epoch", 0)), "step": step, **{k: float(v) for k, v in metrics.items()}}
+        row: dict[str, Any] = {
+            "epoch": int(metrics.pop("epoch", 0)),
+            "step": step,
+            **{k: float(v) for k, v in metrics.items()},
+        }
         self.last.update(row)
         if new := [name for name in row if name not in self.columns]:  # as when a running mean has its first value
             self.columns += new

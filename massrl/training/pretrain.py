@@ -108,7 +108,7 @@ def run_settings(settings: Settings, command: str, rehearsal: bool = False) -> R
     config, method, data = settings.config, settings.method, settings.data
     with errors_placed(settings.words), quiet():
         run = Run(config.run or _default_folder(method, data))
-        if rank_zero_only.rank == 0:  # the processes that this one starts find its folder in use
+        if _is_first():  # the processes that this one starts find its folder in use
             check_free(run.path, config.ckpt_path)
         checkpoint = None
         if config.ckpt_path:
@@ -131,9 +131,14 @@ def run_settings(settings: Settings, command: str, rehearsal: bool = False) -> R
         trainer_args["callbacks"].append(progress())
     with errors_placed(settings.words), _interrupted(run):
         fit(run.path, method, data, trainer_args, resolved, text, command, checkpoint)
-    if config.report and not rehearsal and rank_zero_only.rank == 0:
+    if config.report and not rehearsal and _is_first():
         build(run.path)
     return run
+
+
+def _is_first() -> bool:
+    """Whether this process is rank 0."""
+    return getattr(rank_zero_only, "rank", 0) == 0
 
 
 def _default_folder(method: Method, data: BetonDataModule) -> Path:
@@ -149,7 +154,7 @@ def _trainer_args(
     settings: Settings, method: Method, data: BetonDataModule, checkpoint: Checkpoint | None
 ) -> dict[str, Any]:
     """Arguments of the Trainer, with its callbacks and the length of the run; what was fitted goes into the config."""
-    found = dict(settings.trainer)
+    found = dict(settings.trainer_args)
     own = found.get("callbacks") or []
     own = own if isinstance(own, list) else [own]
     kinds = tuple(type(callback) for callback in own)

@@ -14,7 +14,7 @@ EVERY = 10.0  # seconds between lines
 
 
 def shown(metrics: dict[str, Any]) -> dict[str, str]:
-    """What is worth a glance, as text: loss, images a second, online accuracies in percent."""
+    """The metrics that are shown, as text: loss, images a second, online accuracies in percent."""
     texts = {
         "loss": ("loss", "{:.4f}"),
         "images_per_s": ("images/s", "{:.0f}"),
@@ -32,7 +32,7 @@ class Bar(TQDMProgressBar):
 
 
 class Lines(ProgressBar):
-    """The same in a line every ten seconds and at the end."""
+    """Progress as a line of text every ten seconds and at the end, for output that goes to a file."""
 
     def __init__(self):
         super().__init__()
@@ -59,10 +59,11 @@ class Lines(ProgressBar):
         self.last = time.perf_counter()
         if not self.enabled or not trainer.is_global_zero:
             return
-        epoch = min(trainer.current_epoch + 1, trainer.max_epochs)
+        epoch, last = trainer.current_epoch + 1, trainer.max_epochs or -1
+        epochs = f"{min(epoch, last)}/{last}" if last > 0 else str(epoch)  # with max_steps there may be no last one
         metrics = "".join(f"  {k} {v}" for k, v in shown(self.get_metrics(trainer, pl_module)).items())
         print(
-            f"epoch {epoch}/{trainer.max_epochs}  step {trainer.global_step}{metrics}  {self.last - self.begun:.0f} s",
+            f"epoch {epochs}  step {trainer.global_step}{metrics}  {self.last - self.begun:.0f} s",
             flush=True,
         )
 

@@ -39,14 +39,14 @@ class PretrainParser(OneLine, LightningArgumentParser):
 class Settings(LightningCLI):
     """The settings of a pretraining, and what is made of them.
 
-    method: a Method.  data: a BetonDataModule.  trainer: arguments of Lightning's Trainer, which is made later.
+    method: a Method.  data: a BetonDataModule.  trainer_args: of Lightning's Trainer, which is made later.
     config: all settings, as jsonargparse holds them.
 
     Args:
         given: the words of a command line, or settings in the form of a config file: {"model": {"class_path": ...,
             "init_args": {...}}, "data": {...}, "trainer": {...}, "run": ..., ...}.
         method: a method that is made already, in place of `model`.
-        keywords: for errors: which keyword of a Python call set an option.
+        keywords: of a Python call: which one set an option, for errors.
         adjust: called with the parsed config before anything is made of it.
     """
 
@@ -57,7 +57,7 @@ class Settings(LightningCLI):
         keywords: Keywords | None = None,
         adjust: Callable[[Any], None] | None = None,
     ):
-        self.words = given if keywords is None else keywords
+        self.words: list[str] | Keywords = (keywords or Keywords()) if isinstance(given, dict) else given
         self._given_method, self._adjust = method, adjust
         self._objects: dict[str, Any] = {}
         if isinstance(given, dict):
@@ -89,8 +89,8 @@ class Settings(LightningCLI):
                 self._objects[name] = trainer.pop(name)
         return {**given, "trainer": trainer}
 
-    def parse_arguments(self, parser: PretrainParser, args: list[str] | dict[str, Any]) -> None:
-        if isinstance(args, dict):
+    def parse_arguments(self, parser: Any, args: Any) -> None:
+        if isinstance(self.words, Keywords):
             self.config = parser.parse_settings(args, self.words)
         else:
             self.config = parser.parse_args(args)  # Lightning's own warns where sys.argv differs
@@ -123,7 +123,7 @@ class Settings(LightningCLI):
         with backbones.without_weights() if self.config.ckpt_path else contextlib.nullcontext():
             self.config_init = self.parser.instantiate_classes(config)
         self.datamodule, self.model = self.config_init["data"], self.config_init["model"]
-        self.trainer = {**dict(self.config_init["trainer"]), **self._objects}
+        self.trainer_args = {**dict(self.config_init["trainer"]), **self._objects}
 
     def resolved(self) -> tuple[str, dict[str, Any]]:
         """config.yaml as text and as plain values: all settings, with the view set, size and seed that are in force."""
@@ -168,7 +168,8 @@ def _global_size(config: Any) -> int:
     if size is not None:
         return size
     if which is None:
-        which = load_class(config.model.class_path).views_for(**config.model.init_args.as_dict())
+        kind: Any = load_class(config.model.class_path) or Method
+        which = kind.views_for(**config.model.init_args.as_dict())
     return view_sets.get(which).size
 
 
