@@ -1,4 +1,4 @@
-"""What tests of the writer share: data sets that are drawn, and may do wrong."""
+"""Helpers for tests of the writer: random data sets, with a sample that fails on request."""
 
 import io
 import os
@@ -13,7 +13,7 @@ from data_loading.fields import IntField, RGBImageField
 FIELDS = {"image": RGBImageField(), "label": IntField()}
 
 
-def drawn(seed, height, width):
+def random_image(seed, height, width):
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3)).astype(np.uint8)
 
 
@@ -23,8 +23,11 @@ def jpeg(image, **options):
     return file.getvalue()
 
 
-class Drawn:
-    """n images of random sides, labelled i mod 3; sample `bad` does what `fault` says."""
+class RandomImages:
+    """n random images with sides from 1 to `side` - 1, labels i mod 3.
+
+    Sample `bad` fails as `fault` says: "raise" (ValueError), "die" (SIGKILL), "cut" (truncated JPEG), "stop" (Ctrl-C).
+    """
 
     def __init__(self, n, bad=None, fault=None, side=40):
         self.n, self.bad, self.fault, self.side = n, bad, fault, side
@@ -38,10 +41,10 @@ class Drawn:
         if i == self.bad and self.fault == "die":
             os.kill(os.getpid(), signal.SIGKILL)
         if i == self.bad and self.fault == "cut":
-            return jpeg(drawn(i, 30, 30))[:200], 0
+            return jpeg(random_image(i, 30, 30))[:200], 0
         if i == self.bad and self.fault == "stop":
             raise KeyboardInterrupt
-        return drawn(i, *np.random.default_rng(i).integers(1, self.side, 2)), i % 3
+        return random_image(i, *np.random.default_rng(i).integers(1, self.side, 2)), i % 3
 
 
 def write(path, dataset, fields=None, **options):

@@ -1,4 +1,4 @@
-"""A .beton file checked whole: it opens, and every stored value of every sample decodes."""
+"""Check a whole .beton file: open it and decode every stored value of every sample."""
 
 from __future__ import annotations
 
@@ -13,27 +13,33 @@ from tqdm import tqdm
 from data_loading.beton.reader import Reader
 from data_loading.errors import UserError
 
-SHOWN = 20  # faults that are kept in words
-CHUNK = 64  # samples that a thread takes at once
+SHOWN = 20  # faults whose messages are kept; all are counted
+CHUNK = 64  # samples per task of the thread pool
 
 
 @dataclass
 class Report:
-    """What was found in a file. values: how many were decoded (numbers and arrays need none: all bytes are right)."""
+    """The result of `check`."""
 
     path: str
     samples: int = 0
-    values: int = 0
-    count: int = 0  # of faults
-    faults: list[str] = field(default_factory=list)  # a sentence for each of the first 20, in the order of the samples
+    values: int = 0  # values decoded; int, float and most array fields are not, as all of their bytes are valid
+    count: int = 0  # number of faults
+    faults: list[str] = field(default_factory=list)  # messages of the first 20 faults, ordered by sample
 
     @property
     def whole(self) -> bool:
+        """True if no fault was found."""
         return not self.count
 
 
 def check(path: str | Path, num_workers: int = 0, progress: bool = True) -> Report:
-    """Decode everything by num_workers threads (0: one per core); a thread holds one value at a time."""
+    """Open `path` and decode every value. A damaged file does not raise; its faults are in the Report.
+
+    path: a .beton file or a pattern such as "train-*.beton".
+    num_workers: threads; 0 means one per core. Each holds one decoded value at a time.
+    progress: show a progress bar if stderr is a terminal.
+    """
     report = Report(str(path))
     try:
         reader = Reader(path)
@@ -41,11 +47,11 @@ def check(path: str | Path, num_workers: int = 0, progress: bool = True) -> Repo
         report.count, report.faults = 1, [str(error)]
         return report
     report.samples = len(reader)
-    names = [name for name, found in reader.fields.items() if found.checked]
+    names = [name for name, kind in reader.fields.items() if kind.checked]
     starts = range(0, len(reader) if names else 0, CHUNK)
     bar = tqdm(total=len(reader), desc=Path(path).name, unit="sample", disable=None if progress else True)
     with reader, ThreadPoolExecutor(num_workers or os.cpu_count() or 1) as pool, bar:
-        for first in range(0, len(starts), 1024):  # so that few chunks wait at a time
+        for first in range(0, len(starts), 1024):  # bounds the results that pool.map keeps
             for faults, values in pool.map(lambda start: _decode(reader, names, start), starts[first : first + 1024]):
                 report.count += len(faults)
                 report.faults += faults[: SHOWN - len(report.faults)]
@@ -55,7 +61,7 @@ def check(path: str | Path, num_workers: int = 0, progress: bool = True) -> Repo
 
 
 def _decode(reader: Reader, names: list[str], start: int) -> tuple[list[str], int]:
-    """The faults of a chunk, and the number of its values."""
+    """Decode samples start ... start + CHUNK - 1. Returns the fault messages and the number of values decoded."""
     rows = range(start, min(start + CHUNK, len(reader)))
     return [fault for row in rows for name in names for fault in _fault(reader, name, row)], len(rows) * len(names)
 

@@ -1,4 +1,4 @@
-"""Fields: what a column of a .beton file stores, and how a value becomes (record, bytes) and comes back."""
+"""Field types: how the values of a column of a .beton file are encoded to bytes and decoded."""
 
 from __future__ import annotations
 
@@ -14,31 +14,34 @@ from data_loading.errors import BetonError
 
 
 class Field(ABC):
-    """One column. `kind` names its type in the file; `encode` and `decode` turn a value into stored bytes and back."""
+    """Base class of the column types."""
 
-    kind: str
-    checked = False  # whether there are stored bytes that `decode` refuses
+    kind: str  # the type's name in layout.COLUMNS, for example "int"
+    checked = False  # whether stored bytes can be invalid, so that `decode` may raise
 
     @property
     def type_id(self) -> int:
+        """FFCV's number for this type, stored in the field descriptor."""
         return layout.TYPE_IDS[self.kind]
 
     @abstractmethod
     def encode(self, value: Any, row: int = 0) -> tuple[Any, bytes | None]:
-        """value -> (record, None) where the record holds the value itself, else (record without pointer, its bytes).
+        """Returns (record, None) if the record itself stores the value, else (record without its pointer, page bytes).
 
-        row: its number in the data set, which keys what is drawn.
+        row: the sample's index in the data set; fields that sample random numbers use it as a key.
+        BetonError for a value that the field cannot store.
         """
 
     def decode(self, data: np.ndarray) -> Any:
-        """Stored bytes, uint8 (n,) and not to be kept, -> the value. BetonError says what is wrong with them.
+        """The value for stored bytes, uint8 (n,). Must copy: `data` is a view of the mapped file.
 
-        Of those fields alone that are read so: numbers stand in the record, images have decoders of their own.
+        BetonError for invalid bytes. Not defined for int and float fields, whose values are in the records, nor for
+        images, which data_loading.decode decodes.
         """
-        raise TypeError(f"{self!r} is not read by `decode`")
+        raise TypeError(f"{self!r} has no `decode`")
 
     def arguments(self) -> bytes:
-        """What the file's head says of the field, at most 1,024 bytes."""
+        """The argument bytes of the field descriptor, at most 1,024."""
         return b""
 
     def __repr__(self) -> str:
@@ -47,7 +50,7 @@ class Field(ABC):
 
 
 class CustomField(Field):
-    """A column of a type of its writer's own (255): read as records of a dtype that the caller of Reader knows."""
+    """A user-defined FFCV field (type 255), read only. Its values are the records, of numpy dtype `dtype`."""
 
     kind = "custom"
     type_id = layout.CUSTOM
@@ -56,11 +59,11 @@ class CustomField(Field):
         self.dtype = np.dtype(dtype)
 
     def encode(self, value: Any, row: int = 0) -> tuple[Any, bytes | None]:
-        raise BetonError("fields of a type of one's own are read only; BytesField or NDArrayField can store the same")
+        raise BetonError("custom fields (type 255) are read only; store the value with BytesField or NDArrayField")
 
 
 class IntField(Field):
-    """A whole number of 64 bits, as labels are."""
+    """A 64-bit signed integer, for example a label. Takes Python and numpy integers."""
 
     kind = "int"
 
@@ -68,14 +71,14 @@ class IntField(Field):
         try:
             number = operator.index(value)
         except TypeError:
-            raise BetonError(f"an IntField takes whole numbers, got {value!r} of type {type(value).__name__}") from None
+            raise BetonError(f"IntField takes integers, got {value!r} of type {type(value).__name__}") from None
         if not -(1 << 63) <= number < 1 << 63:
-            raise BetonError(f"{number} does not fit into 64 bits")
+            raise BetonError(f"{number} does not fit into a signed 64-bit integer")
         return number, None
 
 
 class FloatField(Field):
-    """A number as float64, NaN and infinities included."""
+    """A float64; NaN and infinities are allowed."""
 
     kind = "float"
 
@@ -85,20 +88,20 @@ class FloatField(Field):
                 raise TypeError
             return float(value), None
         except (TypeError, ValueError, OverflowError):
-            raise BetonError(f"a FloatField takes numbers, got {value!r} of type {type(value).__name__}") from None
+            raise BetonError(f"FloatField takes numbers, got {value!r} of type {type(value).__name__}") from None
 
 
 class BytesField(Field):
-    """Bytes of any length: bytes, bytearray, memoryview, or a uint8 array (n,). They come back as bytes."""
+    """Bytes of any length. Takes bytes, bytearray, memoryview or a uint8 array (n,); Reader returns bytes."""
 
     kind = "bytes"
 
     def encode(self, value: Any, row: int = 0) -> tuple[tuple[int], bytes]:
         if isinstance(value, np.ndarray):
             if value.dtype != np.uint8 or value.ndim != 1:
-                raise BetonError(f"a BytesField takes arrays of uint8 (n,), got {value.dtype} {value.shape}")
+                raise BetonError(f"BytesField takes arrays of uint8 (n,), got {value.dtype} {value.shape}")
         elif not isinstance(value, bytes | bytearray | memoryview):
-            raise BetonError(f"a BytesField takes bytes or a uint8 array (n,), got {type(value).__name__}")
+            raise BetonError(f"BytesField takes bytes or a uint8 array (n,), got {type(value).__name__}")
         data = bytes(value)
         return (len(data),), data
 
@@ -107,14 +110,14 @@ class BytesField(Field):
 
 
 class JSONField(Field):
-    """What Python's json can write: dicts with words as keys, lists, words, numbers, True, False, None."""
+    """A value that Python's json can encode: dicts with str keys, lists, str, numbers, bool, None; stored as UTF-8."""
 
     kind = "json"
     checked = True
 
     def encode(self, value: Any, row: int = 0) -> tuple[tuple[int], bytes]:
         try:
-            data = json.dumps(value).encode() + b"\0"  # FFCV ends each with a zero
+            data = json.dumps(value).encode() + b"\0"  # FFCV terminates the text with a zero byte
         except (TypeError, ValueError, RecursionError) as error:
             raise BetonError(f"the value cannot be written as JSON: {error}") from None
         return (len(data),), data
@@ -123,5 +126,5 @@ class JSONField(Field):
         text = data.tobytes()
         try:
             return json.loads(text[:-1] if text.endswith(b"\0") else text)
-        except (ValueError, RecursionError) as error:  # among them: not UTF-8, too deep, numbers of 5,000 digits
+        except (ValueError, RecursionError) as error:  # also: not UTF-8, nested too deeply, integers of 5,000 digits
             raise BetonError(f"its JSON cannot be read: {error}") from None

@@ -1,4 +1,4 @@
-"""The image field: raw pixels, JPEG or PNG, chosen per field or per sample."""
+"""The image field: stored as raw pixels, JPEG or PNG, chosen per field or per sample."""
 
 from __future__ import annotations
 
@@ -20,14 +20,19 @@ WRITE_MODES = ("raw", "jpg", "png", "smart", "proportion", "keep")
 
 
 class RGBImageField(Field):
-    """An image: uint8 (H, W, 3) RGB array, a PIL image, or the bytes of an image file, turned as its EXIF says.
+    """An RGB image. Takes a uint8 array (H, W, 3), a PIL image, or the bytes of an image file (rotated as EXIF says).
 
-    write_mode: "raw" stores pixels, "jpg" a JPEG, "png" a PNG (lossless; of FFCV's family only erow's fork reads it),
-    "smart" a JPEG where the pixels take more than smart_threshold bytes (None: never), "proportion" a JPEG with
-    compress_probability, drawn from (seed, the sample's row in the data set; other modes do not use it, it may be
-    None), "keep" what comes: a JPEG file's bytes as they are, all else raw. Also spelled mode=, as erow's fork has it.
-    Wherever a JPEG is to be stored, a JPEG file that need not be shrunk is stored byte for byte.
-    max_resolution: the longer side in pixels is reduced to it. jpeg_quality: 1 to 100, where a JPEG is made.
+    write_mode (or mode=, as in erow's fork of FFCV): how images are stored.
+        "raw"         pixels, H * W * 3 bytes
+        "jpg"         JPEG
+        "png"         PNG, lossless; erow's fork can read it, stock FFCV cannot
+        "smart"       JPEG if the pixels take more than smart_threshold bytes, else raw; always raw if that is None
+        "proportion"  JPEG with probability compress_probability, else raw; random number keyed by (seed, row)
+        "keep"        JPEG files as they are, everything else raw
+    Where a JPEG is stored, an upright RGB or grey JPEG file that is not resized is copied byte for byte.
+    max_resolution: images with a longer side above this (pixels) are downscaled to it.  jpeg_quality: 1 to 100, for
+    images encoded here.  compress_probability: 0 to 1; used, and required, by "proportion" only.
+    ConfigError for an argument out of range; sides above 65,535 pixels are a BetonError.
     """
 
     kind = "image"
@@ -45,32 +50,34 @@ class RGBImageField(Field):
         seed: int = 0,
     ):
         if write_mode and mode and write_mode != mode:
-            raise ConfigError(f"write_mode is {write_mode!r} and mode {mode!r}, two words for one thing; give one")
+            raise ConfigError(
+                f"write_mode is {write_mode!r} and mode is {mode!r}; they are the same option, give only one"
+            )
         self.write_mode = write_mode or mode or "raw"
         if self.write_mode not in WRITE_MODES:
             raise ConfigError(f"write_mode is {self.write_mode!r}; choose one of {', '.join(WRITE_MODES)}")
         if max_resolution is not None and max_resolution < 1:
             raise ConfigError(f"max_resolution is {max_resolution}; it must be at least 1 pixel")
         if not 1 <= jpeg_quality <= 100:
-            raise ConfigError(f"jpeg_quality is {jpeg_quality}; it must lie from 1 to 100")
+            raise ConfigError(f"jpeg_quality is {jpeg_quality}; it must be from 1 to 100")
         if compress_probability is None:
             if self.write_mode == "proportion":
-                raise ConfigError('compress_probability is None; write_mode "proportion" needs one from 0 to 1')
+                raise ConfigError('compress_probability is None; write_mode "proportion" needs a number from 0 to 1')
         elif not 0 <= compress_probability <= 1:
-            raise ConfigError(f"compress_probability is {compress_probability}; it must lie from 0 to 1")
+            raise ConfigError(f"compress_probability is {compress_probability}; it must be from 0 to 1")
         self.max_resolution, self.smart_threshold, self.jpeg_quality = max_resolution, smart_threshold, jpeg_quality
         self.compress_probability, self.seed = compress_probability, seed
 
     def encode(self, value: Any, row: int = 0) -> tuple[tuple[int, int, int], bytes]:
-        """value -> ((mode, width, height), stored bytes). JPEG bytes are decoded once, so no damaged one gets in."""
+        """Returns ((mode, width, height), stored bytes). JPEG files are decoded, so that damaged ones are refused."""
         if isinstance(value, bytes | bytearray | memoryview) and not isinstance(value, UprightJPEG):
             value = read_image(bytes(value))
         is_jpeg = isinstance(value, UprightJPEG)
         image = decode_jpeg(value) if is_jpeg else pixels(value)
-        small = self._reduced(image)
+        small = self._downscaled(image)
         height, width = small.shape[:2]
         if max(height, width) > layout.MAX_SIDE:
-            raise BetonError(f"the image is {width} x {height}; the format holds sides up to {layout.MAX_SIDE} pixels")
+            raise BetonError(f"the image is {width} x {height}; the format stores sides up to {layout.MAX_SIDE} pixels")
         mode = self._stored_mode(small.size, is_jpeg, row)
         if mode == RAW:
             data = small.tobytes()
@@ -81,17 +88,17 @@ class RGBImageField(Field):
         return (mode, width, height), data
 
     def _stored_mode(self, size: int, is_jpeg: bool, row: int) -> int:
-        """JPEG, RAW or PNG, for `size` bytes of pixels."""
+        """JPEG, RAW or PNG, for an image of `size` bytes of pixels."""
         if self.write_mode == "smart":
             return JPEG if self.smart_threshold is not None and size > self.smart_threshold else RAW
         if self.write_mode == "proportion":
-            return JPEG if _drawn(self.seed, row) < self.compress_probability else RAW
+            return JPEG if _uniform(self.seed, row) < self.compress_probability else RAW
         if self.write_mode == "keep":
             return JPEG if is_jpeg else RAW
         return {"raw": RAW, "jpg": JPEG, "png": PNG}[self.write_mode]
 
-    def _reduced(self, image: np.ndarray) -> np.ndarray:
-        """The image itself, or shrunk by area so that its longer side is max_resolution (the shorter rounds down)."""
+    def _downscaled(self, image: np.ndarray) -> np.ndarray:
+        """Downscale a larger image by area averaging to max_resolution; the shorter side rounds down, but not to 0."""
         longer = max(image.shape[:2])
         if self.max_resolution is None or longer <= self.max_resolution:
             return image
@@ -99,24 +106,24 @@ class RGBImageField(Field):
         return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
 
 
-def _drawn(seed: int, row: int) -> float:
-    """A number in [0, 1) that (seed, row) alone decide, so that worker processes cannot."""
-    from data_loading.kernel.rng import checked_seed, philox_numpy, stream  # loads the compiler: only where it is used
+def _uniform(seed: int, row: int) -> float:
+    """A random number in [0, 1) that depends on (seed, row) only, not on the number of worker processes."""
+    from data_loading.kernel.rng import checked_seed, philox_numpy, stream  # imports numba, so only here
 
     counter = np.array([row & 0xFFFFFFFF, row >> 32, stream("write/proportion"), 0], np.uint32)
     return int(philox_numpy(counter, (checked_seed(seed), 0))[0]) / 2**32
 
 
 def pixels(value: Any) -> np.ndarray:
-    """A PIL image or an array -> uint8 (H, W, 3) RGB; an array of another shape or dtype is refused."""
+    """A PIL image, or a uint8 array (H, W, 3), as a contiguous RGB array; BetonError for anything else."""
     if isinstance(value, Image.Image):
         return np.asarray(value.convert("RGB"))
     if not isinstance(value, np.ndarray):
         raise BetonError(
-            f"an image is an array, a PIL image, or the bytes of an image file, got {type(value).__name__}"
+            f"an image must be an array, a PIL image, or the bytes of an image file, got {type(value).__name__}"
         )
     if value.dtype != np.uint8 or value.ndim != 3 or value.shape[2] != 3:
-        raise BetonError(f"an image array is uint8 (H, W, 3), got {value.dtype} {value.shape}")
+        raise BetonError(f"an image array must be uint8 (H, W, 3), got {value.dtype} {value.shape}")
     if value.size == 0:
         raise DecodeError(f"the image is empty: {value.shape[1]} x {value.shape[0]} pixels")
     return np.ascontiguousarray(value)

@@ -1,4 +1,4 @@
-"""Mapping: the bytes of one .beton file, or of several as if they lay in one, without reading them."""
+"""Memory-map one .beton file, or several into one contiguous array, without reading them."""
 
 from __future__ import annotations
 
@@ -14,26 +14,24 @@ import numpy as np
 
 from data_loading.errors import BetonError
 
-MAP_FIXED = 0x10  # of Linux and macOS; Python's mmap does not have it
+MAP_FIXED = 0x10  # the value on Linux and macOS; Python's mmap module does not define it
 
 
 class Part(NamedTuple):
-    """A file's place among several: its bytes start, start + 1, ... of the memory, its samples row, row + 1, ...
-
-    found: what the system said of the file when it was mapped. The map keeps its inode from being given to another.
-    """
+    """One of the files of a Reader."""
 
     path: Path
-    start: int
-    row: int
-    found: os.stat_result
+    start: int  # offset of the file's first byte in Reader.memory
+    row: int  # index of the file's first sample in the Reader
+    found: os.stat_result  # when it was mapped; while mapped, no other file can get its inode number
 
     @property
     def size(self) -> int:
+        """Bytes of the file."""
         return self.found.st_size
 
     def open(self) -> IO[bytes]:
-        """The same file to read, unbuffered; a BetonError where it is gone or another has taken its place."""
+        """Open the file, unbuffered. BetonError if it was removed, replaced or resized since it was mapped."""
         try:
             file = open(self.path, "rb", buffering=0)
         except OSError as error:
@@ -46,55 +44,59 @@ class Part(NamedTuple):
 
 
 def named(path: str | Path | Sequence[str | Path]) -> list[Path]:
-    """The files that a path, a pattern as "train-*.beton" (sorted by name), or a list of these stands for."""
+    """Expand a path, a pattern such as "train-*.beton" (sorted by name) or a list of these to a list of paths.
+
+    BetonError for an empty list or a pattern without a match; paths are not checked for existence.
+    """
     if not isinstance(path, str | Path):
-        found = [file for one in path for file in named(one)]
-        if not found:
-            raise BetonError("the list of .beton files is empty; name at least one")
-        return found
+        files = [file for item in path for file in named(item)]
+        if not files:
+            raise BetonError("the list of .beton files is empty; give at least one")
+        return files
     if not is_pattern(path):
         return [Path(path)]
-    found = sorted(glob.glob(str(path), recursive=True))
-    if not found:
-        raise BetonError(f"{path}: no file fits this pattern")
-    return [Path(file) for file in found]
+    matches = sorted(glob.glob(str(path), recursive=True))
+    if not matches:
+        raise BetonError(f"{path}: no file matches this pattern")
+    return [Path(file) for file in matches]
 
 
 def is_pattern(path: str | Path) -> bool:
-    """Whether it stands for several files; a file that is called so is itself."""
+    """Whether `path` has glob characters and is not the name of an existing file."""
     return glob.has_magic(str(path)) and not Path(path).exists()
 
 
 def called(paths: Sequence[Path]) -> str:
-    """What errors call one file, or several: a.beton and 3 more."""
+    """The name of one file, or of several, in error messages: "a.beton and 3 more"."""
     return f"{paths[0]} and {len(paths) - 1} more" if len(paths) > 1 else str(paths[0])
 
 
-def mapped(path: Path) -> tuple[np.ndarray, os.stat_result]:
-    """The file's bytes, uint8 (n,), read-only, and what the system says of it."""
+def map_file(path: Path) -> tuple[np.ndarray, os.stat_result]:
+    """Memory-map a file. Returns its bytes, uint8 (n,), read-only, and its stat result; BetonError if it cannot be."""
     if path.is_dir():
-        raise BetonError(f"{path} is a folder, not a .beton file; data_loading.sources.as_beton writes one from it")
+        raise BetonError(f"{path} is a folder, not a .beton file; data_loading.sources.as_beton writes a file from it")
     try:
         with open(path, "rb") as file:
-            found = os.fstat(file.fileno())
-            if found.st_size == 0:
+            stat = os.fstat(file.fileno())
+            if stat.st_size == 0:
                 raise BetonError(f"{path} is empty: 0 bytes")
-            return np.memmap(file, np.uint8, mode="r").view(np.ndarray), found
+            return np.memmap(file, np.uint8, mode="r").view(np.ndarray), stat
     except FileNotFoundError:
         raise BetonError(f"{path}: there is no such file") from None
     except OSError as error:
         raise BetonError(f"{path} cannot be opened: {error.strerror or error}") from error
 
 
-def mapped_together(parts: Sequence[Part]) -> np.ndarray:
-    """The bytes of several files, uint8 (n,), read-only; zeros lie between them.
+def map_files(parts: Sequence[Part]) -> np.ndarray:
+    """Memory-map several files into one array, uint8 (n,), read-only, with zeros in the gaps between them.
 
-    parts: in order, not overlapping, each start a multiple of the system's page. Room for all is reserved, which takes
-    no memory, and each file is mapped over its part of it; the room's owner unmaps all of it at once.
+    parts: ordered by start and not overlapping; each start is a multiple of the system's page size.
+    One anonymous mapping reserves the address range, and each file is mapped over its part with MAP_FIXED. Freeing the
+    array unmaps everything.
     """
     end = parts[-1].start + parts[-1].size
-    room = mmap.mmap(-1, end, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=mmap.PROT_READ)
-    memory = np.frombuffer(room, np.uint8)
+    reserved = mmap.mmap(-1, end, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=mmap.PROT_READ)
+    memory = np.frombuffer(reserved, np.uint8)
     call = ctypes.CDLL(None, use_errno=True).mmap
     call.restype = ctypes.c_void_p
     call.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_int64]

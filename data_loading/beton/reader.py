@@ -1,4 +1,4 @@
-"""Reader: one or several .beton files opened and checked as a whole; pixels stay in the files' own memory map."""
+"""Reader: open and check one or several .beton files. Pixel data stays in the memory-mapped files."""
 
 from __future__ import annotations
 
@@ -11,24 +11,31 @@ from typing import Any
 
 import numpy as np
 
-from data_loading.beton import layout, tables, verify
+from data_loading.beton import layout, verify
 from data_loading.beton.arrays import NDArrayField
 from data_loading.beton.fields import Field
-from data_loading.beton.mapping import Part, called, mapped, mapped_together, named
-from data_loading.beton.tables import ImageTable, Tables
+from data_loading.beton.mapping import Part, called, map_file, map_files, named
+from data_loading.beton.tables import ImageTable, Tables, check_same_fields, concatenate, read_tables
 from data_loading.decode import JPEG, PNG, decode_jpeg, decode_png, decode_raw
 from data_loading.errors import BetonError, DecodeError
 
 
 class Reader:
-    """A .beton file, written here or by FFCV, or several as one: the samples of the first, then those of the second ...
+    """Random access to a .beton file written by this package or by FFCV, or to several files concatenated.
 
-    path: of a file, a pattern such as "train-*.beton" (sorted by name), or a list; all files have the same fields.
-    len(reader) samples; reader.fields: name -> field; reader[i]: name -> decoded value, memory of its own (an image is
-    uint8 (H, W, 3) RGB, a tensor a numpy array). memory: the bytes, uint8 (n,), read-only, mapped; parts: which file
-    lies where in it. page_size: bytes, the largest of all files.
-    custom: name -> numpy dtype of the records of a field whose type is its writer's own (FFCV's type 255).
-    BetonError for a file that is not whole; all is checked but the stored values, which are checked when decoded.
+    path: a file, a pattern such as "train-*.beton" (sorted by name), or a list of these. All files must have the same
+    fields.
+    custom: name -> numpy dtype of the records, for each field of a user-defined type (FFCV's type 255).
+
+    len(reader) is the number of samples. reader[i] is a dict, name -> decoded value: images are uint8 (H, W, 3) RGB,
+    tensors are numpy arrays; all values are copies. Attributes:
+        fields     name -> Field
+        memory     bytes of the mapped files, uint8 (n,), read-only
+        parts      list of Part: which range of `memory` and of samples belongs to which file
+        page_size  bytes, the largest of all files
+
+    Opening checks header, records and allocation table and raises BetonError if the file is damaged. Stored values are
+    checked when they are decoded.
     """
 
     def __init__(self, path: str | Path | Sequence[str | Path], custom: Mapping[str, Any] = layout.EMPTY):
@@ -36,30 +43,31 @@ class Reader:
         if len(paths) == 1:
             self.path = paths[0]
             self._memory: np.ndarray | None
-            self._memory, stat = mapped(self.path)
-            found = tables.read(self.path, self._memory, custom)
+            self._memory, stat = map_file(self.path)
+            tables = read_tables(self.path, self._memory, custom)
             self.parts = [Part(self.path, 0, 0, stat)]
         else:
             self.path = Path(path) if isinstance(path, str | Path) else Path(called(paths))
-            found = self._open_all(paths, custom)
-        self.fields: dict[str, Field] = found.fields
-        self.page_size, self._length = found.page_size, found.length
-        self._columns, self._images, self._places = found.columns, found.images, found.places
+            tables = self._open_all(paths, custom)
+        self.fields: dict[str, Field] = tables.fields
+        self.page_size, self._length = tables.page_size, tables.length
+        self._columns, self._images, self._spans = tables.columns, tables.images, tables.spans
 
     def _open_all(self, paths: list[Path], custom: Mapping[str, Any]) -> Tables:
-        every, stats = [], []
+        """Map several files into one array and concatenate their tables."""
+        tables, stats = [], []
         for path in paths:
-            raw, stat = mapped(path)
-            every.append(tables.read(path, raw, custom))
+            raw, stat = map_file(path)
+            tables.append(read_tables(path, raw, custom))
             stats.append(stat)
-        tables.check_alike(paths, every)
-        # Pages of the largest size never reach into the next file, nor does a page of the system.
-        step = max(layout.MIN_PAGE, *(one.page_size for one in every))
+        check_same_fields(paths, tables)
+        # Each file starts at a multiple of the largest page size, so that no page spans two files.
+        step = max(layout.MIN_PAGE, *(table.page_size for table in tables))
         starts = np.cumsum([0, *(-(-stat.st_size // step) * step for stat in stats)])[:-1].tolist()
-        rows = np.cumsum([0, *(one.length for one in every)])[:-1].tolist()
+        rows = np.cumsum([0, *(table.length for table in tables)])[:-1].tolist()
         self.parts = [Part(*part) for part in zip(paths, starts, rows, stats, strict=True)]
-        self._memory = mapped_together(self.parts)
-        return tables.together(every, starts)
+        self._memory = map_files(self.parts)
+        return concatenate(tables, starts)
 
     def __len__(self) -> int:
         return self._length
@@ -71,11 +79,12 @@ class Reader:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file; arrays that were taken from `memory` keep it open until they are gone."""
+        """Release the memory map; arrays taken from `memory` keep it alive. Later reads of values are a BetonError."""
         self._memory = None
 
     @property
     def memory(self) -> np.ndarray:
+        """The bytes of the mapped files, uint8 (n,), read-only; BetonError after `close`."""
         if self._memory is None:
             raise BetonError(f"{self.path}: the reader has been closed")
         return self._memory
@@ -86,22 +95,22 @@ class Reader:
         return {name: self.value(name, i % self._length) for name in self.fields}
 
     def value(self, name: str, i: int) -> Any:
-        """The value of field `name` of sample i (0 <= i < len)."""
+        """The decoded value of field `name` of sample i, 0 <= i < len(reader). BetonError or DecodeError if damaged."""
         if self._field(name).kind == "image":
             return self._image(name, i)
         if name in self._columns:
             return self._columns[name][i].item()
-        ptr, size = (int(column[i]) for column in self._places[name])
+        ptr, size = (int(column[i]) for column in self._spans[name])
         try:
             return self.fields[name].decode(self._stored(ptr, size))
         except BetonError as error:
             raise BetonError(f"{self.name(i)}: field {name!r}: {error}") from None
 
     def values(self, name: str, rows: Sequence[int] | np.ndarray) -> np.ndarray | list[Any]:
-        """The values of field `name` of the samples `rows` (n,), 0 <= row < len.
+        """The decoded values of field `name` for the samples `rows`, integers (n,) with 0 <= row < len(reader).
 
-        int64 or float64 (n,); (n, *shape) in their stored dtype for arrays and tensors; lists of bytes, of JSON's
-        Python values, of images.
+        int64 or float64 (n,) for int and float fields, (n, *shape) in the stored dtype for arrays and tensors, a list
+        of n values for bytes, JSON and images.
         """
         field, rows = self._field(name), np.asarray(rows, np.int64)
         if name in self._columns:
@@ -110,57 +119,59 @@ class Reader:
             return [self.value(name, int(row)) for row in rows]
         if not field.size:
             return field.decode_all(np.empty((len(rows), 0), np.uint8))
-        windows = np.lib.stride_tricks.sliding_window_view(self.memory, field.size)  # one for each byte of the file
+        windows = np.lib.stride_tricks.sliding_window_view(
+            self.memory, field.size
+        )  # (bytes in memory, size) view; row ptr is a value
         try:
-            return field.decode_all(windows[self._places[name][0][rows]])
+            return field.decode_all(windows[self._spans[name][0][rows]])
         except BetonError:
             for row in rows.tolist():
-                self.value(name, row)  # raises for the first bad one, with its number
+                self.value(name, row)  # raises for the first bad sample, with its index
             raise
 
     def column(self, name: str) -> np.ndarray:
-        """All values (N,) of an int or float field, int64 or float64; the records of a custom one."""
+        """All values (N,) of an int field (int64), float field (float64) or custom field (its record dtype)."""
         if self._field(name).kind not in ("int", "float", "custom"):
             raise BetonError(f"{self.path}: field {name!r} is of type {self.fields[name].kind}, not int or float")
         return self._columns[name]
 
     @property
     def labels(self) -> np.ndarray:
-        """The integers (N,) of the field `label`; -1 for each sample where the file has no such field."""
+        """int64 (N,): the field `label` if it is an int field, else -1 for every sample."""
         if "label" in self.fields and self.fields["label"].kind == "int":
             return self._columns["label"]
         return np.full(len(self), -1)
 
     @property
     def image_field(self) -> str:
-        """The field whose images are loaded: `image`, else the only one of images."""
+        """The name of the field that loaders read: `image`, else the only image field. BetonError if ambiguous."""
         names = [name for name, field in self.fields.items() if field.kind == "image"]
         if "image" not in names and len(names) != 1:
-            found = f"several fields of images ({', '.join(names)})" if names else "no field of images"
-            raise BetonError(f"{self.path} has {found}; write it with one that is named image")
+            found = f"several image fields ({', '.join(names)})" if names else "no image field"
+            raise BetonError(f"{self.path} has {found}; write the file again with an image field named image")
         return "image" if "image" in names else names[0]
 
     def image_table(self, name: str | None = None) -> ImageTable:
-        """Where and how the images of a field are stored."""
+        """Mode, sides, offset and size of each stored image of field `name` (default: image_field)."""
         name = self.image_field if name is None else name
         if self._field(name).kind != "image":
             raise BetonError(f"{self.path}: field {name!r} is of type {self.fields[name].kind}, not image")
         return self._images[name]
 
     def stored_sizes(self, name: str) -> np.ndarray:
-        """Bytes (N,) int64 that each value of a field takes on the pages; none where records hold the values."""
+        """Bytes per value on the pages, int64 (N,); zeros for fields whose values are stored in the records."""
         self._field(name)
         if name in self._columns:
             return np.zeros(self._length, np.int64)
-        return self._images[name].size if name in self._images else self._places[name][1]
+        return self._images[name].size if name in self._images else self._spans[name][1]
 
     def sha256(self) -> str:
-        """Hash of the whole file, in hex (of several: of their hashes); once per path, time of change and size."""
+        """SHA-256 of the file in hex; for several files, of their concatenated digests. Cached until a file changes."""
         hashes = [_sha256(part, part.found.st_mtime_ns) for part in self.parts]
         return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
     def name(self, i: int) -> str:
-        """What errors call sample i: its file and its row there."""
+        """Sample i in error messages: its file and its row in that file."""
         part = self.parts[bisect.bisect_right(self.parts, i, key=lambda part: part.row) - 1]
         return f"{part.path}: sample {i - part.row}"
 
@@ -170,7 +181,9 @@ class Reader:
         return self.fields[name]
 
     def _stored(self, ptr: int, size: int) -> np.ndarray:
-        return self.memory[ptr : ptr + size] if size else np.empty(0, np.uint8)  # an empty value may point anywhere
+        return (
+            self.memory[ptr : ptr + size] if size else np.empty(0, np.uint8)
+        )  # the pointer of an empty value can be anything
 
     def _image(self, name: str, i: int) -> np.ndarray:
         mode, height, width, ptr, size = (int(column[i]) for column in self._images[name])
@@ -185,6 +198,6 @@ class Reader:
 
 
 @lru_cache(maxsize=256)
-def _sha256(part: Part, mtime_ns: int) -> str:  # part alone compares whole seconds
+def _sha256(part: Part, mtime_ns: int) -> str:  # part compares stat times in whole seconds only
     with part.open() as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""Tables: what a .beton file's head and records say, checked; and those of several files put together."""
+"""Parse and check the header, records and allocation table of a .beton file; concatenate those of several files."""
 
 from __future__ import annotations
 
@@ -16,38 +16,42 @@ from data_loading.errors import BetonError
 
 
 class ImageTable(NamedTuple):
-    """An image column as arrays of length N: what is stored where. Sides in pixels, ptr and size in bytes."""
+    """The records of an image column as arrays of length N. Sides in pixels, ptr and size in bytes."""
 
     mode: np.ndarray  # (N,) uint8: JPEG, RAW or PNG of data_loading.decode
     height: np.ndarray  # (N,) int32
     width: np.ndarray  # (N,) int32
-    ptr: np.ndarray  # (N,) int64, from the start of the reader's memory
+    ptr: np.ndarray  # (N,) int64, offset in Reader.memory
     size: np.ndarray  # (N,) int64
 
 
 @dataclass
 class Tables:
-    """All arrays are copies, so that the file may be closed."""
+    """What a Reader knows of its file besides the stored values. All arrays are copies, so the file may be closed."""
 
     fields: dict[str, Field]
     page_size: int
     length: int
-    columns: dict[str, np.ndarray] = field(default_factory=dict)  # of fields whose records hold the values themselves
+    columns: dict[str, np.ndarray] = field(default_factory=dict)  # values of int, float and custom fields, (N,)
     images: dict[str, ImageTable] = field(default_factory=dict)
-    # of all others: ptr, size (N,) int64
-    places: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    spans: dict[str, tuple[np.ndarray, np.ndarray]] = field(
+        default_factory=dict
+    )  # other fields: (ptr, size), int64 (N,)
 
 
-def read(path: Path, raw: np.ndarray, custom: Mapping[str, Any]) -> Tables:
-    """raw: the file, uint8 (n,); custom: name -> dtype of the fields whose type is their writer's own."""
+def read_tables(path: Path, raw: np.ndarray, custom: Mapping[str, Any]) -> Tables:
+    """Parse and check a file. BetonError if it is damaged.
+
+    path: for error messages.  raw: the file, uint8 (n,).  custom: name -> record dtype of user-defined fields.
+    """
     head = verify.header(path, raw)
     fields = verify.fields(path, raw, head["num_fields"], custom)
     kinds = list(fields.values())
     dtypes = {i: kind.dtype for i, kind in enumerate(kinds) if isinstance(kind, CustomField)}
     record = layout.record_dtype([kind.type_id for kind in kinds], dtypes)
-    entries = verify.table_place(path, raw.size, head, record.itemsize)
-    found = Tables(fields, head["page_size"], head["num_samples"])
-    records = np.frombuffer(raw, record, found.length, layout.records_start(head["num_fields"]))
+    entries = verify.table_entries(path, raw.size, head, record.itemsize)
+    tables = Tables(fields, head["page_size"], head["num_samples"])
+    records = np.frombuffer(raw, record, tables.length, layout.records_start(head["num_fields"]))
     table = np.frombuffer(raw, layout.ALLOCATION, entries, head["alloc_table_ptr"])
     ptr, size = verify.allocations(path, table, head, record.itemsize)
     for i, (name, kind) in enumerate(fields.items()):
@@ -55,51 +59,53 @@ def read(path: Path, raw: np.ndarray, custom: Mapping[str, Any]) -> Tables:
         if kind.kind == "image":
             sizes = verify.image_sizes(path, name, column, ptr, size)
             parts = (("mode", np.uint8), ("height", np.int32), ("width", np.int32), ("ptr", np.int64))
-            found.images[name] = ImageTable(*(column[key].astype(dtype) for key, dtype in parts), sizes)
+            tables.images[name] = ImageTable(*(column[key].astype(dtype) for key, dtype in parts), sizes)
         elif not layout.has_value(kind.type_id):
-            found.columns[name] = column.copy()
+            tables.columns[name] = column.copy()
         else:
-            wanted, stated = _stated(path, name, kind, column, raw.size)
-            verify.sizes(path, name, wanted, stated, ptr, size)
-            found.places[name] = wanted.astype(np.int64), stated.astype(np.int64)
-    return found
+            pointers, stated = _spans(path, name, kind, column, raw.size)
+            verify.sizes(path, name, pointers, stated, ptr, size)
+            tables.spans[name] = pointers.astype(np.int64), stated.astype(np.int64)
+    return tables
 
 
-def _stated(path: Path, name: str, kind: Field, column: np.ndarray, file_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where the values of a column (N,) lie, and how many bytes they should have."""
+def _spans(path: Path, name: str, kind: Field, column: np.ndarray, file_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """(pointers, sizes), each (N,) uint64, that the records of a column state for its values."""
     if not isinstance(kind, NDArrayField):
         return column["ptr"], column["size"]
     if kind.size > file_size:
-        raise BetonError(f"{path}: field {name!r}: its values of {kind.dtype} {kind.shape} are larger than the file")
+        raise BetonError(
+            f"{path} is damaged: field {name!r}: a value of {kind.dtype} {kind.shape} would be larger than the file"
+        )
     return column, np.broadcast_to(np.uint64(kind.size), column.shape)
 
 
-def together(tables: Sequence[Tables], starts: Sequence[int]) -> Tables:
-    """One after the other; starts: where each file's bytes begin. The fields are the same ones."""
+def concatenate(tables: Sequence[Tables], starts: Sequence[int]) -> Tables:
+    """The tables of several files with the same fields as one. starts: offset of each file in Reader.memory."""
     first = tables[0]
-    found = Tables(first.fields, max(one.page_size for one in tables), sum(one.length for one in tables))
+    joined = Tables(first.fields, max(table.page_size for table in tables), sum(table.length for table in tables))
     for name in first.columns:
-        found.columns[name] = np.concatenate([one.columns[name] for one in tables])
+        joined.columns[name] = np.concatenate([table.columns[name] for table in tables])
     for name in first.images:
-        shifted = [
-            one.images[name]._replace(ptr=one.images[name].ptr + at) for one, at in zip(tables, starts, strict=True)
-        ]
-        found.images[name] = ImageTable(*map(np.concatenate, zip(*shifted, strict=True)))
-    for name in first.places:
-        ptr = np.concatenate([one.places[name][0] + at for one, at in zip(tables, starts, strict=True)])
-        found.places[name] = ptr, np.concatenate([one.places[name][1] for one in tables])
-    return found
+        images = [table.images[name] for table in tables]
+        shifted = [image._replace(ptr=image.ptr + start) for image, start in zip(images, starts, strict=True)]
+        joined.images[name] = ImageTable(*map(np.concatenate, zip(*shifted, strict=True)))
+    for name in first.spans:
+        spans = [table.spans[name] for table in tables]
+        ptr = np.concatenate([ptr + start for (ptr, _), start in zip(spans, starts, strict=True)])
+        joined.spans[name] = ptr, np.concatenate([size for _, size in spans])
+    return joined
 
 
-def check_alike(paths: Sequence[Path], tables: Sequence[Tables]) -> None:
-    """A BetonError that names the first file whose fields are not those of the first one."""
-    wanted = {name: repr(kind) for name, kind in tables[0].fields.items()}
-    for path, one in zip(paths, tables, strict=True):
-        found = {name: repr(kind) for name, kind in one.fields.items()}
-        for name in [*wanted, *found]:
-            if found.get(name) != wanted.get(name):
-                here, there = found.get(name, "is missing"), wanted.get(name, "is missing")
+def check_same_fields(paths: Sequence[Path], tables: Sequence[Tables]) -> None:
+    """BetonError, naming the file and the field, if the fields of a file differ from those of the first file."""
+    expected = {name: repr(kind) for name, kind in tables[0].fields.items()}
+    for path, table in zip(paths, tables, strict=True):
+        fields = {name: repr(kind) for name, kind in table.fields.items()}
+        for name in [*expected, *fields]:
+            if fields.get(name) != expected.get(name):
+                here, there = fields.get(name, "is missing"), expected.get(name, "is missing")
                 raise BetonError(
-                    f"{path}: field {name!r}: {here}, but in {paths[0]}: {there}; files of one data set have the same "
-                    f"fields"
+                    f"{path}: field {name!r}: {here}, but in {paths[0]}: {there}; files that are read together must "
+                    f"have the same fields"
                 )

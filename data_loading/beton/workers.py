@@ -1,8 +1,8 @@
-"""Encoding in worker processes: results come in the order of the rows, and nothing can wait for ever.
+"""Encode samples in worker processes or threads; results are yielded in the order of the rows.
 
-Worker w of W encodes the groups w, w + W, ... of rows and streams them through a pipe of its own; the parent reads the
-pipes in turn. A full pipe holds a worker back, so memory is bounded; a dead worker closes its pipe, which the parent
-sees at once.
+Rows are cut into groups. Worker w of W encodes groups w, w + W, ... and sends them through its own pipe; the parent
+reads the pipes in turn. A full pipe blocks its worker, which bounds memory. A dead worker closes its pipe, so the
+parent never waits for it.
 """
 
 from __future__ import annotations
@@ -21,34 +21,34 @@ from typing import Any
 from data_loading.beton.fields import Field
 from data_loading.errors import BetonError, DecodeError, UserError
 
-GROUP = 16  # rows that a worker encodes before the next worker's turn
-MESSAGE_BYTES = 1 << 22  # a group of large images is sent in parts of about this size
+GROUP = 16  # rows per group
+MESSAGE_BYTES = 1 << 22  # a group of large images is sent in messages of about this size
 
 
 @dataclass
 class Encoded:
-    """A sample: one record per field, without its pointer, and the bytes of those fields that have some, else None."""
+    """An encoded sample, one element per field, as Field.encode returns them."""
 
-    records: list[Any]
-    values: list[bytes | None]
+    records: list[Any]  # without pointers
+    values: list[bytes | None]  # bytes for the page; None if the record stores the value
 
     @property
     def size(self) -> int:
-        """Bytes on a page. An empty value takes one, so that no two values have the same address."""
+        """Bytes on the page. An empty value takes one byte, so that every value has its own address."""
         return sum(max(len(value), 1) for value in self.values if value is not None)
 
 
 @dataclass
 class Failed:
-    """A sample that could not be encoded. unreadable: its image does not decode, so it may be left out on request."""
+    """A sample that could not be encoded."""
 
     message: str
-    unreadable: bool
-    details: str  # the traceback, which an exception does not keep on its way from another process
+    unreadable: bool  # its image does not decode, so skip_bad may leave it out
+    details: str  # the traceback as text: an exception loses it when sent between processes
 
 
 def encode(dataset: Any, fields: dict[str, Field], row: int) -> Encoded | Failed:
-    """Sample `row` of dataset (a tuple in the order of fields), encoded."""
+    """Encode dataset[row], a tuple in the order of `fields`. Exceptions are returned as Failed."""
     try:
         return _encoded(dataset[row], fields, row)
     except Exception as error:
@@ -57,8 +57,8 @@ def encode(dataset: Any, fields: dict[str, Field], row: int) -> Encoded | Failed
 
 def _encoded(values: Any, fields: dict[str, Field], row: int) -> Encoded:
     if not isinstance(values, tuple | list) or len(values) != len(fields):
-        found = f"{len(values)} values" if isinstance(values, tuple | list) else f"one {type(values).__name__}"
-        raise BetonError(f"expected a tuple of {len(fields)} ({', '.join(fields)}), got {found}")
+        found = f"{len(values)} values" if isinstance(values, tuple | list) else f"a single {type(values).__name__}"
+        raise BetonError(f"expected a tuple of {len(fields)} values ({', '.join(fields)}), got {found}")
     pairs = [_field(name, field, value, row) for (name, field), value in zip(fields.items(), values, strict=True)]
     return Encoded(*map(list, zip(*pairs, strict=True)))
 
@@ -76,7 +76,7 @@ def _field(name: str, field: Field, value: Any, row: int):
 
 
 def sample_name(dataset: Any, row: int) -> str:
-    """What the data set calls the sample (a file's path), else its row."""
+    """The sample in error messages: dataset.name(row) if there is such a method (a file's path), else its row."""
     name = getattr(dataset, "name", None)
     return name(row) if callable(name) else f"sample {row}"
 
@@ -84,23 +84,26 @@ def sample_name(dataset: Any, row: int) -> str:
 def encode_all(
     dataset: Any, fields: dict[str, Field], rows: Sequence[int], num_workers: int
 ) -> Iterator[Encoded | Failed]:
-    """All rows in their order; more than one of num_workers are processes, which end with the iterator."""
+    """Encode dataset[row] for each of `rows`, in order; in this process if num_workers is 1, else in worker processes.
+
+    The processes end with the iterator. BetonError if they cannot be started or one of them dies.
+    """
     if num_workers == 1 or len(rows) <= GROUP:
         for row in rows:
             yield encode(dataset, fields, int(row))
         return
     num_workers = min(num_workers, -(-len(rows) // GROUP))
-    # Not fork: a forked child of a process that has used torch's threads can hang. A fresh process cannot.
+    # Not fork: a child forked from a process that has used torch's threads can deadlock.
     context = multiprocessing.get_context("spawn")
     workers = []
     try:
         for w in range(num_workers):
-            here, there = context.Pipe(duplex=False)
-            arguments = (there, dataset, fields, rows, w, num_workers)
+            receiver, sender = context.Pipe(duplex=False)
+            arguments = (sender, dataset, fields, rows, w, num_workers)
             process = context.Process(target=_work, args=arguments, name=f"writer {w}", daemon=True)
-            workers.append((process, here))
+            workers.append((process, receiver))
             _start(process)
-            there.close()  # now the worker holds the only end to write to: its death ends our reading
+            sender.close()  # the worker now has the only sending end, so its death ends recv() with EOFError
         for start in range(0, len(rows), GROUP):
             left = min(GROUP, len(rows) - start)
             process, pipe = workers[start // GROUP % num_workers]
@@ -119,9 +122,9 @@ def encode_all(
 def encode_stream(
     samples: Iterable[tuple[str, Any]], fields: dict[str, Field], num_workers: int
 ) -> Iterator[Encoded | Failed]:
-    """(name, values) of each sample, encoded by threads a few groups at a time; in the same order."""
+    """Encode (name, values) pairs with num_workers threads, in order. name: the sample in error messages."""
 
-    def one(numbered: tuple[int, tuple[str, Any]]) -> Encoded | Failed:
+    def encode_one(numbered: tuple[int, tuple[str, Any]]) -> Encoded | Failed:
         row, (name, values) = numbered
         try:
             return _encoded(values, fields, row)
@@ -131,7 +134,7 @@ def encode_stream(
     numbered = enumerate(samples)
     with ThreadPoolExecutor(num_workers) as pool:
         while group := list(itertools.islice(numbered, GROUP * num_workers)):
-            yield from pool.map(one, group)
+            yield from pool.map(encode_one, group)
 
 
 def _start(process: multiprocessing.Process) -> None:
@@ -139,9 +142,10 @@ def _start(process: multiprocessing.Process) -> None:
         process.start()
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise BetonError(f"the data set cannot be sent to worker processes ({error}); use num_workers=1") from error
-    except RuntimeError as error:  # raised in a worker that runs the main script again
+    except RuntimeError as error:  # raised in a worker that re-runs the main script
         raise BetonError(
-            'worker processes need the main script to stand under `if __name__ == "__main__":`; or use num_workers=1'
+            "worker processes import the main script; put its code under `if __name__ == '__main__':`, or use "
+            "num_workers=1"
         ) from error
 
 
@@ -153,13 +157,13 @@ def _receive(process: multiprocessing.Process, pipe: Connection, dataset: Any, r
         first, last = rows[start], rows[min(start + GROUP, len(rows)) - 1]
         raise BetonError(
             f"a worker process died (exit code {process.exitcode}) at one of the samples from "
-            f"{sample_name(dataset, int(first))} to {sample_name(dataset, int(last))}; what it printed says why, "
-            f"exit code -9 is often a lack of memory: use fewer num_workers"
+            f"{sample_name(dataset, int(first))} to {sample_name(dataset, int(last))}; see its output above; "
+            f"exit code -9 often means that memory ran out: use fewer num_workers"
         ) from None
 
 
 def _work(pipe: Connection, dataset: Any, fields: dict[str, Field], rows: Sequence[int], w: int, num_workers: int):
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the parent, which ends its workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which terminates its workers
     try:
         for start in range(w * GROUP, len(rows), num_workers * GROUP):
             items, size = [], 0

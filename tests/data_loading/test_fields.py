@@ -1,4 +1,4 @@
-"""Fields: values of every type come back as they were, and what a field cannot hold is refused in a sentence."""
+"""Fields: values of every type are read back unchanged, and values that a field cannot store are refused."""
 
 import json
 import math
@@ -51,7 +51,7 @@ def written(path, field, values):
     return Reader(path)
 
 
-def test_values_of_all_seven_types_come_back(all_seven):
+def test_values_of_all_seven_types_are_read_back(all_seven):
     for i in range(7):
         found = all_seven[i]
         for name, value in zip(FIELDS, sample(i), strict=True):
@@ -61,7 +61,7 @@ def test_values_of_all_seven_types_come_back(all_seven):
                 assert found[name] == value and type(found[name]) is type(value)
 
 
-def test_batches_of_values_equal_the_single_ones_in_any_order(all_seven):
+def test_batches_of_values_equal_single_values_in_any_order(all_seven):
     rows = np.array([6, 0, 3, 3])
     for name in FIELDS:
         batch = all_seven.values(name, rows)
@@ -73,7 +73,7 @@ def test_batches_of_values_equal_the_single_ones_in_any_order(all_seven):
     assert isinstance(all_seven.values("blob", rows), list)
 
 
-def test_values_are_memory_of_their_own(all_seven):
+def test_values_are_copies(all_seven):
     for name in ("array", "tensor", "image"):
         value, batch = all_seven.value(name, 2), all_seven.values(name, [2])
         for array in (value, batch[0]):
@@ -87,7 +87,7 @@ def test_columns_of_numbers_are_whole_arrays(all_seven):
         all_seven.column("blob")
 
 
-def test_the_head_of_the_file_describes_arrays_as_the_format_says(all_seven):
+def test_field_descriptors_of_arrays_have_the_bytes_of_the_format(all_seven):
     data = all_seven.memory.tobytes()
     record = data[24 + 5 * 1041 + 17 :][:1024]
     assert record[:256] == (2).to_bytes(8, "little") + (3).to_bytes(8, "little") + bytes(240)
@@ -95,7 +95,7 @@ def test_the_head_of_the_file_describes_arrays_as_the_format_says(all_seven):
     assert all_seven.fields["array"].shape == (2, 3) and all_seven.fields["tensor"].dtype == np.int16
 
 
-def test_json_is_stored_as_ffcv_does_with_a_zero_behind_it(tmp_path):
+def test_json_is_stored_with_a_terminating_zero_as_ffcv_does(tmp_path):
     reader = written(tmp_path / "a.beton", JSONField(), [{"ü": [1, float("inf")]}])
     text = json.dumps({"ü": [1, float("inf")]}).encode() + b"\0"
     assert text in reader.memory[1 << 21 :][:100].tobytes()
@@ -107,7 +107,7 @@ def test_json_is_stored_as_ffcv_does_with_a_zero_behind_it(tmp_path):
     [("|b1", (5,)), ("<f2", (1, 2, 3)), (">i4", (2,)), ("<c8", (3, 1)), ("<f4", (2, 0, 3)), ("<i8", (1,) * 31 + (2,)),
      ("<U3", (2,)), ("<M8[ns]", (2,)), ("|S5", (1,)), ("<f8", (300, 40))],
 )  # fmt: skip
-def test_arrays_of_odd_dtypes_and_shapes_come_back(tmp_path, dtype, shape):
+def test_arrays_of_unusual_dtypes_and_shapes_are_read_back(tmp_path, dtype, shape):
     raw = np.random.default_rng(0).integers(0, 2, (3, *shape))
     values = list(raw.astype(dtype))
     reader = written(tmp_path / "a.beton", NDArrayField(dtype, shape), values)
@@ -124,13 +124,13 @@ def test_arrays_are_stored_in_c_order_and_in_the_declared_byte_order(tmp_path):
     assert reader.memory[1 << 21 :][:24].tobytes() == np.array([0, 2, 4, 1, 3, 5], "<i4").tobytes()
 
 
-def test_tensors_that_need_gradients_and_numpy_arrays_are_taken(tmp_path):
+def test_tensors_that_require_gradients_and_numpy_arrays_are_accepted(tmp_path):
     values = [torch.ones(2, requires_grad=True), torch.zeros(4)[::2], np.array([3, 4], np.float32)]
     reader = written(tmp_path / "a.beton", TorchTensorField(torch.float32, (2,)), values)
     assert reader.values("x", range(3)).tolist() == [[1, 1], [0, 0], [3, 4]]
 
 
-def test_empty_values_have_addresses_of_their_own_and_entries_in_the_table(tmp_path):
+def test_empty_values_have_distinct_addresses_and_entries_in_the_allocation_table(tmp_path):
     fields = {"a": BytesField(), "b": NDArrayField("<f4", (0, 2)), "c": BytesField()}
     samples = [(b"", np.empty((0, 2), "<f4"), b"xy"), (b"", np.empty((0, 2), "<f4"), b"")]
     DatasetWriter(tmp_path / "a.beton", fields).from_indexed_dataset(samples, progress=False)
@@ -141,7 +141,7 @@ def test_empty_values_have_addresses_of_their_own_and_entries_in_the_table(tmp_p
     assert reader.values("c", [0, 1]) == [b"xy", b""] and reader.value("b", 1).shape == (0, 2)
 
 
-def test_no_empty_value_lies_behind_its_page(tmp_path):
+def test_no_empty_value_is_stored_past_the_end_of_its_page(tmp_path):
     page = 1 << 21
     reader = written(tmp_path / "a.beton", BytesField(), [bytes(page), b"", bytes(page - 1), b"", b""])
     assert reader.values("x", range(5)) == [bytes(page), b"", bytes(page - 1), b"", b""]
@@ -159,17 +159,17 @@ def test_no_empty_value_lies_behind_its_page(tmp_path):
         (BytesField(), np.zeros(3), "arrays of uint8 .*, got float64"),
         (JSONField(), {1, 2}, "cannot be written as JSON"),
         (NDArrayField("f4", (2,)), [1.0, 2.0], "takes numpy arrays, got list"),
-        (NDArrayField("f4", (2,)), np.zeros(2), "stores float32 .2,., got float64 .2,.; cast it"),
+        (NDArrayField("f4", (2,)), np.zeros(2), "stores float32 .2,., got float64 .2,.; cast the value"),
         (NDArrayField("f4", (2,)), np.zeros((2, 1), "f4"), r"got float32 \(2, 1\)"),
-        (TorchTensorField("f4", (2,)), torch.zeros(2, dtype=torch.bfloat16), "has no numpy form"),
+        (TorchTensorField("f4", (2,)), torch.zeros(2, dtype=torch.bfloat16), "cannot be converted to numpy"),
     ],
 )
-def test_values_that_do_not_fit_are_refused_with_the_fields_name(tmp_path, field, value, words):
+def test_values_that_a_field_cannot_store_are_refused_with_the_name_of_the_field(tmp_path, field, value, words):
     with pytest.raises(BetonError, match=f"sample 0: field 'x': .*{words}"):
         written(tmp_path / "a.beton", field, [value])
 
 
-def test_json_that_holds_itself_or_is_too_deep_is_refused(tmp_path):
+def test_json_that_contains_itself_or_is_nested_too_deeply_is_refused(tmp_path):
     loop, deep = [], []
     loop.append(loop)
     for _ in range(100_000):
@@ -177,24 +177,24 @@ def test_json_that_holds_itself_or_is_too_deep_is_refused(tmp_path):
     for value in (loop, deep):
         with pytest.raises(BetonError, match="field 'x': .*cannot be written as JSON"):
             written(tmp_path / "a.beton", JSONField(), [value])
-    while deep:  # else Python's own clean-up would recurse
+    while deep:  # otherwise freeing it would recurse
         deep = deep.pop()
 
 
 @pytest.mark.parametrize(
     ("dtype", "shape", "words"),
     [
-        ("f4", (), "0 dimensions; use shape"),
-        ("f4", (3, 0), "the last one at least 1"),
+        ("f4", (), "0-dimensional arrays; use shape"),
+        ("f4", (3, 0), "the last side at least 1"),
         ("f4", (-1, 2), "at least 0"),
-        ("f4", (1,) * 33, "32 dimensions at most"),
-        ([("a", "f4"), ("b", "i4")], (2,), "plain numbers"),
-        (object, (2,), "plain numbers"),
-        ("f4", (2.5,), "a side is a whole number"),
+        ("f4", (1,) * 33, "at most 32 dimensions"),
+        ([("a", "f4"), ("b", "i4")], (2,), "plain scalar type"),
+        (object, (2,), "plain scalar type"),
+        ("f4", (2.5,), "each side must be an integer"),
         ("float33", (2,), "float33"),
         (torch.bfloat16, (2,), "bfloat16"),
     ],
 )
-def test_arrays_that_the_format_cannot_hold_are_refused_at_once(dtype, shape, words):
+def test_array_fields_that_the_format_cannot_store_are_refused_at_once(dtype, shape, words):
     with pytest.raises(ConfigError, match=words):
         (TorchTensorField if dtype is torch.bfloat16 else NDArrayField)(dtype, shape)

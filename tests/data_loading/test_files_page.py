@@ -1,4 +1,4 @@
-"""The code of docs/files.md runs as it stands, from top to bottom."""
+"""The Python code of docs/files.md runs as written, from top to bottom."""
 
 import gc
 import re
@@ -15,5 +15,5 @@ def test_the_code_of_the_page_runs(tmp_path):
     blocks = re.findall(r"```python\n(.*?)```", (CHECKOUT / "docs" / "files.md").read_text(), re.S)
     for block in blocks:
         exec(compile(block, "docs/files.md", "exec"), names)
-    gc.collect()  # while the warning is expected
+    gc.collect()  # while the filter for its warning is active
     assert len(blocks) == 5

@@ -90,7 +90,7 @@ class Good:
             "records": list(range(start, start + 4 * record)),
             "pages": [at for at in range(PAGE, table) if self.data[at]],
             "table": list(range(table, len(self.data))),
-            "json": reader._places["facts"][0].tolist(),
+            "json": reader._spans["facts"][0].tolist(),
         }
         self.parts["jpeg sizes"] = [self.data.index(b"\xff\xc0", ptr) + 5 for ptr in reader.image_table("jpg").ptr]
         self.parts["png sizes"] = [int(ptr) + 16 for ptr in reader.image_table("png").ptr]
@@ -297,7 +297,7 @@ def test_dtypes_that_are_no_plain_numbers_are_refused_unread(tmp_path, dtype):
             return record.tobytes()
 
     path = written(tmp_path / "a.beton", {"x": Named("<f4", (2,))}, [(np.zeros(2, "<f4"),)])
-    with pytest.raises(BetonError, match=r"a\.beton: field 'x': .*(plain numbers|less than 4 GiB)"):
+    with pytest.raises(BetonError, match=r"a\.beton: field 'x': .*(plain scalar type|smaller than 4 GiB)"):
         Reader(path)
 
 

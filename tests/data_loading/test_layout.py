@@ -1,4 +1,4 @@
-"""The layout of a .beton file: offsets and record sizes as the format's description works them out by hand."""
+"""The layout of a .beton file: offsets and record sizes, computed by hand from the format's description."""
 
 import pytest
 
@@ -7,14 +7,14 @@ from data_loading.beton import layout
 TYPE = layout.TYPE_IDS
 
 
-def test_headers_descriptors_and_allocations_have_their_sizes():
+def test_headers_descriptors_and_allocation_entries_have_the_sizes_of_the_format():
     assert layout.HEADER.itemsize == 24
     assert layout.DESCRIPTOR.itemsize == 1 + 16 + 1024
     assert layout.ALLOCATION.itemsize == 24
     assert layout.IMAGE.itemsize == 13 and layout.BYTES.itemsize == 16
 
 
-def test_the_width_of_an_image_stands_before_its_height():
+def test_the_width_of_an_image_is_stored_before_its_height():
     offsets = [layout.IMAGE.fields[name][1] for name in ("mode", "width", "height", "ptr")]
     assert offsets == [0, 1, 3, 5]
 

@@ -1,4 +1,4 @@
-"""The reader: FFCV's own files give the values they were made of; cut or changed files are refused in a sentence."""
+"""The reader: files written by FFCV give the original values; truncated or altered files are refused in one line."""
 
 import gzip
 import hashlib
@@ -18,7 +18,7 @@ FIXTURES = test_data_folder() / "fixtures"
 MODES = {0: "jpg", 1: "raw", 2: "png"}
 
 
-def drawn(i):
+def random_sample(i):
     height, width = np.random.default_rng(i).integers(1, 20, 2)
     return np.random.default_rng(i).integers(0, 256, (height, width, 3)).astype(np.uint8), i
 
@@ -28,13 +28,13 @@ def small(tmp_path_factory):
     """A file of 5 raw and 5 JPEG images."""
     path = tmp_path_factory.mktemp("small") / "small.beton"
     fields = {"image": RGBImageField(), "label": IntField(), "copy": RGBImageField("jpg")}
-    samples = [(image, i, image) for image, i in map(drawn, range(5))]
+    samples = [(image, i, image) for image, i in map(random_sample, range(5))]
     DatasetWriter(path, fields).from_indexed_dataset(samples, progress=False)
     return path
 
 
 def samples(path):
-    """All values of a file, or the UserError that refuses it; any other exception is a fault of the reader."""
+    """All samples of a file, or the UserError that refuses it; any other exception is a bug of the reader."""
     try:
         with Reader(path) as reader:
             return [reader[i] for i in range(len(reader))]
@@ -47,7 +47,7 @@ def same(a, b):
     return all(x.keys() == y.keys() and all(np.array_equal(x[k], y[k]) for k in x) for x, y in zip(a, b, strict=True))
 
 
-# Files that stock FFCV and its two forks wrote.
+# Files written by stock FFCV and its two forks.
 
 
 def manifest():
@@ -63,7 +63,7 @@ def digest(values):
 
 
 def fixture(name, tmp_path, **options):
-    """A Reader of one of FFCV's files, unpacked where it is packed."""
+    """A Reader of a file written by FFCV, decompressed if it is gzipped."""
     path = test_data("fixtures", name)
     if path.suffix == ".gz":
         unpacked = tmp_path / path.stem
@@ -73,7 +73,7 @@ def fixture(name, tmp_path, **options):
 
 
 @pytest.mark.parametrize("name", manifest_names())
-def test_every_field_of_ffcvs_files_has_the_values_of_the_manifest(name, tmp_path):
+def test_every_field_of_a_file_written_by_ffcv_has_the_values_of_the_manifest(name, tmp_path):
     facts = manifest()[name]
     kinds = {field["name"]: field["kind"] for field in facts["fields"]}
     custom = {n: "<i8" for n, kind in kinds.items() if kind == "custom"}
@@ -113,15 +113,15 @@ def check_image(reader, field, i, facts):
         assert np.abs(image.mean((0, 1)) - facts["mean_rgb_stock"]).max() < 3
 
 
-def test_a_field_of_its_writers_own_type_needs_the_dtype_of_its_records():
+def test_a_user_defined_field_needs_the_dtype_of_its_records():
     path = test_data("fixtures", "custom_field_255.beton")
-    with pytest.raises(BetonError, match=r"field 'cust': it has a type of its writer's own \(255\).*custom="):
+    with pytest.raises(BetonError, match=r"field 'cust': it has a user-defined type \(255\).*custom="):
         Reader(path)
-    with pytest.raises(BetonError, match="no field 'i' of a type of its writer's own; it has cust, i"):
+    with pytest.raises(BetonError, match="no user-defined field 'i'; it has the fields cust, i"):
         Reader(path, custom={"cust": "<i8", "i": "<i8"})
 
 
-# Files drawn here.
+# Files written by these tests.
 
 
 def test_a_reader_gives_samples_columns_and_tables(small):
@@ -133,22 +133,22 @@ def test_a_reader_gives_samples_columns_and_tables(small):
         assert [a.dtype for a in table] == [np.uint8, np.int32, np.int32, np.int64, np.int64]
         assert (table.size == 3 * table.height * table.width).all()
         assert (reader.stored_sizes("image") == table.size).all() and not reader.stored_sizes("label").any()
-        np.testing.assert_array_equal(reader[-1]["image"], drawn(4)[0])
+        np.testing.assert_array_equal(reader[-1]["image"], random_sample(4)[0])
         assert reader.memory.size == small.stat().st_size and not reader.memory.flags.writeable
         assert reader.sha256() == hashlib.sha256(small.read_bytes()).hexdigest()
         with pytest.raises(IndexError):
             reader[5]
 
 
-def test_values_are_memory_of_their_own(small):
+def test_values_are_copies(small):
     reader = Reader(small)
     image = reader[0]["image"]
     assert not np.shares_memory(image, reader.memory)
     image[:] = 0
-    np.testing.assert_array_equal(reader[0]["image"], drawn(0)[0])
+    np.testing.assert_array_equal(reader[0]["image"], random_sample(0)[0])
 
 
-def test_a_closed_reader_says_so_and_arrays_taken_before_live_on(small):
+def test_a_closed_reader_refuses_reads_and_arrays_taken_before_stay_valid(small):
     reader = Reader(small)
     memory = reader.memory
     reader.close()
@@ -175,7 +175,7 @@ def test_the_hash_follows_the_file(tmp_path):
     assert hashes[0] != hashes[1]
 
 
-def test_paths_that_are_no_files_are_refused(tmp_path):
+def test_paths_that_are_not_files_are_refused(tmp_path):
     (tmp_path / "empty.beton").touch()
     for name, words in (("not.beton", "no such file"), ("", "is a folder"), ("empty.beton", "0 bytes")):
         with pytest.raises(BetonError, match=words):
@@ -212,17 +212,17 @@ def test_a_changed_byte_in_header_records_or_table_is_refused_or_does_no_harm(sm
                 assert isinstance(found, UserError) or len(found) <= 5
             file.seek(at)
             file.write(data[at : at + 1])
-    assert refused > 1000  # most bytes matter; those of labels, gaps and sample ids below N do not
+    assert refused > 1000  # most bytes are checked; labels, padding and sample ids below N cannot be
     assert same(samples(path), samples(small))
 
 
-def test_damaged_pixels_are_an_error_with_the_samples_name(small, tmp_path):
+def test_damaged_pixels_are_an_error_that_names_the_sample(small, tmp_path):
     data = bytearray(small.read_bytes())
     table = Reader(small).image_table("copy")
     data[table.ptr[3] : table.ptr[3] + table.size[3]] = bytes(int(table.size[3]))
     (tmp_path / "bad.beton").write_bytes(data)
     reader = Reader(tmp_path / "bad.beton")
-    np.testing.assert_array_equal(reader[2]["image"], drawn(2)[0])
+    np.testing.assert_array_equal(reader[2]["image"], random_sample(2)[0])
     with pytest.raises(DecodeError, match=r"bad\.beton: sample 3: field 'copy': not a readable JPEG"):
         reader[3]
 
@@ -237,22 +237,22 @@ def patched(path, out, at, value, size=8):
 @pytest.mark.parametrize(
     ("at", "value", "size", "words"),
     [
-        (0, 1, 2, "its first two bytes say version 1"),
+        (0, 1, 2, "its first two bytes say 1"),
         (2, 0, 2, "it has no fields"),
         (2, 5000, 2, "field descriptors end at byte"),
-        (4, 0, 4, "page_size 0 is no power of two"),
-        (4, 3000, 4, "page_size 3000 is no power of two"),
+        (4, 0, 4, "page_size 0 is not a power of two"),
+        (4, 3000, 4, "page_size 3000 is not a power of two"),
         (4, 64, 4, "crosses the end of a page"),
         (8, 1 << 63, 8, "records of its 9223372036854775808 samples"),  # times R it overflows 64 bits
-        (16, 0, 8, "is not finished"),
-        (16, 100, 8, "its table of allocations starts at byte 100"),
-        (16, 1 << 63, 8, "its table of allocations starts at byte 9223372036854775808"),
-        (24, 255, 1, "field 'image': it has a type of its writer's own"),
-        (24, 77, 1, "field 'image': it has the unknown type 77"),
+        (16, 0, 8, "is incomplete"),
+        (16, 100, 8, "its allocation table starts at byte 100"),
+        (16, 1 << 63, 8, "its allocation table starts at byte 9223372036854775808"),
+        (24, 255, 1, "field 'image': it has a user-defined type"),
+        (24, 77, 1, "field 'image': its type 77 is unknown"),
         (25, 0, 16, "name of field 0 is b''"),
     ],
 )
-def test_each_fault_of_the_head_has_its_sentence(small, tmp_path, at, value, size, words):
+def test_each_fault_of_the_header_has_its_message(small, tmp_path, at, value, size, words):
     with pytest.raises(BetonError, match=words):
         Reader(patched(small, tmp_path / "a.beton", at, value, size))
 
@@ -263,19 +263,19 @@ def test_each_fault_of_the_head_has_its_sentence(small, tmp_path, at, value, siz
         (8, 5, "points outside of the data pages"),
         (8, (1 << 64) - 1, "points outside of the data pages"),
         (16, (1 << 64) - 1, "points outside of the data pages"),  # ptr + size overflows
-        (0, 5, "names a sample that is not there"),
+        (0, 5, "names a sample that does not exist"),
         (16, 1 << 21, r"crosses the end of a page|points outside"),
         (16, 1, "sample 1: field 'image' has a raw image whose size differs"),
-        (16, 0, "sample 1: field 'image' points to a place that the table of allocations does not list"),
+        (16, 0, "sample 1: field 'image' has a pointer that is not in the allocation table"),
     ],
 )
-def test_each_fault_of_the_table_has_its_sentence(small, tmp_path, entry, value, words):
+def test_each_fault_of_the_allocation_table_has_its_message(small, tmp_path, entry, value, words):
     table = int.from_bytes(small.read_bytes()[16:24], "little")
     with pytest.raises(BetonError, match=words):
         Reader(patched(small, tmp_path / "a.beton", table + 2 * 24 + entry, value))  # sample 1, field "image"
 
 
-def test_a_file_of_no_samples_opens(tmp_path):
+def test_a_file_without_samples_opens(tmp_path):
     head = np.array((2, 1, 4096, 0, 24 + 1041), layout.HEADER)
     descriptor = np.array((2, b"image", b""), layout.DESCRIPTOR)
     (tmp_path / "none.beton").write_bytes(head.tobytes() + descriptor.tobytes())

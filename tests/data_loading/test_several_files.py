@@ -130,7 +130,7 @@ def test_files_that_do_not_belong_together_and_patterns_that_fit_nothing_are_ref
     write("b.beton", {"image": RGBImageField("raw")}, (image,))
     with pytest.raises(BetonError, match=r"b\.beton: field 'x': is missing, but in"):
         Reader(tmp_path / "*.beton")
-    with pytest.raises(BetonError, match="no file fits this pattern"):
+    with pytest.raises(BetonError, match="no file matches this pattern"):
         Loader(tmp_path / "none-*.beton", 2)
     with pytest.raises(BetonError, match="list of .beton files is empty"):
         Loader([], 2)

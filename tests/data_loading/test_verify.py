@@ -1,4 +1,4 @@
-"""Checking a file whole: what is wrong is listed, and nothing else."""
+"""`massrl data verify` and `check`: every fault of a file is listed, and nothing else."""
 
 import json
 
@@ -22,16 +22,16 @@ def file(tmp_path):
 
 
 def damage(file, name, rows):
-    """Overwrite stored values with bytes that mean nothing."""
+    """Overwrite stored values with invalid bytes."""
     reader = Reader(file)
-    ptr, size = (reader.image_table().ptr, reader.image_table().size) if name == "image" else reader._places[name]
+    ptr, size = (reader.image_table().ptr, reader.image_table().size) if name == "image" else reader._spans[name]
     with open(file, "r+b") as out:
         for row in rows:
             out.seek(int(ptr[row]))
             out.write(b"\xfe" * int(size[row]))
 
 
-def test_a_whole_file_is_found_whole(file, capsys):
+def test_an_intact_file_has_no_faults(file, capsys):
     report = check(file, num_workers=2, progress=False)
     assert report.whole and (report.samples, report.values) == (150, 450)
     assert verify([str(file)]) == 0
@@ -50,7 +50,7 @@ def test_every_value_that_does_not_decode_is_listed_in_order(file, workers):
         assert fault.startswith(f"{file}: sample {words}: ")
 
 
-def test_many_faults_are_counted_and_the_first_ones_shown(file, capsys):
+def test_all_faults_are_counted_and_the_first_are_shown(file, capsys):
     damage(file, "image", range(0, 150, 2))
     assert verify([str(file), "--json"]) == 2
     found = json.loads(capsys.readouterr().out)
@@ -66,6 +66,6 @@ def test_a_file_that_does_not_open_is_one_fault(file, tmp_path, capsys):
     assert check(tmp_path / "not.beton").faults == [f"{tmp_path / 'not.beton'}: there is no such file"]
 
 
-def test_the_check_of_the_action_leaves_nothing(tmp_path, capsys):
+def test_verify_check_leaves_no_files(tmp_path, capsys):
     assert verify(["--check"]) == 0
     assert "16 samples, 16 values decoded" in capsys.readouterr().out and not list(tmp_path.iterdir())

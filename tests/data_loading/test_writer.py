@@ -1,4 +1,4 @@
-"""The writer: the bytes that the format asks for, the same for any number of workers."""
+"""The writer: files have the bytes that the format prescribes, for any number of workers."""
 
 import gc
 import io
@@ -12,12 +12,12 @@ from PIL import Image
 from data_loading import DatasetWriter, Reader
 from data_loading.errors import BetonError, ConfigError, UserError
 from data_loading.fields import BytesField, FloatField, IntField, JSONField, NDArrayField, RGBImageField
-from writing import FIELDS, Drawn, drawn, jpeg, write
+from writing import FIELDS, RandomImages, jpeg, random_image, write
 
 
-def test_the_header_fields_and_pages_are_where_the_format_says(tmp_path):
+def test_header_descriptors_records_and_pages_are_at_the_offsets_of_the_format(tmp_path):
     file = tmp_path / "a.beton"
-    write(file, [(drawn(0, 2, 3), 7), (drawn(1, 4, 5), -1)])
+    write(file, [(random_image(0, 2, 3), 7), (random_image(1, 4, 5), -1)])
     data = file.read_bytes()
     page = 1 << 21
     assert data[:24] == b"".join(v.to_bytes(n, "little") for v, n in ((2, 2), (2, 2), (page, 4), (2, 8), (2 * page, 8)))
@@ -27,21 +27,21 @@ def test_the_header_fields_and_pages_are_where_the_format_says(tmp_path):
     first = bytes([1]) + b"\3\0\2\0" + page.to_bytes(8, "little") + bytes(3) + (7).to_bytes(8, "little")
     second = bytes([1]) + b"\5\0\4\0" + (page + 18).to_bytes(8, "little") + bytes(3) + b"\xff" * 8
     assert data[start : start + 48] == first + second
-    assert data[page : page + 18 + 60] == drawn(0, 2, 3).tobytes() + drawn(1, 4, 5).tobytes()
+    assert data[page : page + 18 + 60] == random_image(0, 2, 3).tobytes() + random_image(1, 4, 5).tobytes()
     assert not any(data[page + 78 : 2 * page])
     table = [int.from_bytes(data[at : at + 8], "little") for at in range(2 * page, len(data), 8)]
     assert table == [0, page, 18, 1, page + 18, 60]
 
 
-def test_the_file_is_the_same_for_one_two_and_three_workers(tmp_path):
+def test_the_file_is_byte_identical_for_one_two_and_three_workers(tmp_path):
     files = [tmp_path / f"{n}.beton" for n in (1, 2, 3)]
     for n, file in enumerate(files, 1):
-        write(file, Drawn(70), num_workers=n)
+        write(file, RandomImages(70), num_workers=n)
     assert files[0].read_bytes() == files[1].read_bytes() == files[2].read_bytes()
 
 
-def test_written_samples_come_back(tmp_path):
-    dataset = Drawn(50)
+def test_written_samples_are_read_back(tmp_path):
+    dataset = RandomImages(50)
     write(tmp_path / "a.beton", dataset)
     reader = Reader(tmp_path / "a.beton")
     assert len(reader) == 50 and list(reader.fields) == ["image", "label"]
@@ -50,23 +50,23 @@ def test_written_samples_come_back(tmp_path):
         assert reader[i]["label"] == i % 3
 
 
-def test_indices_choose_and_repeat_samples(tmp_path):
+def test_indices_select_and_repeat_samples(tmp_path):
     writer = DatasetWriter(tmp_path / "a.beton", FIELDS)
-    writer.from_indexed_dataset(Drawn(9), indices=[5, 2, 5], progress=False)
+    writer.from_indexed_dataset(RandomImages(9), indices=[5, 2, 5], progress=False)
     assert Reader(tmp_path / "a.beton").column("label").tolist() == [2, 2, 2]
     assert writer.rows.tolist() == [5, 2, 5]
 
 
-def test_a_sample_lies_on_one_page(tmp_path):
-    write(tmp_path / "a.beton", Drawn(12, side=900))
+def test_each_sample_is_stored_on_one_page(tmp_path):
+    write(tmp_path / "a.beton", RandomImages(12, side=900))
     table = Reader(tmp_path / "a.beton").image_table()
     pages = table.ptr >> 21
     assert len(set(pages)) > 2
     assert (pages == (table.ptr + table.size - 1) >> 21).all()
 
 
-def test_pages_grow_for_a_sample_that_does_not_fit_and_the_file_equals_one_with_such_pages(tmp_path):
-    dataset = [(drawn(i, *side), i) for i, side in enumerate([(9, 9), (700, 700), (1000, 1500), (5, 5)])]
+def test_pages_grow_for_a_large_sample_and_the_file_equals_one_written_with_that_page_size(tmp_path):
+    dataset = [(random_image(i, *side), i) for i, side in enumerate([(9, 9), (700, 700), (1000, 1500), (5, 5)])]
     write(tmp_path / "a.beton", dataset)
     write(tmp_path / "b.beton", dataset, page_size=1 << 23)  # 4.5 MB: the next power of two
     assert (tmp_path / "a.beton").read_bytes() == (tmp_path / "b.beton").read_bytes()
@@ -76,7 +76,7 @@ def test_pages_grow_for_a_sample_that_does_not_fit_and_the_file_equals_one_with_
 
 
 def test_bytes_of_a_jpeg_are_stored_unchanged(tmp_path):
-    data = jpeg(drawn(0, 30, 20), quality=70, progressive=True)
+    data = jpeg(random_image(0, 30, 20), quality=70, progressive=True)
     for mode in ("jpg", "keep"):
         write(tmp_path / "a.beton", [(data, 0)], FIELDS | {"image": RGBImageField(mode)})
         reader = Reader(tmp_path / "a.beton")
@@ -86,7 +86,7 @@ def test_bytes_of_a_jpeg_are_stored_unchanged(tmp_path):
 
 
 def test_raw_mode_stores_the_pixels_of_a_jpeg(tmp_path):
-    data = jpeg(drawn(0, 30, 20))
+    data = jpeg(random_image(0, 30, 20))
     write(tmp_path / "a.beton", [(data, 0)])
     np.testing.assert_array_equal(Reader(tmp_path / "a.beton")[0]["image"], np.asarray(Image.open(io.BytesIO(data))))
 
@@ -98,7 +98,7 @@ def test_jpg_mode_encodes_pixels_and_keep_mode_does_not(tmp_path):
     write(tmp_path / "a.beton", [(image, image)], fields)
     reader = Reader(tmp_path / "a.beton")
     assert reader.image_table("jpg").mode[0] == 0 and reader.image_table("keep").mode[0] == 1
-    # Quality 90 on a smooth ramp: its coarsest step there is 3 levels, half of it each way, and one for rounding.
+    # At quality 90 the quantisation step of a smooth ramp is at most 3 levels: an error of 1.5, and 1 for rounding.
     assert np.abs(reader[0]["jpg"].astype(int) - image).max() <= 3
     np.testing.assert_array_equal(reader[0]["keep"], image)
 
@@ -107,12 +107,12 @@ def test_jpg_mode_encodes_pixels_and_keep_mode_does_not(tmp_path):
     ("size", "expected"), [((100, 50), (32, 16)), ((50, 100), (16, 32)), ((98, 3), (32, 1)), ((20, 32), (20, 32))]
 )
 def test_max_resolution_bounds_the_longer_side_and_never_enlarges(tmp_path, size, expected):
-    write(tmp_path / "a.beton", [(drawn(0, *size),)], {"image": RGBImageField(max_resolution=32)})
+    write(tmp_path / "a.beton", [(random_image(0, *size),)], {"image": RGBImageField(max_resolution=32)})
     assert Reader(tmp_path / "a.beton")[0]["image"].shape[:2] == expected
 
 
 def test_pillow_images_of_any_mode_become_rgb(tmp_path):
-    grey = Image.fromarray(drawn(0, 8, 9)).convert("L")
+    grey = Image.fromarray(random_image(0, 8, 9)).convert("L")
     write(tmp_path / "a.beton", [(grey, 0), (grey.convert("RGBA"), 1)])
     reader = Reader(tmp_path / "a.beton")
     for i in (0, 1):
@@ -122,12 +122,12 @@ def test_pillow_images_of_any_mode_become_rgb(tmp_path):
 @pytest.mark.parametrize(
     ("sample", "words"),
     [
-        ((drawn(0, 2, 2),), "expected a tuple of 2"),
-        (drawn(0, 2, 2), "got one ndarray"),
-        ((drawn(0, 2, 2), 3.9), "field 'label': an IntField takes whole numbers"),
-        ((drawn(0, 2, 2), 1 << 63), "does not fit into 64 bits"),
-        ((drawn(0, 2, 2).astype(float), 0), "field 'image': an image array is uint8"),
-        ((drawn(0, 2, 2)[..., :2], 0), r"got uint8 \(2, 2, 2\)"),
+        ((random_image(0, 2, 2),), "expected a tuple of 2"),
+        (random_image(0, 2, 2), "got a single ndarray"),
+        ((random_image(0, 2, 2), 3.9), "field 'label': IntField takes integers"),
+        ((random_image(0, 2, 2), 1 << 63), "does not fit into a signed 64-bit integer"),
+        ((random_image(0, 2, 2).astype(float), 0), "field 'image': an image array must be uint8"),
+        ((random_image(0, 2, 2)[..., :2], 0), r"got uint8 \(2, 2, 2\)"),
         (("cat.jpg", 0), "got str"),
         ((np.zeros((1, 65536, 3), np.uint8), 0), "sides up to 65535"),
     ],
@@ -138,7 +138,7 @@ def test_values_that_do_not_fit_their_field_are_refused(tmp_path, sample, words)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_impossible_writers_are_refused(tmp_path):
+def test_invalid_arguments_of_writers_are_refused(tmp_path):
     for fields, options, words in [
         ({}, {}, "at least one field"),
         ({"ü": IntField()}, {}, "ASCII"),
@@ -150,16 +150,16 @@ def test_impossible_writers_are_refused(tmp_path):
             DatasetWriter(tmp_path / "a.beton", fields, **options)
     with pytest.raises(ConfigError, match="write_mode is 'bmp'; choose one of raw, jpg, png, smart"):
         RGBImageField("bmp")
-    with pytest.raises(ConfigError, match="two words for one thing"):
+    with pytest.raises(ConfigError, match="they are the same option"):
         RGBImageField("jpg", mode="png")
     with pytest.raises(BetonError, match="is empty"):
         write(tmp_path / "a.beton", [])
     with pytest.raises(BetonError, match="is a folder"):
-        write(tmp_path, Drawn(1))
+        write(tmp_path, RandomImages(1))
 
 
-def test_a_data_set_that_cannot_be_sent_to_workers_says_so(tmp_path):
-    class Local(Drawn):
+def test_a_data_set_that_cannot_be_pickled_is_refused_with_several_workers(tmp_path):
+    class Local(RandomImages):
         pass
 
     with pytest.raises(BetonError, match="use num_workers=1"):
@@ -182,7 +182,7 @@ def modes(path, field, images, workers=1):
 
 
 def test_png_is_lossless_under_both_spellings_with_red_and_blue_exchanged_in_the_file(tmp_path):
-    image = drawn(0, 9, 7)
+    image = random_image(0, 9, 7)
     for field in (RGBImageField(write_mode="png"), RGBImageField(mode="png")):
         assert modes(tmp_path / "a.beton", field, [image]) == [2]
         reader = Reader(tmp_path / "a.beton")
@@ -193,22 +193,22 @@ def test_png_is_lossless_under_both_spellings_with_red_and_blue_exchanged_in_the
 
 
 def test_smart_stores_a_jpeg_above_the_threshold_and_never_without_one(tmp_path):
-    images = [drawn(i, 10, width) for i, width in enumerate((9, 10, 11))]  # 270, 300 and 330 bytes
+    images = [random_image(i, 10, width) for i, width in enumerate((9, 10, 11))]  # 270, 300 and 330 bytes
     assert modes(tmp_path / "a.beton", RGBImageField("smart", smart_threshold=300), images) == [1, 1, 0]
     assert modes(tmp_path / "a.beton", RGBImageField("smart"), images) == [1, 1, 1]
     reduced = RGBImageField(
         "smart", smart_threshold=300, max_resolution=10
-    )  # what is stored counts: 10 x 9, not 11 x 10
+    )  # the threshold applies to the downscaled image, 10 x 9
     assert modes(tmp_path / "a.beton", reduced, images) == [1, 1, 1]
 
 
-def test_smart_encodes_no_jpeg_that_it_does_not_store(tmp_path, monkeypatch):
+def test_smart_does_not_encode_a_jpeg_that_it_does_not_store(tmp_path, monkeypatch):
     monkeypatch.setattr("data_loading.beton.images.encode_jpeg", lambda *_: pytest.fail("encoded for nothing"))
-    assert modes(tmp_path / "a.beton", RGBImageField("smart", smart_threshold=10**6), [drawn(0, 9, 9)]) == [1]
+    assert modes(tmp_path / "a.beton", RGBImageField("smart", smart_threshold=10**6), [random_image(0, 9, 9)]) == [1]
 
 
-def test_proportion_draws_by_row_so_that_workers_do_not_matter(tmp_path):
-    images = [drawn(i, 4, 4) for i in range(400)]
+def test_proportion_samples_by_row_so_that_the_number_of_workers_does_not_matter(tmp_path):
+    images = [random_image(i, 4, 4) for i in range(400)]
     field = RGBImageField("proportion", compress_probability=0.25)
     one = modes(tmp_path / "1.beton", field, images)
     assert modes(tmp_path / "2.beton", field, images, workers=2) == one
@@ -220,17 +220,19 @@ def test_proportion_draws_by_row_so_that_workers_do_not_matter(tmp_path):
         assert set(modes(tmp_path / "1.beton", field, images)) == {mode}
 
 
-def test_a_jpeg_that_exif_turns_is_stored_upright(tmp_path):
+def test_a_jpeg_that_exif_rotates_is_stored_upright(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
-    write(tmp_path / "a.beton", [(jpeg(drawn(0, 20, 30), exif=exif), 0)], FIELDS | {"image": RGBImageField("jpg")})
+    write(
+        tmp_path / "a.beton", [(jpeg(random_image(0, 20, 30), exif=exif), 0)], FIELDS | {"image": RGBImageField("jpg")}
+    )
     assert Reader(tmp_path / "a.beton")[0]["image"].shape == (30, 20, 3)
 
 
-# Other ways in.
+# Other entry points: shuffled indices, streams, folders, webdataset.
 
 
-def test_indices_are_shuffled_by_a_seed_and_the_callers_stay_as_they_are(tmp_path):
+def test_shuffling_depends_on_the_seed_and_does_not_modify_the_callers_indices(tmp_path):
     orders, indices = [], list(range(30))
     for seed in (0, 0, 1):
         writer = DatasetWriter(tmp_path / "a.beton", {"n": IntField()})
@@ -241,37 +243,37 @@ def test_indices_are_shuffled_by_a_seed_and_the_callers_stay_as_they_are(tmp_pat
 
 
 @pytest.mark.parametrize("n", [1, 3, 1024, 2500])
-def test_a_data_set_of_unknown_length_gives_the_same_file(tmp_path, n):
+def test_a_stream_of_unknown_length_gives_the_file_of_the_indexed_data_set(tmp_path, n):
     fields = {"image": RGBImageField(), "blob": BytesField(), "array": NDArrayField("<u8", (2,)), "n": IntField()}
-    samples = [(drawn(i, 9, 9), bytes(i % 3), np.full(2, i, "<u8"), i) for i in range(n)]
+    samples = [(random_image(i, 9, 9), bytes(i % 3), np.full(2, i, "<u8"), i) for i in range(n)]
     write(tmp_path / "a.beton", samples, fields)
     named = ((f"sample {i}", sample) for i, sample in enumerate(samples))
     DatasetWriter(tmp_path / "b.beton", fields, num_workers=2).from_samples(named, progress=False)
     assert (tmp_path / "a.beton").read_bytes() == (tmp_path / "b.beton").read_bytes()
 
 
-def test_pages_move_up_where_more_samples_came_than_expected(tmp_path):
+def test_pages_move_if_more_samples_were_added_than_expected(tmp_path):
     fields = {f"n{k}": IntField() for k in range(100)} | {
         "image": RGBImageField()
-    }  # 1,024 records of 816 bytes: a page
-    samples = [(*range(100), drawn(i, 30, 40)) for i in range(6000)]
+    }  # 1,024 records of 816 bytes fill a page
+    samples = [(*range(100), random_image(i, 30, 40)) for i in range(6000)]
     write(tmp_path / "a.beton", samples, fields)
     DatasetWriter(tmp_path / "b.beton", fields).from_samples((("", sample) for sample in samples), progress=False)
     assert (tmp_path / "a.beton").read_bytes() == (tmp_path / "b.beton").read_bytes()
     np.testing.assert_array_equal(Reader(tmp_path / "b.beton").value("image", 5999), samples[5999][-1])
 
 
-def test_a_file_without_its_bad_samples_equals_that_of_the_good_ones(tmp_path):
-    DatasetWriter(tmp_path / "a.beton", FIELDS).from_indexed_dataset(Drawn(20, 7, "cut"), skip_bad=True)
+def test_a_file_that_skips_bad_samples_equals_a_file_of_the_good_samples(tmp_path):
+    DatasetWriter(tmp_path / "a.beton", FIELDS).from_indexed_dataset(RandomImages(20, 7, "cut"), skip_bad=True)
     good = [i for i in range(20) if i != 7]
-    DatasetWriter(tmp_path / "b.beton", FIELDS).from_indexed_dataset(Drawn(20), good)
+    DatasetWriter(tmp_path / "b.beton", FIELDS).from_indexed_dataset(RandomImages(20), good)
     assert (tmp_path / "a.beton").read_bytes() == (tmp_path / "b.beton").read_bytes()
 
 
 def test_an_image_folder_is_written_in_one_call(tmp_path):
     for i, name in enumerate(("ants", "bees")):
         (tmp_path / "images" / name).mkdir(parents=True)
-        (tmp_path / "images" / name / "0.jpg").write_bytes(jpeg(drawn(i, 20, 30)))
+        (tmp_path / "images" / name / "0.jpg").write_bytes(jpeg(random_image(i, 20, 30)))
     fields = {"image": RGBImageField("jpg"), "label": IntField()}
     DatasetWriter(tmp_path / "a.beton", fields).from_image_folder(tmp_path / "images", progress=False)
     assert Reader(tmp_path / "a.beton").column("label").tolist() == [0, 1]
@@ -286,14 +288,14 @@ def shards(tmp_path):
     for s in range(2):
         with tarfile.open(tmp_path / f"{s}.tar", "w") as tar:
             for i in (2 * s, 2 * s + 1):
-                facts = {"jpg": jpeg(drawn(i, 20, 30)), "cls": str(i % 2).encode(), "json": b'{"n": %d}' % i}
+                facts = {"jpg": jpeg(random_image(i, 20, 30)), "cls": str(i % 2).encode(), "json": b'{"n": %d}' % i}
                 for suffix, data in facts.items():
                     info = tarfile.TarInfo(f"{i}.{suffix}")
                     info.size = len(data)
                     tar.addfile(info, io.BytesIO(data))
     pytest.importorskip("webdataset")
     yield [str(tmp_path / f"{s}.tar") for s in range(2)]
-    gc.collect()  # while the warning is expected
+    gc.collect()  # while the filter for its warning is active
 
 
 @webdataset_leaves_files_open
@@ -304,7 +306,7 @@ def test_webdataset_shards_are_written_by_extension_or_through_a_pipeline(tmp_pa
     assert reader.column("label").tolist() == [0, 1, 0, 1]
     assert reader.values("facts", range(4)) == [{"n": i} for i in range(4)]
     ptr, size = reader.image_table().ptr[3], reader.image_table().size[3]
-    assert reader.memory[ptr : ptr + size].tobytes() == jpeg(drawn(3, 20, 30))
+    assert reader.memory[ptr : ptr + size].tobytes() == jpeg(random_image(3, 20, 30))
 
     def pipeline(dataset):
         return dataset.decode("pil").to_tuple("jpg", "cls")
@@ -315,7 +317,7 @@ def test_webdataset_shards_are_written_by_extension_or_through_a_pipeline(tmp_pa
 
 
 @webdataset_leaves_files_open
-def test_faults_of_shards_are_named(tmp_path, shards):
+def test_errors_in_shards_name_the_shard_and_the_field(tmp_path, shards):
     fields = {"image": RGBImageField(), "score": FloatField()}
     with pytest.raises(UserError, match=r"0\.tar: 0 has jpg, cls, json, none for field 'score' of type float"):
         DatasetWriter(tmp_path / "a.beton", fields).from_webdataset(shards, progress=False)
@@ -327,7 +329,7 @@ def test_faults_of_shards_are_named(tmp_path, shards):
     assert not (tmp_path / "a.beton").exists()
 
 
-def test_without_webdataset_a_sentence_says_what_to_install(tmp_path, monkeypatch):
+def test_without_webdataset_the_error_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "webdataset", None)
     with pytest.raises(UserError, match="pip install webdataset"):
         DatasetWriter(tmp_path / "a.beton", FIELDS).from_webdataset(["a.tar"])
