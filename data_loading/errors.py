@@ -1,42 +1,42 @@
-"""Errors that a user can mend: one sentence each that says what is wrong, where, and what to do."""
+"""Errors that a user can fix. Each message is one line: what is wrong, where, and what to do."""
 
 import difflib
 from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """The command line prints its sentence and exits with code 2; no traceback."""
+    """Base class. The command line prints the message without a traceback and exits with code 2."""
 
 
 class BetonError(UserError):
-    """A .beton file that is cut short, damaged, of another version, or used wrongly."""
+    """A .beton file that is truncated, damaged, of an unsupported version, or used wrongly."""
 
 
 class SourceError(UserError):
-    """A folder or data set that cannot be read or written as .beton."""
+    """A folder, archive or data set that cannot be read or written to a .beton file."""
 
 
 class DecodeError(UserError):
-    """An image whose bytes do not decode."""
+    """An image that cannot be decoded."""
 
 
 class ViewError(UserError):
-    """A view set, strategy or op that cannot be built as asked."""
+    """A view set, strategy or op with invalid arguments."""
 
 
 class ConfigError(UserError):
-    """A setting that does not exist, does not fit, or contradicts another."""
+    """An option that does not exist, has an invalid value, or contradicts another option."""
 
 
 class CheckpointError(UserError):
-    """A checkpoint that is missing, damaged, or of another method."""
+    """A checkpoint that is missing, damaged, or of another method than expected."""
 
 
 class UnknownName(UserError, LookupError):
-    """A name that no registry holds; the sentence names the nearest one."""
+    """A name that is not in a registry; the message suggests the most similar name."""
 
 
 def near_miss(name: object, known: Iterable[str]) -> str:
-    """ " Did you mean 'x'?" of the known name that is nearest, or "" where none is near."""
+    """A hint for error messages: " Did you mean 'x'?" with the most similar known name, or "" if none is similar."""
     near = difflib.get_close_matches(str(name), list(known), n=1)
     return f" Did you mean {near[0]!r}?" if near else ""

@@ -1,4 +1,4 @@
-"""The fields of a .beton file under FFCV's name for this module; see data_loading.beton."""
+"""The field types of .beton files: alias of data_loading.beton for FFCV's module name ffcv.fields."""
 
 from data_loading.beton.arrays import NDArrayField, TorchTensorField
 from data_loading.beton.fields import BytesField, CustomField, Field, FloatField, IntField, JSONField

@@ -1,13 +1,13 @@
-"""JPEG through libjpeg-turbo (simplejpeg): bit-equal to Pillow and OpenCV, faster, and without the GIL."""
+"""Decode and encode JPEG with simplejpeg (libjpeg-turbo): Pillow's and OpenCV's pixels, faster, without the GIL."""
 
 from __future__ import annotations
 
 import numpy as np
 import simplejpeg
 
-from data_loading.decode.raw import by_pillow, check_size, into
+from data_loading.decode.raw import check_size, copy_into, decode_with_pillow
 
-# What libjpeg-turbo turns into RGB itself. CMYK is left to Pillow: simplejpeg rounds otherwise (by up to 2 levels).
+# Colour spaces that libjpeg-turbo converts to RGB. CMYK is left to Pillow: simplejpeg differs by up to 2 levels.
 DIRECT = ("YCbCr", "Gray", "RGB")
 
 
@@ -18,13 +18,14 @@ def decode_jpeg(
     half: bool = False,
     fast_dct: bool = False,
 ) -> np.ndarray:
-    """data: a JPEG file as bytes or uint8 (n,) -> (H, W, 3) uint8 RGB, as Pillow's convert("RGB") gives it.
+    """Decode a JPEG to uint8 (H, W, 3) RGB, with the pixels of Pillow's convert("RGB").
 
-    buffer: uint8 1-D; the result is a view of its front when it is large enough, else memory of its own.
-    size: the (H, W) that the image must have; checked before anything of that size is allocated.
-    half: (ceil(H / 2), ceil(W / 2), 3), scaled by the decoder where it can (not CMYK).  fast_dct: libjpeg's quick DCT,
-    which shifts colours by about a level.
-    A file that Pillow cannot read either, or of another size, is a DecodeError.
+    data: the file as bytes or uint8 (n,).
+    buffer: uint8 1-D; if it is large enough, the result is a view of its first H * W * 3 bytes.
+    size: expected (H, W), checked before pixels are allocated.
+    half: decode at half size, (ceil(H / 2), ceil(W / 2), 3); ignored for CMYK.
+    fast_dct: libjpeg's fast DCT, which changes values by about 1 level on average.
+    DecodeError if Pillow cannot read the file either, or if it has another size.
     """
     try:
         height, width, colour, _ = simplejpeg.decode_jpeg_header(data)
@@ -36,11 +37,11 @@ def decode_jpeg(
                 least = {"min_height": height, "min_width": width}
             fits = buffer is not None and buffer.size >= height * width * 3
             return simplejpeg.decode_jpeg(data, fastdct=fast_dct, buffer=buffer if fits else None, **least)
-    except ValueError:  # simplejpeg also refuses harmless faults, such as stray bytes before a marker: Pillow decides
+    except ValueError:  # simplejpeg also refuses harmless damage, such as stray bytes before a marker, so try Pillow
         pass
-    return into(buffer, by_pillow(data, "JPEG", size))
+    return copy_into(buffer, decode_with_pillow(data, "JPEG", size))
 
 
 def encode_jpeg(image: np.ndarray, quality: int = 90) -> bytes:
-    """image (H, W, 3) uint8 RGB -> a baseline JPEG with halved chroma (4:2:0), as FFCV writes it."""
+    """Encode uint8 (H, W, 3) RGB as a baseline JPEG with 4:2:0 chroma subsampling, as FFCV does. quality: 1 to 100."""
     return simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality, "RGB", "420", fastdct=False)

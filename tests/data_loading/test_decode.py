@@ -1,4 +1,4 @@
-"""Decoding: what Pillow reads is read, with Pillow's pixels; what it does not is one typed error."""
+"""Decoding: what Pillow can read decodes to Pillow's pixels; everything else is a DecodeError."""
 
 import io
 import tracemalloc
@@ -14,14 +14,14 @@ from data_loading.decode.file import read_image
 from data_loading.errors import DecodeError
 
 
-def drawn(height=24, width=33):
+def random_image(height=24, width=33):
     blocks = np.random.default_rng(0).integers(0, 256, (height // 3 + 1, width // 3 + 1, 3))
     return np.kron(blocks, np.ones((3, 3, 1)))[:height, :width].astype(np.uint8)
 
 
 def encoded(mode="RGB", kind="JPEG", **options):
     file = io.BytesIO()
-    Image.fromarray(drawn()).convert(mode).save(file, kind, **options)
+    Image.fromarray(random_image()).convert(mode).save(file, kind, **options)
     return file.getvalue()
 
 
@@ -41,7 +41,7 @@ JPEGS = {
 
 @pytest.mark.parametrize("data", JPEGS.values(), ids=JPEGS)
 def test_a_jpeg_decodes_to_pillows_pixels(data):
-    # Both stand on libjpeg-turbo with the accurate DCT: equal, not close.
+    # Both use libjpeg-turbo with the accurate DCT, so the pixels are equal.
     np.testing.assert_array_equal(decode_jpeg(data), by_pillow(data))
 
 
@@ -53,7 +53,7 @@ def test_a_large_enough_buffer_holds_the_pixels(data):
     np.testing.assert_array_equal(image, by_pillow(data))
 
 
-def test_a_buffer_that_is_too_small_is_left_alone():
+def test_a_buffer_that_is_too_small_is_not_written():
     buffer = np.zeros(10, np.uint8)
     np.testing.assert_array_equal(decode_jpeg(JPEGS["colour"], buffer), by_pillow(JPEGS["colour"]))
     assert not buffer.any()
@@ -64,14 +64,14 @@ def test_a_buffer_that_is_too_small_is_left_alone():
     [b"", b"\xff\xd8", b"\xff\xd8" + bytes(100), encoded()[: len(encoded()) // 2], encoded(kind="PNG"), b"words" * 9],
     ids=["nothing", "two bytes", "zeros", "half a file", "a PNG", "words"],
 )
-def test_what_is_no_whole_jpeg_is_a_decode_error_in_words(data):
+def test_data_that_is_not_a_complete_jpeg_is_a_decode_error(data):
     with pytest.raises(DecodeError, match="not a readable JPEG") as caught:
         decode_jpeg(data)
-    assert "0x" not in str(caught.value)  # Pillow names the address of its BytesIO
+    assert "0x" not in str(caught.value)  # Pillow's message has the address of its BytesIO
 
 
-def promising(height, width):
-    """The colour JPEG with other sides in its header."""
+def with_sides(height, width):
+    """The colour JPEG with other sides written into its header."""
     data = bytearray(JPEGS["colour"])
     at = data.index(b"\xff\xc0") + 5
     data[at : at + 4] = height.to_bytes(2, "big") + width.to_bytes(2, "big")
@@ -79,11 +79,11 @@ def promising(height, width):
 
 
 @pytest.mark.parametrize(
-    "data", [promising(65535, 65535), promising(25, 33), JPEGS["cmyk"]], ids=["huge", "25", "cmyk"]
+    "data", [with_sides(65535, 65535), with_sides(25, 33), JPEGS["cmyk"]], ids=["huge", "25", "cmyk"]
 )
-def test_a_header_that_disagrees_with_the_table_is_refused_before_memory_is_taken(data):
+def test_a_size_other_than_the_records_is_refused_before_memory_is_allocated(data):
     tracemalloc.start()
-    with pytest.raises(DecodeError, match="the file's table says 32 x 24|cannot come from"):
+    with pytest.raises(DecodeError, match="its record says 32 x 24|cannot come from"):
         decode_jpeg(data, size=(24, 32))
     assert tracemalloc.get_traced_memory()[1] < 1 << 20
     tracemalloc.stop()
@@ -91,82 +91,84 @@ def test_a_header_that_disagrees_with_the_table_is_refused_before_memory_is_take
 
 
 @pytest.mark.parametrize("data", [JPEGS["cmyk"], JPEGS["grey"], encoded(kind="PNG")], ids=["cmyk", "grey", "png"])
-def test_pillows_limit_on_pixels_does_not_hold_for_jpeg_and_png(data, monkeypatch):
+def test_pillows_pixel_limit_does_not_apply_to_jpeg_and_png(data, monkeypatch):
     expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # twice that and Image.open raises, once and it warns
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # Image.open raises above twice the limit and warns above it
     monkeypatch.setattr("data_loading.decode.raw.LARGE", 100)
     kind = "PNG" if data[:1] == b"\x89" else "JPEG"
-    np.testing.assert_array_equal(raw.by_pillow(data, kind), expected)
+    np.testing.assert_array_equal(raw.decode_with_pillow(data, kind), expected)
     stored = read_image(data)
     np.testing.assert_array_equal(decode_jpeg(stored) if isinstance(stored, bytes) else stored, expected)
 
 
-def test_a_file_that_promises_more_than_its_bytes_can_hold_is_refused_before_memory_is_taken():
+def test_a_size_that_the_bytes_cannot_hold_is_refused_before_memory_is_allocated():
     png = bytearray(encoded(kind="PNG"))
     png[16:24] = (60000).to_bytes(4, "big") * 2
     png[29:33] = zlib.crc32(png[12:29]).to_bytes(4, "big")
     tracemalloc.start()
-    for data in (promising(60000, 60000), bytes(png)):
+    for data in (with_sides(60000, 60000), bytes(png)):
         with pytest.raises(DecodeError, match="60000 x 60000 pixels cannot come from [0-9]+ bytes"):
             read_image(data)
     assert tracemalloc.get_traced_memory()[1] < 1 << 20
     tracemalloc.stop()
 
 
-def test_a_jpeg_whose_coding_bounds_nothing_keeps_pillows_limit():
-    data = promising(60000, 60000).replace(b"\xff\xc0", b"\xff\xc9")  # arithmetic coding
+def test_an_arithmetic_coded_jpeg_keeps_pillows_pixel_limit():
+    data = with_sides(60000, 60000).replace(b"\xff\xc0", b"\xff\xc9")  # arithmetic coding
     tracemalloc.start()
-    with pytest.raises(DecodeError, match="60000 x 60000 pixels, and only baseline and progressive Huffman-coded ones"):
+    with pytest.raises(
+        DecodeError, match="60000 x 60000 pixels, but only baseline and progressive Huffman-coded JPEGs"
+    ):
         read_image(data)
     assert tracemalloc.get_traced_memory()[1] < 1 << 20
     tracemalloc.stop()
-    assert header.UNBOUND == 2 * Image.MAX_IMAGE_PIXELS  # where Image.open refuses
-    assert read_image(promising(100, 100).replace(b"\xff\xc0", b"\xff\xc9"))
+    assert header.UNBOUND == 2 * Image.MAX_IMAGE_PIXELS  # above this, Image.open raises
+    assert read_image(with_sides(100, 100).replace(b"\xff\xc0", b"\xff\xc9"))
 
 
-def test_files_of_other_kinds_keep_pillows_limit(monkeypatch):
+def test_files_of_other_formats_keep_pillows_pixel_limit(monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(DecodeError, match="not a readable image: .*exceeds limit .*; store it as JPEG or PNG"):
         read_image(encoded(kind="BMP"))
 
 
-def test_a_png_of_another_size_than_the_tables_is_refused():
-    with pytest.raises(DecodeError, match="the image is 33 x 24, the file's table says 33 x 23"):
+def test_a_png_of_a_size_other_than_the_records_is_refused():
+    with pytest.raises(DecodeError, match="the image is 33 x 24, its record says 33 x 23"):
         decode_png(encoded(kind="PNG"), size=(23, 33))
 
 
-def test_half_a_jpeg_is_the_image_at_half_its_size():
+def test_half_decodes_a_jpeg_at_half_its_size():
     blocks = np.kron(np.random.default_rng(0).integers(0, 256, (12, 17, 3)), np.ones((8, 8, 1))).astype(np.uint8)
     file = io.BytesIO()
     Image.fromarray(blocks[:95, :131]).save(file, "JPEG", quality=95, subsampling=0)
     half = decode_jpeg(file.getvalue(), size=(95, 131), half=True)
     assert half.shape == (48, 66, 3)
-    # Blocks of 8 are the DCT's own: each becomes 4 x 4 of its colour.
+    # The blocks of colour are the DCT's 8 x 8 blocks; each becomes 4 x 4 pixels of its colour.
     assert abs(half[:44, :64].astype(int) - blocks[::2, ::2][:44, :64]).max() <= 3
     assert decode_jpeg(JPEGS["cmyk"], half=True).shape == (24, 33, 3)
 
 
-def test_the_quick_dct_is_off_by_a_few_levels():
+def test_the_fast_dct_differs_by_a_few_levels():
     quick = decode_jpeg(JPEGS["colour"], fast_dct=True).astype(int)
     assert 0 < abs(quick - by_pillow(JPEGS["colour"])).max() <= 12
 
 
-def test_a_stored_png_comes_back_in_true_colours():
-    image = drawn()
-    data = cv2.imencode(".png", image)[1].tobytes()  # as the fork writes it: OpenCV takes RGB for BGR
+def test_a_stored_png_decodes_to_the_original_colours():
+    image = random_image()
+    data = cv2.imencode(".png", image)[1].tobytes()  # as the fork writes it: OpenCV takes the RGB array as BGR
     np.testing.assert_array_equal(decode_png(data), image)
     buffer = np.zeros(image.size, np.uint8)
     assert np.shares_memory(decode_png(np.frombuffer(data, np.uint8), buffer), buffer)
     np.testing.assert_array_equal(buffer.reshape(image.shape), image)
 
 
-def test_a_png_cut_short_is_a_decode_error():
+def test_a_truncated_png_is_a_decode_error():
     with pytest.raises(DecodeError, match="not a readable PNG"):
         decode_png(encoded(kind="PNG")[:-40])
 
 
-def test_raw_pixels_are_a_view_of_the_right_length():
-    image = drawn()
+def test_raw_pixels_are_a_view_and_another_length_is_refused():
+    image = random_image()
     data = np.frombuffer(image.tobytes(), np.uint8)
     out = decode_raw(data, *image.shape[:2])
     assert np.shares_memory(out, data)
