@@ -1,4 +1,4 @@
-"""Sources: what can be written as a .beton file, and the cache that keeps folders as such files."""
+"""Sources: data sets that can be written to a .beton file, and a cache of folders as .beton files."""
 
 from data_loading.sources.base import Source
 from data_loading.sources.cached import as_beton

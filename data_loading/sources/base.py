@@ -1,4 +1,4 @@
-"""Source: a data set that a DatasetWriter takes."""
+"""Source: base class of the data sets that `massrl data write` and DatasetWriter can write."""
 
 from __future__ import annotations
 
@@ -11,23 +11,21 @@ import numpy as np
 from data_loading.fields import Field, IntField, RGBImageField
 
 
-def choice(source: Any, *options: str) -> str:
-    """The command that writes the chosen part of a source. Only it and `open` can choose: what else takes a source (a
-    Loader, a training) takes the file that it has written."""
+def write_command(source: Any, *options: str) -> str:
+    """A `massrl data write` command line, for error messages that ask the user to choose a split or a folder.
+
+    Only that command and `open` have these options. Loaders and training take the .beton file that it writes.
+    """
     return f"massrl data write {source} FILE.beton {' '.join(options)}"
 
 
 class Source(ABC):
-    """Images and, where there are classes, their labels.
+    """A data set of images with optional labels. source[i] is (image, label), or (image,) if there are no labels."""
 
-    source[i] is (image, label), or (image,) without labels. An image is uint8 (H, W, 3) RGB, or the bytes of a file.
-    classes: names by label, or None.  labels: (N,) int64, or None.  paths: N names, relative to the source.
-    """
-
-    write_mode = "raw"  # how images are stored when the user does not say
-    classes: list[str] | None = None
-    labels: np.ndarray | None = None
-    paths: list[str]
+    write_mode = "raw"  # default write_mode of RGBImageField
+    classes: list[str] | None = None  # class names, indexed by label
+    labels: np.ndarray | None = None  # int64 (N,)
+    paths: list[str]  # N names, relative to the source
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -37,33 +35,35 @@ class Source(ABC):
         return (image,) if self.labels is None else (image, int(self.labels[i]))
 
     @abstractmethod
-    def image(self, i: int) -> np.ndarray | bytes: ...
+    def image(self, i: int) -> np.ndarray | bytes:
+        """Image i: uint8 (H, W, 3) RGB, or the bytes of an image file. DecodeError if it cannot be read."""
 
     def name(self, i: int) -> str:
-        """What errors call sample i."""
+        """Sample i in error messages."""
         return self.paths[i]
 
     def fields(self, write_mode: str | None = None, **options: Any) -> dict[str, Field]:
-        """The fields to write: `image`, with the options of RGBImageField, and `label` where there are classes."""
+        """The fields for DatasetWriter: `image`, and `label` if there are labels. Arguments: those of RGBImageField."""
         image = RGBImageField(write_mode or self.write_mode, **options)
         return {"image": image} if self.labels is None else {"image": image, "label": IntField()}
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """Hex digits that change when the source does."""
+        """A hash in hex that changes when the data changes. as_beton compares it with the one of the cached file."""
 
 
 class ArraySource(Source):
-    """A source whose images are one array, read again by each process that needs it rather than sent there."""
+    """A source with all images in one array. Pickling drops the array, so each worker process reads it again."""
 
     _images: np.ndarray | None = None
 
     @abstractmethod
     def _load(self) -> np.ndarray:
-        """Images uint8 (N, H, W, 3), or (N, H, W) and (N, H, W, 1) where they are grey."""
+        """Read the images: uint8 (N, H, W, 3), or grey (N, H, W) or (N, H, W, 1)."""
 
     @property
     def images(self) -> np.ndarray:
+        """The images as `_load` returns them, read on first use."""
         if self._images is None:
             self._images = self._load()
         return self._images

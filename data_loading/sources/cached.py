@@ -1,4 +1,4 @@
-"""Folders as .beton files: written once to a cache, found again while the folder has not changed."""
+"""A cache of folders, archives and named data sets as .beton files, rewritten when the source changes."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from data_loading.sources.base import Source
 from data_loading.sources.names import open as open_source
 
 log = logging.getLogger(__name__)
-CACHE = Path("runs/.cache")
-BETON = (".beton", ".ffcv", ".dat")  # suffixes that FFCV's users give such files
-FORM = 1  # counted up when the same folder should be written another way
+CACHE = Path("runs/.cache")  # relative to the current folder
+BETON = (".beton", ".ffcv", ".dat")  # suffixes that FFCV users give .beton files
+CACHE_VERSION = 1  # part of the cache key; increase it when the same source is to be written differently
 
 
 def as_beton(
@@ -35,24 +35,30 @@ def as_beton(
     progress: bool = True,
     num_workers: int = 1,
 ) -> Path | list[Path]:
-    """The .beton file of `path`: that file itself, or cache/<hash>/data.beton written from the folder (or "digits").
-    A pattern as "train-*.beton", and a list of .beton files and patterns, come back as they are for a Reader.
+    """The path of a .beton file with the data of `path`; written to the cache first if `path` is not a .beton file.
 
-    subset: a name for the rows `indices` of the folder, which are kept apart from others (as a train and a test part).
-    skip_bad: leave unreadable images out and say how many. Beside the file index.json tells classes, paths, labels
-    and fingerprint. Processes that ask at the same time wait for the one that writes.
+    path: a folder, .zip, .npz or name that `open` accepts: written to cache/<key>/data.beton, with classes, labels,
+        paths and fingerprint in index.json beside it, and reused until the fingerprint of the source changes.
+        A .beton file, a pattern such as "train-*.beton", or a list of these: returned unchanged, for Reader.
+    indices: rows of the source to write; None means all.  subset: a name for them, part of the cache key.
+    skip_bad: leave out images that do not decode, and log how many; otherwise they are a SourceError.
+    progress: show a progress bar if stderr is a terminal.  num_workers: processes that encode.
+    Safe to call from several processes: a file lock makes the others wait for the one that writes.
+    SourceError if `path` does not exist, is not readable, or the cache folder is not writable.
     """
     if not isinstance(path, str | Path):
-        others = [one for one in path if Path(one).suffix not in BETON]
+        others = [item for item in path if Path(item).suffix not in BETON]
         if others:
-            raise SourceError(f"{others[0]} is no .beton file; in a list each must be one: massrl data write makes it")
-        return [as_beton(one, indices=indices) for one in path]
+            raise SourceError(
+                f"{others[0]} is not a .beton file, but in a list each must be one; massrl data write makes it"
+            )
+        return [as_beton(item, indices=indices) for item in path]
     path = Path(path)
     if path.suffix in BETON:
         if not path.exists() and not is_pattern(path):
             raise SourceError(f"{path}: there is no such file")
         if indices is not None:
-            raise SourceError(f"{path}: rows are chosen from folders only; give the Loader `indices`")
+            raise SourceError(f"{path}: `indices` is for folders only; give `indices` to the Loader instead")
         return path
     source = open_source(path)
     rows = np.arange(len(source)) if indices is None else np.asarray(indices, np.int64)
@@ -61,7 +67,7 @@ def as_beton(
     fingerprint = source.fingerprint()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _alone(folder / "lock"):
+        with _exclusive(folder / "lock"):
             entry = _entry(file, index, fingerprint)
             if entry is None or (entry["skipped"] and not skip_bad):
                 entry = _write(source, rows, file, index, skip_bad, progress, num_workers)
@@ -73,7 +79,7 @@ def as_beton(
 
 
 def read_index(file: str | Path | Sequence[Path]) -> dict | None:
-    """What index.json says of a file in the cache, or None for files without one."""
+    """The content of the index.json beside a cached file, or None if there is none (or for a list of files)."""
     if not isinstance(file, str | Path):
         return None
     index = Path(file).with_name("index.json")
@@ -96,12 +102,12 @@ def _write(
         "paths": [source.paths[i] for i in writer.rows],
         "labels": None if source.labels is None else source.labels[writer.rows].tolist(),
     }
-    write_whole(index, json.dumps(entry))  # last: without a fitting index.json a data.beton is written again
+    write_whole(index, json.dumps(entry))  # written last: a data.beton without a matching index.json is written again
     return entry
 
 
 def _entry(file: Path, index: Path, fingerprint: str) -> dict | None:
-    """index.json, where it is whole, fits the folder as it is now, and the data lie beside it; else None."""
+    """The content of index.json if it is valid and matches the fingerprint and the size of data.beton; else None."""
     try:
         entry = json.loads(index.read_text())
         fits = entry["fingerprint"] == fingerprint and entry["bytes"] == file.stat().st_size
@@ -111,14 +117,15 @@ def _entry(file: Path, index: Path, fingerprint: str) -> dict | None:
 
 
 def _key(path: Path, subset: str | None, rows: np.ndarray | None) -> str:
-    drawn = "" if rows is None else hashlib.sha256(rows.tobytes()).hexdigest()
-    place = str(path) if str(path) == "digits" else str(path.resolve())
-    return hashlib.sha256(json.dumps([FORM, place, subset, drawn]).encode()).hexdigest()[:16]
+    """The name of the cache folder: 16 hex digits that depend on the source's path, `subset` and `rows`."""
+    rows_hash = "" if rows is None else hashlib.sha256(rows.tobytes()).hexdigest()
+    source = str(path) if str(path) == "digits" else str(path.resolve())
+    return hashlib.sha256(json.dumps([CACHE_VERSION, source, subset, rows_hash]).encode()).hexdigest()[:16]
 
 
 @contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """Hold the lock file; the system lets go of it when the process ends, however it ends."""
+def _exclusive(lock: Path) -> Iterator[None]:
+    """Hold an exclusive lock on the file `lock`. The operating system releases it if the process is killed."""
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""DatasetWriter: images, arrays, shards of webdataset or a data set of one's own into a .beton file."""
+"""DatasetWriter: BetonWriter plus methods for image folders and webdataset shards."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from data_loading.errors import SourceError
 from data_loading.fields import Field
 from data_loading.sources.folder import SUFFIXES, Folder
 
-# What a webdataset sample (extension -> bytes) gives a field of a kind, where no pipeline says it.
+# Without a pipeline, a field takes the first of these extensions that a webdataset sample (extension -> bytes) has.
 EXTENSIONS = {
     "image": tuple(suffix[1:] for suffix in sorted(SUFFIXES)),
     "int": ("cls", "label", "int"),
@@ -27,8 +27,10 @@ class DatasetWriter(BetonWriter):
     __doc__ = BetonWriter.__doc__
 
     def from_image_folder(self, root: str | Path, **options: Any) -> Path:
-        """Write the images of a folder, whose sub-folders are its classes: the values are (image, label), or (image,)
-        where there are no sub-folders. options: of from_indexed_dataset."""
+        """Write a folder of images: samples (image, label) if it has class sub-folders, else (image,).
+
+        root, errors: as data_loading.sources.folder.Folder.  options: arguments of from_indexed_dataset.
+        """
         return self.from_indexed_dataset(Folder(root), **options)
 
     def from_webdataset(
@@ -38,11 +40,14 @@ class DatasetWriter(BetonWriter):
         progress: bool = True,
         skip_bad: bool = False,
     ) -> Path:
-        """Write the samples of webdataset's shards (paths, or one pattern such as "train-{000..009}.tar"), in order,
-        reading each shard once.
+        """Write the samples of webdataset shards in order, reading each shard once.
 
-        pipeline: WebDataset -> iterable of tuples in the order of the fields, as FFCV has it. None: each field takes
-        the file of its sample that fits its kind, as jpg, png, ... for an image and cls for an int.
+        shards: paths, or one pattern such as "train-{000..009}.tar".
+        pipeline: function from webdataset.WebDataset to an iterable of tuples in the order of the fields, as in FFCV.
+            None: each field takes the file of the sample whose extension is the field's name or fits its type, for
+            example jpg or png for an image and cls for an int.
+        progress, skip_bad, result: as from_indexed_dataset.  SourceError if webdataset is not installed, a shard
+        cannot be read, or a sample has no file for a field.
         """
         try:
             import webdataset
@@ -59,18 +64,18 @@ class DatasetWriter(BetonWriter):
                 return
             for sample in dataset:
                 name = f"{sample['__url__']}: {sample['__key__']}"
-                yield name, tuple(_chosen(sample, key, field, name) for key, field in self.fields.items())
+                yield name, tuple(_value(sample, key, field, name) for key, field in self.fields.items())
         except (OSError, tarfile.TarError) as error:
             raise SourceError(f"{self.path}: the shards cannot be read: {error}") from error
 
 
-def _chosen(sample: dict, key: str, field: Field, name: str) -> Any:
-    """The value of a field from the files of a webdataset sample."""
-    found = [sample[word] for word in (key, *EXTENSIONS.get(field.kind, ())) if word in sample]
-    if not found:
-        kinds = ", ".join(word for word in sample if not word.startswith("__"))
+def _value(sample: dict, key: str, field: Field, name: str) -> Any:
+    """The value for `field` from a webdataset sample, a dict extension -> bytes. key: the field's name."""
+    values = [sample[extension] for extension in (key, *EXTENSIONS.get(field.kind, ())) if extension in sample]
+    if not values:
+        kinds = ", ".join(extension for extension in sample if not extension.startswith("__"))
         raise SourceError(f"{name} has {kinds}, none for field {key!r} of type {field.kind}; give a pipeline")
-    data = found[0]
+    data = values[0]
     try:
         if field.kind in ("int", "float"):
             return {"int": int, "float": float}[field.kind](data)

@@ -1,4 +1,4 @@
-"""scikit-learn's handwritten digits: 1,797 real images of 8 x 8, part of an installed package, no download."""
+"""scikit-learn's handwritten digits: 1,797 images of 8 x 8 pixels, shipped with the package (no download)."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from sklearn.datasets import load_digits
 from data_loading.errors import SourceError
 from data_loading.sources.base import Source
 
-TRAIN = 1437  # rows 0 to 1436; neighbouring rows share a writer, so the test rows are the last ones, not drawn ones
+TRAIN = 1437  # rows 0 to 1436. The test rows are the last 360, not random ones: adjacent rows have the same writer
 SPLITS = {"train": slice(0, TRAIN), "test": slice(TRAIN, None), None: slice(None)}
 
 
 class Digits(Source):
-    """UCI's optical recognition of handwritten digits (test part): values 0..16 become round(value * 255 / 16).
+    """Test set of UCI's "Optical Recognition of Handwritten Digits". Values v of 0..16 become round(v * 255 / 16).
 
-    split: "train" (rows 0 to 1436), "test" (the last 360), or None for all. Images are uint8 (8, 8, 3), stored raw.
+    Images are uint8 (8, 8, 3), stored raw.  split: "train" (rows 0 to 1436), "test" (the last 360), None (all).
     """
 
     def __init__(self, split: str | None = None):
         if split not in SPLITS:
-            raise SourceError(f"digits have no split {split!r}; choose train or test")
+            raise SourceError(f"digits has no split {split!r}; choose train or test")
         digits = load_digits()
         rows = SPLITS[split]
         grey = np.rint(digits.images[rows] * (255 / 16)).astype(np.uint8)  # (N, 8, 8)

@@ -18,12 +18,16 @@ SPLIT_NAMES = {"train", "training", "val", "valid", "validation", "test", "testi
 
 
 class Tree(Source):
-    """What a folder and an archive of one have in common: class folders of images, or images side by side."""
+    """Base class of Folder and Zip: images in one sub-folder per class, or all images in the top folder."""
 
     write_mode = "keep"
 
     def _arrange(self, here: list[tuple], found: dict[str, list[tuple]]) -> None:
-        """Set paths, classes and labels from (path, ...) of the images here and below each sub-folder."""
+        """Set paths, classes and labels.
+
+        here: (path, ...) of the images in the top folder.  found: sub-folder -> (path, ...) of the images below it.
+        The further elements of the tuples go into the fingerprint.
+        """
         found = {name: files for name, files in found.items() if files}
         self._check(here, found)
         self.classes = list(found) if found else None
@@ -35,19 +39,21 @@ class Tree(Source):
 
     def _check(self, here: list[tuple], found: dict[str, list[tuple]]) -> None:
         if not here and not found:
-            raise SourceError(f"{self.root} holds no images ({', '.join(sorted(SUFFIXES))}), nor do its sub-folders")
+            raise SourceError(f"{self.root} has no images ({', '.join(sorted(SUFFIXES))}), nor do its sub-folders")
         if here and found:
             raise SourceError(
-                f"{self.root} holds both images ({here[0][0]}, ...) and sub-folders with images "
-                f"({next(iter(found))}, ...); keep only one kind: sub-folders are classes"
+                f"{self.root} has both images ({here[0][0]}, ...) and sub-folders with images "
+                f"({next(iter(found))}, ...); keep only one of these: sub-folders are classes"
             )
         nested = [name for name, files in found.items() if all("/" in path for path, *_ in files)]
         if found and len(nested) == len(found) and {name.lower() for name in found} <= SPLIT_NAMES:
-            raise SourceError(f"{self.root} holds the splits {', '.join(found)}; {self._choice(next(iter(found)))}")
+            raise SourceError(
+                f"{self.root} has the splits {', '.join(found)}; {self._how_to_choose(next(iter(found)))}"
+            )
 
     @abstractmethod
-    def _choice(self, split: str) -> str:
-        """How one of the splits is chosen."""
+    def _how_to_choose(self, split: str) -> str:
+        """The part of an error message that says how to choose one of the splits."""
 
     def name(self, i: int) -> str:
         return f"{self.root}/{self.paths[i]}"
@@ -57,11 +63,13 @@ class Tree(Source):
 
 
 class Folder(Tree):
-    """Images of `root`: its sub-folders are the classes, in the order of their names; without any, there are no labels.
+    """A folder of images. Sub-folders are the classes, sorted by name; without sub-folders there are no labels.
 
-    Hidden files, other kinds of files, and sub-folders without images are left out. Within a class images may lie
-    deeper. JPEG files keep their bytes; all else, and JPEGs that EXIF turns or that are CMYK, become pixels.
-    The fingerprint is over names, sizes and times of change.
+    Images may be nested deeper within a class. Hidden files, files of other types and sub-folders without images are
+    ignored. Upright RGB and grey JPEG files are returned as bytes, everything else as pixels.
+    The fingerprint covers names, sizes and modification times.
+    SourceError if `root` is not a readable folder, has no images, has both images and class folders, or has only
+    folders named like splits (train, test, ...).
     """
 
     def __init__(self, root: str | Path):
@@ -69,7 +77,7 @@ class Folder(Tree):
         if not self.root.exists():
             raise SourceError(f"{root}: there is no such folder")
         if not self.root.is_dir():
-            raise SourceError(f"{root} is neither a folder of images, nor a .zip, .npz or .beton file")
+            raise SourceError(f"{root} is not a folder of images or a .zip, .npz or .beton file")
         try:
             here = _images(self.root, deep=False)
             names = sorted(e.name for e in os.scandir(self.root) if e.is_dir() and not e.name.startswith("."))
@@ -78,7 +86,7 @@ class Folder(Tree):
             raise SourceError(f"{error.filename or root} cannot be read: {error.strerror}") from error
         self._arrange(here, found)
 
-    def _choice(self, split: str) -> str:
+    def _how_to_choose(self, split: str) -> str:
         return f"give one of them: {self.root / split}"
 
     def image(self, i: int) -> np.ndarray | bytes:
@@ -90,7 +98,7 @@ class Folder(Tree):
 
 
 def _images(folder: Path, deep: bool) -> list[tuple[str, int, int]]:
-    """(path relative to folder with /, size, time of change in ns) of the images, sorted by path."""
+    """(path relative to `folder`, size, modification time in ns) of each image, sorted by path. deep: recurse."""
     found, pending = [], [""]
     while pending:
         below = pending.pop()
@@ -103,7 +111,7 @@ def _images(folder: Path, deep: bool) -> list[tuple[str, int, int]]:
                 elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
                     try:
                         stat = entry.stat()
-                    except OSError:  # a link that leads nowhere: reading it will say so, and may be skipped
+                    except OSError:  # a dangling link: reading it fails later, where skip_bad applies
                         found.append((below + entry.name, 0, 0))
                         continue
                     found.append((below + entry.name, stat.st_size, stat.st_mtime_ns))

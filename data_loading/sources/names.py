@@ -1,4 +1,4 @@
-"""What a word on the command line stands for: a folder, an archive, arrays, or a data set by name."""
+"""`open`: the source for a name or path: a folder, .zip, .npz, or a data set known by name."""
 
 from __future__ import annotations
 
@@ -12,20 +12,24 @@ from data_loading.sources.torchvision_sets import SETS, open_set
 from data_loading.sources.zipped import Zip
 
 NAMES = ("digits", *SETS)
-FILES = {".zip": Zip, ".npz": Arrays}  # each takes (path, split)
+FILES = {".zip": Zip, ".npz": Arrays}  # suffix -> class with the arguments (path, split)
 
 
 def open(source: str | Path, split: str | None = None, root: str | Path | None = None) -> Source:  # noqa: A001
-    """The source named: a data set of NAMES, a .zip of a folder, a .npz of arrays, or a folder of images.
+    """Open a data set of NAMES, a .zip of an image folder, a .npz file, or a folder of images.
 
-    split: of data sets, zips and arrays that have several. root: the folder of the files of torchvision's sets.
+    split: for sources that have several ("train", "test", ...); not for folders.
+    root: folder of the files of torchvision's data sets; required for those, an error for all others.
+    SourceError if there is no such source, split or root.
     """
     word, path = str(source), Path(source)
     if word in NAMES and Path(word).is_dir():
         owner = "scikit-learn" if word == "digits" else "torchvision"
-        raise SourceError(f"{word} is a data set of {owner} and a folder here; give the folder's absolute path")
+        raise SourceError(
+            f"{word} is a data set of {owner}, but also a folder here; for the folder, give its absolute path"
+        )
     if root is not None and word not in SETS:
-        raise SourceError(f"root {root} is for {', '.join(SETS)}, not for {source}")
+        raise SourceError(f"root={root} is only for {', '.join(SETS)}, not for {source}")
     if word in SETS:
         return open_set(word, split, root)
     if word == "digits":
@@ -37,13 +41,13 @@ def open(source: str | Path, split: str | None = None, root: str | Path | None =
     if path.suffix == ".beton":
         raise SourceError(f"{source} is a .beton file already" if path.exists() else f"{source}: there is no such file")
     if path.suffix == ".tar":
-        raise SourceError(f"{source}: shards of webdataset are written by DatasetWriter.from_webdataset")
+        raise SourceError(f"{source}: write webdataset shards with DatasetWriter.from_webdataset")
     hint = near_miss(word.lower(), NAMES)
     if hint and not path.exists():
         raise SourceError(f"{source}: there is no such folder or data set.{hint}")
     if split is not None:
         raise SourceError(
-            f"split {split!r} is for digits, {', '.join(SETS)}, .zip and .npz; for a folder give the folder of that "
-            f"split, not {source}"
+            f"split {split!r} is only for digits, {', '.join(SETS)}, .zip and .npz; for a folder give the sub-folder "
+            f"of that split, not {source}"
         )
     return Folder(path)

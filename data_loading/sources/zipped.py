@@ -1,4 +1,4 @@
-"""A zip of a folder of images, read where it lies: nothing is unpacked to disk."""
+"""A .zip of a folder of images, read without unpacking it to disk."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ import numpy as np
 
 from data_loading.decode.file import read_image
 from data_loading.errors import DecodeError, SourceError
-from data_loading.sources.base import choice
+from data_loading.sources.base import write_command
 from data_loading.sources.folder import SUFFIXES, Tree
 
 
 class Zip(Tree):
-    """Images of a zip, arranged as in a Folder. A single folder that holds all else is passed through.
+    """A .zip of images, arranged as in Folder. A single top-level folder that contains everything is skipped.
 
-    split: the folder within the zip to take, where it holds train and test. Each process opens the file for itself.
-    The fingerprint is over the names, sizes and checksums of the zip's directory.
+    split: the folder within the zip to use, for example "train".
+    The fingerprint covers the names, sizes and checksums in the zip's directory. Each process opens the file itself.
+    SourceError as for Folder, and if the zip is damaged or has no folder `split`.
     """
 
     def __init__(self, root: str | Path, split: str | None = None):
@@ -31,13 +32,13 @@ class Zip(Tree):
         except FileNotFoundError:
             raise SourceError(f"{root}: there is no such file") from None
         except (OSError, zipfile.BadZipFile) as error:
-            raise SourceError(f"{root} is no zip that can be read: {error}") from error
+            raise SourceError(f"{root} is not a readable .zip file: {error}") from error
         entries = sorted((e.filename, e.file_size, e.CRC) for e in listed if _is_image(e.filename))
         self.prefix = _common_folder(entries)
         if split is not None and self.prefix != f"{split}/":
             entries = [entry for entry in entries if entry[0].startswith(f"{self.prefix}{split}/")]
             if not entries:
-                raise SourceError(f"{root} holds no folder {split!r} with images")
+                raise SourceError(f"{root} has no folder {split!r} with images")
             self.prefix += f"{split}/"
         here, found = [], defaultdict(list)
         for path, *facts in entries:
@@ -48,8 +49,8 @@ class Zip(Tree):
                 here.append((folder, *facts))
         self._arrange(here, dict(sorted(found.items())))
 
-    def _choice(self, split: str) -> str:
-        return f"choose one: {choice(self.root, f'--split {split}')}"
+    def _how_to_choose(self, split: str) -> str:
+        return f"choose one: {write_command(self.root, f'--split {split}')}"
 
     def image(self, i: int) -> np.ndarray | bytes:
         try:
@@ -62,7 +63,7 @@ class Zip(Tree):
         return f"{self.root}/{self.prefix}{self.paths[i]}"
 
     def _file(self) -> zipfile.ZipFile:
-        if self._opened is None or self._opened[0] != os.getpid():  # a forked process shares the place in the file
+        if self._opened is None or self._opened[0] != os.getpid():  # forked processes share the file offset
             self._opened = os.getpid(), zipfile.ZipFile(self.root)
         return self._opened[1]
 
@@ -75,12 +76,13 @@ class Zip(Tree):
 
 
 def _is_image(path: str) -> bool:
+    """Whether a path within the zip is an image that is not hidden."""
     parts = path.split("/")
     hidden = any(part.startswith((".", "__MACOSX")) for part in parts)
     return not hidden and os.path.splitext(path)[1].lower() in SUFFIXES
 
 
 def _common_folder(entries: list[tuple]) -> str:
-    """The folder that all images lie below, deeper than in it, as "name/": zips of a folder have it; else nothing."""
+    """The top-level folder, as "name/", if all images are in sub-folders of one such folder; else ""."""
     tops = {path.partition("/")[0] for path, *_ in entries}
     return f"{tops.pop()}/" if len(tops) == 1 and all(path.count("/") > 1 for path, *_ in entries) else ""

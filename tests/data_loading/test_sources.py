@@ -1,4 +1,4 @@
-"""Sources: folders become classes, labels and pixels as Pillow sees them, once; what cannot be meant is refused."""
+"""Sources: folders, zips and arrays give classes, labels and Pillow's pixels; the cache; ambiguous input is refused."""
 
 import io
 import json
@@ -15,11 +15,11 @@ from sklearn.datasets import load_digits
 
 from data_loading import DatasetWriter, Reader, sources
 from data_loading.errors import SourceError
-from data_loading.sources.cached import _alone, read_index
+from data_loading.sources.cached import _exclusive, read_index
 from helpers import test_data
 
 
-def drawn(seed=0, height=20, width=30):
+def random_image(seed=0, height=20, width=30):
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3)).astype(np.uint8))
 
 
@@ -35,7 +35,7 @@ def classes(tmp_path):
     for label, (name, count, suffix) in enumerate((("ants", 3, "jpg"), ("bees", 2, "png"))):
         (root / name).mkdir(parents=True)
         for i in range(count):
-            drawn(10 * label + i).save(root / name / f"{i}.{suffix}")
+            random_image(10 * label + i).save(root / name / f"{i}.{suffix}")
     return root
 
 
@@ -46,7 +46,7 @@ def test_sub_folders_are_classes_in_the_order_of_their_names(classes):
     assert list(source.fields()) == ["image", "label"]
     assert source[0] == ((classes / "ants/0.jpg").read_bytes(), 0)
     image, label = source[4]
-    np.testing.assert_array_equal(image, np.asarray(drawn(11)))
+    np.testing.assert_array_equal(image, np.asarray(random_image(11)))
     assert label == 1
 
 
@@ -56,19 +56,19 @@ def test_images_without_sub_folders_have_no_labels(classes):
     assert list(source.fields()) == ["image"]
 
 
-def test_hidden_files_other_files_and_folders_without_images_are_left_out(classes):
+def test_hidden_files_other_files_and_folders_without_images_are_ignored(classes):
     (classes / ".cache").mkdir()
-    drawn().save(classes / ".cache" / "x.jpg")
-    drawn().save(classes / "ants" / ".hidden.jpg")
+    random_image().save(classes / ".cache" / "x.jpg")
+    random_image().save(classes / "ants" / ".hidden.jpg")
     (classes / "ants" / "notes.txt").write_text("no image")
     (classes / "also").mkdir()
     (classes / "readme.md").write_text("no image")
     assert sources.open(classes).paths == [f"ants/{i}.jpg" for i in range(3)] + ["bees/0.png", "bees/1.png"]
 
 
-def test_images_may_lie_deeper_within_a_class(classes):
+def test_images_may_be_nested_deeper_within_a_class(classes):
     (classes / "ants" / "more").mkdir()
-    drawn(5).save(classes / "ants" / "more" / "9.PNG")
+    random_image(5).save(classes / "ants" / "more" / "9.PNG")
     assert sources.open(classes).paths[3] == "ants/more/9.PNG"
 
 
@@ -76,31 +76,31 @@ FORMATS = {"bmp": "RGB", "webp": "RGB", "tif": "RGB", "png": "P", "gif": "P", "t
 
 
 @pytest.mark.parametrize(("suffix", "mode"), FORMATS.items())
-def test_other_formats_become_the_pixels_that_pillow_reads(tmp_path, suffix, mode):
+def test_other_formats_give_the_pixels_that_pillow_reads(tmp_path, suffix, mode):
     options = {"lossless": True} if suffix == "webp" else {}
-    drawn().convert(mode).save(tmp_path / f"a.{suffix}", **options)
+    random_image().convert(mode).save(tmp_path / f"a.{suffix}", **options)
     (image,) = sources.open(tmp_path)[0]
     np.testing.assert_array_equal(image, by_pillow(tmp_path / f"a.{suffix}"))
 
 
 def test_a_palette_with_transparency_keeps_its_colours(tmp_path):
-    image = drawn().convert("P")
+    image = random_image().convert("P")
     image.save(tmp_path / "a.png", transparency=bytes(range(256)))
     np.testing.assert_array_equal(sources.open(tmp_path)[0][0], np.asarray(image.convert("RGB")))
 
 
-def test_content_counts_not_the_name(tmp_path):
-    drawn(1).save(tmp_path / "png.jpg", "PNG")
-    drawn(2).save(tmp_path / "really.png", "JPEG")
+def test_the_format_is_detected_from_the_content_not_the_name(tmp_path):
+    random_image(1).save(tmp_path / "png.jpg", "PNG")
+    random_image(2).save(tmp_path / "really.png", "JPEG")
     source = sources.open(tmp_path)
-    np.testing.assert_array_equal(source[0][0], np.asarray(drawn(1)))
+    np.testing.assert_array_equal(source[0][0], np.asarray(random_image(1)))
     assert source[1][0] == (tmp_path / "really.png").read_bytes()
 
 
-def test_a_jpeg_that_exif_turns_is_stored_upright(tmp_path):
+def test_a_jpeg_that_exif_rotates_is_stored_upright(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # a quarter turn clockwise
-    drawn().save(tmp_path / "a.jpg", exif=exif)
+    random_image().save(tmp_path / "a.jpg", exif=exif)
     (image,) = sources.open(tmp_path)[0]
     turned = np.rot90(by_pillow(tmp_path / "a.jpg"), -1)
     np.testing.assert_array_equal(image, turned)
@@ -112,13 +112,13 @@ def test_a_jpeg_with_harmless_tags_keeps_its_bytes(tmp_path):
     for name, value in (("upright", 1), ("unknown", 0), ("nonsense", 99)):
         exif = Image.Exif()
         exif[0x0112] = value
-        drawn().save(tmp_path / f"{name}.jpg", exif=exif)
+        random_image().save(tmp_path / f"{name}.jpg", exif=exif)
     assert all(isinstance(image, bytes) for (image,) in sources.open(tmp_path))
 
 
-def test_a_cmyk_jpeg_becomes_pixels_and_a_grey_one_stays(tmp_path):
-    drawn().convert("CMYK").save(tmp_path / "cmyk.jpg")
-    drawn().convert("L").save(tmp_path / "grey.jpg")
+def test_a_cmyk_jpeg_is_decoded_and_a_grey_jpeg_keeps_its_bytes(tmp_path):
+    random_image().convert("CMYK").save(tmp_path / "cmyk.jpg")
+    random_image().convert("L").save(tmp_path / "grey.jpg")
     source = sources.open(tmp_path)
     np.testing.assert_array_equal(source[0][0], by_pillow(tmp_path / "cmyk.jpg"))
     assert isinstance(source[1][0], bytes)
@@ -128,21 +128,22 @@ def test_a_cmyk_jpeg_becomes_pixels_and_a_grey_one_stays(tmp_path):
     ("make", "words"),
     [
         (lambda root: None, "there is no such folder"),
-        (lambda root: root.mkdir(), "holds no images"),
-        (lambda root: root.write_text("x"), "neither a folder of images, nor a .zip, .npz or .beton"),
-        (lambda root: [(root / "a").mkdir(parents=True), drawn().save(root / "a/1.png"), drawn().save(root / "2.png")],
+        (lambda root: root.mkdir(), "has no images"),
+        (lambda root: root.write_text("x"), "is not a folder of images or a .zip, .npz or .beton file"),
+        (lambda root: [(root / "a").mkdir(parents=True), random_image().save(root / "a/1.png"),
+                       random_image().save(root / "2.png")],
          "both images .2.png, .* and sub-folders"),
-        (lambda root: [(root / "train/a").mkdir(parents=True), drawn().save(root / "train/a/1.png")],
-         "holds the splits train; give one of them"),
+        (lambda root: [(root / "train/a").mkdir(parents=True), random_image().save(root / "train/a/1.png")],
+         "has the splits train; give one of them"),
     ],
 )  # fmt: skip
-def test_folders_that_cannot_be_meant_are_refused(tmp_path, make, words):
+def test_ambiguous_or_empty_folders_are_refused(tmp_path, make, words):
     make(tmp_path / "it")
     with pytest.raises(SourceError, match=words):
         sources.open(tmp_path / "it")
 
 
-def test_digits_are_scikit_learns_in_two_parts():
+def test_digits_are_scikit_learns_split_into_train_and_test():
     digits = load_digits()
     train, test = (sources.open("digits", split) for split in ("train", "test"))
     assert (len(train), len(test), len(sources.open("digits"))) == (1437, 360, 1797)
@@ -152,18 +153,18 @@ def test_digits_are_scikit_learns_in_two_parts():
     np.testing.assert_array_equal(train[1436][0][..., 2], np.rint(digits.images[1436] * 255 / 16))
     with pytest.raises(SourceError, match="no split 'val'"):
         sources.open("digits", "val")
-    with pytest.raises(SourceError, match="is for digits"):
+    with pytest.raises(SourceError, match="is only for digits"):
         sources.open("folder", "train")
 
 
-def test_sixteen_bit_and_transposed_images_become_what_pillow_makes_of_them(tmp_path):
+def test_sixteen_bit_and_transposed_images_give_pillows_pixels(tmp_path):
     deep = np.random.default_rng(0).integers(0, 1 << 16, (20, 30)).astype(np.uint16)
     Image.fromarray(deep).save(tmp_path / "a.png")
     Image.fromarray(deep).save(tmp_path / "b.tif")
     exif = Image.Exif()
-    exif[0x0112] = 5  # mirrored and turned
-    drawn().convert("L").save(tmp_path / "c.png", exif=exif)
-    drawn().save(tmp_path / "d.jpg", exif=exif, progressive=True)
+    exif[0x0112] = 5  # mirrored and rotated
+    random_image().convert("L").save(tmp_path / "c.png", exif=exif)
+    random_image().save(tmp_path / "d.jpg", exif=exif, progressive=True)
     source = sources.open(tmp_path)
     for i, path in enumerate(sorted(tmp_path.iterdir())):
         with Image.open(path) as image:
@@ -174,7 +175,7 @@ def test_sixteen_bit_and_transposed_images_become_what_pillow_makes_of_them(tmp_
 
 @pytest.mark.parametrize("options", [{"progressive": True}, {"mode": "L"}, {"subsampling": 0}, {"optimize": True}])
 def test_upright_jpegs_of_every_kind_keep_their_bytes_and_decode_as_pillow_does(tmp_path, options):
-    image = drawn().convert(options.pop("mode", "RGB"))
+    image = random_image().convert(options.pop("mode", "RGB"))
     image.save(tmp_path / "a.jpg", **options)
     reader = Reader(sources.as_beton(tmp_path, cache=tmp_path / "cache", progress=False))
     table = reader.image_table()
@@ -193,7 +194,7 @@ def zipped(folder, path, below=""):
     return path
 
 
-def test_a_zip_of_a_folder_gives_what_the_folder_gives(classes, tmp_path):
+def test_a_zip_of_a_folder_gives_the_samples_of_the_folder(classes, tmp_path):
     (classes / ".hidden.png").write_bytes(b"x")
     (classes / "notes.txt").write_text("no image")
     folder = sources.open(classes)
@@ -206,9 +207,9 @@ def test_a_zip_of_a_folder_gives_what_the_folder_gives(classes, tmp_path):
         assert source.name(3) == f"{tmp_path}/a.zip/{below}bees/0.png"
 
 
-def test_a_zip_is_read_by_worker_processes_and_its_fingerprint_is_its_content(classes, tmp_path):
+def test_a_zip_is_read_by_worker_processes_and_its_fingerprint_depends_on_its_content(classes, tmp_path):
     for i in range(40):
-        drawn(i).save(classes / "bees" / f"more{i}.png")
+        random_image(i).save(classes / "bees" / f"more{i}.png")
     source = sources.open(zipped(classes, tmp_path / "a.zip"))
     files = []
     for workers in (1, 2):
@@ -217,28 +218,28 @@ def test_a_zip_is_read_by_worker_processes_and_its_fingerprint_is_its_content(cl
     assert files[0] == files[1]
     os.utime(zipped(classes, tmp_path / "b.zip"), ns=(1, 1))
     assert sources.open(tmp_path / "b.zip").fingerprint() == source.fingerprint()
-    drawn(99).save(classes / "bees" / "0.png")
+    random_image(99).save(classes / "bees" / "0.png")
     assert sources.open(zipped(classes, tmp_path / "b.zip")).fingerprint() != source.fingerprint()
 
 
-def test_a_split_of_a_zip_is_chosen(classes, tmp_path):
+def test_a_split_of_a_zip_can_be_chosen(classes, tmp_path):
     (tmp_path / "root").mkdir()
     classes.rename(tmp_path / "root" / "train")
     zipped(tmp_path / "root", tmp_path / "one.zip")
     assert sources.open(tmp_path / "one.zip", "train").classes == ["ants", "bees"]
     (tmp_path / "root" / "test" / "ants").mkdir(parents=True)
-    drawn(3).save(tmp_path / "root" / "test" / "ants" / "7.png")
+    random_image(3).save(tmp_path / "root" / "test" / "ants" / "7.png")
     zipped(tmp_path / "root", tmp_path / "two.zip")
-    with pytest.raises(SourceError, match="two.zip holds the splits test, train; .*--split test"):
+    with pytest.raises(SourceError, match="two.zip has the splits test, train; .*--split test"):
         sources.open(tmp_path / "two.zip")
     assert sources.open(tmp_path / "two.zip", "test").paths == ["ants/7.png"]
-    with pytest.raises(SourceError, match="holds no folder 'val'"):
+    with pytest.raises(SourceError, match="has no folder 'val'"):
         sources.open(tmp_path / "two.zip", "val")
 
 
-def test_faults_of_zips_are_sentences(classes, tmp_path):
+def test_damaged_zips_are_errors_that_name_the_file(classes, tmp_path):
     (tmp_path / "bad.zip").write_bytes(b"PK no zip")
-    for name, words in (("bad.zip", "no zip that can be read"), ("none.zip", "no such file")):
+    for name, words in (("bad.zip", "is not a readable .zip file"), ("none.zip", "no such file")):
         with pytest.raises(SourceError, match=words):
             sources.open(tmp_path / name)
     data = bytearray(zipped(classes, tmp_path / "a.zip").read_bytes())
@@ -257,7 +258,7 @@ def test_the_zip_of_cifar10_has_its_splits_and_classes():
 # Arrays.
 
 
-def test_npz_arrays_grey_or_in_colour_become_images(tmp_path):
+def test_npz_arrays_in_grey_or_colour_give_images(tmp_path):
     colour = np.random.default_rng(0).integers(0, 256, (4, 5, 6, 3)).astype(np.uint8)
     for name, images in (("colour", colour), ("grey", colour[..., 0]), ("one", colour[..., :1])):
         np.savez(tmp_path / f"{name}.npz", x=images, y=np.arange(4, dtype=np.int16))
@@ -278,7 +279,9 @@ def test_npz_splits_and_class_names(tmp_path):
                         classes=np.array(["cat", "dog"]))  # fmt: skip
     assert sources.open(tmp_path / "a.npz", "train").classes == ["cat", "dog"]
     assert sources.open(tmp_path / "a.npz", "test").labels.tolist() == [1]
-    with pytest.raises(SourceError, match="has no array images, .*; choose test or train: .*FILE.beton --split test"):
+    with pytest.raises(
+        SourceError, match="has no array named images, .*; choose test or train: .*FILE.beton --split test"
+    ):
         sources.open(tmp_path / "a.npz")
     np.savez(tmp_path / "b.npz", data=images)
     assert sources.open(tmp_path / "b.npz").labels is None
@@ -287,15 +290,15 @@ def test_npz_splits_and_class_names(tmp_path):
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [
-        ({"x": np.zeros((2, 3, 8, 8), np.uint8)}, r"it is uint8 \(2, 3, 8, 8\); turn it"),
+        ({"x": np.zeros((2, 3, 8, 8), np.uint8)}, r"it is uint8 \(2, 3, 8, 8\); convert it"),
         ({"x": np.zeros((2, 8, 8, 3))}, "it is float64"),
-        ({"x": np.zeros((2, 8, 8), np.uint8), "y": np.zeros(3, int)}, "labels are 2 whole numbers"),
-        ({"x": np.zeros((2, 8, 8), np.uint8), "y": np.zeros(2)}, "labels are 2 whole numbers"),
-        ({"x": np.array([None, 1])}, "no .npz of plain arrays"),
-        ({"z": np.zeros(2)}, "has no array images, x, X, data; it has z"),
+        ({"x": np.zeros((2, 8, 8), np.uint8), "y": np.zeros(3, int)}, "labels must be 2 integers"),
+        ({"x": np.zeros((2, 8, 8), np.uint8), "y": np.zeros(2)}, "labels must be 2 integers"),
+        ({"x": np.array([None, 1])}, "is not a .npz file of plain arrays"),
+        ({"z": np.zeros(2)}, "has no array named images, x, X, data; it has z"),
     ],
 )
-def test_npz_arrays_that_are_no_images_are_refused(tmp_path, arrays, words):
+def test_npz_arrays_that_are_not_images_are_refused(tmp_path, arrays, words):
     np.savez(tmp_path / "a.npz", **arrays)
     with pytest.raises(SourceError, match=words):
         sources.open(tmp_path / "a.npz")
@@ -311,14 +314,14 @@ def test_npz_arrays_that_are_no_images_are_refused(tmp_path, arrays, words):
             {"split": "train"},
             "the folder of its files, .*: massrl data write cifar100 FILE.beton --split train --root FOLDER",
         ),
-        ("imagenet", {"split": "val", "root": "r"}, "imagenet cannot be read from or fetched to r: .*archive"),
+        ("imagenet", {"split": "val", "root": "r"}, "imagenet cannot be read from or downloaded to r: .*archive"),
         ("cifar01", {}, "Did you mean 'cifar10'?"),
         ("fashionmnist", {}, "Did you mean 'fashion_mnist'?"),
-        ("digits", {"root": "r"}, "root r is for cifar10, cifar100"),
+        ("digits", {"root": "r"}, "root=r is only for cifar10, cifar100"),
         ("a-000.tar", {}, "DatasetWriter.from_webdataset"),
     ],
 )
-def test_names_that_cannot_be_meant_are_refused(word, options, words):
+def test_wrong_names_splits_and_roots_are_refused(word, options, words):
     with pytest.raises(SourceError, match=words):
         sources.open(word, **options)
 
@@ -330,25 +333,25 @@ def as_beton(root, tmp_path, **options):
     return sources.as_beton(root, cache=tmp_path / "cache", progress=False, **options)
 
 
-def test_a_folder_is_written_once_and_found_again_until_it_changes(classes, tmp_path):
+def test_a_folder_is_written_once_and_reused_until_it_changes(classes, tmp_path):
     file = as_beton(classes, tmp_path)
     inode = file.stat().st_ino
     assert as_beton(classes, tmp_path) == file and file.stat().st_ino == inode
-    drawn(7).save(classes / "bees" / "new.png")
+    random_image(7).save(classes / "bees" / "new.png")
     assert as_beton(classes, tmp_path) == file and file.stat().st_ino != inode
     reader = Reader(file)
     assert reader.column("label").tolist() == [0, 0, 0, 1, 1, 1]
     index = read_index(file)
     assert index["classes"] == ["ants", "bees"] and index["labels"] == reader.column("label").tolist()
     assert index["paths"][-1] == "bees/new.png"
-    np.testing.assert_array_equal(reader[5]["image"], np.asarray(drawn(7)))
+    np.testing.assert_array_equal(reader[5]["image"], np.asarray(random_image(7)))
 
 
 def test_an_image_changed_in_place_is_noticed(classes, tmp_path):
     file = as_beton(classes, tmp_path)
-    drawn(50).save(classes / "bees" / "0.png")
-    os.utime(classes / "bees" / "0.png", ns=(1, 1))  # of the same size or not: another time of change
-    np.testing.assert_array_equal(Reader(as_beton(classes, tmp_path))[3]["image"], np.asarray(drawn(50)))
+    random_image(50).save(classes / "bees" / "0.png")
+    os.utime(classes / "bees" / "0.png", ns=(1, 1))  # only the modification time is sure to differ
+    np.testing.assert_array_equal(Reader(as_beton(classes, tmp_path))[3]["image"], np.asarray(random_image(50)))
     assert as_beton(classes, tmp_path) == file
 
 
@@ -360,14 +363,14 @@ def test_a_damaged_cache_is_written_again(classes, tmp_path):
         assert len(Reader(as_beton(classes, tmp_path))) == 5
 
 
-def test_a_beton_file_stands_for_itself(classes, tmp_path):
+def test_a_beton_file_is_returned_unchanged(classes, tmp_path):
     file = as_beton(classes, tmp_path)
     assert as_beton(file, tmp_path) == file
     with pytest.raises(SourceError, match="no such file"):
         as_beton(tmp_path / "not.beton", tmp_path)
 
 
-def test_subsets_of_a_folder_are_files_of_their_own(classes, tmp_path):
+def test_subsets_of_a_folder_are_cached_in_separate_files(classes, tmp_path):
     train, test = as_beton(classes, tmp_path, subset="train", indices=[0, 2, 4]), as_beton(
         classes, tmp_path, subset="test", indices=[1, 3])  # fmt: skip
     assert train != test
@@ -375,7 +378,7 @@ def test_subsets_of_a_folder_are_files_of_their_own(classes, tmp_path):
     assert read_index(test)["paths"] == ["ants/1.jpg", "bees/0.png"]
 
 
-def test_an_unreadable_image_is_named_or_left_out_and_counted(classes, tmp_path, caplog):
+def test_an_unreadable_image_is_named_or_skipped_and_counted(classes, tmp_path, caplog):
     data = (classes / "ants" / "1.jpg").read_bytes()
     (classes / "ants" / "1.jpg").write_bytes(data[: len(data) // 2])
     with pytest.raises(SourceError, match=r"ants/1\.jpg: not a readable .*after 1 of 5 samples.*--skip-bad"):
@@ -385,15 +388,17 @@ def test_an_unreadable_image_is_named_or_left_out_and_counted(classes, tmp_path,
     assert Reader(file).column("label").tolist() == [0, 0, 1, 1]
     assert read_index(file)["paths"] == ["ants/0.jpg", "ants/2.jpg", "bees/0.png", "bees/1.png"]
     assert "left out 1 unreadable" in caplog.text and "ants/1.jpg" in caplog.text
-    with pytest.raises(SourceError, match=r"ants/1\.jpg"):  # what was left out is not forgotten
+    with pytest.raises(
+        SourceError, match=r"ants/1\.jpg"
+    ):  # a cached file with skipped images is not used without skip_bad
         as_beton(classes, tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"not an image", b"\x89PNG\r\n\x1a\n" + bytes(20)])
-def test_files_that_are_no_images_are_named(tmp_path, content):
+def test_files_that_are_not_images_are_named(tmp_path, content):
     root = tmp_path / "it"
     root.mkdir()
-    drawn().save(root / "a.png")
+    random_image().save(root / "a.png")
     (root / "b.png").write_bytes(content)
     with pytest.raises(SourceError, match=r"it/b\.png: (the file is empty|not a readable (PNG )?image)"):
         as_beton(root, tmp_path)
@@ -409,7 +414,7 @@ def test_processes_wait_for_the_one_that_writes(classes, tmp_path):
     context = multiprocessing.get_context("spawn")
     results = context.Queue()
     processes = [context.Process(target=_ask, args=(classes, tmp_path / "cache", results)) for _ in range(2)]
-    with _alone(file.parent / "lock"):  # as a process that writes holds it
+    with _exclusive(file.parent / "lock"):  # as the process that writes does
         for process in processes:
             process.start()
         assert [results.get(timeout=60) for _ in processes] == ["started"] * 2
@@ -430,7 +435,7 @@ def test_the_cache_is_readable_json(classes, tmp_path):
 # The split.
 
 
-def test_the_split_takes_a_fifth_of_each_class_and_never_changes():
+def test_the_split_takes_a_fifth_of_each_class_and_is_pinned():
     labels = np.repeat([0, 1, 2], [10, 5, 2])
     train, test = sources.split_indices(labels)
     assert sorted([*train, *test]) == list(range(17))
@@ -439,7 +444,7 @@ def test_the_split_takes_a_fifth_of_each_class_and_never_changes():
     assert sources.split_indices(labels, seed=1)[1].tolist() != GOLDEN
 
 
-GOLDEN = [0, 2, 11, 16]  # pinned: a changed draw would mix test images of earlier runs into training
+GOLDEN = [0, 2, 11, 16]  # pinned: a changed split would put test images of earlier runs into training
 
 
 def test_the_split_of_a_flat_folder_takes_a_tenth():
@@ -455,9 +460,9 @@ def test_a_class_of_one_image_cannot_be_split():
         sources.split_indices(10, 1.0)
 
 
-def test_pictures_as_cameras_write_them_are_kept(tmp_path):
+def test_mpo_files_of_cameras_keep_their_bytes(tmp_path):
     file = io.BytesIO()
-    drawn(0).save(file, "MPO", save_all=True, append_images=[drawn(1)])
+    random_image(0).save(file, "MPO", save_all=True, append_images=[random_image(1)])
     (tmp_path / "a.jpg").write_bytes(file.getvalue())
     assert sources.open(tmp_path)[0][0] == file.getvalue()
     np.testing.assert_array_equal(

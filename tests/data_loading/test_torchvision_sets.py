@@ -1,4 +1,4 @@
-"""torchvision's data sets as sources, read from small sets in their own formats; nothing is fetched."""
+"""torchvision's data sets as sources, read from small files in their original formats; nothing is downloaded."""
 
 import hashlib
 import pickle
@@ -12,7 +12,7 @@ from data_loading import DatasetWriter, Reader, sources
 
 
 def cifar10(root, monkeypatch):
-    """Two images per batch in CIFAR's pickles, and torchvision's checksums made those of these."""
+    """Write CIFAR-10's pickles with two images per batch, and patch torchvision's checksums to match."""
     folder = root / "cifar-10-batches-py"
     folder.mkdir(parents=True)
     data = np.random.default_rng(0).integers(0, 256, (12, 3072)).astype(np.uint8)
