@@ -1,4 +1,4 @@
-"""Strategies: published augmentation recipes by name; each is a crop and one or more variants (lists of ops)."""
+"""Strategies: published augmentation recipes, by name. Each has a crop rule and one or more variants (lists of ops)."""
 
 from data_loading.strategies import (  # noqa: F401  (importing registers them)
     autoaugment,

@@ -1,6 +1,6 @@
-"""Barlow Twins' augmentation (Zbontar et al., arXiv:2103.03230, and the authors' code), which is BYOL's.
+"""Barlow Twins' augmentation (Zbontar et al., arXiv:2103.03230, and the authors' code): that of BYOL.
 
-Crops are resized bicubically.
+Crops are resized with bicubic interpolation.
 """
 
 from data_loading.strategies.chain import byol_pair

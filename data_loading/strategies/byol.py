@@ -1,6 +1,6 @@
-"""BYOL's augmentation (Grill et al., arXiv:2006.07733, appendix B): two variants, of other blur and solarize.
+"""BYOL's augmentation (Grill et al., arXiv:2006.07733, appendix B): two variants that differ in blur and solarize.
 
-Crops are resized bicubically.
+Crops are resized with bicubic interpolation.
 """
 
 from data_loading.strategies.chain import byol_pair, chain
@@ -9,11 +9,11 @@ from data_loading.strategies.strategy import STRATEGIES, Strategy
 
 @STRATEGIES.register
 def byol() -> Strategy:
-    """BYOL: variant a always blurs; variant b seldom blurs and sometimes solarizes."""
+    """BYOL: variant a always blurs; variant b blurs with p = 0.1 and solarizes with p = 0.2."""
     return Strategy("byol", byol_pair(), interpolation="bicubic")
 
 
 @STRATEGIES.register
 def byol32() -> Strategy:
-    """BYOL for small images (CIFAR-10), as solo-learn has it: no blur; variant b sometimes solarizes."""
+    """BYOL for small images (CIFAR-10), from solo-learn: no blur; variant b solarizes with p = 0.2."""
     return Strategy("byol32", [chain(), chain(solarize=0.2)], size=32, interpolation="bicubic")

@@ -1,4 +1,4 @@
-"""The chain of ops that SimCLR began and most recipes vary: flip, colour jitter, grayscale, blur, solarize."""
+"""SimCLR's sequence of ops, which most recipes vary: flip, colour jitter, grayscale, blur, solarize."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from data_loading.ops import OPS, ColorJitter, GaussianBlur, Grayscale, Horizont
 
 
 def chain(jitter: Sequence[float] = (0.4, 0.4, 0.2, 0.1), blur: float = 0.0, solarize: float = 0.0) -> list[Op]:
-    """Flip (p 0.5), jitter (p 0.8), grayscale (p 0.2), blur (sigma 0.1 to 2 pixels), solarize (threshold 128).
+    """Flip (p = 0.5), jitter (p = 0.8), grayscale (p = 0.2), blur (sigma 0.1 to 2 pixels), solarize (threshold 128).
 
-    jitter: brightness, contrast, saturation, hue.  blur, solarize: probabilities; at 0 the op is left out.
+    jitter: strengths of brightness, contrast, saturation and hue.  blur, solarize: probabilities; 0 omits the op.
+    ViewError if `jitter` is not four numbers.
     """
     jitter = plain(jitter, OPS)
     if not isinstance(jitter, list) or len(jitter) != 4:
-        raise ViewError(f"jitter is {jitter!r}; it needs four numbers: brightness, contrast, saturation, hue")
+        raise ViewError(f"jitter is {jitter!r}; it must be four numbers: brightness, contrast, saturation, hue")
     ops: list[Op] = [HorizontalFlip(), ColorJitter(*jitter, p=0.8), Grayscale(0.2)]
     ops += [GaussianBlur((0.1, 2.0), p=blur)] if blur != 0 else []
     return ops + ([Solarize(128, p=solarize)] if solarize != 0 else [])
 
 
 def byol_pair() -> list[list[Op]]:
-    """BYOL's two variants, which many later recipes share: a always blurs; b seldom blurs and sometimes solarizes."""
+    """BYOL's two variants, used by many later recipes: a always blurs; b blurs (p = 0.1) and solarizes (p = 0.2)."""
     return [chain(blur=1.0), chain(blur=0.1, solarize=0.2)]

@@ -1,9 +1,9 @@
-"""Strategies for handwritten digits of 8 x 8 pixels: bright strokes on black, no flips (a mirrored 2 is no 2)."""
+"""Strategies for handwritten digits, 8 x 8 pixels, bright on black. No flips: a mirrored 2 is not a 2."""
 
 from data_loading.ops import Affine, Elastic, Erasing, Gamma, GaussianBlur, GaussianNoise, RandomResizedCrop, Thickness
 from data_loading.strategies.strategy import STRATEGIES, Strategy
 
-WHOLE = RandomResizedCrop(scale=(1.0, 1.0), ratio=(1.0, 1.0))  # the whole image: Affine does the geometry
+WHOLE = RandomResizedCrop(scale=(1.0, 1.0), ratio=(1.0, 1.0))  # no crop: Affine does the geometry
 
 
 def _shift() -> Affine:
@@ -42,5 +42,5 @@ def digits_intensity() -> Strategy:
 
 @STRATEGIES.register
 def digits_all() -> Strategy:
-    """Digits: everything composed in one strategy."""
+    """Digits: all ops of digits_affine, digits_intensity and digits_erase in one strategy."""
     return Strategy("digits_all", [[*_bend(), Thickness(0.6), *_intensity(), *_erase(0.5, 25.0)]], crop=WHOLE, size=8)

@@ -1,4 +1,4 @@
-"""Views without augmentation: what encoders are judged on, and the image as it is."""
+"""Views without augmentation, for evaluation."""
 
 from data_loading.ops import CenterCrop, Resize
 from data_loading.strategies.strategy import STRATEGIES, Strategy
@@ -6,17 +6,17 @@ from data_loading.strategies.strategy import STRATEGIES, Strategy
 
 @STRATEGIES.register(name="eval")
 def evaluation() -> Strategy:
-    """Evaluation: shorter side to 8/7 of the size, then the centre (256 and 224 for ImageNet)."""
+    """Evaluation: resize the shorter side to 8/7 of the view size, centre crop (256 and 224 for ImageNet)."""
     return Strategy("eval", [[]], crop=CenterCrop(224 / 256))
 
 
 @STRATEGIES.register
 def whole() -> Strategy:
-    """Evaluation of small images: shorter side to the size, then the centre; nothing is cut from a square."""
+    """Evaluation of small images: resize the shorter side to the view size, centre crop (keeps a square whole)."""
     return Strategy("whole", [[]], crop=CenterCrop(1.0))
 
 
 @STRATEGIES.register
 def none() -> Strategy:
-    """No augmentation: the whole image, resized to a square whatever its shape."""
+    """No augmentation: the whole image, resized to a square; the aspect ratio is not kept."""
     return Strategy("none", [[]], crop=Resize())

@@ -1,7 +1,8 @@
-"""The strategies of MASSRL's TensorFlow code (Tran et al., arXiv:2205.11772), of which one runs on top of the other.
+"""The two strategies of MASSRL's TensorFlow code (Tran et al., arXiv:2205.11772).
 
-Those of its figure and of its PyTorch code are simclr, randaugment, autoaugment and fastautoaugment.
-Differs from that code: the four parts of the jitter come in random order, and brightness multiplies in place of adding.
+The paper's figure and the PyTorch code use the strategies simclr, randaugment, autoaugment and fastautoaugment instead.
+Differs from the TensorFlow code: the four ops of the colour jitter are in random order, and brightness is a factor, not
+an addend.
 """
 
 from data_loading.ops import Op, UniformCrop
@@ -16,13 +17,13 @@ def _ops() -> list[Op]:
 
 @STRATEGIES.register
 def massrl_tf_simclr() -> Strategy:
-    """MASSRL's TensorFlow code, SimCLR: a crop of the image's shape, flip, weak jitter, grayscale, always blur."""
+    """MASSRL's TensorFlow code, SimCLR: crop of the image's shape, flip, weak jitter, grayscale, always blur."""
     return Strategy("massrl_tf_simclr", [_ops()], crop=UniformCrop())
 
 
 @STRATEGIES.register
 def massrl_tf_autoaugment(policy: str = "imagenet") -> Strategy:
-    """MASSRL's TensorFlow code, AutoAugment: the same as its SimCLR, then AutoAugment on top.
+    """MASSRL's TensorFlow code, AutoAugment: the ops of massrl_tf_simclr, then AutoAugment.
 
     policy: "imagenet", "cifar10" or "svhn".
     """

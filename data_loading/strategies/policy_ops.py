@@ -1,7 +1,7 @@
-"""The ops of AutoAugment and its kin by the names that these papers give them, each as Pillow does it.
+"""The ops of AutoAugment, RandAugment and similar policies, by the names of the papers, with Pillow's results.
 
-Solarize compares whole levels, as on 8-bit images, so Round stands before it; posterize, equalize and autocontrast
-round by themselves. Between other ops nothing is rounded, where 8-bit images are. What a warp leaves empty is black.
+Unlike Pillow's, values are not rounded to 8 bits between ops. Exceptions: Round is put before Solarize, whose threshold
+is for integer levels; posterize, equalize and autocontrast round their input. Pixels that a warp uncovers are black.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ from data_loading.ops import (
     Translate,
 )
 
-WITHOUT = {"AutoContrast": AutoContrast, "Equalize": Equalize, "Invert": Invert}  # without a magnitude
+# Name in the papers -> class.
+NO_MAGNITUDE = {"AutoContrast": AutoContrast, "Equalize": Equalize, "Invert": Invert}
 FACTORS = {"Brightness": Brightness, "Color": Saturation, "Contrast": Contrast, "Sharpness": Sharpness}
-CUTOUT_FILL = (125, 123, 114)
+CUTOUT_FILL = (125, 123, 114)  # RGB
 
 
 def policy_op(
@@ -41,17 +42,19 @@ def policy_op(
     centre: bool = False,
     pixels: bool = False,
 ) -> list[Op]:
-    """What an op's name stands for, done with probability p; Identity is the empty list.
+    """The list of ops for `name`, applied with probability p; [] for Identity. ViewError for an unknown name.
 
-    value: the tangent of a shear; of a translation or cutout, the fraction of the side; degrees; a factor (brightness,
-    color, contrast, sharpness); bits; a threshold.  mirror: half of the warps go the other way, half of the factors f
-    become 2 - f.  whole: translate by whole pixels.  centre: shear about the centre in place of the top left corner.
-    pixels: the value of a translation is in pixels.  Round before Solarize is always done, whether Solarize is or not.
+    value: the magnitude. Shear: tangent of the angle. Translate, Cutout: fraction of the side. Rotate: degrees.
+        Brightness, Color, Contrast, Sharpness: factor. Posterize: bits. Solarize: threshold.
+    mirror: with probability 1/2, negate the value of a warp, or replace a factor f by 2 - f.
+    whole: translate by an integer number of pixels.  centre: shear about the centre, not the top left corner.
+    pixels: the value of a translation is in pixels, not a fraction.
+    The Round before Solarize is applied always, not only with probability p.
     """
     if name == "Identity":
         return []
-    if name in WITHOUT:
-        return [WITHOUT[name](p=p)]
+    if name in NO_MAGNITUDE:
+        return [NO_MAGNITUDE[name](p=p)]
     if name in FACTORS:
         return [FACTORS[name](value, mirror=mirror, p=p)]
     if name in ("ShearX", "ShearY"):
@@ -67,19 +70,20 @@ def policy_op(
         return [Round(), Solarize(value, p=p)]
     if name == "Cutout":
         return [Cutout(value, fill=CUTOUT_FILL, p=p)]
-    raise ViewError(f"no op of a policy is named {name!r}")
+    raise ViewError(f"no op of a policy is named {name!r}; names are those of AutoAugment, as ShearX or Solarize")
 
 
 def torchvision_op(
-    space: dict, name: str, place: int | None, p: float = 1.0, centre: bool = False, pixels: bool = False
+    space: dict, name: str, index: int | None, p: float = 1.0, centre: bool = False, pixels: bool = False
 ) -> list[Op]:
-    """An op as torchvision's table has it: {name: (magnitudes, whether half of them are mirrored)}.
+    """`policy_op` with a magnitude of torchvision's table.
 
-    space: of an image of side 1, so that translations are fractions, unless they are in pixels; torchvision cuts both
-    to whole pixels.  place: of the magnitude, where there are any.
+    space: torchvision's augmentation space, name -> (magnitudes, whether mirrored), for an image of side 1, so that
+        translations are fractions of the side (unless `pixels`). As in torchvision, they are truncated to whole pixels.
+    index: of the magnitude; ignored for ops without magnitudes.  p, centre, pixels: as for policy_op.
     """
     magnitudes, mirror = space[name]
     if magnitudes.ndim == 0:
         return policy_op(name, p=p)
-    value = magnitudes[place].item() + (name in FACTORS)  # a magnitude of 0 leaves the image as it is
+    value = magnitudes[index].item() + (name in FACTORS)  # torchvision's factors are 1 + magnitude
     return policy_op(name, value, p, mirror, True, centre, pixels)

@@ -1,6 +1,6 @@
-"""SimCLR's augmentation (Chen et al., arXiv:2002.05709, appendix A and B.9 for CIFAR-10).
+"""SimCLR's augmentation (Chen et al., arXiv:2002.05709, appendix A; appendix B.9 for CIFAR-10).
 
-Differs from the paper: the blur's sigma is in pixels of the view whatever its size, as in popular code.
+Differs from the paper: the blur's sigma is in pixels of the view and does not scale with its size, as in popular code.
 """
 
 from collections.abc import Sequence
@@ -19,13 +19,14 @@ def simclr(
 ) -> Strategy:
     """SimCLR for ImageNet: crop, flip, strong colour jitter, grayscale, blur.
 
-    jitter: brightness, contrast, saturation, hue.  blur, solarize: probabilities.  crop: None is area 0.08 to 1.
-    MASSRL's code calls its own numbers SimCLR: jitter (0.4, 0.4, 0.2, 0.1), blur 1, solarize 0 or 0.2.
+    jitter: strengths of brightness, contrast, saturation and hue.  blur, solarize: probabilities.
+    crop: a crop rule; None is RandomResizedCrop with area 0.08 to 1.
+    The "SimCLR" of MASSRL's code has jitter (0.4, 0.4, 0.2, 0.1), blur 1 and solarize 0 or 0.2.
     """
     return Strategy("simclr", [chain(jitter, blur, solarize)], crop=crop)
 
 
 @STRATEGIES.register
 def simclr32() -> Strategy:
-    """SimCLR for small images (CIFAR-10): colour jitter of half the strength, no blur."""
+    """SimCLR for small images (CIFAR-10): colour jitter at half strength, no blur."""
     return Strategy("simclr32", [chain((0.4, 0.4, 0.4, 0.1))], size=32)

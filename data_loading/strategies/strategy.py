@@ -1,4 +1,4 @@
-"""A strategy: a crop rule for global and one for local views, and one or more variants, each a list of ops."""
+"""Strategy: crop rules for global and local views, and one or more variants (lists of ops). Registry of strategies."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ from data_loading.ops.resize import INTERPOLATIONS
 
 
 class Strategies(Registry):
-    """name -> function that returns a Strategy, all of whose arguments have defaults."""
+    """Registry: name -> function that returns a Strategy. All arguments of the function must have defaults."""
 
     def register(self, item=None, *, name=None):
+        """Decorator. Registers a function under `name` (default: its own name), and records in each strategy that it
+        returns the name and arguments by which a config can build it again (Strategy.spec)."""
         if item is None:
             return lambda it: self.register(it, name=name)
         key = name or item.__name__
@@ -36,17 +38,20 @@ class Strategies(Registry):
 
 
 STRATEGIES = Strategies("strategy")
-LARGEST = 4096  # pixels: side of a view
+LARGEST = 4096  # maximum side of a view, pixels
 
 
 class Strategy:
     """A named augmentation recipe.
 
-    variants: one list of ops for all crops, or several; crop c takes variant c mod their number (BYOL has two).
-    crop, local_crop: how boxes of global and local views are drawn.  local: ops of local views; without it as variants.
-    size: side of a global view in pixels for which the recipe was made, and interpolation, "bilinear" or "bicubic", of
-    its crops (None: no matter, bilinear); a view set may choose others.
-    Ops and crops are objects, names, or {class_path, init_args}, as in a config.
+    variants: one or more lists of ops. Crop c uses variant c mod len(variants); BYOL has two.
+    crop, local_crop: crop rules of global and local views. Default: RandomResizedCrop of area 0.08 to 1, and 0.05 to
+        0.14.
+    local: ops of local views; None means the variants.
+    size: side of a global view in pixels that the recipe was made for.
+    interpolation: "bilinear" or "bicubic" for resizing crops; None means no preference (bilinear). A view set can
+        override both size and interpolation.
+    Ops and crops are objects, registered names, or {class_path, init_args} as in a config. ViewError if invalid.
     """
 
     def __init__(
@@ -60,13 +65,13 @@ class Strategy:
         interpolation: str | None = None,
     ):
         if not isinstance(name, str) or not name:
-            raise ViewError(f"the name of a strategy is {name!r}; it must be text")
+            raise ViewError(f"the name of a strategy is {name!r}; it must be a non-empty string")
         self.name = name
-        self.spec: Any = None  # the name, with arguments, by which a config knows a registered one
+        self.spec: Any = None  # name or {class_path, init_args} of a registered strategy, for to_config
         try:
             self.variants = lists_of_ops("variants", variants)
             if not isinstance(local, list | tuple | None):
-                raise ViewError(f"local is {local!r}; it must be a list of ops, as [HorizontalFlip]")
+                raise ViewError(f"local is {local!r}; it must be a list of ops, for example [HorizontalFlip]")
             self.local = None if local is None else lists_of_ops("local", [local])[0]
             self.crop = as_crop(RandomResizedCrop() if crop is None else crop)
             self.local_crop = as_crop(RandomResizedCrop(scale=(0.05, 0.14)) if local_crop is None else local_crop)
@@ -78,12 +83,13 @@ class Strategy:
             raise ViewError(f"strategy {name!r}: {error}") from error
 
     def ops(self, role: str, crop: int) -> list[Op]:
+        """The ops of crop number `crop`. role: "global" or "local"."""
         if role == "local" and self.local is not None:
             return self.local
         return self.variants[crop % len(self.variants)]
 
     def to_config(self) -> str | dict[str, Any]:
-        """Plain values from which `strategy` makes an equal one: its name, or all of it."""
+        """A config (str, or dict of plain values) from which `strategy` builds an equal strategy."""
         if self.spec is not None:
             return self.spec
         out: dict[str, Any] = {
@@ -101,14 +107,17 @@ class Strategy:
 
 
 def strategy(which: str | dict | Strategy) -> Strategy:
-    """A strategy as it is; by its name, or {class_path, init_args}; or written out as the arguments of Strategy."""
+    """Build a strategy from a registered name, {class_path, init_args}, or a dict of Strategy's arguments.
+
+    A Strategy is returned unchanged. ViewError for arguments that do not exist or are invalid.
+    """
     if isinstance(which, dict) and "class_path" not in which:
         return construct(Strategy, which, "a strategy")
     return build(which, STRATEGIES, Strategy)
 
 
 def one_of(who: str, what: str, value: object, known: Iterable[str]) -> str:
-    """`value` if it is one of `known`, else an error that names the nearest."""
+    """Return `value` if it is in `known`, else ViewError with the most similar name. who, what: for the message."""
     known = list(known)
     if not isinstance(value, str) or value not in known:
         raise ViewError(f"{who}: {what} is {value!r}.{near_miss(value, known)} Choose one of {', '.join(known)}")

@@ -1,4 +1,4 @@
-"""The plain augmentations of supervised training: what most loaders are compared by."""
+"""The basic augmentations of supervised training, which benchmarks of data loaders use."""
 
 from data_loading.ops import HorizontalFlip, PadCrop
 from data_loading.strategies.strategy import STRATEGIES, Strategy
@@ -6,11 +6,11 @@ from data_loading.strategies.strategy import STRATEGIES, Strategy
 
 @STRATEGIES.register
 def crop_flip() -> Strategy:
-    """Crop and flip, as supervised training on ImageNet."""
+    """Supervised training on ImageNet: crop of area 0.08 to 1, flip."""
     return Strategy("crop_flip", [[HorizontalFlip()]])
 
 
 @STRATEGIES.register
 def pad_flip() -> Strategy:
-    """Pad by 4 pixels, crop and flip, as supervised training on CIFAR-10."""
+    """Supervised training on CIFAR-10: pad by 4 pixels, crop, flip."""
     return Strategy("pad_flip", [[HorizontalFlip()]], crop=PadCrop(4), size=32)

@@ -1,20 +1,20 @@
-"""TrivialAugment (Müller & Hutter, arXiv:2103.10158), its wide set of ops as in torchvision's TrivialAugmentWide."""
+"""TrivialAugment (Müller & Hutter, arXiv:2103.10158) with the wide set of ops of torchvision's TrivialAugmentWide."""
 
 from data_loading.ops import Choose, HorizontalFlip
 from data_loading.strategies.policy_ops import torchvision_op
 from data_loading.strategies.strategy import STRATEGIES, Strategy
 
-BINS = 31
+BINS = 31  # magnitudes per op
 
 
 @STRATEGIES.register
 def trivialaugment(flip: float = 0.5) -> Strategy:
-    """TrivialAugment: flip, then one op of 14 at one of 31 magnitudes, each as likely as another.
+    """TrivialAugment: flip, then one of 14 ops at one of 31 magnitudes, uniformly sampled.
 
-    Translations are of up to 32 pixels, whatever the side of the view.  flip: probability.
+    Translations are up to 32 pixels for any view size.  flip: probability.
     """
     from torchvision.transforms import TrivialAugmentWide
 
     space = TrivialAugmentWide()._augmentation_space(BINS)
-    policies = [torchvision_op(space, name, place, pixels=True) for name in space for place in range(BINS)]
+    policies = [torchvision_op(space, name, index, pixels=True) for name in space for index in range(BINS)]
     return Strategy("trivialaugment", [[HorizontalFlip(flip), Choose(policies)]])

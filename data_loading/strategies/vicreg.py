@@ -1,6 +1,6 @@
-"""VICReg's augmentation (Bardes et al., arXiv:2105.04906), which in the authors' code is BYOL's.
+"""VICReg's augmentation (Bardes et al., arXiv:2105.04906): in the authors' code, that of BYOL.
 
-Crops are resized bicubically.
+Crops are resized with bicubic interpolation.
 """
 
 from data_loading.ops import RandomResizedCrop
@@ -16,6 +16,6 @@ def vicreg() -> Strategy:
 
 @STRATEGIES.register
 def vicreg32() -> Strategy:
-    """VICReg for small images (CIFAR-10), as solo-learn has it: one variant, crops of area 0.2 to 1, no blur."""
+    """VICReg for small images (CIFAR-10), from solo-learn: one variant, crops of area 0.2 to 1, no blur."""
     crop = RandomResizedCrop((0.2, 1.0))
     return Strategy("vicreg32", [chain(solarize=0.1)], crop=crop, size=32, interpolation="bicubic")

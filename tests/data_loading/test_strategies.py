@@ -1,4 +1,4 @@
-"""Strategies draw what their papers say: ops, probabilities and numbers, and the pictures of torchvision's classes."""
+"""Strategies sample the ops, probabilities and magnitudes of their papers; images agree with torchvision's."""
 
 import json
 import math
@@ -19,28 +19,28 @@ from data_loading.errors import ViewError
 from data_loading.ops import Choose, Resize, Round, Solarize, Translate, base
 from data_loading.render.numba_renderer import Renderer
 from data_loading.strategies import STRATEGIES, Strategy, strategy
-from data_loading.strategies.fastautoaugment import figures
+from data_loading.strategies.fastautoaugment import published
 from data_loading.views.sampling import Drawer
 from helpers import test_data
 
 SIDE = 32
-UNLIKELY = 1e-3  # a p-value below it fails; seeds are fixed, so that a test that passes passes always
+UNLIKELY = 1e-3  # a p-value below this fails; seeds are fixed, so the outcome of a test never changes
 
 
 def view_set_of(made, variant=0, role="global", size=SIDE):
-    """One view of one variant of a strategy, of the whole image."""
+    """A view set with one view: one variant of a strategy, applied to the whole image."""
     return ViewSet([Strategy("one", [made.ops(role, variant)], crop=Resize(), size=size)], crops=1)
 
 
-def draw(made, n, seed=0, size=SIDE, **which):
-    """n programs of a strategy's variant: op (n, K), numbers (n, K, 8)."""
+def sample_ops(made, n, seed=0, size=SIDE, **which):
+    """Sample the ops of n views of a strategy's variant: op codes (n, K), numbers (n, K, 8)."""
     sides = np.full(n, SIDE)
     plan = Drawer(view_set_of(made, size=size, **which), seed)(0, np.arange(n), sides, sides)
     return plan.op[0], plan.numbers[0]
 
 
 def render(made, picture, n, seed=0):
-    """The n views of a picture uint8 (S, S, 3) that `draw` draws, uint8 (n, S, S, 3)."""
+    """Render the n views of `picture`, uint8 (S, S, 3), whose ops `sample_ops` returns: uint8 (n, S, S, 3)."""
     view_set, sides = view_set_of(made), np.full(n, SIDE)
     plan = Drawer(view_set, seed)(0, np.arange(n), sides, sides)
     out = np.empty((1, n, 3, SIDE, SIDE), np.uint8)
@@ -50,11 +50,11 @@ def render(made, picture, n, seed=0):
 
 @pytest.fixture(scope="module")
 def picture():
-    """A photograph, of side SIDE."""
+    """A photograph, uint8 (SIDE, SIDE, 3)."""
     return np.asarray(Image.fromarray(load_sample_image("china.jpg")).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
 
 
-# --- what is drawn, in the words of torchvision's tables
+# --- sampled ops, by the names of torchvision's tables
 
 NAMES = {
     base.BRIGHTNESS: "Brightness",
@@ -73,9 +73,9 @@ WARPS = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate")
 
 
 def term(code, numbers):
-    """A step as (name, magnitude), the magnitude and its sign as torchvision's _apply_op takes them.
+    """An op as (name, magnitude), with the magnitude and sign that torchvision's _apply_op takes.
 
-    None for a warp of magnitude 0, whose name the step no longer tells.
+    None for a warp of magnitude 0, because the identity matrix does not say which warp it was.
     """
     if code != base.WARP:
         name = NAMES[code]
@@ -96,7 +96,7 @@ def terms(op, numbers):
 
 
 def outcomes(op, numbers):
-    """How often each program was drawn, as terms."""
+    """Count how often each sequence of ops was sampled: Counter of `terms`."""
     numbers = np.where((op == base.ERASING)[..., None], 0, numbers)
     rows = np.concatenate([op[..., None], np.nan_to_num(numbers)], axis=2).round(5)
     found, first, count = np.unique(rows.reshape(len(rows), -1), axis=0, return_index=True, return_counts=True)
@@ -108,7 +108,7 @@ def outcomes(op, numbers):
 
 
 def signed(name, magnitudes, mirrored):
-    """The terms that a row of torchvision's table stands for, each with its share; None: the image as it is."""
+    """The terms of a row of torchvision's table, each with its probability; None is the identity."""
     if name == "Identity":
         return {None: 1.0}
     values = [0.0] if magnitudes.ndim == 0 else magnitudes.tolist()
@@ -121,9 +121,9 @@ def signed(name, magnitudes, mirrored):
 
 
 def agree(found, expected):
-    """Drawn counts and expected shares: nothing else is drawn, and a chi-square test finds no difference.
+    """Whether sampled counts fit expected probabilities by a chi-square test, and nothing unexpected was sampled.
 
-    Programs that are expected less than five times are taken together, as the test needs it.
+    Sequences with expected counts below 5 are pooled, as the test requires.
     """
     n = sum(found.values())
     assert sum(expected.values()) == pytest.approx(1)
@@ -136,54 +136,54 @@ def agree(found, expected):
 
 
 @pytest.mark.parametrize("magnitude", range(31))
-def test_randaugment_draws_torchvisions_ops_and_numbers_equally_often(magnitude):
+def test_randaugment_samples_torchvisions_ops_and_magnitudes_uniformly(magnitude):
     space = RandAugment()._augmentation_space(31, (SIDE, SIDE))
     expected: Counter = Counter()
     for name, (magnitudes, mirrored) in space.items():
         at = magnitudes[[magnitude]] if magnitudes.ndim else magnitudes
         for key, share in signed(name, at, mirrored).items():
             expected[(key,) if key else ()] += share / len(space)
-    assert agree(outcomes(*draw(STRATEGIES["randaugment"](1, magnitude, flip=0.0), 4000, magnitude)), expected)
+    assert agree(outcomes(*sample_ops(STRATEGIES["randaugment"](1, magnitude, flip=0.0), 4000, magnitude)), expected)
 
 
-def test_randaugment_draws_its_ops_with_replacement():
+def test_randaugment_samples_its_ops_with_replacement():
     expected: Counter = Counter()
     space = RandAugment()._augmentation_space(31, (SIDE, SIDE))
     for one, other in product(space, space):
         expected[tuple(name for name in (one, other) if name != "Identity")] += 1 / len(space) ** 2
     found: Counter = Counter()
-    for program, n in outcomes(*draw(STRATEGIES["randaugment"](flip=0.0), 20000)).items():
+    for program, n in outcomes(*sample_ops(STRATEGIES["randaugment"](flip=0.0), 20000)).items():
         found[tuple(name for name, _ in program)] += n
     assert agree(found, expected)
 
 
-def test_trivialaugment_draws_torchvisions_ops_and_each_of_31_magnitudes_equally_often():
+def test_trivialaugment_samples_torchvisions_ops_and_31_magnitudes_uniformly():
     space = TrivialAugmentWide()._augmentation_space(31)
     expected: Counter = Counter()
     for name, row in space.items():
         for key, share in signed(name, *row).items():
             expected[(key,) if key else ()] += share / len(space)
-    assert agree(outcomes(*draw(STRATEGIES["trivialaugment"](flip=0.0), 60000)), expected)
+    assert agree(outcomes(*sample_ops(STRATEGIES["trivialaugment"](flip=0.0), 60000)), expected)
 
 
 @pytest.mark.parametrize("size", [8, 32, 96, 100, 224])
 def test_trivialaugment_translates_by_torchvisions_whole_pixels(size):
-    op, numbers = draw(STRATEGIES["trivialaugment"](flip=0.0), 20000, size=size)
+    op, numbers = sample_ops(STRATEGIES["trivialaugment"](flip=0.0), 20000, size=size)
     warped = numbers[(op[:, 0] == base.WARP)][:, 0]
     shifts = warped[(warped[:, [0, 1, 3, 4]] == [1, 0, 0, 1]).all(axis=1)][:, [2, 5]]
     pixels, _ = TrivialAugmentWide()._augmentation_space(31)["TranslateX"]
     assert set(np.abs(shifts).ravel()) == {float(int(p)) for p in pixels.tolist()}
 
 
-def test_a_magnitude_that_is_whole_in_floating_point_is_that_whole_number():
-    for mine, theirs in zip(*(draw(STRATEGIES["randaugment"](2.0, m), 50) for m in (9, 9.0)), strict=True):
+def test_a_float_magnitude_with_an_integer_value_is_accepted():
+    for mine, theirs in zip(*(sample_ops(STRATEGIES["randaugment"](2.0, m), 50) for m in (9, 9.0)), strict=True):
         np.testing.assert_array_equal(mine, theirs)
 
 
 @pytest.mark.parametrize(("size", "axis"), [(8, "x"), (96, "y")])
-def test_a_translation_in_pixels_is_of_as_many_pixels_in_a_view_of_any_side(size, axis):
+def test_a_translation_in_pixels_does_not_depend_on_the_side_of_the_view(size, axis):
     made = Strategy("one", [[Translate(pixels=(3.0, 7.5), bins=4, axis=axis, mirror=True, p=1.0)]])
-    _, numbers = draw(made, 2000, size=size)
+    _, numbers = sample_ops(made, 2000, size=size)
     shifts = -numbers[:, 0, [2, 5]] if axis == "x" else -numbers[:, 0, [5, 2]]
     assert set(shifts[:, 0]) == {s * v for s in (1, -1) for v in (3.0, 4.5, 6.0, 7.5)} and not shifts[:, 1].any()
 
@@ -193,13 +193,13 @@ def test_a_translation_in_pixels_is_of_as_many_pixels_in_a_view_of_any_side(size
     ({"pixels": 5000}, "pixels is 5000; it must be a number, or a pair of numbers, from -4096 to 4096"),
     ({"pixels": "3"}, "pixels is '3'"),
 ])  # fmt: skip
-def test_a_translation_that_cannot_be_drawn_is_refused(arguments, words):
+def test_invalid_arguments_of_a_translation_are_refused(arguments, words):
     with pytest.raises(ViewError, match=words):
         Translate(**arguments)
 
 
 def pair_shares(pairs, row):
-    """Shares of all programs of a list of pairs of (name, p, what `row` turns into {term: share})."""
+    """Probabilities of all sequences of ops for pairs of (name, p, magnitude). row(name, magnitude): see `signed`."""
     expected: Counter = Counter()
     for (name0, p0, m0), (name1, p1, m1) in pairs:
         first, second = ({(): 1 - p, **{(k,): p * s for k, s in row(n, m).items()}} for n, p, m in
@@ -210,30 +210,30 @@ def pair_shares(pairs, row):
 
 
 @pytest.mark.parametrize("policy", [p.value for p in AutoAugmentPolicy])
-def test_autoaugment_draws_torchvisions_policies_with_their_probabilities_and_numbers(policy):
+def test_autoaugment_samples_torchvisions_policies_with_their_probabilities_and_magnitudes(policy):
     theirs = AutoAugment(AutoAugmentPolicy(policy))
     space = theirs._augmentation_space(10, (SIDE, SIDE))
 
-    def row(name, place):
+    def row(name, index):
         magnitudes, mirrored = space[name]
-        return signed(name, magnitudes if place is None else magnitudes[[place]], mirrored)
+        return signed(name, magnitudes if index is None else magnitudes[[index]], mirrored)
 
-    found = outcomes(*draw(STRATEGIES["autoaugment"](policy, flip=0.0), 40000))
+    found = outcomes(*sample_ops(STRATEGIES["autoaugment"](policy, flip=0.0), 40000))
     assert agree(found, pair_shares(theirs.policies, row))
 
 
 @pytest.mark.parametrize("policy", ["imagenet", "cifar10", "svhn"])
-def test_fastautoaugment_draws_its_pairs_with_their_probabilities(policy):
-    expected = pair_shares(figures()["policies"][policy], lambda name, magnitude: {name: 1.0})
+def test_fastautoaugment_samples_its_pairs_with_their_probabilities(policy):
+    expected = pair_shares(published()["policies"][policy], lambda name, magnitude: {name: 1.0})
     found: Counter = Counter()
-    for program, n in outcomes(*draw(STRATEGIES["fastautoaugment"](policy, flip=0.0), 60000)).items():
+    for program, n in outcomes(*sample_ops(STRATEGIES["fastautoaugment"](policy, flip=0.0), 60000)).items():
         found[tuple(name for name, _ in program)] += n
     assert agree(found, expected)
 
 
 @pytest.mark.parametrize("policy", ["imagenet", "cifar10", "svhn"])
-def test_the_ops_of_fastautoaugment_have_its_probabilities_and_values(policy):
-    pairs = figures()["policies"][policy]
+def test_the_ops_of_fastautoaugment_have_the_published_probabilities_and_values(policy):
+    pairs = published()["policies"][policy]
     policies = STRATEGIES["fastautoaugment"](policy).variants[0][1].policies
     assert len(policies) == len(pairs)
     for ops, pair in zip(policies, pairs, strict=True):
@@ -241,7 +241,7 @@ def test_the_ops_of_fastautoaugment_have_its_probabilities_and_values(policy):
             assert NAMES.get(op.rule, name) == name and op.p == p
             if name in ("AutoContrast", "Invert", "Equalize"):
                 continue
-            low, high = figures()["ranges"][name]
+            low, high = published()["ranges"][name]
             value = low + magnitude * (high - low)
             first, last, bins, mirrored, about, *more = op.params()
             assert first == last == (int(value) if name == "Posterize" else value)
@@ -251,19 +251,19 @@ def test_the_ops_of_fastautoaugment_have_its_probabilities_and_values(policy):
 
 
 @pytest.mark.parametrize("name", ["randaugment", "autoaugment", "fastautoaugment", "trivialaugment", "three_augment"])
-def test_solarize_in_a_policy_finds_whole_levels(name):
+def test_solarize_in_a_policy_follows_a_round_to_integer_levels(name):
     choose = next(op for op in STRATEGIES[name]().variants[0] if isinstance(op, Choose))
     before = [ops[at - 1] for ops in choose.policies for at, op in enumerate(ops) if isinstance(op, Solarize)]
     assert before and all(isinstance(op, Round) and op.p == 1 for op in before)
 
 
 @pytest.mark.parametrize("policy", ["imagenet", "cifar10", "svhn"])
-def test_the_figures_of_fast_autoaugment_are_those_that_were_published(policy):
-    published = json.loads(test_data("data", "fast_autoaugment.json").read_text())
-    assert figures()["policies"][policy] == published[policy] and figures()["ranges"] == published["op_ranges"]
+def test_the_policies_of_fast_autoaugment_are_the_published_ones(policy):
+    original = json.loads(test_data("data", "fast_autoaugment.json").read_text())
+    assert published()["policies"][policy] == original[policy] and published()["ranges"] == original["op_ranges"]
 
 
-# --- what it looks like
+# --- rendered pixels
 
 SOME = [0, 1, 5, 9, 14, 17, 23, 30]
 
@@ -273,30 +273,30 @@ SOME = [0, 1, 5, 9, 14, 17, 23, 30]
 def test_each_op_of_a_policy_equals_torchvisions_on_a_pillow_image(picture, name, arguments):
     times = {"num_ops": 1} if name == "randaugment" else {}
     for apart, program in replayed(STRATEGIES[name](**arguments, **times, flip=0.0), picture, 150):
-        # Pillow rounds or cuts to whole levels, and contrast's mean too, so that a level is all that can be asked
+        # Pillow rounds or truncates to integer levels, also the mean for contrast: the tolerance is 1 level
         assert (apart <= 1).mean() >= 0.999, (program, apart.max())
 
 
 def replayed(made, picture, n):
-    """For each of n views: how far its pixels are from torchvision's ops in a row on a Pillow image; its program."""
-    for view, *drawn in zip(render(made, picture, n), *draw(made, n), strict=True):
+    """For n views: difference (S, S) from torchvision's _apply_op on a Pillow image, and the sampled terms."""
+    for view, *sampled in zip(render(made, picture, n), *sample_ops(made, n), strict=True):
         theirs = Image.fromarray(picture)
-        for what, magnitude in terms(*drawn):
+        for what, magnitude in terms(*sampled):
             theirs = _apply_op(theirs, what, magnitude, InterpolationMode.NEAREST, None)
-        yield np.abs(view.astype(int) - np.asarray(theirs)).max(axis=2), terms(*drawn)
+        yield np.abs(view.astype(int) - np.asarray(theirs)).max(axis=2), terms(*sampled)
 
 
 @pytest.mark.parametrize(("name", "arguments"), [("randaugment", {}), *[
     ("autoaugment", {"policy": p.value}) for p in AutoAugmentPolicy]])  # fmt: skip
-def test_a_drawn_program_replayed_by_torchvision_gives_the_same_picture(picture, name, arguments):
+def test_sampled_ops_replayed_with_torchvision_give_the_same_image(picture, name, arguments):
     apart = np.array([a.mean() for a, _ in replayed(STRATEGIES[name](**arguments, flip=0.0), picture, 300)])
-    # 8-bit images are rounded after the first op, which may push a value over a threshold, or the whole step of
-    # Pillow's equalize (pixels // 255, 4 or 3 in an image of this size) to the next
+    # 8-bit images are rounded after the first op. That can move a value across a threshold, or change the integer step
+    # of Pillow's equalize (pixels // 255: 3 or 4 at this size).
     assert apart.mean() < 0.75 and (apart < 1).mean() > 0.8 and (apart > 4).mean() < 0.02
 
 
 def statistics(views):
-    """Of uint8 (n, S, S, 3): means of the channels, spread, share of black pixels, steps to the next pixel: (7, n)."""
+    """(7, n) of uint8 (n, S, S, 3): channel means, standard deviation, share of black pixels, mean gradients."""
     x = views.astype(np.float32)
     across, down = (np.abs(np.diff(x, axis=axis)).mean((1, 2, 3)) for axis in (2, 1))
     black = (x.max(axis=3) < 1).mean((1, 2)) * 255
@@ -304,10 +304,10 @@ def statistics(views):
 
 
 def same_distribution(ours, theirs):
-    """Kolmogorov and Smirnov's test finds no difference in any statistic but for a shift of up to one level.
+    """A two-sample Kolmogorov-Smirnov test on each statistic, which tolerates a shift of up to one level.
 
-    Levels are rounded between Pillow's ops and not between ours. The largest distance of the two distribution functions
-    that chance allows is that of the test's limiting distribution, for the smallest of seven p-values.
+    The tolerance is needed because Pillow rounds between ops and we do not. The critical distance is that of the test's
+    limiting distribution, Bonferroni-corrected for seven statistics.
     """
     n, level = len(ours), 1.0
     allowed = math.sqrt(math.log(2 * 7 / UNLIKELY) / 2 * (1 / n + 1 / len(theirs)))
@@ -332,12 +332,12 @@ def theirs_on(picture, transform, n):
     ("autoaugment", {"policy": "svhn"}, AutoAugment(AutoAugmentPolicy.SVHN)),
     ("trivialaugment", {}, TrivialAugmentWide()),
 ])  # fmt: skip
-def test_a_policys_pictures_are_distributed_as_those_of_torchvisions_class(picture, name, arguments, transform):
+def test_images_of_a_policy_have_the_distribution_of_torchvisions_class(picture, name, arguments, transform):
     ours = render(STRATEGIES[name](**arguments, flip=0.0), picture, 1000, seed=1)
     assert same_distribution(ours, theirs_on(picture, transform, 1000))
 
 
-def test_the_comparison_of_distributions_tells_magnitudes_9_and_11_apart(picture):
+def test_the_comparison_of_distributions_distinguishes_magnitudes_9_and_11(picture):
     ours = render(STRATEGIES["randaugment"](2, 9, flip=0.0), picture, 1000, seed=1)
     assert not same_distribution(ours, theirs_on(picture, RandAugment(2, 11), 1000))
     assert not same_distribution(ours, theirs_on(picture, RandAugment(1, 9), 1000))
@@ -375,9 +375,9 @@ PILLOW = {
 
 
 def pillow_fast_autoaugment(picture, policy, n):
-    """Fast AutoAugment as its paper and published figures describe it, on Pillow images."""
+    """Fast AutoAugment on Pillow images, from the paper and the published policies."""
     rng, views = np.random.default_rng(0), []
-    pairs, ranges = figures()["policies"][policy], figures()["ranges"]
+    pairs, ranges = published()["policies"][policy], published()["ranges"]
     for _ in range(n):
         image = Image.fromarray(picture)
         for name, p, magnitude in pairs[rng.integers(len(pairs))]:
@@ -389,14 +389,14 @@ def pillow_fast_autoaugment(picture, policy, n):
 
 
 @pytest.mark.parametrize("policy", ["imagenet", "cifar10", "svhn"])
-def test_fast_autoaugments_pictures_are_distributed_as_pillows(picture, policy):
+def test_images_of_fast_autoaugment_have_the_distribution_of_pillows(picture, policy):
     ours = render(STRATEGIES["fastautoaugment"](policy, flip=0.0), picture, 2000)
     assert same_distribution(ours, pillow_fast_autoaugment(picture, policy, 2000))
     other = "svhn" if policy != "svhn" else "cifar10"
     assert not same_distribution(ours, render(STRATEGIES["fastautoaugment"](other, flip=0.0), picture, 2000, seed=1))
 
 
-# --- the recipes of papers, as they state them
+# --- recipes, with the numbers of their papers
 
 STRONG, BYOL, WEAK, MILD = (0.8, 0.8, 0.8, 0.2), (0.4, 0.4, 0.2, 0.1), (0.4, 0.4, 0.4, 0.1), (0.32, 0.32, 0.16, 0.02)
 
@@ -407,7 +407,7 @@ def chain(blur, solarize=0.0):
 
 FIRST, SECOND = chain(1.0), chain(0.1, 0.2)
 MOCO_V1 = {"gray": 0.2, "jitter": 1.0, "flip": 0.5}
-RECIPES = [  # name, variant or local, least area of a crop, strengths of the jitter, probabilities in their order
+RECIPES = [  # name, variant or "local", smallest crop area, jitter strengths, probabilities in the order of the ops
     ("simclr", 0, 0.08, STRONG, chain(0.5)),
     ("simclr32", 0, 0.08, WEAK, chain(0.0)),
     ("byol", 0, 0.08, BYOL, FIRST),
@@ -443,31 +443,31 @@ STEPS = {
 
 
 @pytest.mark.parametrize(("name", "variant", "area", "jitter", "probabilities"), RECIPES)
-def test_a_recipe_draws_its_ops_with_their_probabilities_in_their_order(name, variant, area, jitter, probabilities):
+def test_a_recipe_samples_its_ops_with_their_probabilities_in_order(name, variant, area, jitter, probabilities):
     made, n = STRATEGIES[name](), 4000
     local = variant == "local"
-    op, numbers = draw(made, n, **({"role": "local"} if local else {"variant": variant}))
+    op, numbers = sample_ops(made, n, **({"role": "local"} if local else {"variant": variant}))
     if area is not None:
         assert (made.local_crop if local else made.crop).scale == (area if local else (area, 1.0))
-    place = np.full(op.shape, np.inf)
+    order = np.full(op.shape, np.inf)
     for at, (step, p) in enumerate(probabilities.items()):
         here = np.isin(op, STEPS[step])
-        place[here] = at
+        order[here] = at
         assert binomtest(int(here.any(axis=1).sum()), n, p).pvalue > UNLIKELY, step
-    assert (np.isinf(place) == (op == base.END)).all()  # no other step is drawn
-    assert (place[:, :-1] <= place[:, 1:]).all()
+    assert (np.isinf(order) == (op == base.END)).all()  # no other op is sampled
+    assert (order[:, :-1] <= order[:, 1:]).all()
     for code, strength in zip(JITTER, jitter or (), strict=False):
         value, middle = numbers[op == code][:, 0], 0.0 if code == base.HUE else 1.0
         assert abs(value - middle).max() <= strength + 1e-6
-        # the furthest of some thousands lies within a hundredth of either end
+        # the extremes of thousands of samples are within 1 % of the ends of the interval
         ends = [value.min() - middle + strength, middle + strength - value.max()]
         assert max(ends) < 0.02 * strength, code
     sigma = numbers[op == base.BLUR][:, 0]
     assert ((sigma >= 0.1) & (sigma <= 2.0)).all() and (numbers[op == base.SOLARIZE][:, 0] == 128).all()
 
 
-def test_3_augment_draws_one_of_grayscale_solarize_and_blur_then_a_jitter_without_hue():
-    op, numbers = draw(STRATEGIES["three_augment"](), 6000)
+def test_3_augment_samples_grayscale_solarize_or_blur_then_jitter_without_hue():
+    op, numbers = sample_ops(STRATEGIES["three_augment"](), 6000)
     one = {"gray": base.GRAYSCALE, "solarize": base.SOLARIZE, "blur": base.BLUR}
     there = np.stack([(op == code).any(axis=1) for code in one.values()])
     assert (there.sum(axis=0) == 1).all() and chisquare(there.sum(axis=1)).pvalue > UNLIKELY
@@ -477,8 +477,8 @@ def test_3_augment_draws_one_of_grayscale_solarize_and_blur_then_a_jitter_withou
     assert not (op == base.HUE).any()
 
 
-def test_the_extended_randaugment_draws_twenty_ops_equally_often():
-    op, numbers = draw(STRATEGIES["randaugment"](1, 9, ops="extended", flip=0.0), 20000)
+def test_the_extended_randaugment_samples_twenty_ops_uniformly():
+    op, numbers = sample_ops(STRATEGIES["randaugment"](1, 9, ops="extended", flip=0.0), 20000)
     code = np.where(op[:, 0] == base.ROUND, op[:, 1], op[:, 0])
     shares = dict.fromkeys([*JITTER[:3]], 2) | {base.WARP: 5}
     alone = (base.HUE, base.BLUR, base.GRAYSCALE, base.SHARPNESS, base.POSTERIZE, base.SOLARIZE, base.AUTOCONTRAST)
@@ -497,22 +497,22 @@ def test_the_extended_randaugment_draws_twenty_ops_equally_often():
     np.testing.assert_allclose(ty[sheared], -c[sheared] * SIDE / 2, atol=1e-5)
 
 
-def test_autoaugment_of_massrls_tensorflow_code_runs_on_top_of_its_simclr():
-    below, above = (draw(STRATEGIES[name](), 500)[0] for name in ("massrl_tf_simclr", "massrl_tf_autoaugment"))
+def test_autoaugment_of_massrls_tensorflow_code_follows_its_simclr():
+    below, above = (sample_ops(STRATEGIES[name](), 500)[0] for name in ("massrl_tf_simclr", "massrl_tf_autoaugment"))
     last = (below != base.END).sum(axis=1)
     np.testing.assert_array_equal(below[:, :6], np.where(np.arange(6) < last[:, None], above[:, :6], base.END))
     assert ((above != base.END).sum(axis=1) > last).mean() > 0.5
 
 
-def test_simclr_takes_the_numbers_of_massrls_code():
+def test_simclr_accepts_the_numbers_of_massrls_code():
     made = STRATEGIES["simclr"](jitter=(0.4, 0.4, 0.2, 0.1), blur=1.0, solarize=0.2, crop="UniformCrop")
-    op, numbers = draw(made, 4000)
+    op, numbers = sample_ops(made, 4000)
     assert (op == base.BLUR).any(axis=1).all() and abs(numbers[op == base.HUE][:, 0]).max() <= 0.1
     assert binomtest(int((op == base.SOLARIZE).any(axis=1).sum()), 4000, 0.2).pvalue > UNLIKELY
     assert made.crop.ratio == (0.5, 1.0)
 
 
-def test_the_strategy_none_is_the_whole_image_as_it_is(picture):
+def test_the_strategy_none_is_the_unchanged_image(picture):
     made = STRATEGIES["none"]()
     assert isinstance(made.crop, Resize) and made.variants == [[]]
     np.testing.assert_array_equal(render(made, picture, 1)[0], picture)
@@ -525,10 +525,10 @@ def test_the_strategy_none_is_the_whole_image_as_it_is(picture):
     {"class_path": "simclr", "init_args": {"jitter": [0.4, 0.4, 0.2, 0.1], "crop": "UniformCrop"}},
     {"class_path": "trivialaugment", "init_args": {"flip": 0.0}},
 ])  # fmt: skip
-def test_a_strategy_with_arguments_is_written_into_a_config_and_read_again(written):
+def test_a_strategy_with_arguments_survives_a_round_trip_through_a_config(written):
     made = strategy(written)
     assert made.to_config() == written
-    for mine, again in zip(draw(made, 50), draw(strategy(made.to_config()), 50), strict=True):
+    for mine, again in zip(sample_ops(made, 50), sample_ops(strategy(made.to_config()), 50), strict=True):
         np.testing.assert_array_equal(mine, again)
 
 
@@ -537,22 +537,22 @@ def test_a_strategy_with_arguments_is_written_into_a_config_and_read_again(writt
     ("fastautoaugment", {"policy": "cifar100"}, "Did you mean 'cifar10'?"),
     ("massrl_tf_autoaugment", {"policy": None}, "Choose one of imagenet, cifar10, svhn"),
     ("randaugment", {"ops": "extend"}, "randaugment: ops is 'extend'. Did you mean 'extended'?"),
-    ("randaugment", {"magnitude": 31}, "magnitude is 31; it must be a whole number from 0 to 30"),
+    ("randaugment", {"magnitude": 31}, "magnitude is 31; it must be an integer from 0 to 30"),
     ("randaugment", {"magnitude": 9.5}, "magnitude is 9.5"),
-    ("randaugment", {"num_ops": 0}, "num_ops is 0; it must be a whole number from 1 to 16"),
+    ("randaugment", {"num_ops": 0}, "num_ops is 0; it must be an integer from 1 to 16"),
     ("randaugment", {"flip": 1.5}, "HorizontalFlip: p is 1.5"),
     ("trivialaugment", {"size": 96}, "trivialaugment has no argument 'size'"),
     ("randaugment", {"magnitude": True}, "magnitude is True"),
     ("randaugment", {"magnitude": "9"}, "magnitude is '9'"),
     ("three_augment", {"jitter": None}, "brightness is None"),
-    ("simclr", {"jitter": 0.5}, "jitter is 0.5; it needs four numbers"),
-    ("simclr", {"jitter": "0.5"}, "jitter is '0.5'; it needs four numbers"),
+    ("simclr", {"jitter": 0.5}, "jitter is 0.5; it must be four numbers"),
+    ("simclr", {"jitter": "0.5"}, "jitter is '0.5'; it must be four numbers"),
     ("simclr", {"blur": None}, "GaussianBlur: p is None"),
-    ("simclr", {"jitter": (0.4, 0.4)}, "jitter is .0.4, 0.4.; it needs four numbers"),
+    ("simclr", {"jitter": (0.4, 0.4)}, "jitter is .0.4, 0.4.; it must be four numbers"),
     ("simclr", {"blur": 2.0}, "GaussianBlur: p is 2.0"),
     ("simclr", {"strength": 0.5}, "simclr has no argument 'strength'"),
     ("moco_v3", {"crop_min": 2.0}, "scale"),
 ])  # fmt: skip
-def test_wrong_arguments_of_a_strategy_are_refused_in_a_sentence(name, arguments, words):
+def test_wrong_arguments_of_a_strategy_are_refused_with_a_message(name, arguments, words):
     with pytest.raises(ViewError, match=words.replace("?", "[?]")):
         strategy({"class_path": name, "init_args": arguments})

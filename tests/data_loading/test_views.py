@@ -202,7 +202,10 @@ def test_a_flag_of_a_view_set_that_is_not_true_or_false_is_refused(name, value):
         ({"strategies": [{"class_path": "simclr", "init_args": {1: 2}}]}, "simclr has no argument 1. Known: jitter"),
         ({"strategies": [{"name": "mine", "variants": [[]], "size": "big"}]}, "'mine': Strategy: size is 'big'"),
         ({"strategies": [{"name": "mine", "variants": [[]], "interpolation": 3}]}, "interpolation is 3"),
-        ({"strategies": [{"name": None, "variants": [[]]}]}, "the name of a strategy is None; it must be text"),
+        (
+            {"strategies": [{"name": None, "variants": [[]]}]},
+            "the name of a strategy is None; it must be a non-empty string",
+        ),
         ({"strategies": [{"name": 7, "variants": [[]]}]}, "the name of a strategy is 7"),
         ({"strategies": [{"name": "mine", "variants": []}]}, "strategy 'mine': variants is empty"),
         ({"strategies": [{"name": "mine", "variants": [[]], "local": "HorizontalFlip"}]}, "local is 'HorizontalFlip'"),
