@@ -1,1 +1,1 @@
-"""What compiled code is made of: the compiler's settings, keyed random numbers, SIMD vectors."""
+"""Building blocks of compiled code: the numba decorator `jit`, counter-based random numbers, SIMD vectors."""

@@ -1,8 +1,9 @@
-"""`jit`: numba's njit without the GIL, cached on disk under the hash of every kernel file.
+"""`jit`: numba.njit that releases the GIL, with a disk cache keyed by the content of every kernel file.
 
-numba's own cache does not notice that a callee in another file has changed, and goes on using the old machine code
-(numba issue 1833); a folder per hash of all kernel sources cannot be stale. The folder is `NUMBA_CACHE_DIR`, else
-`$XDG_CACHE_HOME/massrl/numba`, else `~/.cache/massrl/numba`; where none can be written, kernels are compiled anew.
+numba's own cache does not notice a change of a callee in another file and keeps using the old machine code (numba issue
+1833). Here, each hash of all kernel sources has its own cache folder, below `NUMBA_CACHE_DIR`, else
+`$XDG_CACHE_HOME/massrl/numba`, else `~/.cache/massrl/numba`. Without a writable folder, kernels are compiled in each
+process.
 """
 
 from __future__ import annotations
@@ -16,24 +17,25 @@ import numba
 import numpy as np
 from numba.core.compiler_lock import global_compiler_lock
 
-# Where compiled functions and the types that they take are written, from the package's folder on.
+# Files, relative to the package, that define compiled functions or the types of their arguments: the cache key.
 KERNELS = ("kernel/*.py", "kernel/simd/*.py", "ops/*.py", "loading/order.py", "views/sampling.py", "render/*.py")
 
 
-# In kernels in place of 0 and False as arguments: for a literal numba compiles the callee once more.
+# For kernels to pass instead of the literals 0, False and True, for which numba would compile the callee once more.
 ZERO, NO, YES = np.int64(0), np.bool_(False), np.bool_(True)
 
 
 def _sources() -> list[Path]:
+    """The files whose content is the cache key, sorted."""
     package = Path(__file__).parents[1]
     return sorted(path for pattern in KERNELS for path in package.glob(pattern))
 
 
 @cache
 def cache_folder() -> str | None:
-    """The folder for this version of the kernels, or None where no folder can be written."""
+    """The cache folder of this version of the kernels, created if needed; None if it is not writable."""
     package = Path(__file__).parents[1]
-    digest = hashlib.sha256(str(package).encode())  # numba keeps the kernels of two checkouts apart
+    digest = hashlib.sha256(str(package).encode())  # one folder per checkout: numba caches them separately
     for path in _sources():
         digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
     base = os.environ.get("NUMBA_CACHE_DIR")
@@ -47,29 +49,30 @@ def cache_folder() -> str | None:
 
 
 def jit(function=None, *, inline: bool = False):
-    """Compile `function` to machine code that holds no lock (threads run it side by side) and divides as C does.
+    """Decorator: compile with numba.njit, without the GIL, with C's division (no ZeroDivisionError), cached on disk.
 
-    inline: compile it as part of its one caller, which saves the optimiser from going over it twice.
+    inline: inline the function into its caller; for functions with one caller, so that they are optimised only once.
     """
     if function is None:
         return partial(jit, inline=inline)
     folder = cache_folder()
     before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, folder or ""
-    try:  # the cache's place is chosen while decorating
-        # No fastmath: where LLVM may reorder or fuse, the last bit depends on what was inlined where, and a run whose
-        # kernels come from the cache would draw other pixels than the one that compiled them.
+    try:  # numba reads CACHE_DIR when the decorator runs
+        # No fastmath: if LLVM may reorder or fuse operations, the last bit depends on inlining, and kernels loaded from
+        # the cache could render other pixels than freshly compiled ones.
         how = "always" if inline else "never"
-        return _compiled_quickly(
-            numba.njit(function, nogil=True, cache=folder is not None, error_model="numpy", inline=how)
-        )
+        return _at_level_1(numba.njit(function, nogil=True, cache=folder is not None, error_model="numpy", inline=how))
     finally:
         numba.config.CACHE_DIR = before
 
 
 def cached_cfunc(function, signature):
-    """`function` compiled as a C function, kept on disk as `jit` keeps its own; `.address` is a pointer to it."""
+    """Compile `function` to a numba.cfunc, cached on disk like `jit`'s; its `.address` is the function pointer.
+
+    signature: a numba signature, for example types.void(types.float32[:, :]).
+    """
     folder = cache_folder()
-    with global_compiler_lock:  # the settings are numba's global ones
+    with global_compiler_lock:  # CACHE_DIR and OPT are global to numba
         before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, folder or ""
         level, numba.config.OPT = numba.config.OPT, type(numba.config.OPT)(1)
         try:
@@ -78,11 +81,11 @@ def cached_cfunc(function, signature):
             numba.config.CACHE_DIR, numba.config.OPT = before, level
 
 
-def _compiled_quickly(dispatcher):
-    """The same, compiled at the optimiser's level 1: kernels say themselves what is SIMD and what is inlined.
+def _at_level_1(dispatcher):
+    """Make `dispatcher` compile at LLVM's optimisation level 1, and return it.
 
-    numba's level 3 takes 1.6 times as long, and no view set is drawn faster for it. Levels are numba's global setting,
-    which is put back before another thread can compile.
+    numba's default level 3 takes 1.6 times as long to compile, and no view set is rendered faster: kernels use explicit
+    SIMD and inlining. The level is a global setting of numba; it is restored before another thread can compile.
     """
     compile_ = dispatcher.compile
 
@@ -99,6 +102,6 @@ def _compiled_quickly(dispatcher):
 
 
 def is_cold() -> bool:
-    """Whether no kernel of this version has been compiled on this machine yet."""
+    """True if the disk cache has no kernel of this version, so that the first use will compile."""
     folder = cache_folder()
     return folder is None or not any(Path(folder).rglob("*.nbi"))

@@ -481,7 +481,7 @@ def image(*operations):
         ({"cache_type": 3}, "cache_type is 3; it is 0"),
         ({"pipeline": {}}, "Loader has no argument 'pipeline'. Did you mean 'pipelines'"),
         ({"indices": [99]}, "the file has 32 rows"),
-        ({"seed": -1}, "seed -1 does not fit 32 bits"),
+        ({"seed": -1}, "seed is -1; it must be an integer from 0 to 4294967295"),
         ({"batch_size": 33, "pipelines": {"image": None}}, "batch_size is 33 and there are 32 samples"),
     ],
 )

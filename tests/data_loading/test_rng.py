@@ -1,4 +1,4 @@
-"""Random numbers are Philox 4x32-10, keyed, and the same on every machine."""
+"""Random numbers are Philox 4x32-10, keyed by (seed, epoch, sample, stream, draw), and identical on every machine."""
 
 import re
 from pathlib import Path
@@ -31,26 +31,26 @@ def test_philox_gives_the_published_known_answers(counter, key, words):
     assert rng.philox_numpy(np.array(counter, np.uint32), tuple(key)).tolist() == words
 
 
-def test_draws_of_a_state_are_the_words_of_successive_counters():
+def test_words_of_a_state_are_the_words_of_successive_counters():
     state = np.array([7, 3, 11, 0, 5, 0], np.uint32)  # seed, epoch, sample low, high, stream, draw
-    drawn = [int(rng.word(state)) for _ in range(8)]
+    words = [int(rng.word(state)) for _ in range(8)]
     counters = np.array([[11, 0, 5, 0], [11, 0, 5, 1]], np.uint32)
-    assert drawn == rng.philox_numpy(counters, (7, 3)).reshape(-1).tolist()
+    assert words == rng.philox_numpy(counters, (7, 3)).reshape(-1).tolist()
 
 
-def test_uniform_fills_its_interval_evenly():
+def test_uniform_numbers_fill_their_interval_evenly():
     state = np.array([0, 0, 0, 0, 1, 0], np.uint32)
-    drawn = np.array([rng.uniform(state, -2.0, 4.0) for _ in range(20_000)])
-    assert -2 <= drawn.min() and drawn.max() < 4
-    counts, _ = np.histogram(drawn, bins=20, range=(-2, 4))
+    numbers = np.array([rng.uniform(state, -2.0, 4.0) for _ in range(20_000)])
+    assert -2 <= numbers.min() and numbers.max() < 4
+    counts, _ = np.histogram(numbers, bins=20, range=(-2, 4))
     assert np.abs(counts - 1000).max() < 5 * np.sqrt(1000)  # five standard deviations of a count
 
 
 def test_normal_numbers_have_mean_zero_and_variance_one():
     words = rng.philox_numpy(np.arange(80_000, dtype=np.uint32).reshape(-1, 4), (1, 2)).reshape(-1, 2)
-    drawn = np.array([rng.normal(a, b) for a, b in words])
-    assert abs(drawn.mean()) < 5 / np.sqrt(drawn.size)
-    assert abs(drawn.var() - 1) < 5 * np.sqrt(2 / drawn.size)
+    numbers = np.array([rng.normal(a, b) for a, b in words])
+    assert abs(numbers.mean()) < 5 / np.sqrt(numbers.size)
+    assert abs(numbers.var() - 1) < 5 * np.sqrt(2 / numbers.size)
 
 
 def test_the_order_of_an_epoch_is_pinned():
@@ -63,30 +63,30 @@ def test_stream_numbers_are_pinned():
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32])
-def test_a_seed_over_32_bits_is_refused(seed):
-    with pytest.raises(ConfigError, match="does not fit 32 bits"):
+def test_a_seed_outside_32_bits_is_refused(seed):
+    with pytest.raises(ConfigError, match="it must be an integer from 0 to 4294967295"):
         rng.checked_seed(seed)
 
 
-def test_no_seed_draws_one():
+def test_without_a_seed_a_random_seed_is_chosen():
     assert 0 <= rng.checked_seed(None) < 2**32
 
 
-def test_the_cache_of_kernels_is_keyed_by_every_file_that_holds_one():
+def test_the_cache_of_kernels_is_keyed_by_every_file_with_a_kernel():
     package = Path(data_loading.__file__).parent
-    holding = {path for path in package.rglob("*.py") if re.search(r"^@jit\b", path.read_text(), re.M)}
-    assert len(holding) > 10 and holding <= set(jit._sources())
+    files = {path for path in package.rglob("*.py") if re.search(r"^@jit\b", path.read_text(), re.M)}
+    assert len(files) > 10 and files <= set(jit._sources())
 
 
-def test_kernels_are_compiled_at_level_1_and_numbas_own_level_stays_as_it_was():
+def test_kernels_are_compiled_at_level_1_and_numbas_global_level_is_restored():
     levels = []
 
-    class Seen(event.RecordingListener):
+    class Levels(event.RecordingListener):
         def on_start(self, event):
             levels.append(int(numba.config.OPT))
 
     before = numba.config.OPT
-    seven = jit._compiled_quickly(numba.njit(lambda: 7))
-    with event.install_listener("numba:compile", Seen()):
+    seven = jit._at_level_1(numba.njit(lambda: 7))
+    with event.install_listener("numba:compile", Levels()):
         assert seven() == 7
     assert levels == [1] and numba.config.OPT is before

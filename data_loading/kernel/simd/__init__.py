@@ -1,4 +1,4 @@
-"""SIMD for numba kernels: a vector type and what kernels do with it. Nothing outside this package speaks to LLVM."""
+"""SIMD vectors for numba kernels, as LLVM intrinsics. No other part of the project generates LLVM code."""
 
 from data_loading.kernel.simd.fixed import (
     add_neighbours,

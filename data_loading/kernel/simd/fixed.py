@@ -1,6 +1,6 @@
-"""Fixed-point vectors: 16 numbers of 16 bits, twice as many a register as float32, and sums of 32 bits for pairs.
+"""Fixed-point vectors: 16 integers of 16 bits (twice as many per register as float32), with 32-bit sums of products.
 
-LLVM finds the processor's own instructions for these forms (on x86 pmulhuw and pmaddwd), where it has them.
+The LLVM code is written so that LLVM selects the processor's instructions for these operations (x86: pmulhuw, pmaddwd).
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from data_loading.kernel.simd.vector import (
 )
 
 FIXED, SUMS = VectorType(LANES, "int16"), VectorType(8, "int32")
-PIXELS = ir.VectorType(I16, 8)  # what is loaded for a pair of neighbours in a row: r g b r g b and two more
+PIXELS = ir.VectorType(I16, 8)  # two adjacent RGB pixels, r g b r g b, and two unused values
 WIDE = ir.VectorType(I32, LANES)
 
 
 @intrinsic
 def load_fixed(typing, array, index):
-    """LANES numbers from index on of an int16 or uint8 array; those of uint8 are multiplied by 256."""
+    """Load array[index : index + LANES] of an int16 or uint8 array; uint8 values are multiplied by 256."""
 
     def code(context, builder, signature, arguments):
         kind = signature.args[0]
@@ -48,7 +48,7 @@ def load_fixed(typing, array, index):
 
 @intrinsic
 def store_fixed(typing, array, index, vector):
-    """Write LANES numbers from index on of an int16 array."""
+    """Store the vector to array[index : index + LANES] of an int16 array."""
 
     def code(context, builder, signature, arguments):
         array, index, value = arguments
@@ -60,7 +60,7 @@ def store_fixed(typing, array, index, vector):
 
 @intrinsic
 def splat_fixed(typing, value):
-    """The lower 16 bits of an integer in each lane."""
+    """A vector with the lower 16 bits of an integer in every lane."""
 
     def code(context, builder, signature, arguments):
         return spread_lanes(builder, builder.trunc(arguments[0], I16), LANES)
@@ -70,7 +70,7 @@ def splat_fixed(typing, value):
 
 @intrinsic
 def times(typing, a, b):
-    """a b / 65536 of unsigned numbers, rounded down."""
+    """a * b / 65536 per lane, unsigned, rounded down."""
 
     def code(context, builder, signature, arguments):
         product = builder.mul(*[builder.zext(x, WIDE) for x in arguments])
@@ -81,7 +81,7 @@ def times(typing, a, b):
 
 @intrinsic
 def levels(typing, a):
-    """a / 128 of unsigned numbers, as a vector of float32."""
+    """a / 128 per lane, unsigned, as a float32 vector."""
 
     def code(context, builder, signature, arguments):
         return levels_of(builder, arguments[0])
@@ -104,7 +104,7 @@ def _difference_of_fixed(a, b):
 
 @intrinsic
 def no_sums(typing):
-    """Eight sums of nothing."""
+    """A vector of eight int32 zeros, to start `add_neighbours` with."""
 
     def code(context, builder, signature, arguments):
         return every(SUMS.lanes, I32, 0)
@@ -114,10 +114,13 @@ def no_sums(typing):
 
 @intrinsic
 def add_neighbours(typing, sums, row, i, j, weight, at):
-    """Add to the sums of two RGB pixels (lanes 0 to 2 and 4 to 6) two neighbours each, times their weights.
+    """Add two weighted input pixels to each of two RGB output pixels. Returns the new sums, int32 x 8.
 
-    row int16: the neighbours lie at row[i], row[i + 3], and at row[j], row[j + 3]; row[i + 7], row[j + 7] are read.
-    weight int32: weight[at] to [at + 2] hold two weights of 16 bits for the first pixel, + 4 to + 6 for the second.
+    sums: lanes 0 to 2 are the first output pixel, lanes 4 to 6 the second.
+    row: int16, interleaved RGB. Input pixels of the first output: row[i] and row[i + 3]; of the second: row[j] and
+        row[j + 3]. Up to row[i + 7] and row[j + 7] is read.
+    weight: int32, each two packed 16-bit weights: weight[at : at + 3] for the first output (one per channel),
+        weight[at + 4 : at + 7] for the second.
     """
 
     def code(context, builder, signature, arguments):
@@ -135,14 +138,15 @@ def add_neighbours(typing, sums, row, i, j, weight, at):
 
 
 @intrinsic
-def store_sums(typing, tile, place, step, scale, a, b, c, d):
-    """Eight RGB pixels, numbers 0 and 4, 1 and 5, 2 and 6, 3 and 7 in four vectors of sums, times scale -> tile.
+def store_sums(typing, tile, index, step, scale, a, b, c, d):
+    """Store eight RGB pixels, multiplied by `scale`, to a float32 tile, planar.
 
-    tile float32: to [place], [place + step] and [place + 2 step].
+    a, b, c, d: sums of the pixels 0 and 4, 1 and 5, 2 and 6, 3 and 7.
+    Red is stored at tile[index : index + 8], green `step` and blue 2 * `step` values later.
     """
 
     def code(context, builder, signature, arguments):
-        tile, place, step, scale = arguments[:4]
+        tile, index, step, scale = arguments[:4]
         eight = ir.VectorType(F32, 8)
         scale = spread_lanes(builder, scale, 8)
         a, b, c, d = (builder.fmul(builder.sitofp(sums, eight), scale) for sums in arguments[4:])
@@ -151,9 +155,9 @@ def store_sums(typing, tile, place, step, scale, a, b, c, d):
         red_green = [shuffled(builder, *two, low) for two in ((a, b), (c, d))]
         blue = [shuffled(builder, *two, high) for two in ((a, b), (c, d))]
         for two, order in ((red_green, first), (red_green, second), (blue, first)):
-            at = address(context, builder, signature.args[0], tile, place, eight)
+            at = address(context, builder, signature.args[0], tile, index, eight)
             builder.store(shuffled(builder, *two, order), at, align=4)
-            place = builder.add(place, step)
+            index = builder.add(index, step)
         return context.get_dummy_value()
 
-    return types.void(tile, place, step, scale, a, b, c, d), code
+    return types.void(tile, index, step, scale, a, b, c, d), code

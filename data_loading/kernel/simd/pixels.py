@@ -1,4 +1,4 @@
-"""Interleaved RGB pixels of uint8 in vectors."""
+"""Load interleaved uint8 RGB pixels into vectors."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from data_loading.kernel.simd.vector import I8, I32, LANES, V, shuffled
 
 @intrinsic
 def load_pixels(typing, array, index):
-    """Three vectors: the red, green and blue of LANES interleaved uint8 pixels from array[index] on."""
+    """Load LANES interleaved uint8 RGB pixels from array[index] on: float32 vectors (red, green, blue)."""
 
     def code(context, builder, signature, arguments):
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        place = builder.gep(data, [arguments[1]])
-        bytes_ = builder.load(builder.bitcast(place, ir.VectorType(I8, 3 * LANES).as_pointer()), align=1)
+        first = builder.gep(data, [arguments[1]])
+        bytes_ = builder.load(builder.bitcast(first, ir.VectorType(I8, 3 * LANES).as_pointer()), align=1)
         channels = []
         for c in range(3):
             channel = shuffled(builder, bytes_, bytes_, list(range(c, 3 * LANES, 3)))

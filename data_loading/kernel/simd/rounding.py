@@ -1,4 +1,4 @@
-"""Whole numbers among float32 vectors."""
+"""Rounding of float32 vectors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from numba.extending import intrinsic
 
 @intrinsic
 def floor(typing, a):
-    """The largest whole number that is not above a, lane by lane."""
+    """The largest integer that is not greater than a, per lane, as float32."""
 
     def code(context, builder, signature, arguments):
         name, kind = f"llvm.floor.v{a.lanes}f32", ir.FunctionType(a.ir, [a.ir])

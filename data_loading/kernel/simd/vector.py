@@ -1,7 +1,7 @@
 """A vector of 16 float32 for numba kernels.
 
-LLVM lowers it to whatever the processor has (SSE, AVX2, AVX-512, NEON). Operators work lane by lane, a float32 beside a
-vector counts in each lane. No operation may be reordered, so a kernel gives the same bytes wherever it is inlined.
+LLVM compiles it to the processor's registers (SSE, AVX2, AVX-512, NEON). Operators +, -, *, / work per lane; a float32
+scalar is broadcast. LLVM may not reorder operations, so a kernel gives identical bytes wherever it is inlined.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, models, overload, register_model
 
-LANES = 16  # two or four registers without AVX-512; 8 lanes were measured to be slower there too
+LANES = 16  # two or four registers without AVX-512; 8 lanes were measured to be slower even there
 F32, I32, I16, I8 = ir.FloatType(), ir.IntType(32), ir.IntType(16), ir.IntType(8)
 
 
 class VectorType(types.Type):
-    """numba's type of a vector of `lanes` numbers; element: "float32", "int32" or "int16"."""
+    """The numba type of a vector of `lanes` elements. element: "float32", "int32" or "int16"."""
 
     def __init__(self, lanes: int, element: str):
         self.lanes = lanes
@@ -35,35 +35,37 @@ class _VectorModel(models.PrimitiveModel):
 
 
 def address(context, builder, array_type, array, index, pointee):
-    """The address of element `index` of a contiguous array, as a pointer to `pointee`."""
+    """LLVM pointer to element `index` of a contiguous array, cast to a pointer to the LLVM type `pointee`."""
     data = context.make_array(array_type)(context, builder, array).data
     return builder.bitcast(builder.gep(data, [index]), pointee.as_pointer())
 
 
 def spread_lanes(builder, scalar, lanes):
-    """The scalar in every lane."""
+    """LLVM vector with `scalar` in each of `lanes` lanes."""
     undefined = ir.Constant(ir.VectorType(scalar.type, lanes), ir.Undefined)
     first = builder.insert_element(undefined, scalar, ir.Constant(I32, 0))
     return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(I32, lanes), [0] * lanes))
 
 
 def shuffled(builder, a, b, order):
+    """LLVM shufflevector: the lanes `order` of a and b concatenated."""
     return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(I32, len(order)), order))
 
 
 def every(lanes, kind, value):
+    """LLVM constant vector with `value`, of LLVM type `kind`, in each of `lanes` lanes."""
     return ir.Constant(ir.VectorType(kind, lanes), [value] * lanes)
 
 
 def levels_of(builder, fixed):
-    """16 numbers of 16 bits / 128 as float32."""
+    """LLVM code for a vector of unsigned 16-bit integers, divided by 128, as float32."""
     wide = builder.zext(fixed, ir.VectorType(I32, LANES))
     return builder.fmul(builder.sitofp(wide, V.ir), every(LANES, F32, 1 / 128))
 
 
 @intrinsic
 def load(typing, array, index):
-    """load(array, i): LANES elements from i on of a contiguous float32 or uint8 array, or of an int16 array / 128."""
+    """load(array, i): array[i : i + LANES] as float32. array: float32, uint8, or int16 (divided by 128)."""
 
     def code(context, builder, signature, arguments):
         kind = signature.args[0]
@@ -72,7 +74,7 @@ def load(typing, array, index):
         if kind.dtype == types.uint8:
             at = address(context, builder, kind, *arguments, ir.VectorType(I8, LANES))
             wide = builder.zext(builder.load(at, align=1), ir.VectorType(I32, LANES))
-            return builder.sitofp(wide, V.ir)  # below 256: signed conversion is exact and cheaper
+            return builder.sitofp(wide, V.ir)  # below 256, so the cheaper signed conversion is exact
         at = address(context, builder, kind, *arguments, ir.VectorType(I16, LANES))
         return levels_of(builder, builder.load(at, align=2))
 
@@ -81,7 +83,7 @@ def load(typing, array, index):
 
 @intrinsic
 def at(typing, array, index):
-    """at(array, i): element i of a contiguous array, where i is known to lie inside; numba's own allows for -1."""
+    """at(array, i): array[i] of a contiguous array, 0 <= i < len, without numba's code for negative indices."""
 
     def code(context, builder, signature, arguments):
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
@@ -92,7 +94,7 @@ def at(typing, array, index):
 
 @intrinsic
 def spread(typing, array, index):
-    """spread(array, i): element i of a float32 array in each lane."""
+    """spread(array, i): vector with array[i] of a float32 array in every lane."""
 
     def code(context, builder, signature, arguments):
         at = address(context, builder, signature.args[0], *arguments, F32)
@@ -103,9 +105,10 @@ def spread(typing, array, index):
 
 @intrinsic
 def store(typing, array, index, vector):
-    """store(array, i, v): write LANES elements from i on of a float32 array, or rounded half up of a uint8 array.
+    """store(array, i, v): store v to array[i : i + LANES].
 
-    Of an int16 array: v x 128, rounded half up, where -256 <= v < 256.
+    array: float32; uint8 (v is clamped to 0..255 and rounded half up); or int16 (v * 128 is rounded half up, for
+    -256 <= v < 256).
     """
 
     def code(context, builder, signature, arguments):
@@ -114,7 +117,7 @@ def store(typing, array, index, vector):
             builder.store(value, address(context, builder, kind, array, index, V.ir), align=4)
             return context.get_dummy_value()
         if kind.dtype == types.int16:
-            # fptosi rounds towards zero, which is down where all is above it; 65536 is none in 16 bits.
+            # fptosi rounds towards zero, so make values positive by adding 65536, which is 0 modulo 2^16.
             scaled = multiply_add(builder, V, value, every(LANES, F32, 128.0), every(LANES, F32, 65536.5))
             small = builder.trunc(builder.fptosi(scaled, ir.VectorType(I32, LANES)), ir.VectorType(I16, LANES))
             builder.store(small, address(context, builder, kind, array, index, small.type), align=2)
@@ -132,7 +135,7 @@ def store(typing, array, index, vector):
 
 @intrinsic
 def store_float16(typing, array, index, vector):
-    """Write LANES elements from i on of an int16 array as the bits of float16, rounded to nearest even."""
+    """Store the vector to array[index : index + LANES] of an int16 array as float16 bits, rounded to nearest even."""
 
     def code(context, builder, signature, arguments):
         array, index, value = arguments
@@ -146,7 +149,7 @@ def store_float16(typing, array, index, vector):
 
 @intrinsic
 def store_bfloat16(typing, array, index, vector):
-    """Write LANES elements from i on of an int16 array as the bits of bfloat16, rounded to nearest even; no NaN."""
+    """Store the vector to array[index : index + LANES], int16, as bfloat16 bits, rounded to nearest even. No NaNs."""
 
     def code(context, builder, signature, arguments):
         array, index, value = arguments
@@ -163,7 +166,7 @@ def store_bfloat16(typing, array, index, vector):
 
 @intrinsic
 def splat(typing, value):
-    """splat(x): the float32 x in each lane."""
+    """splat(x): vector with the float32 x in every lane."""
 
     def code(context, builder, signature, arguments):
         return spread_lanes(builder, arguments[0], LANES)
@@ -172,7 +175,7 @@ def splat(typing, value):
 
 
 def binary(instruction):
-    """An instruction of LLVM on two vectors of one type as a function of kernels."""
+    """A kernel function that applies the LLVM instruction `instruction` to two vectors of the same type."""
 
     @intrinsic
     def both(typing, a, b):
@@ -206,6 +209,7 @@ for _function, _instruction in _BINARY.items():
 
 
 def multiply_add(builder, vector, a, b, c):
+    """LLVM code for a * b + c of type `vector`; a fused multiply-add if the processor has one."""
     name = f"llvm.fmuladd.v{vector.lanes}f32"
     kind = ir.FunctionType(vector.ir, [vector.ir] * 3)
     function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
@@ -214,7 +218,7 @@ def multiply_add(builder, vector, a, b, c):
 
 @intrinsic
 def fma(typing, a, b, c):
-    """a b + c, in one rounding where the processor can."""
+    """a * b + c per lane, with a single rounding if the processor has a fused multiply-add."""
 
     def code(context, builder, signature, arguments):
         return multiply_add(builder, a, *arguments)
@@ -224,7 +228,7 @@ def fma(typing, a, b, c):
 
 @intrinsic
 def absolute(typing, a):
-    """|a|."""
+    """|a| per lane."""
 
     def code(context, builder, signature, arguments):
         name, kind = f"llvm.fabs.v{a.lanes}f32", ir.FunctionType(a.ir, [a.ir])
@@ -246,7 +250,7 @@ def _selected(predicate):
     return smaller_or_larger
 
 
-minimum, maximum = _selected("<"), _selected(">")
+minimum, maximum = _selected("<"), _selected(">")  # (a, b) per lane
 
 
 def _where(predicate):
@@ -261,12 +265,13 @@ def _where(predicate):
     return where
 
 
-where_equal, where_at_least = _where("=="), _where(">=")  # where_x(a, b, yes, no): lane by lane, yes where a x b
+# where_equal(a, b, yes, no): per lane, yes if a == b, else no. where_at_least: if a >= b.
+where_equal, where_at_least = _where("=="), _where(">=")
 
 
 @intrinsic
 def total(typing, vector):
-    """The sum of the lanes, by halves; float32."""
+    """The sum of the lanes as float32, added pairwise (lane i + lane i + LANES / 2, and so on)."""
 
     def code(context, builder, signature, arguments):
         value, lanes = arguments[0], LANES
