@@ -248,8 +248,8 @@ def test_a_check_of_ops_measures_drawn_images_and_leaves_nothing(tmp_path, capsy
         (["--size", "0"], "size is 0"),
         (["--rounds", "0"], "rounds is 0"),
         (["--images", "0"], "images is 0"),
-        (["--works", "simclr"], "works does not go with --ops"),
-        (["--workers", "2"], "workers does not go with --ops"),
+        (["--works", "simclr"], "works has no effect with --ops"),
+        (["--workers", "2"], "workers has no effect with --ops"),
         (["nowhere.beton"], "nowhere.beton"),
     ],
 )
@@ -269,4 +269,4 @@ def test_settings_of_ops_need_ops(capsys):
     from massrl.cli.main import main
 
     assert main(["data", "bench", "x.beton", "--only", "Invert"]) == 2
-    assert "only does not go without --ops" in capsys.readouterr().err
+    assert "only has no effect without --ops" in capsys.readouterr().err

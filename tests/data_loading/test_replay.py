@@ -42,4 +42,4 @@ def test_an_index_outside_of_the_file_and_a_missing_seed_are_refused(file, tmp_p
     with pytest.raises(ConfigError, match="samples 0 to 1796"):
         replay_views(file, "simclr", seed=0, epoch=0, index=1797)
     assert main(["data", "replay", str(file), "--views", "simclr"]) == 2
-    assert "no seed is named" in capsys.readouterr().err
+    assert "the seed is not given" in capsys.readouterr().err

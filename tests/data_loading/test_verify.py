@@ -35,7 +35,7 @@ def test_an_intact_file_has_no_faults(file, capsys):
     report = check(file, num_workers=2, progress=False)
     assert report.whole and (report.samples, report.values) == (150, 450)
     assert verify([str(file)]) == 0
-    assert capsys.readouterr().out == f"{file}: whole; 150 samples, 450 values decoded\n"
+    assert capsys.readouterr().out == f"{file}: no faults; 150 samples, 450 values decoded\n"
 
 
 @pytest.mark.parametrize("workers", [1, 3])

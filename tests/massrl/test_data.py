@@ -1,4 +1,4 @@
-"""`massrl data`: written, described and drawn through the command line; what is wrong is said in a line."""
+"""`massrl data`: write, info, verify, show and replay on the command line; mistakes are answered in one line."""
 
 import json
 import shlex
@@ -42,7 +42,7 @@ def test_a_folder_is_written_and_described(images, tmp_path, capsys):
     assert "5 samples" in capsys.readouterr().out
 
 
-def test_of_an_int_field_the_most_frequent_numbers_are_listed(tmp_path, capsys):
+def test_the_most_frequent_values_of_an_int_field_are_listed(tmp_path, capsys):
     numbers = [-7, 5, 5, 5, 900, 900, *range(1000, 1100)]
     DatasetWriter("a.beton", {"id": IntField()}).from_indexed_dataset([(i,) for i in numbers], progress=False)
     assert main(["data", "info", "a.beton", "--json"]) == 0
@@ -52,7 +52,7 @@ def test_of_an_int_field_the_most_frequent_numbers_are_listed(tmp_path, capsys):
     assert list(most.items())[:4] == [("5", 3), ("900", 2), ("-7", 1), ("1000", 1)] and len(most) == 20
     assert main(["data", "info", "a.beton"]) == 0
     assert "id       -7: 1, 5: 3, 900: 2, 1000: 1, " in (text := capsys.readouterr().out)
-    assert "1016: 1, ... (103 values from -7 to 1099)" in text  # the same 20, by number
+    assert "1016: 1, ... (103 values from -7 to 1099)" in text  # the same 20 values, sorted
 
 
 def test_options_of_write_reach_the_file(images, tmp_path):
@@ -64,7 +64,7 @@ def test_options_of_write_reach_the_file(images, tmp_path):
     assert len(Reader(out)) == 360
 
 
-def test_a_bad_image_is_named_and_left_out_on_request(images, tmp_path, capsys):
+def test_a_bad_image_is_named_and_skipped_with_skip_bad(images, tmp_path, capsys):
     (images / "cat" / "1.jpg").write_bytes(b"\xff\xd8 no")
     out = tmp_path / "out.beton"
     assert main(["data", "write", str(images), str(out)]) == 2
@@ -80,11 +80,11 @@ def test_a_bad_image_is_named_and_left_out_on_request(images, tmp_path, capsys):
     [
         (["wrtie"], "Did you mean 'write'?"),
         (["write", "nowhere", "a.beton"], "nowhere: there is no such folder"),
-        (["write", "digits", "a.txt"], "ends in .beton"),
+        (["write", "digits", "a.txt"], "must end in .beton"),
         (["write", "digits", "a.beton", "--split", "val"], "choose train or test"),
         (["write", "digits", "a.beton", "--write_mode", "bmp"], "choose one of raw, jpg"),
         (["info", "nowhere.beton"], "nowhere.beton: there is no such file"),
-        (["show", "digits", "--n", "0"], "at least one sample"),
+        (["show", "digits", "--n", "0"], "n is 0; it must be at least 1"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_code_2(argv, words, capsys, tmp_path, monkeypatch):
@@ -95,7 +95,7 @@ def test_mistakes_are_one_line_and_exit_code_2(argv, words, capsys, tmp_path, mo
     assert list(tmp_path.iterdir()) == []
 
 
-def test_who_cannot_choose_a_split_or_a_folder_is_told_the_command_that_can(images, tmp_path, capsys, monkeypatch):
+def test_where_no_split_can_be_chosen_the_error_has_the_command_that_can(images, tmp_path, capsys, monkeypatch):
     for split in ("train", "test"):
         shutil.copytree(images, tmp_path / "both" / split)
     shutil.make_archive(str(tmp_path / "both"), "zip", tmp_path / "both")
@@ -109,7 +109,7 @@ def test_who_cannot_choose_a_split_or_a_folder_is_told_the_command_that_can(imag
         for sentence in said:
             command = shlex.split(sentence.rpartition(": ")[2])
             assert command[:4] == ["massrl", "data", "write", name] and "--split" in command
-            parse(command[1:], monkeypatch)  # there are such options
+            parse(command[1:], monkeypatch)  # the options exist
 
 
 def test_a_missing_argument_is_named(capsys):
@@ -118,7 +118,7 @@ def test_a_missing_argument_is_named(capsys):
     assert stopped.value.code == 2 and "missing: OUT" in capsys.readouterr().err
 
 
-def test_show_draws_samples_beside_their_views(images, tmp_path, monkeypatch):
+def test_show_renders_samples_beside_their_views(images, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # the folder's .beton file goes to runs/.cache there
     out = tmp_path / "views.png"
     options = ["--views", "simclr", "--size", "16", "--n", "9"]
@@ -126,13 +126,13 @@ def test_show_draws_samples_beside_their_views(images, tmp_path, monkeypatch):
         main(["data", "show", str(images), *options, "--out", str(tmp_path / f"{name}.png")])
     main(["data", "show", str(images), *options, "--epoch", "1", "--out", str(out)])
     a, b, other = (np.asarray(Image.open(tmp_path / f"{n}.png").convert("RGB")) for n in ("a", "b", "views"))
-    np.testing.assert_array_equal(a, b)  # the same seed and epoch draw the same picture
+    np.testing.assert_array_equal(a, b)  # one seed and epoch give one picture
     assert a.shape == other.shape and (a != other).any()
     assert a.shape[0] > a.shape[1]  # 5 samples; the image and two views
 
 
-def test_check_leaves_nothing_behind(tmp_path, monkeypatch, capsys):
+def test_check_leaves_no_files(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["data", "--check"]) == 0
     assert list(tmp_path.iterdir()) == []
-    assert "16 drawn images" in capsys.readouterr().out
+    assert "16 generated images" in capsys.readouterr().out

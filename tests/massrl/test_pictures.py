@@ -410,22 +410,22 @@ def test_the_command_draws_an_image_of_a_file(tmp_path, photographs):
     ("options", "words"),
     [
         (["--op", "Rotat"], "Did you mean 'Rotate'?"),
-        (["--ops", "--gif"], "--ops and --gif are different pictures"),
-        (["--ops", "--index", "2"], "the photographs 0 to 1"),
+        (["--ops", "--gif"], "--ops and --gif are different figures"),
+        (["--ops", "--index", "2"], "photographs 0 to 1"),
         (["--gif", "--n", "0"], "epochs is 0"),
         (["--boxes", "--views", "simclt"], "Did you mean 'simclr'?"),
-        (["--ops", "--n", "9"], "n does not go with --ops; see massrl data show --help"),
-        (["--ops", "--epoch=3"], "epoch does not go with --ops"),
-        (["--ops", "--views", "simclr"], "views does not go with --ops"),
-        (["--op", "Hue", "--views", "massrl"], "views does not go with --op"),
-        (["--strategies", "--epoch", "1"], "epoch does not go with --strategies"),
-        (["--replay", "--epoch", "1"], "epoch does not go with --replay"),
-        (["--boxes", "--n", "2"], "n does not go with --boxes"),
-        (["--gif", "--epoch", "2"], "epoch does not go with --gif"),
-        (["digits", "--index", "1"], "index does not go without a picture of one image"),
-        (["--ops", "--out", "a.jpg"], "out is a.jpg; what is written is a PNG, give it a name in .png"),
-        (["--gif", "--out", "a.png"], "out is a.png; what is written is a GIF, give it a name in .gif"),
-        (["digits", "--out", "a"], "what is written is a PNG"),
+        (["--ops", "--n", "9"], "n has no effect with --ops; see massrl data show --help"),
+        (["--ops", "--epoch=3"], "epoch has no effect with --ops"),
+        (["--ops", "--views", "simclr"], "views has no effect with --ops"),
+        (["--op", "Hue", "--views", "massrl"], "views has no effect with --op"),
+        (["--strategies", "--epoch", "1"], "epoch has no effect with --strategies"),
+        (["--replay", "--epoch", "1"], "epoch has no effect with --replay"),
+        (["--boxes", "--n", "2"], "n has no effect with --boxes"),
+        (["--gif", "--epoch", "2"], "epoch has no effect with --gif"),
+        (["digits", "--index", "1"], "index has no effect without a figure of one image"),
+        (["--ops", "--out", "a.jpg"], "out is a.jpg; the output is a PNG, give it a name ending in .png"),
+        (["--gif", "--out", "a.png"], "out is a.png; the output is a GIF, give it a name ending in .gif"),
+        (["digits", "--out", "a"], "the output is a PNG"),
     ],
 )
 def test_mistakes_are_one_line(options, words, capsys, tmp_path):
@@ -447,4 +447,4 @@ def test_a_bad_image_is_answered_with_a_command_that_leaves_it_out(tmp_path, pho
 @pytest.mark.parametrize("options", [["--boxes"], ["--op", "Hue"], []])
 def test_check_draws_and_leaves_nothing_behind(options, capsys, tmp_path):
     assert main(["data", "show", "--check", *options]) == 0
-    assert "drawn and removed again" in capsys.readouterr().out and list(tmp_path.iterdir()) == []
+    assert "rendered and removed" in capsys.readouterr().out and list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""What the actions of `massrl data` share."""
+"""Helpers shared by the actions of `massrl data`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 from data_loading.errors import ConfigError
 from massrl.parsing.parser import Parser
 
-CHECK = "do it once on 16 drawn images in a temporary folder"
+CHECK = "run once on 16 generated images in a temporary folder"
 
 
 def parse(parser: Parser, argv: list[str], *needed: str):
-    """Parse; the `needed` positional words may be missing under --check only."""
+    """Parse `argv`. The positional arguments `needed` may be omitted with --check only, else exit code 2."""
     args = parser.parse_args(argv)
     missing = [name for name in needed if getattr(args, name) is None]
     if missing and not args.check:
@@ -21,38 +21,38 @@ def parse(parser: Parser, argv: list[str], *needed: str):
 
 
 def refuse(parser: Parser, names: Sequence[str], where: str) -> None:
-    """ConfigError where one of these options is given: it would be left out without a word.
+    """ConfigError if one of the options `names` is on the command line: it would have no effect.
 
-    where: the words that end the sentence, as "with --ops; see ...".
+    where: the end of the message, for example "with --ops; see massrl data show --help".
     """
     for name in names:
         if any(word.startswith(f"--{name}=") or word == f"--{name}" for word in parser.words):
-            raise ConfigError(f"{name} does not go {where}")
+            raise ConfigError(f"{name} has no effect {where}")
 
 
 def ends_in(suffix: str, out: str) -> None:
-    """ConfigError where the file to write is not named after what it will be."""
+    """ConfigError if the output file `out` does not have the suffix of its format, for example ".png"."""
     if Path(out).suffix.lower() != suffix:
-        raise ConfigError(f"out is {out}; what is written is a {suffix[1:].upper()}, give it a name in {suffix}")
+        raise ConfigError(f"out is {out}; the output is a {suffix[1:].upper()}, give it a name ending in {suffix}")
 
 
-def drawn(folder: str) -> Path:
-    """A folder of 16 drawn images, which stand for the user's."""
+def generated_images(folder: str) -> Path:
+    """Write 16 generated images in two classes below `folder`, for --check; returns their folder."""
     from massrl.cli.samples import sample_folder
 
-    print("check: 16 drawn images in a temporary folder stand for your data")
+    print("check: 16 generated images in a temporary folder replace your data")
     return sample_folder(Path(folder))
 
 
 def checked_file(folder: str) -> Path:
-    """The same as a .beton file."""
+    """Write the 16 generated images of --check to a .beton file below `folder`; returns its path."""
     from data_loading import sources
 
-    return sources.as_beton(drawn(folder), cache=Path(folder) / "cache", progress=False)
+    return sources.as_beton(generated_images(folder), cache=Path(folder) / "cache", progress=False)
 
 
 def save_grid(columns: list, names: list[str], out: Path) -> Path:
-    """Draw columns of (title, images) into a PNG, one row per name."""
+    """Write a PNG with a grid of images. columns: (title, images) each; names: the title of each row. Returns `out`."""
     from massrl.report.pictures.grid import Cell, Row, grid
     from massrl.report.style import save_png
 

@@ -1,4 +1,4 @@
-"""`massrl data info`: what is in .beton files."""
+"""`massrl data info`: summarise .beton files: fields, sizes, classes, hash."""
 
 from __future__ import annotations
 
@@ -14,14 +14,19 @@ if TYPE_CHECKING:
 
     from data_loading.beton.reader import Reader
 
-MOST = 20  # whole numbers that are listed; an identifier has as many as there are samples
+MOST = 20  # most frequent values listed per int field; an id field has as many values as samples
 QUANTILES = {"min": 0.0, "p10": 0.1, "median": 0.5, "p90": 0.9, "max": 1.0}
 
 
 def make_parser() -> Parser:
-    parser = Parser(prog="massrl data info", description="Say what is in .beton files or a folder of images.")
+    parser = Parser(
+        prog="massrl data info",
+        description="Print the fields, sizes, classes and hash of .beton files or of a folder of images.",
+    )
     parser.add_argument(
-        "file", nargs="?", help="a .beton file, several as 'train-*.beton', or a folder (written once to runs/.cache)"
+        "file",
+        nargs="?",
+        help="a .beton file, several as 'train-*.beton', or a folder (cached as .beton in runs/.cache)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--check", action="store_true", help=CHECK)
@@ -40,7 +45,7 @@ def main(argv: list[str]) -> None:
 
 
 def describe(reader: Reader) -> dict:
-    """What is in an open file, as JSON values; sizes in pixels and bytes."""
+    """Summary of an open file as JSON values. Image sides are in pixels, stored sizes in bytes."""
     facts = {
         "path": str(reader.path),
         "samples": len(reader),
@@ -59,7 +64,7 @@ def describe(reader: Reader) -> dict:
             table = reader.image_table(name)
             modes = {"jpg": 0, "raw": 1, "png": 2}
             facts["images"][name] = {
-                "modes": {word: n for word, mode in modes.items() if (n := int((table.mode == mode).sum()))},
+                "modes": {mode_name: n for mode_name, mode in modes.items() if (n := int((table.mode == mode).sum()))},
                 **{what: _quantiles(getattr(table, what)) for what in ("width", "height")},
                 "stored_bytes": _quantiles(table.size),
             }
@@ -76,16 +81,17 @@ def describe(reader: Reader) -> dict:
 
 
 def _quantiles(values: np.ndarray) -> dict[str, int]:
+    """Minimum, 10th, 50th and 90th percentile (nearest value) and maximum; {} for no values."""
     import numpy as np
 
     if not len(values):
         return {}
-    found = np.quantile(values, list(QUANTILES.values()), method="nearest")
-    return {name: int(value) for name, value in zip(QUANTILES, found, strict=True)}
+    quantiles = np.quantile(values, list(QUANTILES.values()), method="nearest")
+    return {name: int(value) for name, value in zip(QUANTILES, quantiles, strict=True)}
 
 
 def _frequencies(values: np.ndarray) -> dict:
-    """How many different whole numbers, their least and greatest, and how often the most frequent ones come."""
+    """Number of distinct integers, minimum, maximum, and the counts of the most frequent values."""
     import numpy as np
 
     different, counts = np.unique(values, return_counts=True)
@@ -95,36 +101,37 @@ def _frequencies(values: np.ndarray) -> dict:
 
 
 def _numbers(values: np.ndarray) -> dict[str, float]:
-    """Least, mean and greatest of the finite numbers, and how many are not finite."""
+    """Minimum, mean and maximum of the finite numbers, and the number of NaNs and infinities."""
     import numpy as np
 
     finite = values[np.isfinite(values)]
-    found = {"min": finite.min(), "mean": finite.mean(), "max": finite.max()} if len(finite) else {}
-    return {**{word: float(number) for word, number in found.items()}, "not_finite": len(values) - len(finite)}
+    facts = {"min": finite.min(), "mean": finite.mean(), "max": finite.max()} if len(finite) else {}
+    return {**{name: float(number) for name, number in facts.items()}, "not_finite": len(values) - len(finite)}
 
 
 def _text(facts: dict) -> str:
+    """The summary of `describe` as lines of text."""
     size = f"{facts['bytes'] / 1e6:.1f} MB, pages of {facts['page_size']} bytes"
     lines = [
         f"{facts['path']}: {facts['samples']} samples, {size}",
         f"fields   {', '.join(f'{name} ({kind})' for name, kind in facts['fields'].items())}",
     ]
-    for name, found in facts["images"].items():
-        modes = ", ".join(f"{n} {mode}" for mode, n in found["modes"].items())
+    for name, image in facts["images"].items():
+        modes = ", ".join(f"{n} {mode}" for mode, n in image["modes"].items())
         lines.append(f"{name:<8} {modes or 'none'}")
         for what in ("width", "height", "stored_bytes"):
-            numbers = "  ".join(f"{q} {v}" for q, v in found[what].items())
+            numbers = "  ".join(f"{q} {v}" for q, v in image[what].items())
             lines.append(f"  {what.replace('_', ' '):<14}{numbers}")
-    for name, found in facts["ints"].items():
-        few = sorted(found["most_frequent"].items(), key=lambda pair: int(pair[0]))
+    for name, ints in facts["ints"].items():
+        listed = sorted(ints["most_frequent"].items(), key=lambda pair: int(pair[0]))
         more = ""
-        if found["distinct"] > len(few):
-            more = f", ... ({found['distinct']} values from {found['min']} to {found['max']})"
-        lines.append(f"{name:<8} {', '.join(f'{value}: {n}' for value, n in few)}{more}")
-    for name, found in facts["floats"].items():
-        lines.append(f"{name:<8} {'  '.join(f'{word} {number:.6g}' for word, number in found.items())}")
-    for name, found in facts["arrays"].items():
-        lines.append(f"{name:<8} {found['dtype']} {tuple(found['shape'])}")
-    for name, found in facts["stored_bytes"].items():
-        lines.append(f"{name:<8} stored bytes  {'  '.join(f'{q} {v}' for q, v in found.items())}")
+        if ints["distinct"] > len(listed):
+            more = f", ... ({ints['distinct']} values from {ints['min']} to {ints['max']})"
+        lines.append(f"{name:<8} {', '.join(f'{value}: {n}' for value, n in listed)}{more}")
+    for name, floats in facts["floats"].items():
+        lines.append(f"{name:<8} {'  '.join(f'{key} {number:.6g}' for key, number in floats.items())}")
+    for name, array in facts["arrays"].items():
+        lines.append(f"{name:<8} {array['dtype']} {tuple(array['shape'])}")
+    for name, sizes in facts["stored_bytes"].items():
+        lines.append(f"{name:<8} stored bytes  {'  '.join(f'{q} {v}' for q, v in sizes.items())}")
     return "\n".join([*lines, f"sha256   {facts['sha256']}"])

@@ -1,4 +1,4 @@
-"""`massrl data replay`: draw again, exactly, the views of a sample that a run has seen."""
+"""`massrl data replay`: render again, bit for bit, the views of a sample that a run was trained on."""
 
 from __future__ import annotations
 
@@ -13,17 +13,21 @@ from massrl.parsing.parser import Parser
 def make_parser() -> Parser:
     parser = Parser(
         prog="massrl data replay",
-        description="Draw the views of one sample as a run saw them in one epoch, print their random numbers, and "
-        "write them into a PNG. Nothing is kept of a run for this but its config.yaml.",
+        description="Render the views of one sample as a run saw them in one epoch, print their random numbers, and "
+        "write them to a PNG. Needs only the data and the run's config.yaml.",
     )
     parser.add_argument("file", nargs="?", help="the run's .beton file, or folder")
-    parser.add_argument("--config", type=str | None, default=None, help="the run's config.yaml: views, size and seed")
     parser.add_argument(
-        "--views", type=str | dict | list | None, default=None, help="view set, in place of the config's"
+        "--config", type=str | None, default=None, help="the run's config.yaml, for views, size and seed"
     )
-    parser.add_argument("--size", type=int | None, default=None, help="side of the global views, pixels; likewise")
-    parser.add_argument("--seed", type=int | None, default=None, help="of the views; likewise")
-    parser.add_argument("--epoch", type=int, default=0, help="counted from 0")
+    parser.add_argument(
+        "--views", type=str | dict | list | None, default=None, help="view set, instead of the config's"
+    )
+    parser.add_argument(
+        "--size", type=int | None, default=None, help="side of the global views in pixels, instead of the config's"
+    )
+    parser.add_argument("--seed", type=int | None, default=None, help="seed of the views, instead of the config's")
+    parser.add_argument("--epoch", type=int, default=0, help="epoch of the run, counted from 0")
     parser.add_argument("--index", type=int, default=0, help="the sample: its row in the file, as in Batch.index")
     parser.add_argument("--out", type=str, default="replay.png", help="the PNG to write")
     parser.add_argument("--check", action="store_true", help=CHECK)
@@ -44,15 +48,15 @@ def _replay(args) -> None:
     from data_loading import replay_views
 
     which, size, seed = _recipe(args)
-    drawn = replay_views(args.file, which, seed, args.epoch, args.index, size)
-    columns = [(view.name, [pixels]) for view, pixels in zip(drawn.view_set.views, drawn.views, strict=True)]
-    out = save_grid([("image", [drawn.image]), *columns], [f"sample {args.index}"], Path(args.out))
-    print(drawn.plan.table(drawn.view_set, 0))
+    replayed = replay_views(args.file, which, seed, args.epoch, args.index, size)
+    columns = [(view.name, [pixels]) for view, pixels in zip(replayed.view_set.views, replayed.views, strict=True)]
+    out = save_grid([("image", [replayed.image]), *columns], [f"sample {args.index}"], Path(args.out))
+    print(replayed.plan.table(replayed.view_set, 0))
     print(f"{out}: sample {args.index}, seed {seed}, epoch {args.epoch}")
 
 
 def _recipe(args):
-    """Views, size and seed: from the run's config, where an option does not say otherwise."""
+    """(views, size, seed), from the options if given, else from the run's config; ConfigError if unset."""
     import yaml
 
     data: dict = {}
@@ -63,9 +67,9 @@ def _recipe(args):
             raise ConfigError(f"{args.config} is not a readable config.yaml of a run: {error}") from error
     which = args.views if args.views is not None else data.get("views")
     if which is None:
-        raise ConfigError("no views are named; give --config RUN/config.yaml, or --views")
+        raise ConfigError("the view set is not given; use --config RUN/config.yaml or --views")
     size = args.size if args.size is not None else data.get("size")
     seed = args.seed if args.seed is not None else data.get("view_seed", data.get("seed"))
     if seed is None:
-        raise ConfigError("no seed is named; give --config RUN/config.yaml, or --seed")
+        raise ConfigError("the seed is not given; use --config RUN/config.yaml or --seed")
     return which, size, seed

@@ -1,4 +1,4 @@
-"""`massrl data verify`: whether every sample of a .beton file can be read."""
+"""`massrl data verify`: check that every sample of a .beton file can be read."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from massrl.parsing.parser import Parser
 def make_parser() -> Parser:
     parser = Parser(
         prog="massrl data verify",
-        description="Check a .beton file whole: its head, its tables, and that every stored value decodes. Lists the "
-        "first 20 faults and their number; the exit code is 0 for a whole file, else 2.",
+        description="Check a whole .beton file: header, tables, and that every stored value decodes. Prints the first "
+        "20 faults and their number. The exit code is 0 if there are none, else 2.",
     )
     parser.add_argument("file", nargs="?", help="a .beton file, or several as 'train-*.beton'")
     parser.add_argument("--num_workers", type=int, default=0, help="threads that decode; 0: one per core")
@@ -29,13 +29,13 @@ def main(argv: list[str]) -> int:
 
     args = parse(make_parser(), argv, "file")
     if args.num_workers < 0:
-        raise ConfigError(f"num_workers is {args.num_workers}; it is 0 (one per core) or more")
+        raise ConfigError(f"num_workers is {args.num_workers}; it must be 0 (one per core) or more")
     with tempfile.TemporaryDirectory() as folder:
         report = check(checked_file(folder) if args.check else args.file, args.num_workers, progress=not args.json)
     if args.json:
         print(json.dumps({"whole": report.whole, **dataclasses.asdict(report)}, indent=2))
     elif report.whole:
-        print(f"{report.path}: whole; {report.samples} samples, {report.values} values decoded")
+        print(f"{report.path}: no faults; {report.samples} samples, {report.values} values decoded")
     else:
         print("\n".join(report.faults))
         more = f", the first {len(report.faults)} above" if report.count > len(report.faults) else ""
