@@ -22,33 +22,35 @@ class Tree(Source):
 
     write_mode = "keep"
 
-    def _arrange(self, here: list[tuple], found: dict[str, list[tuple]]) -> None:
+    def _arrange(self, top: list[tuple], folders: dict[str, list[tuple]]) -> None:
         """Set paths, classes and labels.
 
-        here: (path, ...) of the images in the top folder.  found: sub-folder -> (path, ...) of the images below it.
+        top: (path, ...) of the images in the top folder.  folders: sub-folder -> (path, ...) of the images below it.
         The further elements of the tuples go into the fingerprint.
         """
-        found = {name: files for name, files in found.items() if files}
-        self._check(here, found)
-        self.classes = list(found) if found else None
-        stats = [(f"{name}/{path}", *stat) for name, files in found.items() for path, *stat in files] or here
+        folders = {name: files for name, files in folders.items() if files}
+        self._check(top, folders)
+        self.classes = list(folders) if folders else None
+        stats = [(f"{name}/{path}", *stat) for name, files in folders.items() for path, *stat in files] or top
         self.paths = [path for path, *_ in stats]
         self._stats = hashlib.sha256(repr(stats).encode("utf-8", "surrogateescape")).hexdigest()
-        if found:
-            self.labels = np.repeat(np.arange(len(found)), [len(files) for files in found.values()]).astype(np.int64)
-
-    def _check(self, here: list[tuple], found: dict[str, list[tuple]]) -> None:
-        if not here and not found:
-            raise SourceError(f"{self.root} has no images ({', '.join(sorted(SUFFIXES))}), nor do its sub-folders")
-        if here and found:
-            raise SourceError(
-                f"{self.root} has both images ({here[0][0]}, ...) and sub-folders with images "
-                f"({next(iter(found))}, ...); keep only one of these: sub-folders are classes"
+        if folders:
+            self.labels = np.repeat(np.arange(len(folders)), [len(files) for files in folders.values()]).astype(
+                np.int64
             )
-        nested = [name for name, files in found.items() if all("/" in path for path, *_ in files)]
-        if found and len(nested) == len(found) and {name.lower() for name in found} <= SPLIT_NAMES:
+
+    def _check(self, top: list[tuple], folders: dict[str, list[tuple]]) -> None:
+        if not top and not folders:
+            raise SourceError(f"{self.root} has no images ({', '.join(sorted(SUFFIXES))}), nor do its sub-folders")
+        if top and folders:
             raise SourceError(
-                f"{self.root} has the splits {', '.join(found)}; {self._how_to_choose(next(iter(found)))}"
+                f"{self.root} has both images ({top[0][0]}, ...) and sub-folders with images "
+                f"({next(iter(folders))}, ...); keep only one of these: sub-folders are classes"
+            )
+        nested = [name for name, files in folders.items() if all("/" in path for path, *_ in files)]
+        if folders and len(nested) == len(folders) and {name.lower() for name in folders} <= SPLIT_NAMES:
+            raise SourceError(
+                f"{self.root} has the splits {', '.join(folders)}; {self._how_to_choose(next(iter(folders)))}"
             )
 
     @abstractmethod
@@ -79,12 +81,12 @@ class Folder(Tree):
         if not self.root.is_dir():
             raise SourceError(f"{root} is not a folder of images or a .zip, .npz or .beton file")
         try:
-            here = _images(self.root, deep=False)
+            top = _images(self.root, deep=False)
             names = sorted(e.name for e in os.scandir(self.root) if e.is_dir() and not e.name.startswith("."))
-            found = {name: _images(self.root / name, deep=True) for name in names}
+            folders = {name: _images(self.root / name, deep=True) for name in names}
         except OSError as error:
             raise SourceError(f"{error.filename or root} cannot be read: {error.strerror}") from error
-        self._arrange(here, found)
+        self._arrange(top, folders)
 
     def _how_to_choose(self, split: str) -> str:
         return f"give one of them: {self.root / split}"
@@ -99,7 +101,7 @@ class Folder(Tree):
 
 def _images(folder: Path, deep: bool) -> list[tuple[str, int, int]]:
     """(path relative to `folder`, size, modification time in ns) of each image, sorted by path. deep: recurse."""
-    found, pending = [], [""]
+    images, pending = [], [""]
     while pending:
         below = pending.pop()
         with os.scandir(folder / below) as entries:
@@ -112,7 +114,7 @@ def _images(folder: Path, deep: bool) -> list[tuple[str, int, int]]:
                     try:
                         stat = entry.stat()
                     except OSError:  # a dangling link: reading it fails later, where skip_bad applies
-                        found.append((below + entry.name, 0, 0))
+                        images.append((below + entry.name, 0, 0))
                         continue
-                    found.append((below + entry.name, stat.st_size, stat.st_mtime_ns))
-    return sorted(found)
+                    images.append((below + entry.name, stat.st_size, stat.st_mtime_ns))
+    return sorted(images)

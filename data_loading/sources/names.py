@@ -22,17 +22,17 @@ def open(source: str | Path, split: str | None = None, root: str | Path | None =
     root: folder of the files of torchvision's data sets; required for those, an error for all others.
     SourceError if there is no such source, split or root.
     """
-    word, path = str(source), Path(source)
-    if word in NAMES and Path(word).is_dir():
-        owner = "scikit-learn" if word == "digits" else "torchvision"
+    name, path = str(source), Path(source)
+    if name in NAMES and Path(name).is_dir():
+        owner = "scikit-learn" if name == "digits" else "torchvision"
         raise SourceError(
-            f"{word} is a data set of {owner}, but also a folder here; for the folder, give its absolute path"
+            f"{name} is a data set of {owner}, but also a folder here; for the folder, give its absolute path"
         )
-    if root is not None and word not in SETS:
+    if root is not None and name not in SETS:
         raise SourceError(f"root={root} is only for {', '.join(SETS)}, not for {source}")
-    if word in SETS:
-        return open_set(word, split, root)
-    if word == "digits":
+    if name in SETS:
+        return open_set(name, split, root)
+    if name == "digits":
         from data_loading.sources.digits import Digits  # imports scikit-learn, which takes a second
 
         return Digits(split)
@@ -42,7 +42,7 @@ def open(source: str | Path, split: str | None = None, root: str | Path | None =
         raise SourceError(f"{source} is a .beton file already" if path.exists() else f"{source}: there is no such file")
     if path.suffix == ".tar":
         raise SourceError(f"{source}: write webdataset shards with DatasetWriter.from_webdataset")
-    hint = near_miss(word.lower(), NAMES)
+    hint = near_miss(name.lower(), NAMES)
     if hint and not path.exists():
         raise SourceError(f"{source}: there is no such folder or data set.{hint}")
     if split is not None:

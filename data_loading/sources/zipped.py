@@ -40,14 +40,14 @@ class Zip(Tree):
             if not entries:
                 raise SourceError(f"{root} has no folder {split!r} with images")
             self.prefix += f"{split}/"
-        here, found = [], defaultdict(list)
+        top, folders = [], defaultdict(list)
         for path, *facts in entries:
             folder, _, rest = path.removeprefix(self.prefix).partition("/")
             if rest:
-                found[folder].append((rest, *facts))
+                folders[folder].append((rest, *facts))
             else:
-                here.append((folder, *facts))
-        self._arrange(here, dict(sorted(found.items())))
+                top.append((folder, *facts))
+        self._arrange(top, dict(sorted(folders.items())))
 
     def _how_to_choose(self, split: str) -> str:
         return f"choose one: {write_command(self.root, f'--split {split}')}"

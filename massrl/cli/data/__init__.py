@@ -1,4 +1,4 @@
-"""`massrl data`: write .beton files, say what is in them, look at their views."""
+"""`massrl data`: write, check and summarise .beton files, show their views, measure loaders."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from importlib import import_module
 
 from data_loading.errors import ConfigError, near_miss
 
-# action -> (its arguments, a line of help); the module of the same name here has main(argv)
+# action -> (arguments, help line). The module of that name in this package has main(argv).
 ACTIONS = {
-    "write": ("SOURCE OUT", "write a folder, zip, .npz or named data set into a .beton file"),
-    "verify": ("FILE", "whether every sample of a .beton file decodes; what does not"),
-    "info": ("FILE", "what is in a .beton file or folder: fields, sizes, classes, hash"),
-    "show": ("FILE", "draw samples and their views into a PNG"),
-    "replay": ("FILE", "draw the views of a sample as a run saw them"),
-    "bench": ("FILE", "images a second of our loader beside the peers that are installed"),
-    "doctor": ("FILE", "what binds on this machine, and what to change"),
+    "write": ("SOURCE OUT", "write a folder, zip, .npz or named data set to a .beton file"),
+    "verify": ("FILE", "check that every sample of a .beton file decodes; list those that do not"),
+    "info": ("FILE", "summarise a .beton file or folder: fields, sizes, classes, hash"),
+    "show": ("FILE", "render samples and their views to a PNG"),
+    "replay": ("FILE", "render the views of a sample as a run saw them"),
+    "bench": ("FILE", "images per second of our loader and of the other installed loaders"),
+    "doctor": ("FILE", "find the bottleneck on this machine, and what to change"),
 }
 
 
@@ -24,8 +24,8 @@ def usage() -> str:
         "usage: massrl data ACTION [OPTIONS]\n\n"
         f"actions:\n{actions}\n\n"
         "options:\n"
-        "  --help             this text; after an action, the help of that action\n"
-        "  --check            do each action once on 16 drawn images in a temporary folder\n"
+        "  --help             show this text; after an action, the help of that action\n"
+        "  --check            run each action once on 16 generated images in a temporary folder\n"
     )
 
 
