@@ -56,7 +56,9 @@ def test_the_fourth_position_is_os_cache_or_as_an_int_erows_cache_type(square):
 def test_an_unused_compress_probability_may_be_none():
     for mode in ("raw", "jpg", "png", "smart", "keep"):
         assert RGBImageField(write_mode=mode, max_resolution=None, compress_probability=None).write_mode == mode
-    with pytest.raises(ConfigError, match='compress_probability is None; write_mode "proportion" needs one from 0'):
+    with pytest.raises(
+        ConfigError, match='compress_probability is None; write_mode "proportion" needs a number from 0'
+    ):
         RGBImageField(write_mode="proportion", compress_probability=None)
     with pytest.raises(ConfigError, match="compress_probability is 2"):
         RGBImageField(compress_probability=2)

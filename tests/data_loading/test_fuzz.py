@@ -310,5 +310,5 @@ def test_a_shape_whose_product_overflows_is_refused(tmp_path, sides):
             return record.tobytes()
 
     path = written(tmp_path / "a.beton", {"x": Large("<f4", (2,))}, [(np.zeros(2, "<f4"),)])
-    with pytest.raises(BetonError, match="field 'x': .* a value lies on one page, which has less than 4 GiB"):
+    with pytest.raises(BetonError, match="field 'x': .* a value must fit on one page, which is smaller than 4 GiB"):
         Reader(path)

@@ -330,7 +330,7 @@ def test_a_sample_whose_other_fields_cannot_be_read_is_named_or_skipped_as_one_w
 
     with pytest.raises(UserError, match=r"fields\.beton: sample 3: field 'facts': its JSON cannot be read"):
         list(Loader(path, 4, "eval", size=8, **options))
-    with pytest.raises(UserError, match=r"fields\.beton: sample 8: field 'word': its words hold"):
+    with pytest.raises(UserError, match=r"fields\.beton: sample 8: field 'word': its text has code point"):
         list(Loader(path, 4, "eval", size=8, **options, indices=range(5, 12)))
 
     loader = Loader(path, 6, "eval", size=8, **options, on_error="skip")

@@ -104,7 +104,7 @@ def test_the_command_line_takes_a_pattern(files, capsys):
     main(["data", "info", files[1], "--json"])
     facts = json.loads(capsys.readouterr().out)
     assert facts["samples"] == N and facts["bytes"] == sum(p.size for p in Reader(files[1]).parts)
-    assert main(["data", "verify", files[1]]) == 0 and f"whole; {N} samples" in capsys.readouterr().out
+    assert main(["data", "verify", files[1]]) == 0 and f"no faults; {N} samples" in capsys.readouterr().out
 
 
 def test_a_sample_that_does_not_decode_is_named_by_its_own_file_and_row(tmp_path):
