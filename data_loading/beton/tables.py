@@ -81,7 +81,7 @@ def _spans(path: Path, name: str, kind: Field, column: np.ndarray, file_size: in
 
 
 def concatenate(tables: Sequence[Tables], starts: Sequence[int]) -> Tables:
-    """The tables of several files with the same fields as one. starts: offset of each file in Reader.memory."""
+    """Concatenate the tables of files with the same fields. starts: offset of each file in Reader.memory."""
     first = tables[0]
     joined = Tables(first.fields, max(table.page_size for table in tables), sum(table.length for table in tables))
     for name in first.columns:
