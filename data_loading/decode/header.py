@@ -14,7 +14,7 @@ NO_LENGTH = {0x01, *range(0xD0, 0xD9)}  # markers that are not followed by a len
 END, SCAN = 0xD9, 0xDA  # markers EOI, SOS
 # A Huffman-coded JPEG needs at least one bit for each block of 8 x 8 pixels: 512 pixels a byte. Twice that is allowed.
 PIXELS_PER_BYTE = 1024
-UNBOUND = (1 << 30) // 6  # maximum pixels of arithmetic-coded JPEGs, which have no such bound: Pillow's error limit
+UNBOUND = (1 << 30) // 6  # maximum pixels of other JPEGs, which have no such bound: Pillow's error limit
 MAX_SKIPPED = 1 << 16  # stray bytes between segments; readable files have a few at most
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # colour type -> channels

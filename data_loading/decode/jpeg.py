@@ -23,7 +23,7 @@ def decode_jpeg(
     data: the file as bytes or uint8 (n,).
     buffer: uint8 1-D; if it is large enough, the result is a view of its first H * W * 3 bytes.
     size: expected (H, W), checked before pixels are allocated.
-    half: decode at half size, (ceil(H / 2), ceil(W / 2), 3); ignored for CMYK.
+    half: decode at half size, (ceil(H / 2), ceil(W / 2), 3); ignored if Pillow decodes (CMYK).
     fast_dct: libjpeg's fast DCT, which changes values by about 1 level on average.
     DecodeError if Pillow cannot read the file either, or if it has another size.
     """
