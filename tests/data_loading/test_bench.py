@@ -15,7 +15,7 @@ from data_loading.bench.images import StoredImages, cut_photographs
 from data_loading.bench.peers import BOUND, OURS, PEERS, is_installed
 from data_loading.bench.process import ROOT, PeerProcess, memory_mb
 from data_loading.bench.worker import clock
-from data_loading.bench.works import WORKS, chosen, four_strategies, listed
+from data_loading.bench.works import WORKS, chosen, four_blurs, listed, notes
 from data_loading.errors import ConfigError, UnknownName, UserError
 from data_loading.sources import open as open_source
 from data_loading.views import view_sets
@@ -84,7 +84,8 @@ def test_the_ratio_to_lightly_is_told_first():
 
 def test_works_are_chosen_by_the_size_of_the_images():
     assert [work.name for work in chosen(None, longest=32)] == ["cifar", "simclr32"]
-    assert {"rrc", "simclr", "byol", "multicrop", "massrl", "eval"} == {work.name for work in chosen(None, longest=500)}
+    large = {"rrc", "simclr", "byol", "multicrop", "massrl", "four_blurs", "eval"}
+    assert large == {work.name for work in chosen(None, longest=500)}
 
 
 def test_every_work_resizes_bilinearly_as_its_peers_do():
@@ -98,30 +99,162 @@ def test_a_wrong_name_is_answered_with_the_nearest():
         listed("peer", " , ", PEERS)
 
 
-def test_massrl_is_eight_views_of_two_boxes_for_us_as_for_the_peers():
-    ours, theirs = four_strategies(), WORKS["massrl"]
-    assert [view.crop for view in ours.views] == [spec.crop for spec in theirs.views] == [0, 1] * 4
-    assert len(theirs.boxes()) == 2
+@pytest.mark.parametrize("name", ["massrl", "four_blurs"])
+def test_eight_views_are_made_of_two_boxes_by_us_as_by_the_peers(name):
+    work = WORKS[name]
+    ours = view_sets.get(work.view_set())
+    assert [view.crop for view in ours.views] == [spec.crop for spec in work.views] == [0, 1] * 4
+    assert len(work.boxes()) == 2
+
+
+def test_the_work_massrl_has_the_strategies_of_the_paper_and_four_blurs_those_that_blur():
+    assert [view.strategy for view in view_sets.get("massrl").views][::2] == [
+        "simclr", "randaugment", "autoaugment", "fastautoaugment"
+    ]  # fmt: skip
+    assert WORKS["massrl"].view_set() == "massrl"  # the view set that a user gets by this name
+    assert [spec.policy for spec in WORKS["massrl"].views][2:] == [
+        name for name in ("randaugment", "autoaugment", "fastautoaugment") for _ in range(2)
+    ]
+    assert [view.strategy for view in four_blurs().views][::2] == ["simclr", "byol_a", "byol_b", "moco_v2"]
+    assert all(spec.p_blur > 0 and not spec.policy for spec in WORKS["four_blurs"].views)
 
 
 @pytest.mark.parametrize("work", WORKS.values(), ids=lambda work: work.name)
 def test_our_views_are_what_the_peers_are_asked_for(work):
-    from data_loading.views.view_sets import get
-
-    ours = get(work.view_set(), work.views[0].size)
+    ours = view_sets.get(work.view_set(), work.views[0].size)
     assert [view.size for view in ours.views] == [spec.size for spec in work.views]
     crops = [view.crop for view in ours.views]
     assert [crops.index(c) for c in crops] == [[s.crop for s in work.views].index(s.crop) for s in work.views]
     for at, spec in enumerate(work.views):
         ops = {type(op).__name__: op for op in ours.programs(at)[0] if op.p > 0}
-        asked = {"ColorJitter": spec.jitter, "GaussianBlur": spec.p_blur, "Solarize": spec.p_solarize}
+        asked = {
+            "HorizontalFlip": spec.flip, "ColorJitter": spec.jitter, "GaussianBlur": spec.p_blur,
+            "Solarize": spec.p_solarize, "Choose": spec.policy,
+        }  # fmt: skip
         assert {name for name in asked if name in ops} == {name for name, value in asked.items() if value}
+        if spec.flip:
+            assert ops["HorizontalFlip"].p == 0.5
         if spec.jitter:
             jitter = ops["ColorJitter"]
             assert (jitter.brightness, jitter.contrast, jitter.saturation, jitter.hue) == spec.jitter
             assert (jitter.p, ops["Grayscale"].p) == (spec.p_jitter, spec.p_gray)
         if spec.p_blur:
             assert ops["GaussianBlur"].p == spec.p_blur
+        if spec.policy:
+            policies = {"randaugment": (14, 2), "autoaugment": (25, 1), "fastautoaugment": (498, 1)}
+            assert (len(ops["Choose"].policies), ops["Choose"].times) == policies[spec.policy]
+
+
+def steps_of(name, spec):
+    """What torchvision's peers do to a view after its crop."""
+    from torchvision import transforms
+    from torchvision.transforms import v2
+
+    from data_loading.bench.peers.torchvision_v1 import augmentations
+
+    return augmentations({"torchvision": transforms, "torchvision-v2": v2}[name], spec)
+
+
+@pytest.mark.parametrize("name", ["torchvision", "torchvision-v2"])
+def test_torchvisions_policies_have_our_ops_and_magnitudes_and_warp_as_ours_do(name):
+    from torchvision.transforms import InterpolationMode
+
+    flip, rand = steps_of(name, WORKS["massrl"].views[2])
+    assert type(rand).__name__ == "RandAugment" and flip.p == 0.5
+    assert (rand.num_ops, rand.magnitude, rand.num_magnitude_bins) == (2, 9, 31)  # of strategies.randaugment
+    for view in WORKS["massrl"].views[4:]:
+        flip, auto = steps_of(name, view)
+        assert type(auto).__name__ == "AutoAugment" and auto.policy.value == "imagenet"
+        assert {InterpolationMode(step.interpolation) for step in (rand, auto)} == {InterpolationMode.NEAREST}
+        assert auto.fill is rand.fill is None  # black
+    choose = view_sets.get("massrl").programs(2)[0][1]
+    warps = [op for policy in choose.policies for op in policy if type(op).__name__ in ("Shear", "Rotate", "Translate")]
+    assert [op.resampling for op in warps] == [[0.0, 0.0]] * 5  # (nearest pixel, black)
+
+
+def test_a_second_autoaugment_is_about_as_many_ops_as_the_fast_autoaugment_that_it_stands_for():
+    def ops_of_a_view(at):
+        choose = view_sets.get("massrl").programs(at)[0][1]
+        done = [sum(op.p for op in policy if type(op).__name__ != "Round") for policy in choose.policies]
+        return sum(done) / len(done)
+
+    assert ops_of_a_view(4) == pytest.approx(1.24, abs=0.01)  # AutoAugment
+    assert ops_of_a_view(6) == pytest.approx(0.92, abs=0.01)  # Fast AutoAugment
+    assert notes([WORKS["simclr"], WORKS["massrl"]]) == [f"massrl: {WORKS['massrl'].note}"]
+    assert "Fast AutoAugment" in WORKS["massrl"].note
+
+
+@pytest.mark.parametrize("name", ["massrl", "four_blurs", "multicrop"])
+def test_a_peer_cuts_each_box_once_and_finishes_every_view_by_itself(name):
+    from data_loading.bench.peers.base import Views
+
+    work, cuts = WORKS[name], []
+
+    def geometry(spec):
+        return lambda image: cuts.append(spec.crop) or len(cuts)
+
+    views = Views(work, geometry, lambda spec: lambda box: (spec, box))("image")
+    assert cuts == list(range(len(work.boxes())))
+    assert [spec for spec, _ in views] == list(work.views)
+    assert [box - 1 for _, box in views] == [spec.crop for spec in work.views]
+
+
+needs_albumentations = pytest.mark.skipif(not is_installed("albumentations"), reason="needs albumentations")
+
+
+@needs_albumentations
+@pytest.mark.filterwarnings("ignore")
+def test_albumentations_policies_are_composed_as_torchvisions_are():
+    from torchvision.transforms import AutoAugment
+
+    from data_loading.bench.peers import albumentations as theirs
+
+    rand, auto = theirs.rand_augment(224), theirs.auto_augment(224)
+    assert (len(rand.transforms), rand.n, rand.replace, rand.p) == (14, 2, True, 1)
+    assert {op.p for op in rand.transforms} == {1.0}
+    assert [[op.p for op in pair.transforms] for pair in auto.transforms] == [
+        [p for _, p, _ in pair] for pair in AutoAugment().policies
+    ]
+    assert {pair.p for pair in auto.transforms} == {auto.p} == {1.0}
+
+
+@needs_albumentations
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_ops_of_albumentations_policies_make_torchvisions_pictures(sign, photographs):
+    import math
+
+    from PIL import Image
+    from torchvision.transforms import InterpolationMode, RandAugment, functional
+    from torchvision.transforms.autoaugment import _apply_op
+
+    from data_loading.bench.peers import albumentations as theirs
+
+    image = np.ascontiguousarray(StoredImages(photographs).by_simplejpeg(0)[:224, :224])
+    # Levels of 255, mean: one of rounding, but for other formulas of levels and another filter of 3 x 3 pixels.
+    limits = {"AutoContrast": 3, "Equalize": 12, "Sharpness": 3}
+    for name, (values, signed) in RandAugment()._augmentation_space(31, (224, 224)).items():
+        value = (sign if signed else 1) * (values[9].item() if values.ndim else 0.0)
+        if name.startswith("Shear"):  # about the centre, where RandAugment shears about the corner
+            angles = [math.degrees(math.atan(value)) * (name[-1] == axis) for axis in "XY"]
+            other = functional.affine(Image.fromarray(image), 0.0, [0, 0], 1.0, angles)
+        else:
+            other = _apply_op(Image.fromarray(image), name, value, InterpolationMode.NEAREST, None)
+        made = theirs.composed([theirs._op(name, value, 1.0)])(image)
+        apart = np.abs(made.astype(int) - np.asarray(other)).mean()
+        assert apart < limits.get(name, 1), (name, apart)
+
+
+@pytest.mark.skipif(not is_installed("dali"), reason="needs DALI")
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ["massrl", "four_blurs"])
+def test_dali_makes_every_view_of_eight(name, photographs):
+    from data_loading.bench.peers import peer_class
+
+    peer = peer_class("dali")(WORKS[name], str(photographs), batch_size=2, workers=1)
+    assert list(peer.batches(range(4))) == [2, 2]
+    views = [out.as_tensor().shape() for out in peer.pipeline.run()]
+    assert [tuple(shape) for shape in views] == [(2, 3, 224, 224)] * 8
 
 
 PEERS_HERE = [name for name in PEERS if name not in (OURS, BOUND, "ffcv", "dali") and is_installed(name)]
@@ -321,6 +454,15 @@ def test_the_doctor_says_what_to_change():
 def test_no_adapter_is_forgotten_in_the_table():
     files = {path.stem for path in (ROOT / "data_loading/bench/peers").glob("*.py")} - {"__init__", "base"}
     assert files == {place.module for place in PEERS.values()}
+
+
+def test_the_help_names_every_work_and_every_peer(capsys):
+    from massrl.cli.main import main
+
+    assert main(["data", "bench", "--help"]) == 0
+    said = "".join(capsys.readouterr().out.split())  # lines are broken at hyphens too
+    assert f"listof{','.join(WORKS)};" in said
+    assert f"listof{','.join(PEERS)};" in said
 
 
 def test_the_command_writes_its_table_and_its_chart(photographs, tmp_path, capsys):

@@ -21,13 +21,23 @@ BASELINE = "torchvision"
 PEERS = {
     OURS: Place("ours", "data_loading"),
     BASELINE: Place("torchvision_v1", "torchvision", "transforms v1 on Pillow images, antialiased"),
-    "torchvision-v2": Place("torchvision_v2", "torchvision", "transforms v2 on tensors, simplejpeg, antialiased"),
+    "torchvision-v2": Place(
+        "torchvision_v2",
+        "torchvision",
+        "transforms v2 on tensors, on Pillow images where faster; simplejpeg, antialiased",
+    ),
     "lightly": Place("lightly", "lightly", "its own transform classes, which blur by Pillow"),
-    "albumentations": Place("albumentations", "albumentations", "OpenCV; resizes without antialiasing, 8-bit tables"),
+    "albumentations": Place(
+        "albumentations",
+        "albumentations",
+        "OpenCV; resizes without antialiasing, 8-bit tables; RandAugment and AutoAugment composed of its ops",
+    ),
     "ffcv": Place(
         "ffcv", "ffcv", "reads the same file with its own threads; resizes by area; first batch holds its compilation"
     ),
-    "dali": Place("dali", "nvidia.dali", "its pipeline on the CPU; one affine colour op in place of jitter"),
+    "dali": Place(
+        "dali", "nvidia.dali", "its pipeline on the CPU; one affine colour op in place of jitter; its own RandAugment"
+    ),
     BOUND: Place("decode", "simplejpeg", "decoding alone, into a buffer: no loader of JPEGs can be faster"),
 }
 

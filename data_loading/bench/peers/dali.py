@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from nvidia.dali import fn, pipeline_def, types
+from nvidia.dali.auto_aug.auto_augment import auto_augment
+from nvidia.dali.auto_aug.rand_augment import rand_augment
 
 from data_loading.bench.peers.base import MEAN, STD, Peer
 from data_loading.bench.works import ViewSpec, Work
@@ -83,8 +85,19 @@ def geometry(image, spec: ViewSpec):
     return fn.random_resized_crop(image, size=spec.size, random_area=spec.scale, **FILTER)
 
 
+def augmented(view, spec: ViewSpec):
+    """A view under RandAugment or ImageNet's AutoAugment of DALI, warped as torchvision does: nearest pixel, black."""
+    warps = {"shape": (spec.size, spec.size), "max_translate_rel": 150 / 331}
+    warps |= {"fill_value": 0, "interp_type": types.INTERP_NN}
+    if spec.policy == "randaugment":
+        return rand_augment(view, n=2, m=9, **warps)
+    return auto_augment(view, "image_net", **warps)
+
+
 def finished(view, spec: ViewSpec, dtype: str):
-    """Colours, blur, solarize, flip and normalising of a view (S, S, 3) -> (3, S, S)."""
+    """Policy, colours, blur, solarize, flip and normalising of a view (S, S, 3) -> (3, S, S)."""
+    if spec.policy:
+        view = augmented(view, spec)
     if spec.jitter is not None:
         jittered = fn.cast(chance(spec.p_jitter), dtype=types.FLOAT)
         coloured = fn.cast(chance(1 - spec.p_gray), dtype=types.FLOAT)  # gray is saturation 0
@@ -98,7 +111,7 @@ def finished(view, spec: ViewSpec, dtype: str):
         solarized = chance(spec.p_solarize)
         if solarized:
             view = fn.lookup_table(view, keys=list(range(256)), values=SOLARIZED, dtype=types.UINT8)
-    mirror = 0 if spec.geometry == "centre" else chance(0.5)
+    mirror = chance(0.5) if spec.flip else 0
     mean, std = ([0.0], [1.0]) if dtype == "uint8" else ([255 * m for m in MEAN], [255 * s for s in STD])
     kind = types.UINT8 if dtype == "uint8" else types.FLOAT
     crop = (spec.size, spec.size)

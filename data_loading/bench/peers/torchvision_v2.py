@@ -1,37 +1,37 @@
-"""torchvision's transforms v2 on uint8 tensors whose memory is channels-last, which its resize is fastest with."""
+"""torchvision's transforms v2 in the form of image that is fastest for the work.
+
+That is a uint8 tensor with channels-last memory, for which its resize is fastest; for works with RandAugment and
+AutoAugment it is a Pillow image, on which their warps and histograms take half to a third of the time.
+"""
 
 from __future__ import annotations
 
 import torch
+from PIL import Image
 from torchvision.transforms import v2 as T
 
 from data_loading.bench.peers.base import MEAN, STD, TorchPeer, Views
+from data_loading.bench.peers.torchvision_v1 import augmentations, geometry
 from data_loading.bench.works import ViewSpec
 
 
 class Entry(TorchPeer):
     def recipe(self):
-        return self.load, Views(self.work, geometry, self.colour)
+        self.on_pillow = any(spec.policy for spec in self.work.views)
+        load = self.pillow if self.on_pillow else self.tensor
+        return load, Views(self.work, lambda spec: geometry(T, spec), self.colour)
 
-    def load(self, row: int) -> torch.Tensor:
-        return torch.from_numpy(self.images.by_simplejpeg(row)).permute(2, 0, 1)  # (3, H, W)
+    def pillow(self, row: int) -> Image.Image:
+        return Image.fromarray(self.images.by_simplejpeg(row))
+
+    def tensor(self, row: int) -> torch.Tensor:
+        """uint8 (3, H, W), in memory (H, W, 3)."""
+        return torch.from_numpy(self.images.by_simplejpeg(row)).permute(2, 0, 1)
 
     def colour(self, spec: ViewSpec):
-        steps = []
-        if spec.jitter:
-            steps += [T.RandomApply([T.ColorJitter(*spec.jitter)], spec.p_jitter), T.RandomGrayscale(spec.p_gray)]
-        if spec.p_blur:
-            steps += [T.RandomApply([T.GaussianBlur(spec.blur_kernel, (0.1, 2.0))], spec.p_blur)]
-        if spec.p_solarize:
-            steps += [T.RandomSolarize(128, spec.p_solarize)]
+        steps = augmentations(T, spec)
+        if self.on_pillow:  # without contiguous(), normalising takes half as long again
+            steps += [T.PILToTensor(), T.Lambda(torch.Tensor.contiguous)]
         if self.work.dtype == "float32":
             steps += [T.ToDtype(torch.float32, scale=True), T.Normalize(MEAN, STD)]
         return T.Compose(steps) if steps else T.Identity()
-
-
-def geometry(spec: ViewSpec):
-    if spec.geometry == "centre":
-        return T.Compose([T.Resize(spec.size * 8 // 7, antialias=True), T.CenterCrop(spec.size)])
-    if spec.geometry == "padded":
-        return T.Compose([T.RandomCrop(spec.size, 4), T.RandomHorizontalFlip()])
-    return T.Compose([T.RandomResizedCrop(spec.size, spec.scale, antialias=True), T.RandomHorizontalFlip()])

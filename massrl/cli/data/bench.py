@@ -30,13 +30,15 @@ def make_parser() -> Parser:
         "--works",
         type=str | None,
         default=None,
-        help="of rrc, simclr, byol, multicrop, massrl, eval, cifar, simclr32, with commas; those that fit the images",
+        help="comma-separated list of rrc, simclr, byol, multicrop, massrl, four_blurs, eval, cifar, simclr32; "
+        "without it those that fit the images",
     )
     parser.add_argument(
         "--peers",
         type=str | None,
         default=None,
-        help="of massrl, torchvision, torchvision-v2, lightly, albumentations, ffcv, dali, decode; all installed ones",
+        help="comma-separated list of massrl, torchvision, torchvision-v2, lightly, albumentations, ffcv, dali, "
+        "decode; without it all that are installed",
     )
     parser.add_argument("--workers", type=str, default="1", help="worker threads or processes, as 1 or 1,2")
     parser.add_argument("--rounds", type=int, default=9, help="of each peer, interleaved; medians are told")
@@ -111,7 +113,7 @@ def _bench(args) -> None:
             write_whole(args.json, json.dumps(timing.as_json(found), indent=2) + "\n")
         if args.chart is not None:
             write_whole(args.chart, chart.png(found))
-    _notes(peers)
+    _notes(works, peers)
     for path in filter(None, (args.json, args.chart)):
         print(f"{path}: written")
 
@@ -202,10 +204,12 @@ def _peers(words: str | None, pythons: dict[str, str]) -> list[str]:
     return [name for name in names if name not in absent]
 
 
-def _notes(peers: list[str]) -> None:
+def _notes(measured: list, peers: list[str]) -> None:
+    """Print in what the works' and the peers' views differ from ours."""
+    from data_loading.bench import works
     from data_loading.bench.peers import PEERS
 
-    print()
+    print("\n" + "".join(f"{line}\n" for line in works.notes(measured)), end="")
     for name in peers:
         if PEERS[name].note:
             print(f"{name}: {PEERS[name].note}")
