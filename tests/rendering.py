@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from data_loading.bench.op_cases import Drawn
+from data_loading.bench.op_cases import StepRenderer
 
 
 def run_steps(image, steps, normalize=None, dtype="float32"):
     """image (3, S, S) of whole numbers; steps: (code, numbers, ((place, word), ...)) each -> (3, S, S) of `dtype`."""
-    draw = Drawn(steps, image.shape[1], dtype, normalize)
+    draw = StepRenderer(steps, image.shape[1], dtype, normalize)
     return np.ascontiguousarray(draw(image.astype(np.uint8).transpose(1, 2, 0)).transpose(2, 0, 1))

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The table of docs/bench.md: our loader beside the installed peers, on 1,000 JPEGs cut from scikit-learn's photographs.
+# Makes the table of docs/bench.md: our loader and the installed peers on 1,000 JPEGs cut from scikit-learn's photographs.
 # Usage: bash_files/bench/photographs.sh [any flag of massrl data bench]     Data and results go to runs/bench.
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"

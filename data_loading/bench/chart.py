@@ -1,4 +1,4 @@
-"""The table as a bar chart: a panel for each work, a bar for each peer, ours in colour."""
+"""Bar chart of the loaders: one panel per work and number of workers, one bar per peer, our bar in another colour."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COLUMNS = 3  # panels side by side, at most
 
 
 def png(rows: Sequence[Row]) -> bytes:
-    """A PNG of the rows; bars are medians in images/s, whiskers the middle half of the rounds."""
+    """The rows as the bytes of a PNG; bars are medians in images/s, whiskers span the middle half of the rounds."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -38,7 +38,7 @@ def png(rows: Sequence[Row]) -> bytes:
 
 
 def _panel(axis, panel: tuple[str, int], rows: list[Row]) -> None:
-    bound = next((row for row in rows if row.peer == BOUND), None)  # a number: its bar would dwarf the others
+    bound = next((row for row in rows if row.peer == BOUND), None)  # told in the title: its bar would be far longer
     rows = sorted([row for row in rows if row is not bound], key=lambda row: row.images_per_s)
     ours = next((row for row in rows if row.peer == OURS), None)
     colours = [OUR_COLOUR if row is ours else PEER_COLOUR for row in rows]

@@ -1,4 +1,4 @@
-"""What the peers are given: the images of a .beton file, as bytes or decoded by the library of the peer's choice."""
+"""The images of a .beton file for the peers: JPEG bytes, or decoded by Pillow, simplejpeg or OpenCV."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from data_loading.decode import JPEG
 
 
 class StoredImages:
-    """The images of a .beton file. Each call decodes anew, as a peer's loader would."""
+    """The images of a .beton file. Each call decodes again, as a peer's loader would.
+
+    file: path of a .beton file, or a pattern of several, as "train-*.beton".
+    """
 
     def __init__(self, file: str | Path):
         self.reader = Reader(file)
@@ -26,14 +29,14 @@ class StoredImages:
         return int(max(self.table.height.max(), self.table.width.max()))
 
     def jpeg(self, row: int) -> np.ndarray | None:
-        """The JPEG file of an image, uint8 (n,), in the file's memory map; None where it is stored otherwise."""
+        """The stored JPEG bytes of an image, uint8 (n,), a view of the file's memory map; None if it is no JPEG."""
         if self.table.mode[row] != JPEG:
             return None
         start = int(self.table.ptr[row])
         return self.reader.memory[start : start + int(self.table.size[row])]
 
     def pil(self, row: int):
-        """As torchvision's ImageFolder loads it: Pillow, RGB."""
+        """RGB image decoded by Pillow, as torchvision's ImageFolder does it."""
         from PIL import Image
 
         data = self.jpeg(row)
@@ -42,14 +45,14 @@ class StoredImages:
         return Image.open(io.BytesIO(data)).convert("RGB")
 
     def by_simplejpeg(self, row: int) -> np.ndarray:
-        """uint8 (H, W, 3) RGB by the fastest portable decoder."""
+        """uint8 (H, W, 3) RGB decoded by simplejpeg, the fastest decoder with wheels for every system."""
         import simplejpeg
 
         data = self.jpeg(row)
         return self.reader.value(self.reader.image_field, row) if data is None else simplejpeg.decode_jpeg(data)
 
     def by_opencv(self, row: int) -> np.ndarray:
-        """uint8 (H, W, 3) RGB by OpenCV."""
+        """uint8 (H, W, 3) RGB decoded by OpenCV."""
         import cv2
 
         data = self.jpeg(row)
@@ -59,10 +62,11 @@ class StoredImages:
 
 
 def cut_photographs(folder: str | Path, n: int = 1000, seed: int = 0) -> Path:
-    """Cut n JPEGs (quality 90, chroma halved, about 500 x 375, a quarter turned) from scikit-learn's two photographs.
+    """Write n JPEGs (quality 90, 4:2:0, about 500 x 375 pixels) cut from scikit-learn's two photographs.
 
-    The photographs are `china.jpg` by danielbuechele and `flower.jpg` by vultilion, both 640 x 427, CC BY 2.0; cuts are
-    not scaled, so their detail is that of the originals. Two class folders, `china` and `flower`.
+    The photographs are `china.jpg` by danielbuechele and `flower.jpg` by vultilion, both 640 x 427, CC BY 2.0. Cuts are
+    not scaled, so that they keep the originals' detail; a quarter of them is rotated by 90 degrees.
+    folder: gets two class folders, `china` and `flower`; it is returned.  seed: of the cuts.
     """
     from PIL import Image
     from sklearn.datasets import load_sample_images

@@ -1,4 +1,4 @@
-"""What was measured of the ops, as plain values, as a table, and in sentences."""
+"""The measurements of the ops as plain values, as a text table, and in sentences."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ import numpy as np
 
 from data_loading.bench.ops import PEERS, SIMCLR, Row
 from data_loading.bench.peers import OURS
-from data_loading.bench.timing import aligned, median, ratio, short
+from data_loading.bench.text_table import aligned, short
+from data_loading.bench.timing import median, ratio
 
 
 def as_json(rows: Sequence[Row]) -> list[dict]:
-    """The rows as plain values; intervals are of 95 %. Ours has no difference from itself, and tells the whole view."""
+    """The rows as plain values: microseconds per image with 95 % intervals, differences in levels of 255.
+
+    Our rows have no difference; they have the time of the whole view, `view_us_per_image`, instead.
+    """
     out = []
     for row in rows:
         middle, low, high = median(row.us)
@@ -31,13 +35,13 @@ def as_json(rows: Sequence[Row]) -> list[dict]:
 
 
 def fastest(rows: Sequence[Row], ours: Row, peers: Sequence[str] = PEERS) -> Row | None:
-    """The one of the peers that takes the least time for a case."""
+    """The row of the peer that takes the least time for the case of `ours`; None if no peer has the op."""
     found = [row for row in rows if row.case is ours.case and row.peer in peers]
     return min(found, key=lambda row: row.us_per_image, default=None)
 
 
 def times(ours: Row, other: Row | None) -> str:
-    """How many times as long as ours another takes, with its interval; at least so many where ours may be nothing."""
+    """The other's time divided by ours, with its 95 % interval; "over x" where our interval includes zero."""
     if other is None:
         return ""
     _, low, high = median(ours.us)
@@ -47,7 +51,7 @@ def times(ours: Row, other: Row | None) -> str:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """A line a case: microseconds an image, how many times as long the fastest peer takes, and mean/max differences."""
+    """One line per case: microseconds per image, the fastest peer's time divided by ours, mean / max differences."""
     head = ["op", OURS, "95 %", "of a view", *PEERS, f"fastest / {OURS}", *(f"diff. {peer}" for peer in PEERS)]
     lines = [head]
     for ours in (row for row in rows if row.peer == OURS):
@@ -63,13 +67,13 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def verdict(rows: Sequence[Row]) -> list[str]:
-    """Whether an op of SimCLR's family costs more in a view of ours than the fastest peer takes for it; sentences."""
+    """Sentences: which ops of SimCLR cost more inside one of our views than the fastest peer takes for the op alone."""
     said, held = [], []
     for ours in (row for row in rows if row.peer == OURS and row.case.op in SIMCLR):
         peer = fastest(rows, ours)
         if peer is None:
             continue
-        _, low, high = median(peer.us - ours.us)  # of what is saved
+        _, low, high = median(peer.us - ours.us)  # of the time saved
         if low >= 0:
             held.append(ours.case.name)
             continue
@@ -79,7 +83,7 @@ def verdict(rows: Sequence[Row]) -> list[str]:
         if peer.peer in ours.case.differs:
             words += f" ({ours.case.differs[peer.peer]})"
             same = fastest(rows, ours, [name for name in PEERS if name not in ours.case.differs])
-            words += f"; of those that make the same, {same.peer} takes {short(same.us_per_image)}" if same else ""
+            words += f"; of those with equal pixels, {same.peer} takes {short(same.us_per_image)}" if same else ""
         said.append(f"SimCLR's family: {words}")
     if held:
         said.insert(0, f"SimCLR's family: inside a view no more than the fastest peer takes alone: {'; '.join(held)}")
@@ -87,7 +91,7 @@ def verdict(rows: Sequence[Row]) -> list[str]:
 
 
 def notes(rows: Sequence[Row]) -> list[str]:
-    """What the peers do otherwise by design, and where; a sentence each."""
+    """One line for each way in which a peer differs by design, with the cases that it concerns."""
     where: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         if row.peer in row.case.differs:

@@ -1,10 +1,11 @@
-"""Ops: what one costs inside a view of ours, beside libraries that do it alone, and how far the pixels differ.
+"""Ops: what an op costs inside one of our views, what it costs alone in other libraries, and how far pixels differ.
 
-Ours is the time of views whose program is the op, less that of the same views without it: random resized crops of
-decoded photographs, rendered to normalised float32, in turns. A crop's is that of the view it makes, less that of a
-view of pixels that are cropped already. A peer is given finished uint8 pixels in its own form, one image a call, and
-gives uint8 back. The numbers of an op are the same for all and fixed, so that no drawing is timed. One thread each;
-its processor time counts. Differences are those of uint8 results on the same uint8 pixels, in levels of 255.
+Our time is that of views with the op, less that of views without it: random resized crops of decoded photographs,
+rendered to normalised float32, both kinds in alternating rounds. The time of a crop is that of a view with the crop,
+less that of a view of pixels that are already cropped. A peer gets finished uint8 pixels in its own form, one image per
+call, and returns uint8. All get the same fixed numbers, so that no sampling of random numbers is timed. Every library
+runs in one thread, whose processor time counts. Differences are between uint8 results on equal uint8 pixels, in levels
+of 255.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from data_loading.views.view_set import ViewSet
 PEERS = (PILLOW, OPENCV, TORCHVISION)
 SIMCLR = ("RandomResizedCrop", "HorizontalFlip", "ColorJitter", "Grayscale", "GaussianBlur", "Solarize")
 ALL, MOST = "all", 4096
-# Of the cases of an op that differ in numbers only, those that are measured unless it is asked for by name.
+# Op -> its cases that are measured if the op is not asked for by name; an op that is not listed here has one case.
 USUAL = {
     "Brightness": ("brightness 1.9",),
     "Contrast": ("contrast 1.9",),
@@ -54,7 +55,10 @@ USUAL = {
 
 
 def chosen(names: str | None, side: int) -> list[OpCase]:
-    """The cases of a comma-separated list of ops, or of "all"; without one the usual numbers of every op."""
+    """The cases of a comma-separated list of ops, or of "all"; without a list the usual numbers of every op.
+
+    side: of the views, pixels.  Raises ConfigError for a side out of range, UnknownName for an unknown op.
+    """
     if not 1 <= side <= MOST:
         raise ConfigError(f"size is {side}; ops are timed on views of 1 to {MOST} pixels")
     every = cases(side)
@@ -66,7 +70,11 @@ def chosen(names: str | None, side: int) -> list[OpCase]:
 
 @dataclass
 class Row:
-    """One library at one case: us an image (rounds,), for ours also of the whole view, for a peer how far it is off."""
+    """The measurements of one library at one case.
+
+    us: float64 (rounds,), microseconds per image.  view_us: of the whole view with the op, for our rows only.
+    difference: between our pixels and the peer's, for peers only.
+    """
 
     case: OpCase
     peer: str
@@ -76,18 +84,22 @@ class Row:
 
     @property
     def us_per_image(self) -> float:
+        """Median over the rounds."""
         return float(np.median(self.us))
 
 
 class Views:
-    """Our side: one view of each of N images, rendered in one call of one thread.
+    """Our renderer for one view of each of N images, called once for all images, in one thread.
 
     images: uint8 (H, W, 3) each.  boxes: (N, 4), x0, y0, x1, y1 in pixels.  view_set: of one view.
+    dtype: "float32" (normalised) or "uint8".
     """
 
     def __init__(self, images: Sequence[np.ndarray], boxes: np.ndarray, view_set: ViewSet, dtype: str = "float32"):
         self.memory = np.concatenate([image.reshape(-1) for image in images])
-        self.memory.flags.writeable = False  # as the loader hands it over: one compiled form of the kernels
+        self.memory.flags.writeable = (
+            False  # as in the loader, so that the kernels are not compiled again for writable arrays
+        )
         self.height, self.width = (np.array([image.shape[axis] for image in images]) for axis in (0, 1))
         self.start = np.cumsum(3 * self.height * self.width) - 3 * self.height * self.width
         self.boxes, n, side = np.asarray(boxes, np.float32)[None], len(images), view_set.size
@@ -96,27 +108,30 @@ class Views:
         self.out = np.zeros((1, n, 3, side, side), dtype)
 
     def plan(self, case: OpCase | None = None) -> Plan:
-        """Every image under the steps of a case, or under none."""
-        drawn = (case or OpCase("none", "none", self.out.shape[-1])).ours()
+        """The plan that does the steps of a case to every image; None: no steps."""
+        ours = (case or OpCase("none", "none", self.out.shape[-1])).ours()
         n = len(self.start)
-        op, word = (np.repeat(array, n, axis=1) for array in (drawn.op, drawn.word))
+        op, word = (np.repeat(array, n, axis=1) for array in (ours.op, ours.word))
         return Plan(self.boxes, op, word, np.zeros((1, n), np.uint8))
 
     def render(self, plan: Plan) -> np.ndarray:
-        """(N, 3, S, S) in memory that the next call overwrites."""
+        """The views, (N, 3, S, S), in memory that the next call overwrites."""
         self.renderer(self.memory, self.start, self.height, self.width, plan, 0, [self.out])
         return self.out[0]
 
 
 def is_crop(case: OpCase) -> bool:
+    """Whether the op of a case is a crop, which has no steps."""
     return not case.steps
 
 
 class Material:
-    """What ops are measured on: decoded images, random resized crops of them of one side, and the peers' forms."""
+    """The pixels that ops are measured on: decoded images, and a random resized crop of each.
+
+    images: uint8 (H, W, 3) each.  side: of the crops and views, pixels.  seed: of the crop boxes.
+    """
 
     def __init__(self, images: Sequence[np.ndarray], side: int, seed: int = 0):
-        """images: uint8 (H, W, 3) each."""
         self.images, self.side, n = [np.ascontiguousarray(image) for image in images], side, len(images)
         view_set = ViewSet([Strategy("plain", [[]])], crops=1, size=side)
         sides = (np.array([image.shape[axis] for image in images]) for axis in (0, 1))
@@ -127,11 +142,11 @@ class Material:
         self.ready = Views(self.crops, [(0, 0, side, side)] * n, view_set)
 
     def given(self, case: OpCase) -> list[np.ndarray]:
-        """What the op is done to: whole images where it is a crop, but a padded one, else their crops."""
+        """The pixels that get the op, uint8 (H, W, 3) each: whole images for a crop, but cropped ones for PadCrop."""
         return self.images if is_crop(case) and case.op != "PadCrop" else self.crops
 
     def ours(self, case: OpCase) -> tuple[Callable[[], object], Callable[[], object]]:
-        """Two functions: they make all views with the op, and without it."""
+        """(with_op, without): functions that render all views with the op and without it."""
         images, boxes = self.images, self.boxes
         if is_crop(case):
             images = self.given(case)
@@ -142,7 +157,7 @@ class Material:
         return lambda: views.render(with_op), lambda: base.render(without)
 
     def peer(self, case: OpCase, peer: str) -> Callable[[], object] | None:
-        """A function that calls a peer's once for each image, in its own form; None where it lacks the op."""
+        """A function that does the op to all images with a peer's library; None if the library lacks the op."""
         call = {PILLOW: case.pillow, OPENCV: case.peers.get(OPENCV), TORCHVISION: case.tensor}[peer]
         if call is None:
             return None
@@ -161,7 +176,10 @@ class Material:
 
 
 def measure(case: OpCase, material: Material, rounds: int, say: Callable[[str], None] = print) -> list[Row]:
-    """Ours, then every peer that has the op and does not fail at it, which is told; they take turns, round by round."""
+    """Time a case in alternating rounds: our row first, then one for each peer that has the op.
+
+    A peer that fails is left out and `say` gets the reason.
+    """
     functions = dict(zip(("with", "without"), material.ours(case), strict=True))
     differences = {}
     for peer in PEERS:
@@ -171,11 +189,11 @@ def measure(case: OpCase, material: Material, rounds: int, say: Callable[[str], 
                 alone = replace(case, peers={peer: case.peers[peer]})
                 differences[peer] = alone.differences(material.given(case))[peer]
                 functions[peer] = run
-        except Exception as error:  # as of an image too small for it
+        except Exception as error:  # as for an image that is too small for the library
             say(f"{case.name}: {peer} is left out: {type(error).__name__}: {error}")
     spent: dict[str, list[float]] = {name: [] for name in functions}
     with threads_off():
-        for function in functions.values():  # once untimed: kernels are compiled, libraries make their tables
+        for function in functions.values():  # once untimed: kernels are compiled and libraries build their tables
             function()
         for r in range(rounds):
             for name in list(functions)[:: -1 if r % 2 else 1]:
@@ -189,7 +207,7 @@ def measure(case: OpCase, material: Material, rounds: int, say: Callable[[str], 
 
 @contextmanager
 def threads_off() -> Iterator[None]:
-    """Every library in one thread."""
+    """Within it, every library runs in one thread; the numbers of threads are restored afterwards."""
     before = torch.get_num_threads(), cv2.getNumThreads()
     one_thread()
     try:

@@ -1,4 +1,4 @@
-"""A peer in a process of its own, asked over a pipe; its memory is read from outside while it warms up."""
+"""A peer in a process of its own that answers commands over a pipe; its memory is read from /proc meanwhile."""
 
 from __future__ import annotations
 
@@ -19,10 +19,14 @@ MB = 1e6
 
 
 class PeerProcess:
-    """name: of a peer.  python: the interpreter, where the peer lives in an environment of its own."""
+    """A child process that runs `data_loading.bench.worker` for one peer.
+
+    name: of the peer, for errors.  python: path of the interpreter if the peer has an environment of its own.
+    Raises UserError if the interpreter cannot be started.
+    """
 
     def __init__(self, name: str, python: str | None = None):
-        self.name, self.ended = name, False  # ended: by us, before its time
+        self.name, self.ended = name, False  # ended: whether it was killed because it did not answer
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         quiet = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "PYTHONPATH": path}
         self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  (closed with the process)
@@ -34,16 +38,17 @@ class PeerProcess:
                 stderr=self.errors,
                 text=True,
                 env={**os.environ, **quiet},
-                start_new_session=True,  # a group of its own, which ends as a whole
+                start_new_session=True,  # a process group of its own, so that its children can be killed too
             )
         except OSError as error:
             self.errors.close()
             raise UserError(f"{name}: {python} cannot be started: {error.strerror or error}") from error
 
     def ask(self, do: str, within: float, **arguments) -> dict:
-        """Send a command and wait for its answer, `within` seconds; UserError names the peer and what it said.
+        """Send a command and return its answer.
 
-        A peer that has not answered by then is ended, with all processes that it has started.
+        do: name of a method of `worker.Service`.  within: seconds; after that the process and its children are killed.
+        Raises UserError, with the peer's name, if it does not answer in time, ends, or answers with an error.
         """
         late = threading.Timer(within, self._end)
         late.start()
@@ -58,7 +63,7 @@ class PeerProcess:
             raise
         finally:
             late.cancel()
-        answered = line.endswith("\n")  # it may have been killed in the middle of a line
+        answered = line.endswith("\n")  # a process killed in the middle of a line has not answered
         if not answered and self.ended:
             waited = f"{within:.0f}" if within >= 1 else f"{within:.1g}"
             raise UserError(f"peer {self.name}: no answer within {waited} s; it was ended; leave it out with --peers")
@@ -72,7 +77,7 @@ class PeerProcess:
         return answer
 
     def ask_watched(self, do: str, within: float, **arguments) -> tuple[dict, float | None]:
-        """The answer, and the peak memory of the process and its children meanwhile, MB; None where it isn't known."""
+        """The answer of `ask`, and the peak memory of the process and its children meanwhile, MB; None if unknown."""
         peak, done = [0.0], threading.Event()
 
         def watch():
@@ -88,14 +93,14 @@ class PeerProcess:
             watcher.join()
 
     def _end(self) -> None:
-        """Kill the process and its own workers, which hold its pipes."""
+        """Kill the process and its children, which would keep its pipes open."""
         self.ended = True
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
 
     def close(self) -> None:
-        """End the process; its own workers end with it."""
-        with contextlib.suppress(BrokenPipeError):  # it has ended before it read what was sent
+        """End the process and its children; the command pipe is closed first, and after 10 s they are killed."""
+        with contextlib.suppress(BrokenPipeError):  # it ended before it read the last command
             self.process.stdin.close()
         try:
             self.process.wait(10)
@@ -107,7 +112,7 @@ class PeerProcess:
 
 
 def memory_mb(pid: int) -> float:
-    """Memory of a process and its descendants, MB, pages that they share counted once; 0 where Linux's /proc is not."""
+    """Memory of a process and its descendants, MB, shared pages counted once; 0 without Linux's /proc."""
     total, left = 0, [pid]
     while left:
         one = Path("/proc") / str(left.pop())
@@ -115,6 +120,6 @@ def memory_mb(pid: int) -> float:
             fields = dict(line.split(":", 1) for line in (one / "smaps_rollup").read_text().splitlines()[1:])
             total += int(fields["Pss"].split()[0]) * 1024
             left += [int(word) for task in (one / "task").iterdir() for word in (task / "children").read_text().split()]
-        except (OSError, KeyError, ValueError):  # it has just ended, or this is not Linux
+        except (OSError, KeyError, ValueError):  # the process has just ended, or the system is not Linux
             continue
     return total / MB

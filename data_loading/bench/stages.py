@@ -1,9 +1,9 @@
-"""Stages: where one thread of our loader spends its time on an image, beside what cannot be done in less.
+"""Stages: how one thread of our loader spends its time on an image, and a lower bound of that time.
 
-read, decode, draw and render are measured apart, by calling the loader's parts on memory that is in cache or mapped.
-collate is what the real loader with one thread costs the processor beyond these: the batch's memory, its pages,
-bookkeeping. wait is the rest of its wall-clock time, in which no thread of it ran.
-The bound is decoding alone, and every byte of pixels and views moved once through memory at the rate of a copy.
+read, decode, sample (random numbers) and render (views) are timed one by one, by calling the loader's parts on memory
+that is cached or mapped. collate is the processor time that the real loader with one thread takes beyond these: memory
+of the batch and bookkeeping. wait is the rest of its wall-clock time, in which none of its threads ran.
+The lower bound is decoding, and moving every byte of pixels and views once through memory at the speed of a copy.
 """
 
 from __future__ import annotations
@@ -25,43 +25,49 @@ from data_loading.views.sampling import Drawer
 from data_loading.views.view_set import ViewSet
 from data_loading.views.view_sets import get as get_views
 
-PASSES = 3  # over the images; the quickest counts, as nothing makes work go faster than it is
+PASSES = 3  # over the images; the quickest counts, since disturbances only add time
 COPY_BYTES = 64 << 20  # larger than the caches of most processors
 
 
 @dataclass
 class Stages:
-    """Milliseconds per image; bandwidth in bytes/s read and written; touched in bytes per image."""
+    """Milliseconds per image of each stage, and the numbers of the lower bound.
+
+    work: its name.  wall: of the real loader with one thread.  touched: bytes per image that rendering must move.
+    bandwidth: bytes/s read and written while copying memory.
+    """
 
     work: str
     read: float
     decode: float
-    draw: float
+    sample: float
     render: float
     collate: float
     wait: float
-    wall: float  # of the real loader with one thread
+    wall: float
     touched: float
     bandwidth: float
 
     @property
     def parts(self) -> dict[str, float]:
-        return {name: getattr(self, name) for name in ("read", "decode", "draw", "render", "collate", "wait")}
+        """Stage -> milliseconds per image; their sum is about `wall`."""
+        return {name: getattr(self, name) for name in ("read", "decode", "sample", "render", "collate", "wait")}
 
     @property
     def bound(self) -> float:
+        """Lower bound of the milliseconds per image."""
         return self.decode + 1e3 * self.touched / self.bandwidth
 
 
 def copy_bandwidth() -> float:
-    """Bytes/s that one thread reads and writes while copying memory; the best of five copies."""
+    """Bytes/s that one thread reads and writes while copying memory, in the best of five copies."""
     source, target = np.ones(COPY_BYTES, np.uint8), np.zeros(COPY_BYTES, np.uint8)
     best = min(_seconds(lambda: np.copyto(target, source), time.perf_counter) for _ in range(5))
     return 2 * COPY_BYTES / best
 
 
 def measure(work: Work, file: str | Path, rows: Sequence[int], batch_size: int) -> Stages:
-    """Stages of a work on `rows` of a .beton file, milliseconds per image, one thread."""
+    """Time the stages of a work on images `rows` of a .beton file, in one thread."""
     rows = np.asarray(rows, np.int64)
     with Reader(file) as reader:
         view_set = get_views(work.view_set(), work.views[0].size)
@@ -69,15 +75,18 @@ def measure(work: Work, file: str | Path, rows: Sequence[int], batch_size: int) 
         parts.run(rows[:2])  # compiled, mapped, allocated
         times = np.array([parts.run(rows) for _ in range(PASSES)]).min(axis=0)  # (4,) seconds
         touched = parts.touched(rows)
-    read, decode, draw, render = (1e3 * float(t) / len(rows) for t in times)
+    read, decode, sample, render = (1e3 * float(t) / len(rows) for t in times)
     cpu, wall = (1e3 * t for t in _real_loader(work, file, rows, batch_size, view_set))
-    collate = max(cpu - (read + decode + draw + render), 0.0)
+    collate = max(cpu - (read + decode + sample + render), 0.0)
     wait = max(wall - cpu, 0.0)
-    return Stages(work.name, read, decode, draw, render, collate, wait, wall, touched, copy_bandwidth())
+    return Stages(work.name, read, decode, sample, render, collate, wait, wall, touched, copy_bandwidth())
 
 
 class Parts:
-    """The loader's parts, called one after the other in this thread."""
+    """The loader's parts, called one after the other in this thread.
+
+    reader: of a .beton file.  dtype: of the views.  batch: rows of a batch; its length is that of all batches.
+    """
 
     def __init__(self, reader: Reader, view_set: ViewSet, dtype: str, batch: np.ndarray):
         self.reader, self.table, self.view_set = reader, reader.image_table(), view_set
@@ -90,7 +99,7 @@ class Parts:
         self.outs = [np.zeros((len(members), len(batch), 3, side, side), dtype) for side, members in view_set.groups()]
 
     def run(self, rows: np.ndarray) -> tuple[float, float, float, float]:
-        """Seconds of this thread's processor time for all `rows`: read, decode, draw, render."""
+        """Seconds of this thread's processor time for all `rows`: (read, decode, sample, render)."""
         spent = np.zeros(4)
         most = self.outs[0].shape[1]
         for start in range(0, len(rows), most):
@@ -121,7 +130,7 @@ class Parts:
         return tuple(spent)
 
     def _read(self, row: int) -> np.ndarray:
-        """The stored bytes, copied: each is touched once."""
+        """A copy of an image's stored bytes, uint8 (n,), in memory that the next call overwrites."""
         ptr, size = int(self.table.ptr[row]), int(self.table.size[row])
         self.stored[:size] = self.reader.memory[ptr : ptr + size]
         return self.stored[:size]
@@ -136,17 +145,19 @@ class Parts:
             pixels = (decode_jpeg if mode == JPEG else decode_png)(data, self.buffer).reshape(-1)
         else:
             pixels = data
-        pixels.flags.writeable = False  # as the loader hands it over: one compiled form of the kernels
+        pixels.flags.writeable = (
+            False  # as in the loader, so that the kernels are not compiled again for writable arrays
+        )
         return pixels
 
     def touched(self, rows: np.ndarray) -> float:
-        """Bytes per image that rendering must move: the pixels read, the views written."""
+        """Mean bytes per image that rendering must move: pixels read and views written."""
         pixels = 3.0 * float((self.table.height[rows].astype(np.int64) * self.table.width[rows]).mean())
         return pixels + sum(out[:, 0].nbytes for out in self.outs)
 
 
 def _real_loader(work: Work, file, rows: np.ndarray, batch_size: int, view_set: ViewSet) -> tuple[float, float]:
-    """Median (processor, wall-clock) seconds per image of whole epochs with one thread, batches dropped at once."""
+    """Median (processor, wall-clock) seconds per image of whole epochs with one thread; batches are dropped at once."""
     batch_size = min(batch_size, len(rows))
     rows = rows[: len(rows) // batch_size * batch_size]
     settings = {"num_workers": 1, "order": "sequential", "indices": rows, "dtype": work.dtype}
@@ -162,13 +173,14 @@ def _real_loader(work: Work, file, rows: np.ndarray, batch_size: int, view_set: 
 
 
 def _seconds(action: Callable[[], object], clock: Callable[[], float] = time.thread_time) -> float:
+    """Seconds that an action takes."""
     before = clock()
     action()
     return clock() - before
 
 
 def text(stages: Stages) -> str:
-    """A table of stages with their shares of the wall-clock time, and the distance to the bound."""
+    """A table of the stages with their shares of the total, and the loader's time divided by the lower bound."""
     whole = sum(stages.parts.values())
     lines = [f"{stages.work}: one thread, ms per image"]
     lines += [f"  {name:<9}{ms:9.4f}  {100 * ms / whole:5.1f} %" for name, ms in stages.parts.items()]

@@ -1,4 +1,4 @@
-"""Timing: interleaved rounds of all peers on the same images, medians, and ratios with bootstrap intervals."""
+"""Timing: alternating rounds of all peers on the same images, medians, and ratios with bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -10,38 +10,48 @@ import numpy as np
 
 from data_loading.bench.peers import BASELINE, BOUND, OURS
 from data_loading.bench.process import PeerProcess
+from data_loading.bench.text_table import aligned, short
 from data_loading.bench.works import Work
 from data_loading.errors import ConfigError
 from data_loading.kernel.jit import is_cold
 
 COMPILING = "compiling the kernels of data_loading before the clock starts; this happens once"
-LEAST_BATCHES = 2  # timed, of each worker in each round
-# A peer hangs that takes longer: to open, FIRST_S and then 1 s an image; later, FIRST_S and PATIENCE times as long an
-# image as before.
+LEAST_BATCHES = 2  # timed batches per worker and round, at least
+# A peer counts as hung if opening takes more than FIRST_S + 1 s per image, or a round more than FIRST_S + PATIENCE
+# times as long per image as the round before.
 FIRST_S, PATIENCE = 120.0, 20
 
 
 @dataclass
 class Settings:
-    """rounds: of each peer.  images: of the file, at most.  seconds: about how long a round takes, of any peer."""
+    """What is the same for all peers; ConfigError for a number out of range.
+
+    rounds: of each peer, at least 1.  images: of the file, at most.  batch_size: images of a batch.
+    seconds: about how long a round of any peer takes; slow peers see fewer images in it.
+    pythons: peer -> path of the interpreter of its own environment.
+    """
 
     rounds: int = 9
     images: int = 500
     batch_size: int = 32
     seconds: float = 1.5
-    pythons: Mapping[str, str] = field(default_factory=dict)  # peer -> interpreter of its environment
+    pythons: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self):
         for what in ("rounds", "images", "batch_size"):
             if getattr(self, what) < 1:
                 raise ConfigError(f"{what} is {getattr(self, what)}; it must be at least 1")
         if not self.seconds > 0:
-            raise ConfigError(f"seconds is {self.seconds}; a round takes more than none")
+            raise ConfigError(f"seconds is {self.seconds}; it must be above 0")
 
 
 @dataclass
 class Row:
-    """One peer at one work: rates in images/s, one a round; first_batch_s in s, peak_mb in 10^6 bytes."""
+    """The measurements of one peer at one work.
+
+    rates: float64 (rounds,), images/s.  first_batch_s: seconds from building the loader to its first batch.
+    peak_mb: peak memory while it warms up, 10^6 bytes; None if unknown.
+    """
 
     work: str
     peer: str
@@ -52,29 +62,35 @@ class Row:
 
     @property
     def images_per_s(self) -> float:
+        """Median over the rounds."""
         return float(np.median(self.rates))
 
     @property
     def spread(self) -> float:
-        """The middle half of the rounds, from its lowest to its highest, images/s."""
+        """Interquartile range of the rounds, images/s."""
         low, high = np.quantile(self.rates, [0.25, 0.75])
         return float(high - low)
 
 
-def ratio(a: np.ndarray, b: np.ndarray, draws: int = 2000) -> tuple[float, float, float]:
-    """Median of a / b, round by round, and its 95 % bootstrap interval; a, b float64 (rounds,)."""
-    return median(a / b, draws)
+def ratio(a: np.ndarray, b: np.ndarray, resamples: int = 2000) -> tuple[float, float, float]:
+    """(median, low, high) of a / b round by round, with a 95 % bootstrap interval; a, b: float64 (rounds,)."""
+    return median(a / b, resamples)
 
 
-def median(each: np.ndarray, draws: int = 2000) -> tuple[float, float, float]:
-    """Median of one number a round, float64 (rounds,), and its 95 % bootstrap interval."""
-    again = np.random.default_rng(0).integers(0, len(each), (draws, len(each)))
-    low, high = np.quantile(np.median(each[again], axis=1), [0.025, 0.975])
+def median(each: np.ndarray, resamples: int = 2000) -> tuple[float, float, float]:
+    """(median, low, high) of one number per round, float64 (rounds,), with a 95 % bootstrap interval."""
+    rounds = np.random.default_rng(0).integers(0, len(each), (resamples, len(each)))
+    low, high = np.quantile(np.median(each[rounds], axis=1), [0.025, 0.975])
     return float(np.median(each)), float(low), float(high)
 
 
 class Running:
-    """A peer that is warm: its process, how many images a round takes, and where in the images the next one starts."""
+    """A peer's process that has been opened and warmed up, and the rates of its rounds so far.
+
+    file: path of a .beton file.  rows: the images to use, in their order; a round begins where the last one ended.
+    able: whether the library offers the work; if not, nothing has been timed.  rates: images/s, one per round.
+    Raises UserError if the peer fails or hangs while it warms up.
+    """
 
     def __init__(self, work: Work, peer: str, workers: int, file: str, rows: Sequence[int], settings: Settings):
         self.work, self.peer, self.workers, self.rows, self.batch = work, peer, workers, rows, settings.batch_size
@@ -91,7 +107,7 @@ class Running:
             if self.able:
                 self.first_batch_s, untimed = answer["first_batch_s"], answer["untimed"]
                 self.length = len(few)
-                for _ in range(2):  # the first guess is of a short round
+                for _ in range(2):  # twice: the first estimate comes from a short round
                     rate = self._time()
                     timed = max(LEAST_BATCHES * workers, round(rate * settings.seconds / self.batch))
                     self.length = self.batch * (untimed + timed)
@@ -100,21 +116,24 @@ class Running:
             raise
 
     def _next(self, n: int) -> list[int]:
-        """The next n rows, round and round, so that slow peers too meet all images in the end."""
+        """The next n rows; after the last row it starts over, so that slow peers too see all images."""
         rows = np.take(self.rows, np.arange(self.at, self.at + n), mode="wrap")
         self.at += n
         return rows.tolist()
 
     def _time(self) -> float:
+        """Run one round and return images/s."""
         within = FIRST_S + PATIENCE * self.per_image * self.length
         answer = self.process.ask("run", within, rows=self._next(self.length))
         self.per_image = answer["seconds"] / answer["images"]
         return answer["images"] / answer["seconds"]
 
     def round(self) -> None:
+        """Time one round and keep its rate."""
         self.rates.append(self._time())
 
     def row(self) -> Row:
+        """The measurements so far."""
         rates = np.array(self.rates)
         return Row(self.work.name, self.peer, self.workers, rates, self.first_batch_s, self.peak_mb)
 
@@ -128,9 +147,10 @@ def measure(
     settings: Settings,
     say: Callable[[str], None] = print,
 ) -> list[Row]:
-    """Rounds of all peers, with each number of workers, one after the other; `rows` of the file, in a fixed order.
+    """Time all peers at one work, with each number of workers, in alternating rounds.
 
-    A peer that fails is left out with a word; ours failing is an error.
+    file: path of a .beton file.  rows: of the images to use, in a fixed order.  say: prints a line.
+    A peer that fails or hangs is left out and `say` gets the reason; if our own loader fails, its error is raised.
     """
     running: list[Running] = []
     if OURS in peers and is_cold():
@@ -151,7 +171,7 @@ def measure(
                     break
                 running.append(one)
         for r in range(settings.rounds):
-            for one in np.roll(np.array(running, object), r):  # each place in the order falls to each peer
+            for one in np.roll(np.array(running, object), r):  # each round begins with another peer
                 try:
                     one.round()
                 except Exception as error:
@@ -167,19 +187,19 @@ def measure(
 
 
 def find(rows: Sequence[Row], row: Row, peer: str) -> Row | None:
-    """The row of another peer at the same work with as many workers."""
+    """The row of `peer` at the work and number of workers of `row`; None if there is none."""
     same = [r for r in rows if (r.work, r.workers, r.peer) == (row.work, row.workers, peer)]
     return same[0] if same else None
 
 
 def fastest_peer(rows: Sequence[Row], row: Row) -> Row | None:
-    """The fastest row of another library at the same work with as many workers."""
+    """The fastest other library at the work and number of workers of `row`; None if there is none."""
     same = [r for r in rows if (r.work, r.workers) == (row.work, row.workers) and r.peer not in (OURS, BOUND)]
     return max(same, key=lambda r: r.images_per_s, default=None)
 
 
 def as_json(rows: Sequence[Row]) -> list[dict]:
-    """The table as plain values; ratios carry their 95 % intervals, rates of every round are kept."""
+    """The rows as plain values: rates in images/s, ratios with their 95 % intervals, and the rates of all rounds."""
     out = []
     for row in rows:
         entry = {
@@ -205,7 +225,7 @@ def as_json(rows: Sequence[Row]) -> list[dict]:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """The rows as text; `x` is the ratio of medians round by round, with its 95 % interval."""
+    """The rows as text; a ratio is the median of the rounds' ratios, with its 95 % interval."""
     head = ("work", "peer", "workers", "images/s", "spread", "x torchvision", "massrl is x", "first batch s", "peak MB")
     lines = [head]
     for row in rows:
@@ -227,14 +247,8 @@ def table(rows: Sequence[Row]) -> str:
     return aligned(lines)
 
 
-def aligned(lines: Sequence[Sequence[str]]) -> str:
-    """Lines of as many words each as text, in columns."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join("  ".join(f"{w:<{n}}" for w, n in zip(line, widths, strict=True)).rstrip() for line in lines)
-
-
 def sentences(rows: Sequence[Row]) -> list[str]:
-    """What the table says of ours: beside lightly first, then torchvision and the fastest peer; and of two workers."""
+    """One line per work: our loader compared with lightly, torchvision, the fastest peer and decoding alone."""
     said = []
     for row in rows:
         if row.peer != OURS:
@@ -264,8 +278,3 @@ def _with_interval(row: Row | None, other: Row | None) -> str:
         return ""
     middle, low, high = ratio(row.rates, other.rates)
     return f"{short(middle)} [{short(low)}, {short(high)}]"
-
-
-def short(value: float) -> str:
-    """Three digits, no exponent."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

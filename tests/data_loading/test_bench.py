@@ -1,4 +1,4 @@
-"""Bench: what is timed, what ratios say, that the peers make what the works say, and what the doctor concludes."""
+"""Benchmarks of loaders: what is timed, ratios, whether the peers make the views of the works, and the doctor."""
 
 import json
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from data_loading import DatasetWriter, Loader
-from data_loading.bench import doctor, stages, timing
+from data_loading.bench import doctor, stages, text_table, timing
 from data_loading.bench.images import StoredImages, cut_photographs
 from data_loading.bench.peers import BOUND, OURS, PEERS, is_installed
 from data_loading.bench.process import ROOT, PeerProcess, memory_mb
@@ -64,6 +64,13 @@ def test_decoding_alone_does_not_count_as_a_peer():
     rows = [row(OURS, 90, 90), row("torchvision", 10, 10), row("dali", 30, 30), row(BOUND, 100, 100)]
     assert timing.fastest_peer(rows, rows[0]).peer == "dali"
     assert "90 % of decoding alone" in timing.sentences(rows)[0]
+
+
+def test_a_text_table_is_left_aligned_or_has_its_numbers_to_the_right_below_a_rule():
+    rows = [("work", "images/s"), ("multicrop", "9")]
+    assert text_table.aligned(rows) == "work       images/s\nmulticrop  9"
+    assert text_table.ruled(rows) == "work       images/s\n-------------------\nmulticrop         9"
+    assert [text_table.short(value) for value in (0.01234, 12.345, 1234.5)] == ["0.0123", "12.3", "1,234"]
 
 
 def test_the_json_has_the_documented_keys_and_ratios():
@@ -385,13 +392,13 @@ def test_memory_counts_the_children_too():
         parent.stdin.close()
 
 
-def test_stages_add_up_and_the_bound_is_below_what_the_loader_takes(photographs):
+def test_stages_add_up_and_the_bound_is_below_the_time_of_the_loader(photographs):
     found = stages.measure(WORKS["eval"], photographs, np.arange(12), 4)
     assert found.decode > 0 and found.render > 0 and found.wall > found.decode
     assert found.touched == pytest.approx(3 * 224 * 224 * 4 + pixels(photographs))
     assert found.bound == pytest.approx(found.decode + 1e3 * found.touched / found.bandwidth)
     said = stages.text(found)
-    assert all(name in said for name in ("read", "decode", "render", "collate", "wait", "bound"))
+    assert all(name in said for name in ("read", "decode", "sample", "render", "collate", "wait", "bound"))
 
 
 def pixels(file) -> float:
@@ -408,7 +415,7 @@ def test_measuring_stages_leaves_the_loaders_pixels_as_they_are(photographs):
 
 
 def findings(**changes):
-    ms = {"read": 0.01, "decode": 0.6, "draw": 0.0, "render": 0.3, "collate": 0.09, "wait": 0.0, "wall": 1.0}
+    ms = {"read": 0.01, "decode": 0.6, "sample": 0.0, "render": 0.3, "collate": 0.09, "wait": 0.0, "wall": 1.0}
     ms |= {name: changes.pop(name) for name in list(changes) if name in ms}
     found = {
         "stages": stages.Stages("simclr", **ms, touched=1e6, bandwidth=1e10),
@@ -427,7 +434,7 @@ def findings(**changes):
 
 
 @pytest.mark.parametrize(
-    "changes, binds",
+    "changes, slowest",
     [
         ({}, "decode"),
         ({"decode": 0.1, "render": 0.8}, "augmentation"),
@@ -439,27 +446,28 @@ def findings(**changes):
         ({"disk": None}, "decode"),
     ],
 )
-def test_the_lowest_rate_binds(changes, binds):
-    assert doctor.binding(findings(**changes)) == binds
+def test_the_lowest_rate_is_the_bottleneck(changes, slowest):
+    assert doctor.bottleneck(findings(**changes)) == slowest
 
 
 def test_the_doctor_says_what_to_change():
     large = " ".join(doctor.sentences(findings(longest=2000, workers=1)))
     assert "--max_resolution 448" in large and "1 of 2 cores" in large
     assert "--write_mode raw" in " ".join(doctor.sentences(findings(longest=32)))
-    assert "1 worker would do" in " ".join(doctor.sentences(findings(consumer=500.0)))
-    assert "first epoch" in " ".join(doctor.sentences(findings(disk=1e8)))
+    assert "1 worker would be enough" in " ".join(doctor.sentences(findings(consumer=500.0)))
+    assert "In the first epoch" in " ".join(doctor.sentences(findings(disk=1e8)))
 
 
-def test_no_adapter_is_forgotten_in_the_table():
+def test_every_file_of_a_peer_is_in_the_table():
     files = {path.stem for path in (ROOT / "data_loading/bench/peers").glob("*.py")} - {"__init__", "base"}
-    assert files == {place.module for place in PEERS.values()}
+    assert files == {peer.module for peer in PEERS.values()}
 
 
 def test_the_help_names_every_work_and_every_peer(capsys):
     from massrl.cli.main import main
 
-    assert main(["data", "bench", "--help"]) == 0
+    with pytest.raises(SystemExit):
+        main(["data", "bench", "--help"])
     said = "".join(capsys.readouterr().out.split())  # lines are broken at hyphens too
     assert f"listof{','.join(WORKS)};" in said
     assert f"listof{','.join(PEERS)};" in said
@@ -482,7 +490,7 @@ def test_the_command_writes_its_table_and_its_chart(photographs, tmp_path, capsy
         (["--peers", "torchvison"], "no peer named 'torchvison'. Did you mean 'torchvision'"),
         (["--workers", "0"], "workers is '0'"),
         (["--rounds", "0"], "rounds is 0"),
-        (["--peer_python", "ffcv=/nowhere"], "'/nowhere' is no interpreter"),
+        (["--peer_python", "ffcv=/nowhere"], "'/nowhere' cannot be executed"),
     ],
 )
 def test_a_wrong_setting_is_one_line(words, message, photographs, capsys):

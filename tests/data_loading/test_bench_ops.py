@@ -1,4 +1,4 @@
-"""Bench of ops: what is timed, that all libraries are given the same pixels, what the table and its sentences say."""
+"""Benchmarks of ops: what is timed, whether all libraries get the same pixels, and the table and its sentences."""
 
 import json
 import types
@@ -212,7 +212,7 @@ def test_a_faster_peer_that_makes_another_picture_is_told_as_that():
     us, differs = {OURS: (8, 8), OPENCV: (7, 7), PILLOW: (30, 30)}, {OPENCV: "not antialiased"}
     measured = rows(us, "crop", "RandomResizedCrop", differs)
     assert op_table.verdict(measured)[0].endswith(
-        "more than OpenCV takes alone, 7 (not antialiased); of those that make the same, Pillow takes 30"
+        "more than OpenCV takes alone, 7 (not antialiased); of those with equal pixels, Pillow takes 30"
     )
     assert op_table.notes(measured) == ["OpenCV not antialiased: crop"]
 

@@ -11,7 +11,7 @@ from scipy.stats import ks_2samp, kstest, uniform
 from torchvision.transforms import RandomResizedCrop as TheirCrop
 
 from data_loading import Strategy, ViewSet
-from data_loading.bench.op_cases import Drawn
+from data_loading.bench.op_cases import StepRenderer
 from data_loading.errors import ViewError
 from data_loading.ops import CenterCrop, CornerCrop, HorizontalFlip, PadCrop, RandomResizedCrop, Resize, UniformCrop
 from data_loading.ops.crop import CORNERS
@@ -100,7 +100,7 @@ def test_a_central_crop_is_torchvisions_resize_and_centre_crop(shape, size, rati
     # Smooth values: torchvision rounds to whole pixels of the resized image, of which both sides have their own scale.
     image = np.random.default_rng(0).integers(64, 192, (*shape, 3), dtype=np.uint8)
     box = tuple(boxes(CenterCrop(ratio), shape, n=1, size=size)[0])
-    ours = Drawn((), size, "float32", crop=CenterCrop(ratio), box=lambda height, width: box)(image)
+    ours = StepRenderer((), size, "float32", crop=CenterCrop(ratio), box=lambda height, width: box)(image)
     tensor = torch.from_numpy(image).permute(2, 0, 1).float()
     short = int(size / ratio + 0.5)
     theirs = tv.center_crop(tv.resize(tensor, [short], antialias=True), [size, size]).permute(1, 2, 0).numpy()
@@ -119,7 +119,7 @@ def test_an_image_smaller_than_the_crop_is_enlarged():
     ):
         box = tuple(boxes(crop, (5, 5), n=1)[0])
         assert box == (0, 0, 5, 5)
-        out = Drawn((), 32, "uint8", crop=crop, box=lambda height, width, box=box: box)(image)
+        out = StepRenderer((), 32, "uint8", crop=crop, box=lambda height, width, box=box: box)(image)
         theirs = np.asarray(Image.fromarray(image).resize((32, 32), Image.Resampling.BILINEAR))
         assert np.abs(out.astype(int) - theirs).max() <= 1
 

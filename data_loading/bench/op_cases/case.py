@@ -1,4 +1,4 @@
-"""What a case is, how peers are called, and how our own kernels run on it."""
+"""OpCase: an op with fixed numbers, the peers' functions for it, and our kernels as a function of one image."""
 
 from __future__ import annotations
 
@@ -29,12 +29,15 @@ Box = Callable[[int, int], tuple[float, float, float, float]]
 
 
 def whole(height: int, width: int) -> tuple[float, float, float, float]:
-    """The box of the whole image."""
+    """The crop box of a whole image, x0, y0, x1, y1 in pixels."""
     return 0, 0, width, height
 
 
 class Difference(NamedTuple):
-    """In levels of 255 over all values, and the share of pixels whose three channels are within one level."""
+    """How far two results differ: mean and max of the absolute difference over all values, in levels of 255.
+
+    within_one: share of the pixels all of whose channels differ by at most one level.
+    """
 
     mean: float
     max: int
@@ -43,16 +46,17 @@ class Difference(NamedTuple):
 
 @dataclass(frozen=True)
 class OpCase:
-    """One op with given numbers, for a view of side x side, and peers that are given the same.
+    """One op with fixed numbers for a view of side x side pixels, and the peers' functions with equal numbers.
 
-    name: with its numbers.  op: its registered name.
-    made: an op whose numbers are fixed; or written: the steps themselves.
-    peers: library -> uint8 (H, W, 3), writable -> uint8 (side, side, 3); H = W = side but for crops, which take any.
-    pillow: Pillow's function of its own images.
-    tensor: torchvision's function of (3, H, W) tensors: uint8, or float32 in 0..1.
-    jumps: there are thresholds, levels or nearest pixels, where a last bit may move a value by more than a level.
-    differs: what a peer does otherwise by design, so that no equality is expected of it.
-    crop, box: the rule, and its x0, y0, x1, y1 in an image of (height, width); else the whole image.
+    name: includes the numbers.  op: the op's registered name.
+    made: an op whose numbers are fixed.  written: the steps themselves, where `made` is None.
+    peers: library -> function of a writable uint8 (H, W, 3) that returns uint8 (side, side, 3); H = W = side except for
+        crops, which take any size.
+    pillow: Pillow's function of a Pillow image.
+    tensor: torchvision's function of a (3, H, W) tensor, uint8 or float32 in 0..1.
+    jumps: whether thresholds, levels or nearest pixels let a last bit change a value by more than one level.
+    differs: peer -> how it differs by design, so that equal pixels are not expected.
+    crop: the crop rule.  box: function of (height, width) that returns its box x0, y0, x1, y1; else the whole image.
     """
 
     name: str
@@ -70,15 +74,18 @@ class OpCase:
 
     @cached_property
     def steps(self) -> tuple:
-        """(code, numbers, ((place, word), ...)) each, as programs hold them (ops.base.STEPS); none for a crop."""
+        """The steps of the op's program, (code, numbers, ((position, word), ...)) each; none for a crop.
+
+        codes: of ops.base.STEPS.
+        """
         return self.written if self.made is None else steps_of(self.made, self.side)
 
     def ours(self, dtype: str = "uint8") -> Picture:
-        """Our kernels: uint8 (H, W, 3) -> (side, side, 3) of `dtype`, in levels of 0..255."""
-        return Drawn(self.steps, self.side, dtype, crop=self.crop, box=self.box)
+        """Our kernels as a function: uint8 (H, W, 3) -> (side, side, 3) of `dtype`, in levels of 0..255."""
+        return StepRenderer(self.steps, self.side, dtype, crop=self.crop, box=self.box)
 
     def differences(self, images: Iterable[np.ndarray]) -> dict[str, Difference]:
-        """How far each peer is from our uint8 over all images (H, W, 3), uint8 and writable."""
+        """Peer -> the difference between its pixels and ours over all images, writable uint8 (H, W, 3) each."""
         ours, images = self.ours(), list(images)
         made = [ours(image).astype(int) for image in images]
         out = {}
@@ -91,8 +98,11 @@ class OpCase:
         return out
 
 
-class Drawn:
-    """Steps of a program as a function of one image; see OpCase.  normalize: an op, or None."""
+class StepRenderer:
+    """The steps of a program as a function of one image, uint8 (H, W, 3) -> (side, side, 3) of `dtype`.
+
+    steps, crop, box: as in OpCase.  dtype: a key of DTYPES.  normalize: an op, or None for levels of 0..255.
+    """
 
     def __init__(
         self,
@@ -108,15 +118,15 @@ class Drawn:
         for k, (code, numbers, *words) in enumerate(steps):
             self.op[0, 0, k] = code
             self.word.view(np.float32)[0, 0, k, : len(numbers)] = numbers
-            for place, value in words[0] if words else ():
-                self.word[0, 0, k, place] = value
+            for position, value in words[0] if words else ():
+                self.word[0, 0, k, position] = value
         one = Strategy("one", [kernels_of(steps)], crop=crop or Resize())
         self.view_set = ViewSet([one], crops=1, size=side)
         self.side, self.box, self.normalize, self.dtype, self.largest = side, box, normalize, dtype, 0
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         height, width, _ = image.shape
-        if max(height, width) > self.largest:  # scratch memory is made for the largest image so far
+        if max(height, width) > self.largest:  # scratch memory must hold the largest image so far
             self.largest = max(height, width)
             self.renderer = Renderer(self.view_set, self.largest, self.normalize, self.dtype)
         box = np.array(self.box(height, width), np.float32).reshape(1, 1, 4)
@@ -128,7 +138,7 @@ class Drawn:
 
 
 def kernels_of(steps: Sequence) -> list[Op]:
-    """Ops that write these steps: a renderer has the kernels of whole images that its view set's ops need."""
+    """Ops that write these steps; a renderer compiles the kernels that the ops of its view set need."""
     codes, found = {step[0] for step in steps}, []
     for _, kind in OPS.items():
         if kind.__module__.startswith("data_loading.") and issubclass(kind, Op) and kind is not Choose:
@@ -138,7 +148,7 @@ def kernels_of(steps: Sequence) -> list[Op]:
 
 
 def steps_of(op: Op, side: int) -> tuple:
-    """The steps that an op whose numbers are fixed writes for a view of side x side."""
+    """The steps that an op with fixed numbers writes for a view of side x side pixels."""
     params, n = np.zeros(PARAMS), op.steps
     params[: len(op.params())] = op.params()
     code, word = np.zeros(n, np.uint8), np.zeros((n, ARGS), np.uint32)
@@ -148,7 +158,11 @@ def steps_of(op: Op, side: int) -> tuple:
 
 
 def case(name: str, op: Op | str, side: int, pillow=None, tensor=None, opencv=None, **more) -> OpCase:
-    """op: one whose numbers are fixed, or a name, and `written`.  pillow: a function of Pillow's images."""
+    """An OpCase whose peers are made of the three functions.
+
+    op: an op with fixed numbers, or a name, and the steps in `written`.  pillow: function of a Pillow image.
+    tensor: function of a (3, H, W) tensor.  opencv: function of a uint8 (H, W, 3).  more: further fields of OpCase.
+    """
     peers = {}
     if pillow:
         peers[PILLOW] = lambda image: np.asarray(pillow(Image.fromarray(image)))

@@ -1,4 +1,4 @@
-"""Cases of ops that change levels in place: colours, curves and filters."""
+"""Cases of ops that do not move pixels: colours, curves of levels, and filters."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ LEVELS = np.arange(256)
 
 
 def colours(side: int) -> Iterator[OpCase]:
+    """Cases of ops whose result at a pixel does not depend on its neighbours."""
     for f in (0.1, 0.4, 1.0, 1.9):
         yield from factors(side, f)
     for turn in (-0.5, -0.1, 0.2):
@@ -36,7 +37,7 @@ def colours(side: int) -> Iterator[OpCase]:
         yield posterize(side, bits)
     formula = {OPENCV: "another formula of the levels"}
     yield case("equalize", ops.Equalize(), side, ImageOps.equalize, tv.equalize, equalized, jumps=True, differs=formula)
-    stretch = {OPENCV: "rounds where Pillow cuts"}
+    stretch = {OPENCV: "rounds where Pillow truncates"}
     yield case(
         "autocontrast", ops.AutoContrast(), side, ImageOps.autocontrast, tv.autocontrast, stretched,
         jumps=True, differs=stretch,
@@ -44,6 +45,7 @@ def colours(side: int) -> Iterator[OpCase]:
 
 
 def filters(side: int) -> Iterator[OpCase]:
+    """Cases of blur, thickness and noise."""
     for sigma, kernel in ((0.5, None), (1.0, None), (2.0, None), (1.5, 23), (2.0, 5)):
         yield blur(side, sigma, kernel)
     yield thickness(side, 0.5, ImageFilter.MaxFilter(3), cv2.dilate)
@@ -52,8 +54,8 @@ def filters(side: int) -> Iterator[OpCase]:
 
 
 def factors(side: int, f: float) -> Iterator[OpCase]:
-    """The four enhancements by one factor."""
-    cuts = {TORCHVISION: "cuts gray and result to whole levels where it is given uint8"}
+    """Brightness, contrast, saturation and sharpness by the factor f."""
+    cuts = {TORCHVISION: "truncates gray and result to whole levels of uint8"}
     yield case(
         f"brightness {f}", ops.Brightness(f), side,
         lambda i: ImageEnhance.Brightness(i).enhance(f), lambda t: tv.adjust_brightness(t, f),
@@ -79,6 +81,7 @@ def factors(side: int, f: float) -> Iterator[OpCase]:
 
 
 def hue(side: int, turn: float) -> OpCase:
+    """Hue turned by `turn` of a full circle."""
     differs = {PILLOW: "HSV of 8 bits", OPENCV: "HSV of 8 bits, a hue of 180 steps"}
     return case(
         f"hue {turn}", ops.Hue(turn), side,
@@ -88,6 +91,8 @@ def hue(side: int, turn: float) -> OpCase:
 
 
 def jitter(side: int, b: float, c: float, s: float, h: float) -> OpCase:
+    """Brightness, contrast, saturation and hue, in this order."""
+
     def by_pillow(i: Image.Image) -> Image.Image:
         i = ImageEnhance.Contrast(ImageEnhance.Brightness(i).enhance(b)).enhance(c)
         return tv1.adjust_hue(ImageEnhance.Color(i).enhance(s), h)
@@ -105,13 +110,14 @@ def jitter(side: int, b: float, c: float, s: float, h: float) -> OpCase:
         f"colour jitter {b}, {c}, {s}, {h}", "ColorJitter", side, by_pillow, by_tensor, by_opencv, written=levels,
         differs={
             PILLOW: rounds + ", HSV of 8 bits",
-            TORCHVISION: rounds + " where it is given uint8",
+            TORCHVISION: rounds + " of uint8",
             OPENCV: rounds + ", HSV of 8 bits, a hue of 180 steps",
         },
     )  # fmt: skip
 
 
 def gamma(side: int, g: float, gain: float) -> OpCase:
+    """255 * gain * (level / 255) ** g."""
     return case(
         f"gamma {g}, gain {gain}", ops.Gamma((g, g), (gain, gain)), side,
         lambda i: tv1.adjust_gamma(i, g, gain), lambda t: tv.adjust_gamma(t, g, gain),
@@ -120,6 +126,7 @@ def gamma(side: int, g: float, gain: float) -> OpCase:
 
 
 def solarize(side: int, threshold: int) -> OpCase:
+    """Levels at or above `threshold` (0..255) inverted."""
     return case(
         f"solarize {threshold}", ops.Solarize(threshold), side,
         lambda i: ImageOps.solarize(i, threshold),
@@ -129,6 +136,7 @@ def solarize(side: int, threshold: int) -> OpCase:
 
 
 def posterize(side: int, bits: int) -> OpCase:
+    """The highest `bits` bits of each level kept."""
     return case(
         f"posterize {bits}", ops.Posterize(bits), side,
         lambda i: ImageOps.posterize(i, bits), lambda t: tv.posterize(t, bits),
@@ -137,7 +145,7 @@ def posterize(side: int, bits: int) -> OpCase:
 
 
 def blur(side: int, sigma: float, kernel: int | None) -> OpCase:
-    """kernel: pixels that count; None, all within three sigma."""
+    """Gaussian blur of `sigma` pixels.  kernel: taps of the filter; None: all within three sigma."""
     k = kernel or 2 * math.ceil(3 * sigma) + 1
     return case(
         f"blur {sigma}" + (f", kernel {kernel}" if kernel else ""),
@@ -149,6 +157,7 @@ def blur(side: int, sigma: float, kernel: int | None) -> OpCase:
 
 
 def thickness(side: int, weight: float, by_pillow: ImageFilter.Filter, by_opencv) -> OpCase:
+    """The image blended with its 3 x 3 maximum (weight > 0) or minimum (weight < 0)."""
     w, around = abs(weight), np.ones((3, 3), np.uint8)
     return case(
         f"thickness {weight}", "Thickness", side,
@@ -159,51 +168,60 @@ def thickness(side: int, weight: float, by_pillow: ImageFilter.Filter, by_opencv
 
 
 def noise(side: int, sigma: float) -> OpCase:
-    def by_opencv(image: np.ndarray) -> np.ndarray:
-        drawn = np.empty(image.shape, np.int16)
-        return cv2.add(image, cv2.randn(drawn, 0, sigma), dtype=cv2.CV_8U)
+    """Gaussian noise of `sigma` levels of 255."""
 
-    own = "draws its own noise"
+    def by_opencv(image: np.ndarray) -> np.ndarray:
+        memory = np.empty(image.shape, np.int16)
+        return cv2.add(image, cv2.randn(memory, 0, sigma), dtype=cv2.CV_8U)
+
+    own = "samples its own noise"
     made = case(
         f"gaussian noise {sigma}", ops.GaussianNoise((sigma, sigma)), side,
         tensor=lambda t: tv.gaussian_noise(t, 0.0, sigma / 255), opencv=by_opencv,
         differs={TORCHVISION: own, OPENCV: own},
     )  # fmt: skip
-    return replace(made, tensor=None)  # which is for what is equal on floats
+    return replace(made, tensor=None)  # functions of tensors are compared on floats, which noise cannot be
 
 
 def by_table(levels: Sequence[float]) -> Picture:
-    """OpenCV's look-up of 256 levels."""
+    """A function of an image that looks up each value in a table of 256 levels, by OpenCV."""
     table = np.clip(np.floor(np.asarray(levels) + 0.5), 0, 255).astype(np.uint8)
     return lambda image: cv2.LUT(image, table)
 
 
 def pillow_gray(image: Image.Image) -> Image.Image:
+    """Gray by Pillow, as an RGB image."""
     return image.convert("L").convert("RGB")
 
 
 def gray(image: np.ndarray) -> np.ndarray:
+    """Gray by OpenCV, uint8 (H, W, 3)."""
     return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
 
 
 def contrasted(image: np.ndarray, f: float) -> np.ndarray:
+    """Contrast by the factor f around the mean gray, by OpenCV."""
     mean = cv2.mean(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))[0]
     return by_table(f * LEVELS + (1 - f) * mean)(image)
 
 
 def saturated(image: np.ndarray, f: float) -> np.ndarray:
+    """Saturation by the factor f, by OpenCV."""
     return cv2.addWeighted(image, f, gray(image), 1 - f, 0)
 
 
 def turned(image: np.ndarray, turn: float) -> np.ndarray:
+    """Hue turned by `turn` of a full circle, in OpenCV's HSV of 8 bits."""
     h, s, v = cv2.split(cv2.cvtColor(image, cv2.COLOR_RGB2HSV))
     h = cv2.LUT(h, ((LEVELS + round(180 * turn)) % 180).astype(np.uint8))
     return cv2.cvtColor(cv2.merge([h, s, v]), cv2.COLOR_HSV2RGB)
 
 
 def equalized(image: np.ndarray) -> np.ndarray:
+    """The histogram of each channel equalized, by OpenCV."""
     return cv2.merge([cv2.equalizeHist(channel) for channel in cv2.split(image)])
 
 
 def stretched(image: np.ndarray) -> np.ndarray:
+    """Each channel stretched to 0..255, by OpenCV."""
     return cv2.merge([cv2.normalize(channel, None, 0, 255, cv2.NORM_MINMAX) for channel in cv2.split(image)])

@@ -1,4 +1,4 @@
-"""Cases of ops that move pixels or cover them, and of crops."""
+"""Cases of flips, warps, crops, and ops that cover a part of the image."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ KEY = (123, 456)
 
 
 def flips(side: int) -> Iterator[OpCase]:
+    """Cases of both flips."""
     yield case(
         "horizontal flip", ops.HorizontalFlip(), side, ImageOps.mirror, tv.horizontal_flip, lambda i: cv2.flip(i, 1)
     )
@@ -32,6 +33,7 @@ def flips(side: int) -> Iterator[OpCase]:
 
 
 def warps(side: int) -> Iterator[OpCase]:
+    """Cases of rotation, shear, translation, affine and elastic maps."""
     for degrees in (-30.0, 9.0, 45.0, 90.0, 180.0, 270.0):
         yield rotate(side, degrees, 0)
     yield rotate(side, -17.0, 0, "bilinear")
@@ -44,12 +46,13 @@ def warps(side: int) -> Iterator[OpCase]:
 
 
 def covers(side: int) -> Iterator[OpCase]:
+    """Cases of ops that fill a rectangle."""
     yield cover("erasing", "Erasing", side, (0.1, 0.3, 0.5, 0.4), (9, 99, 200))
     yield cover("cutout", "Cutout", side, (0.25, 0.5, 0.5, 0.5), (125, 123, 114))
 
 
 def crops(side: int) -> Iterator[OpCase]:
-    """Boxes of whole pixels but for the centre's and, where the image is resized, the padded one's."""
+    """Cases of crops. Boxes are of whole pixels, except a central crop's and a padded crop's of a resized image."""
     yield crop("random resized crop", ops.RandomResizedCrop(), side, lambda h, w: (w // 5, h // 7, w - 9, h - h // 4))
     yield crop("uniform crop", ops.UniformCrop(), side, lambda h, w: (w // 3, h // 4, w // 3 + w // 2, h // 4 + h // 2))
     yield crop("corner crop", ops.CornerCrop(0.8, "bottom_right"), side)
@@ -60,6 +63,7 @@ def crops(side: int) -> Iterator[OpCase]:
 
 
 def rotate(side: int, degrees: float, fill: int, interpolation: str = "nearest") -> OpCase:
+    """Rotation about the centre, counter-clockwise; fill: level (0..255) of what the image does not cover."""
     return warp(
         f"rotate {degrees:g}" + (f", {interpolation}" if interpolation != "nearest" else ""),
         ops.Rotate(degrees, interpolation=interpolation, fill=fill), side,
@@ -69,6 +73,7 @@ def rotate(side: int, degrees: float, fill: int, interpolation: str = "nearest")
 
 
 def shear(side: int, m: float, axis: str, centre: bool, fill: int) -> OpCase:
+    """Shear by the tangent m along "x" or "y", about the centre or the top left corner."""
     degrees, x, y = math.degrees(math.atan(m)), m * (axis == "x"), m * (axis == "y")
     angles, still = ([degrees, 0.0] if axis == "x" else [0.0, degrees]), (0.5 * side if centre else 0.0)
     return warp(
@@ -80,7 +85,7 @@ def shear(side: int, m: float, axis: str, centre: bool, fill: int) -> OpCase:
 
 
 def translate(side: int, fraction: float, axis: str, fill: int) -> OpCase:
-    """By whole pixels."""
+    """Translation by a fraction of the side, cut to whole pixels, along "x" or "y"."""
     x, y = (int(fraction * side) * (axis == a) for a in "xy")
     return warp(
         f"translate {axis} {fraction}", ops.Translate(fraction, axis, whole=True, fill=fill), side,
@@ -90,12 +95,15 @@ def translate(side: int, fraction: float, axis: str, fill: int) -> OpCase:
 
 
 def moved(linear: tuple[float, ...]) -> Callable:
-    """Pillow's transform by a map of positions in pixels."""
+    """Pillow's warp by the six numbers of a linear map from output to input positions, in pixels."""
     return lambda i, kind, colour: i.transform(i.size, Image.Transform.AFFINE, linear, kind, fillcolor=colour)
 
 
 def warp(name: str, op: Op, side: int, pillow: Callable, tensor: Callable) -> OpCase:
-    """Peers of (image, interpolation, fill); OpenCV is given the map that the op writes."""
+    """The case of a warp; OpenCV gets the map that our op writes.
+
+    pillow, tensor: functions of (image, interpolation, fill), fill as each library takes it.
+    """
     bilinear, fill = op.resampling
     smooth, fill = bilinear > 0, int(fill)
 
@@ -107,9 +115,9 @@ def warp(name: str, op: Op, side: int, pillow: Callable, tensor: Callable) -> Op
 
     differs = {OPENCV: "positions in fractions of a pixel"}
     if smooth:
-        differs[PILLOW] = "no blend with the fill at the border"
+        differs[PILLOW] = "does not blend with the fill at the border"
     elif side % 2:
-        differs[TORCHVISION] = "the even one where a position lies between two pixels"
+        differs[TORCHVISION] = "takes the even pixel where a position lies between two pixels"
     made = case(
         name, op, side,
         lambda i: pillow(i, BILINEAR if smooth else NEAREST, (fill,) * 3),
@@ -120,7 +128,10 @@ def warp(name: str, op: Op, side: int, pillow: Callable, tensor: Callable) -> Op
 
 
 def affine(side: int, degrees: float, shift: tuple[float, float], scale: float) -> OpCase:
-    """shift: fractions of the side; torchvision takes whole pixels."""
+    """Rotation by `degrees` and scaling by `scale`, about the centre, then a shift, rounded to whole pixels.
+
+    shift: (x, y), fractions of the side.
+    """
     pixels = [round(s * side) for s in shift]
     c, s = math.cos(math.radians(degrees)) / scale, math.sin(math.radians(degrees)) / scale
     x, y = (2 * p / side for p in pixels)
@@ -132,7 +143,10 @@ def affine(side: int, degrees: float, shift: tuple[float, float], scale: float) 
 
 
 def elastic(side: int, sigma: float) -> OpCase:
-    """torchvision is given the displacements that the key stands for, spread as torch does it."""
+    """Elastic deformation; torchvision gets the displacements that our op derives from its key, resized by torch.
+
+    sigma: standard deviation of the displacements, in half sides of the view.
+    """
 
     @cache
     def field() -> torch.Tensor:
@@ -148,7 +162,7 @@ def elastic(side: int, sigma: float) -> OpCase:
 
 
 def cover(name: str, op: str, side: int, part: tuple[float, float, float, float], colour: tuple) -> OpCase:
-    """part: top, left, height, width as fractions of the side."""
+    """A rectangle filled with a colour.  part: top, left, height, width as fractions of the side."""
     top, left, bottom, right = (
         math.floor(x * side + 0.5) for x in (part[0], part[1], part[0] + part[2], part[1] + part[3])
     )
@@ -169,7 +183,10 @@ def cover(name: str, op: str, side: int, part: tuple[float, float, float, float]
 
 
 def filled(t: torch.Tensor, fill: int | tuple) -> list[float] | None:
-    """A colour in the units of a tensor; None for black: with a colour, torchvision weighs the border's blend twice."""
+    """A colour in the units of a tensor's values, one number per channel; None for black.
+
+    Black is not given as a colour because torchvision would then apply the weight of the border's blend twice.
+    """
     if fill == 0:
         return None
     values = fill if isinstance(fill, tuple) else (fill,) * 3
@@ -177,7 +194,7 @@ def filled(t: torch.Tensor, fill: int | tuple) -> list[float] | None:
 
 
 def box_of(rule: Crop, side: int) -> Callable:
-    """The box of a rule that draws nothing."""
+    """The box of a crop rule without random numbers, as a function of (height, width)."""
 
     def box(height: int, width: int) -> tuple[float, ...]:
         out, params = np.empty(4, np.float32), np.array([*rule.params(), 0.0])
@@ -188,6 +205,7 @@ def box_of(rule: Crop, side: int) -> Callable:
 
 
 def crop(name: str, rule: Crop, side: int, box: Callable | None = None) -> OpCase:
+    """A crop, resized to side x side.  box: function of (height, width); else that of the rule."""
     box = box or box_of(rule, side)
 
     def whole(height: int, width: int) -> list[int]:
@@ -209,6 +227,7 @@ def crop(name: str, rule: Crop, side: int, box: Callable | None = None) -> OpCas
 
 
 def centre_crop(side: int, ratio: float) -> OpCase:
+    """Shorter side resized to side / ratio, then the central square."""
     short = int(side / ratio + 0.5)
 
     def by_tensor(t: torch.Tensor) -> torch.Tensor:
@@ -224,7 +243,10 @@ def centre_crop(side: int, ratio: float) -> OpCase:
 
 
 def pad_crop(side: int, padding: int, shift: tuple[int, int]) -> OpCase:
-    """The whole image, shifted by pixels of the view; the peers are equal where the image has the view's size."""
+    """The whole image on `padding` black pixels, shifted by `shift` pixels of the view.
+
+    The peers' pixels equal ours for images of the view's size only.
+    """
     x, y = shift
 
     def box(height: int, width: int) -> tuple[float, ...]:

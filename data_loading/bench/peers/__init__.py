@@ -1,4 +1,4 @@
-"""Peers: what stands beside our loader, one file each; `PEERS` says where."""
+"""Peers: the loaders that are compared, ours among them, one file each; `PEERS` lists them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from importlib.util import find_spec
 from typing import NamedTuple
 
 
-class Place(NamedTuple):
-    """Where a peer's class is, the module that must be installed for it, and what to know when reading its row."""
+class PeerModule(NamedTuple):
+    """module: file of this folder with the class `Entry`.  needs: module to be installed.  note: how it differs."""
 
     module: str
     needs: str
@@ -16,40 +16,40 @@ class Place(NamedTuple):
 
 
 OURS = "massrl"
-BOUND = "decode"  # not a peer: decoding alone, which no loader of JPEGs can beat
+BOUND = "decode"  # no library, but decoding alone: the upper bound of every loader of JPEGs
 BASELINE = "torchvision"
 PEERS = {
-    OURS: Place("ours", "data_loading"),
-    BASELINE: Place("torchvision_v1", "torchvision", "transforms v1 on Pillow images, antialiased"),
-    "torchvision-v2": Place(
+    OURS: PeerModule("ours", "data_loading"),
+    BASELINE: PeerModule("torchvision_v1", "torchvision", "transforms v1 on Pillow images, antialiased"),
+    "torchvision-v2": PeerModule(
         "torchvision_v2",
         "torchvision",
         "transforms v2 on tensors, on Pillow images where faster; simplejpeg, antialiased",
     ),
-    "lightly": Place("lightly", "lightly", "its own transform classes, which blur by Pillow"),
-    "albumentations": Place(
+    "lightly": PeerModule("lightly", "lightly", "its own transform classes, which blur by Pillow"),
+    "albumentations": PeerModule(
         "albumentations",
         "albumentations",
         "OpenCV; resizes without antialiasing, 8-bit tables; RandAugment and AutoAugment composed of its ops",
     ),
-    "ffcv": Place(
+    "ffcv": PeerModule(
         "ffcv", "ffcv", "reads the same file with its own threads; resizes by area; first batch holds its compilation"
     ),
-    "dali": Place(
+    "dali": PeerModule(
         "dali", "nvidia.dali", "its pipeline on the CPU; one affine colour op in place of jitter; its own RandAugment"
     ),
-    BOUND: Place("decode", "simplejpeg", "decoding alone, into a buffer: no loader of JPEGs can be faster"),
+    BOUND: PeerModule("decode", "simplejpeg", "decoding alone, into a buffer: no loader of JPEGs can be faster"),
 }
 
 
 def peer_class(name: str) -> type:
-    """The class of a peer; imports its library."""
+    """The class of a peer, a `base.Peer`; imports its library. Raises KeyError for an unknown name."""
     return import_module(f"{__name__}.{PEERS[name].module}").Entry
 
 
 def is_installed(name: str) -> bool:
-    """Whether this interpreter finds the library, which is not imported."""
+    """Whether the peer's library can be imported by this interpreter; it is not imported."""
     try:
         return find_spec(PEERS[name].needs) is not None
-    except ModuleNotFoundError:  # the package around it is missing
+    except ModuleNotFoundError:  # its parent package is missing
         return False

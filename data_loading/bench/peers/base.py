@@ -1,4 +1,4 @@
-"""What the peers share: the protocol, and torch's DataLoader with persistent worker processes."""
+"""The base classes of the peers: what each must offer, and one with torch's DataLoader and its worker processes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Peer(ABC):
-    """A loader that is measured: it makes all views of the rows that it is given, batch after batch.
+    """A loader to be timed: it makes all views of a work, batch after batch.
 
-    ahead: batches that may lie ready from before when `batches` begins; they are not timed.
+    file: path of a .beton file.  batch_size: images of a batch.  workers: threads or processes, of one thread each.
+    ahead: batches that a queue may hold before a round begins; they are not timed.
     """
 
     ahead = 0
@@ -26,16 +27,20 @@ class Peer(ABC):
 
     @classmethod
     def can(cls, work: Work) -> bool:
-        """Whether the library offers what the work asks."""
+        """Whether the library offers the views of the work."""
         return True
 
     @abstractmethod
     def batches(self, rows: Sequence[int]) -> Iterator[int]:
-        """Make the views of `rows`; yield the number of images of each finished batch."""
+        """Make the views of the images `rows`; yield the number of images of each finished batch."""
 
 
 class Views:
-    """Image -> its views: each box is cut once by `geometry(spec)`, then each view is finished by `colour(spec)`."""
+    """Function of an image that returns its views, in the order of the work.
+
+    geometry: spec -> function that cuts and resizes a crop box; it is called once per box.
+    colour: spec -> function that makes a finished view of a cut box; it is called once per view.
+    """
 
     def __init__(self, work: Work, geometry: Callable[[ViewSpec], Callable], colour: Callable[[ViewSpec], Callable]):
         self.boxes = [(geometry(spec), [(i, colour(work.views[i])) for i in own]) for spec, own in work.boxes()]
@@ -51,7 +56,7 @@ class Views:
 
 
 class Mapped:
-    """A map-style data set: row -> load(row) -> its views."""
+    """A map-style data set: item `row` is `views(load(row))`."""
 
     def __init__(self, load: Callable[[int], Any], views: Callable[[Any], list]):
         self.load, self.views = load, views
@@ -61,7 +66,7 @@ class Mapped:
 
 
 class TorchPeer(Peer):
-    """torch's DataLoader: worker processes that stay alive, four batches ahead each, default collation."""
+    """torch's DataLoader: persistent worker processes, each four batches ahead, default collation."""
 
     def __init__(self, work: Work, file: str, batch_size: int, workers: int):
         from torch.utils.data import DataLoader
@@ -80,9 +85,9 @@ class TorchPeer(Peer):
 
     @abstractmethod
     def recipe(self) -> tuple[Callable[[int], Any], Callable[[Any], list]]:
-        """How a row is loaded, and what makes the views of the loaded image."""
+        """(load, views): load(row) returns an image, views(image) the list of its views, (3, S, S) tensors."""
 
-    def __iter__(self) -> Iterator[int]:  # the sampler: each round has rows of its own
+    def __iter__(self) -> Iterator[int]:  # the DataLoader's sampler: rows of the present round
         return iter(self.rows)
 
     def __len__(self) -> int:
@@ -95,7 +100,7 @@ class TorchPeer(Peer):
 
 
 def one_thread(_: int = 0) -> None:
-    """A worker is one thread: torch's and OpenCV's own pools are off."""
+    """Turn off the thread pools of torch and OpenCV, so that a worker is one thread."""
     import cv2
     import torch
 

@@ -1,4 +1,7 @@
-"""NVIDIA DALI's pipeline on the CPU. Colours are one affine op in a fixed order, which is not what jitter says."""
+"""NVIDIA DALI's pipeline on the CPU, with its own RandAugment and AutoAugment.
+
+Differs from colour jitter: one affine op in a fixed order, where jitter shuffles four.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ SOLARIZED = [v if v < 128 else 255 - v for v in range(256)]
 
 
 class Entry(Peer):
-    ahead = DEPTH  # its queue is full again before a round begins
+    ahead = DEPTH  # its queue is full before a round begins
 
     def __init__(self, work: Work, file: str, batch_size: int, workers: int):
         super().__init__(work, file, batch_size, workers)
@@ -38,7 +41,7 @@ class Entry(Peer):
         self.pipeline.build()
 
     def _next(self) -> list[np.ndarray]:
-        """The next batch of stored images, round and round."""
+        """The next batch of stored images, uint8: JPEG bytes (n,) or pixels (H, W, 3); starts over after the last."""
         rows = [self.rows[(self.at + i) % len(self.rows)] for i in range(self.batch_size)]
         self.at += self.batch_size
         stored = (self.images.jpeg(row) for row in rows)
@@ -56,10 +59,10 @@ class Entry(Peer):
 
 @pipeline_def
 def graph(source, encoded: bool, work: Work):
-    """DALI reads this as a graph: `if` on what it has drawn is taken for each image."""
+    """All views as outputs of a DALI graph; DALI evaluates an `if` on a random number for each image separately."""
     stored = fn.external_source(source=source, batch=True, dtype=types.UINT8, layout=None if encoded else "HWC")
     spec = work.views[0]
-    if encoded and len(work.views) == 1 and spec.geometry == "resized":  # for one box it decodes that box only
+    if encoded and len(work.views) == 1 and spec.geometry == "resized":  # with one box, only that box is decoded
         cut = fn.decoders.image_random_crop(stored, device="cpu", random_area=spec.scale)
         return finished(fn.resize(cut, size=(spec.size, spec.size), **FILTER), spec, work.dtype)
     image = fn.decoders.image(stored, device="cpu") if encoded else stored
@@ -72,10 +75,12 @@ def graph(source, encoded: bool, work: Work):
 
 
 def chance(p: float):
+    """1 with probability p, else 0, for each image."""
     return fn.random.coin_flip(probability=p)
 
 
 def geometry(image, spec: ViewSpec):
+    """The crop of a view and its resize; of a central crop the resize alone, since `finished` crops the centre."""
     if spec.geometry == "centre":
         return fn.resize(image, resize_shorter=spec.size * 8 // 7, **FILTER)
     if spec.geometry == "padded":

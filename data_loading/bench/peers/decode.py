@@ -1,4 +1,4 @@
-"""Decoding alone: each JPEG once into the same buffer, in as many threads as there are workers."""
+"""Decoding alone, the upper bound of loaders: each JPEG of a batch is decoded into the batch's one buffer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FFCV itself, which reads the very same file; its own threads and compiled pipelines; one view without colours."""
+"""FFCV's own loader on the same .beton file, for works of one view without colour ops."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Entry(Peer):
     def __init__(self, work: Work, file: str, batch_size: int, workers: int):
         files = named(file)
         if len(files) > 1:
-            raise ConfigError(f"FFCV reads one file at a time, and {file} stands for {len(files)}")
+            raise ConfigError(f"FFCV reads one file at a time, but {file} names {len(files)} files")
         super().__init__(work, file, batch_size, workers)
         steps = geometry(work.views[0])
         if work.dtype == "float32":
@@ -50,6 +50,7 @@ class Entry(Peer):
 
 
 def geometry(spec: ViewSpec) -> list:
+    """The decoder that crops, and the flip."""
     size = (spec.size, spec.size)
     if spec.geometry == "centre":
         return [CenterCropRGBImageDecoder(size, ratio=7 / 8)]

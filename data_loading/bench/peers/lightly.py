@@ -1,4 +1,7 @@
-"""lightly's own transform classes, on Pillow images; they blur by Pillow, which is faster than torchvision's blur."""
+"""lightly's own transform classes on Pillow images; they blur with Pillow, which is faster than torchvision's blur.
+
+It has no RandAugment and no AutoAugment.
+"""
 
 from __future__ import annotations
 

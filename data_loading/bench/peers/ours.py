@@ -1,4 +1,4 @@
-"""Our loader: threads, one decode for all views."""
+"""Our loader: threads, and one decode for all views of an image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`massrl data bench`: our loader beside the peers that are installed, or our ops beside other libraries'."""
+"""`massrl data bench`: times our loader and the installed peers, or our ops and other libraries' ops."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ OPS_ONLY = ("only", "size")
 def make_parser() -> Parser:
     parser = Parser(
         prog="massrl data bench",
-        description="Images a second from stored bytes to finished batches of views: our loader beside the peers that "
-        "are installed, each in a process of its own, in interleaved rounds on the same images. With --ops: what each "
-        "op costs in a view of ours, beside Pillow, OpenCV and torchvision v2. See docs/bench.md.",
+        description="Images per second from stored bytes to finished batches of views, for our loader and the other "
+        "libraries (peers) that are installed: each in a process of its own, in alternating rounds, on the same "
+        "images. With --ops: what each op costs inside one of our views, and alone in Pillow, OpenCV and torchvision "
+        "v2. See docs/bench.md.",
     )
     parser.add_argument(
         "file", nargs="?", help="a .beton file, several as 'train-*.beton', or a folder (written once to runs/.cache)"
@@ -41,26 +42,33 @@ def make_parser() -> Parser:
         "decode; without it all that are installed",
     )
     parser.add_argument("--workers", type=str, default="1", help="worker threads or processes, as 1 or 1,2")
-    parser.add_argument("--rounds", type=int, default=9, help="of each peer, interleaved; medians are told")
+    parser.add_argument("--rounds", type=int, default=9, help="rounds of each peer, in turn; medians are printed")
     parser.add_argument("--seconds", type=float, default=1.5, help="about how long a round takes")
     parser.add_argument(
-        "--images", type=int | None, default=None, help="of the file, drawn once, the same for all: 500; 32 with --ops"
+        "--images",
+        type=int | None,
+        default=None,
+        help="use at most so many images of the file, a fixed random choice: 500; 32 with --ops",
     )
     parser.add_argument("--batch_size", type=int, default=32, help="images of a batch; on small images 256 is usual")
-    parser.add_argument("--stages", action="store_true", help="also where our time goes, and how far the bound is")
+    parser.add_argument("--stages", action="store_true", help="also the time of our loader by stage")
     parser.add_argument("--json", type=str | None, default=None, help="write the table to this file, as a JSON list")
     parser.add_argument("--chart", type=str | None, default=None, help="write a bar chart to this PNG")
     parser.add_argument(
-        "--peer_python", type=str, default="", help="interpreters of peers, as ffcv=/envs/ffcv/bin/python"
+        "--peer_python",
+        type=str,
+        default="",
+        help="Python of a peer in an environment of its own, as ffcv=/envs/ffcv/bin/python",
     )
     parser.add_argument(
-        "--ops", action="store_true", help="ops in place of loaders; without a file on scikit-learn's two photographs"
+        "--ops", action="store_true", help="time ops instead of loaders; without FILE on scikit-learn's two photographs"
     )
     parser.add_argument(
         "--only",
         type=str | None,
         default=None,
-        help="with --ops: names of ops, with commas, or all, with all their numbers; every op with its usual ones",
+        help="with --ops: comma-separated list of ops, or all, with all their numbers; without it every op with its "
+        "usual numbers",
     )
     parser.add_argument("--size", type=int, default=224, help="with --ops: side of the views, pixels")
     parser.add_argument("--check", action="store_true", help=CHECK)
@@ -82,10 +90,11 @@ def main(argv: list[str]) -> None:
         args.rounds, args.seconds, args.batch_size, args.stages = 1, 0.01, 2, True
         args.size = min(args.size, 32)
         run(args)
-        print("checked; what was written is removed again")
+        print("checked; the files that were written have been removed")
 
 
 def _bench(args) -> None:
+    """Time loaders, work by work."""
     from data_loading import sources
     from data_loading.bench import chart, stages, timing
     from data_loading.bench.works import chosen
@@ -95,7 +104,7 @@ def _bench(args) -> None:
     )
     workers, peers = _workers(args.workers), _peers(args.peers, settings.pythons)
     file = sources.as_beton(args.file)
-    images, rows = _drawn(file, settings.images)
+    images, rows = _sampled(file, settings.images)
     works = chosen(args.works, images.longest())
     print(
         f"{file}: {len(rows)} of {len(images)} images, batches of {args.batch_size}, {args.rounds} rounds", flush=True
@@ -109,7 +118,7 @@ def _bench(args) -> None:
             print(sentence, flush=True)
         if args.stages:
             print(f"\n{stages.text(stages.measure(work, file, rows, args.batch_size))}", flush=True)
-        if args.json is not None:  # after each work: a run of hours that is stopped keeps what it has measured
+        if args.json is not None:  # after each work, so that a long run that is stopped keeps its results
             write_whole(args.json, json.dumps(timing.as_json(found), indent=2) + "\n")
         if args.chart is not None:
             write_whole(args.chart, chart.png(found))
@@ -119,6 +128,7 @@ def _bench(args) -> None:
 
 
 def _bench_ops(args) -> None:
+    """Time ops, case by case."""
     from tqdm import tqdm
 
     from data_loading import sources
@@ -136,14 +146,14 @@ def _bench_ops(args) -> None:
             file = sources.as_beton(source, cache=Path(folder), progress=False)
         else:
             file = sources.as_beton(args.file)
-        images, rows = _drawn(file, settings.images)
+        images, rows = _sampled(file, settings.images)
         material = ops.Material([images.by_simplejpeg(row) for row in rows], args.size)
-    name, said = args.file or "cuts of scikit-learn's photographs", "microseconds an image"
-    print(f"{name}: {len(rows)} images, views of {args.size} px, {args.rounds} rounds; {said}", flush=True)
+    name, unit = args.file or "cuts of scikit-learn's photographs", "microseconds per image"
+    print(f"{name}: {len(rows)} images, views of {args.size} px, {args.rounds} rounds; {unit}", flush=True)
     found = []
     for case in tqdm(cases, disable=None, leave=False):
         found += ops.measure(case, material, args.rounds, tqdm.write)
-        if args.json is not None:  # after each op, as the loaders' table
+        if args.json is not None:  # after each op, so that a run that is stopped keeps its results
             write_whole(args.json, json.dumps(op_table.as_json(found), indent=2) + "\n")
     print(f"\n{op_table.table(found)}\n")
     for sentence in op_table.notes(found) + op_table.verdict(found):
@@ -156,29 +166,31 @@ def _given(value: int | None, usual: int) -> int:
     return usual if value is None else value
 
 
-def _drawn(file, most: int):
-    """The images of a .beton file and the rows of those that are timed."""
+def _sampled(file, most: int):
+    """The images of a .beton file, and the rows of a random subset of at most `most` of them, which are timed."""
     import numpy as np
 
     from data_loading.bench.images import StoredImages
 
     images = StoredImages(file)
     if not len(images):
-        raise UserError(f"{file} holds no samples; there is nothing to time")
+        raise UserError(f"{file} holds no samples, so there is nothing to time")
     return images, np.random.default_rng(0).permutation(len(images))[:most]
 
 
 def _workers(words: str) -> list[int]:
+    """The numbers of a comma-separated list, without repetitions."""
     try:
         numbers = [int(word) for word in words.split(",")]
     except ValueError:
         numbers = []
     if not numbers or min(numbers) < 1:
-        raise ConfigError(f"workers is {words!r}; numbers of at least 1 are asked for, as 1 or 1,2")
+        raise ConfigError(f"workers is {words!r}; write numbers of at least 1, as 1 or 1,2")
     return list(dict.fromkeys(numbers))
 
 
 def _pythons(words: str) -> dict[str, str]:
+    """Peer -> interpreter, of a comma-separated list of peer=path."""
     from data_loading.bench.peers import PEERS
     from data_loading.bench.works import listed
 
@@ -186,12 +198,14 @@ def _pythons(words: str) -> dict[str, str]:
     for name, _, python in pairs:
         listed("peer", name, PEERS)
         if not os.access(python, os.X_OK):
-            raise ConfigError(f"peer_python: {python!r} is no interpreter; write it as {name}=/path/to/bin/python")
+            raise ConfigError(
+                f"peer_python: {python!r} cannot be executed; write an interpreter as {name}=/path/to/bin/python"
+            )
     return {name.strip(): python for name, _, python in pairs}
 
 
 def _peers(words: str | None, pythons: dict[str, str]) -> list[str]:
-    """The peers to measure; those that are not installed are named and left out."""
+    """The names of the peers to time; those that are not installed are printed and left out."""
     from data_loading.bench.peers import PEERS, is_installed
     from data_loading.bench.works import listed
 

@@ -1,4 +1,4 @@
-"""`massrl data doctor`: what binds on this machine, and what to change."""
+"""`massrl data doctor`: find the bottleneck of loading on this machine, and say what to change."""
 
 from __future__ import annotations
 
@@ -12,18 +12,22 @@ from massrl.parsing.parser import Parser
 def make_parser() -> Parser:
     parser = Parser(
         prog="massrl data doctor",
-        description="Measure loading on this machine and say in a sentence what binds (disk, decode, augmentation, "
-        "copy, or the training step) and what to change. The system is asked to forget the file's pages, to read it "
-        "cold once.",
+        description="Measure loading on this machine, find the bottleneck (disk, decode, augmentation, copy, or the "
+        "training step) and say what to change. The file's cached pages are dropped, to measure the disk once.",
     )
     parser.add_argument(
         "file", nargs="?", help="a .beton file, several as 'train-*.beton', or a folder (written once to runs/.cache)"
     )
-    parser.add_argument("--work", type=str | None, default=None, help="as of `massrl data bench`; simclr or simclr32")
-    parser.add_argument("--workers", type=int | None, default=None, help="that you use; all cores")
+    parser.add_argument(
+        "--work",
+        type=str | None,
+        default=None,
+        help="views to make: a work of `massrl data bench`; simclr, or simclr32 for small images",
+    )
+    parser.add_argument("--workers", type=int | None, default=None, help="threads in use; without it all cores")
     parser.add_argument("--batch_size", type=int, default=64, help="images of a training step")
-    parser.add_argument("--step_ms", type=float | None, default=None, help="milliseconds of a training step, if known")
-    parser.add_argument("--images", type=int, default=256, help="of the file that are measured, at most")
+    parser.add_argument("--step_ms", type=float | None, default=None, help="milliseconds per training step, if known")
+    parser.add_argument("--images", type=int, default=256, help="measure at most so many images of the file")
     parser.add_argument("--check", action="store_true", help=CHECK)
     return parser
 
@@ -37,6 +41,7 @@ def main(argv: list[str]) -> None:
 
 
 def _doctor(args) -> None:
+    """Measure a file and print the bottleneck, the advice and the stages."""
     import numpy as np
 
     from data_loading import sources
@@ -49,14 +54,14 @@ def _doctor(args) -> None:
     file = sources.as_beton(args.file)
     images = StoredImages(file)
     if not len(images):
-        raise UserError(f"{file} holds no samples; there is nothing to measure")
+        raise UserError(f"{file} holds no samples, so there is nothing to measure")
     longest, n = images.longest(), len(images)
-    del images  # a mapped file would keep its pages
+    del images  # the pages of a mapped file cannot be dropped
     work = WORKS[listed("work", args.work or ("simclr32" if longest <= SMALL else "simclr"), WORKS)[0]]
     rows = np.random.default_rng(0).permutation(n)[: args.images]
     found = doctor.examine(file, work, rows, args.batch_size, args.workers, args.step_ms)
     for sentence in doctor.sentences(found):
         print(sentence)
     print(f"\n{stages.text(found.stages)}")
-    disk = "not known here" if found.disk is None else f"{found.disk / 1e6:,.0f} MB/s, {found.from_disk:,.0f} images/s"
+    disk = "unknown" if found.disk is None else f"{found.disk / 1e6:,.0f} MB/s, {found.from_disk:,.0f} images/s"
     print(f"  cold disk {disk}; file {found.file_bytes / 1e6:,.1f} MB; {found.cores} cores")
