@@ -28,10 +28,14 @@ FACTORS = {"Brightness": "brightness", "Contrast": "contrast", "Color": "saturat
 
 
 class Entry(TorchPeer):
+    """The peer `albumentations`; see the file's docstring."""
+
     def recipe(self):
+        """Arrays, decoded by OpenCV; see TorchPeer.recipe."""
         return self.images.by_opencv, Views(self.work, lambda spec: composed(geometry(spec)), self.colour)
 
     def colour(self, spec: ViewSpec):
+        """Function of a cropped uint8 (S, S, 3) that returns the finished view, a (3, S, S) tensor."""
         steps = [A.HorizontalFlip(p=0.5)] if spec.flip else []
         if spec.policy:
             steps += [rand_augment(spec.size) if spec.policy == "randaugment" else auto_augment(spec.size)]

@@ -21,6 +21,8 @@ SOLARIZED = [v if v < 128 else 255 - v for v in range(256)]
 
 
 class Entry(Peer):
+    """The peer `dali`: one pipeline, whose source of stored images is changed for each round."""
+
     ahead = DEPTH  # its queue is full before a round begins
 
     def __init__(self, work: Work, file: str, batch_size: int, workers: int):
@@ -51,6 +53,7 @@ class Entry(Peer):
         ]
 
     def batches(self, rows: Sequence[int]) -> Iterator[int]:
+        """Run the pipeline once per whole batch of these rows; yields the number of images of each."""
         self.rows = list(rows)
         for _ in range(len(rows) // self.batch_size):
             views = [out.as_tensor() for out in self.pipeline.run()]  # (B, 3, S, S) each

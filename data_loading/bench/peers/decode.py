@@ -12,11 +12,15 @@ from data_loading.decode import decode_jpeg
 
 
 class Entry(Peer):
+    """The bound `decode`, for works on photographs; images stored otherwise than as JPEG cost it nothing."""
+
     @classmethod
     def can(cls, work) -> bool:
+        """Whether the work is for photographs; small images are mostly stored raw."""
         return not work.small
 
     def batches(self, rows: Sequence[int]) -> Iterator[int]:
+        """Decode the images of these rows; yields the number of images of each batch."""
         batches = [rows[i : i + self.batch_size] for i in range(0, len(rows), self.batch_size)]
         with ThreadPoolExecutor(self.workers) as pool:
             yield from pool.map(self._decode, batches)

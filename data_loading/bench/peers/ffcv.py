@@ -20,9 +20,13 @@ from data_loading.errors import ConfigError
 
 
 class Entry(Peer):
+    """The peer `ffcv`; ConfigError for a file of several parts, which FFCV cannot read."""
+
     @classmethod
     def can(cls, work: Work) -> bool:
-        return len(work.views) == 1 and work.views[0].jitter is None
+        """Whether the work is one view without colour ops and policies."""
+        spec = work.views[0]
+        return len(work.views) == 1 and spec.jitter is None and spec.policy is None
 
     def __init__(self, work: Work, file: str, batch_size: int, workers: int):
         files = named(file)
@@ -44,6 +48,7 @@ class Entry(Peer):
         )
 
     def batches(self, rows: Sequence[int]) -> Iterator[int]:
+        """One epoch over these rows; yields the number of images of each batch."""
         self.loader.traversal_order.indices = np.array(rows, np.uint64)
         for (images,) in self.loader:
             yield len(images)

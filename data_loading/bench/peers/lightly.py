@@ -19,9 +19,13 @@ TRANSFORMS = {
 
 
 class Entry(TorchPeer):
+    """The peer `lightly`, for the works that are among its transforms."""
+
     @classmethod
     def can(cls, work: Work) -> bool:
+        """Whether lightly has a transform of these views."""
         return work.name in TRANSFORMS
 
     def recipe(self):
+        """Pillow images, decoded by Pillow; see TorchPeer.recipe."""
         return self.images.pil, TRANSFORMS[self.work.name]()

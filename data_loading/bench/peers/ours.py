@@ -9,7 +9,10 @@ from data_loading.loading.loader import Loader
 
 
 class Entry(Peer):
+    """The peer `massrl`: data_loading.Loader on the .beton file."""
+
     def batches(self, rows: Sequence[int]) -> Iterator[int]:
+        """A new loader for these rows; yields the number of images of each batch."""
         loader = Loader(
             self.file,
             self.batch_size,

@@ -11,10 +11,14 @@ from data_loading.bench.works import ViewSpec
 
 
 class Entry(TorchPeer):
+    """The peer `torchvision`; see the file's docstring."""
+
     def recipe(self):
+        """Pillow images, decoded by Pillow; see TorchPeer.recipe."""
         return self.images.pil, Views(self.work, lambda spec: geometry(transforms, spec), self.colour)
 
     def colour(self, spec: ViewSpec):
+        """Function of a cropped Pillow image that returns the finished view, a (3, S, S) tensor."""
         last = [transforms.ToTensor(), transforms.Normalize(MEAN, STD)]
         if self.work.dtype == "uint8":
             last = [transforms.PILToTensor()]

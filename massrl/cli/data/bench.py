@@ -17,6 +17,7 @@ OPS_ONLY = ("only", "size")
 
 
 def make_parser() -> Parser:
+    """The options of `massrl data bench`."""
     parser = Parser(
         prog="massrl data bench",
         description="Images per second from stored bytes to finished batches of views, for our loader and the other "
@@ -76,6 +77,7 @@ def make_parser() -> Parser:
 
 
 def main(argv: list[str]) -> None:
+    """Run `massrl data bench` with these words; UserError for what cannot be done."""
     parser = make_parser()
     args = parse(parser, argv, *([] if "--ops" in argv else ["file"]))
     with_or_without = f"{'with' if args.ops else 'without'} --ops; see docs/bench.md"

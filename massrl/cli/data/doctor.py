@@ -10,6 +10,7 @@ from massrl.parsing.parser import Parser
 
 
 def make_parser() -> Parser:
+    """The options of `massrl data doctor`."""
     parser = Parser(
         prog="massrl data doctor",
         description="Measure loading on this machine, find the bottleneck (disk, decode, augmentation, copy, or the "
@@ -33,6 +34,7 @@ def make_parser() -> Parser:
 
 
 def main(argv: list[str]) -> None:
+    """Run `massrl data doctor` with these words; UserError for what cannot be done."""
     args = parse(make_parser(), argv, "file")
     with tempfile.TemporaryDirectory() as folder:
         if args.check:
