@@ -20,6 +20,7 @@ LEAST_BATCHES = 2  # timed batches per worker and round, at least
 # A peer counts as hung if opening takes more than FIRST_S + 1 s per image, or a round more than FIRST_S + PATIENCE
 # times as long per image as the round before.
 FIRST_S, PATIENCE = 120.0, 20
+COMPILING_S = 900.0  # in place of FIRST_S where our kernels are compiled; a busy machine takes minutes
 
 
 @dataclass
@@ -92,7 +93,16 @@ class Running:
     Raises UserError if the peer fails or hangs while it warms up.
     """
 
-    def __init__(self, work: Work, peer: str, workers: int, file: str, rows: Sequence[int], settings: Settings):
+    def __init__(
+        self,
+        work: Work,
+        peer: str,
+        workers: int,
+        file: str,
+        rows: Sequence[int],
+        settings: Settings,
+        first_s: float = FIRST_S,
+    ):
         self.work, self.peer, self.workers, self.rows, self.batch = work, peer, workers, rows, settings.batch_size
         self.process = PeerProcess(peer, settings.pythons.get(peer))
         self.rates: list[float] = []
@@ -101,7 +111,7 @@ class Running:
             few = self._next(self.batch * (workers + 3 + LEAST_BATCHES * workers))
             opening = {"peer": peer, "work": work.name, "file": file, "batch_size": self.batch, "workers": workers}
             start = time.perf_counter()
-            answer, self.peak_mb = self.process.ask_watched("open", FIRST_S + len(few), **opening, rows=few)
+            answer, self.peak_mb = self.process.ask_watched("open", first_s + len(few), **opening, rows=few)
             self.per_image = (time.perf_counter() - start) / len(few)  # s
             self.able = not answer.get("cannot", False)
             if self.able:
@@ -155,7 +165,7 @@ def measure(
     running: list[Running] = []
     if OURS in peers and is_cold():
         say(COMPILING)
-        Running(work, OURS, 1, file, rows, settings).process.close()
+        Running(work, OURS, 1, file, rows, settings, COMPILING_S).process.close()
     try:
         for peer in peers:
             for n in workers:
