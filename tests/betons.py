@@ -29,7 +29,7 @@ class Drawn:
 
 
 def write(path: Path, n: int = 50, mode: str = "raw", **kwargs) -> Path:
-    """A file of n drawn images; kwargs are Drawn's."""
+    """A file of n generated images; kwargs are Drawn's."""
     source = Drawn(n, **kwargs)
     fields = {"image": RGBImageField(write_mode=mode)} | ({} if source.flat else {"label": IntField()})
     DatasetWriter(path, fields).from_indexed_dataset(source, progress=False)

@@ -1,4 +1,4 @@
-"""`massrl bench`: losses beside their equations, and methods on digits."""
+"""`massrl bench`: losses beside their equations, methods on digits, several strategies against one."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ def conformance(argv: list[str]) -> int:
     add = parser.add_argument
     add("--out", type=str | None, default=None, help="write the table to this Markdown page, as docs/conformance.md")
     add("--json", type=str | None, default=None, help="write the figures to this file")
-    add("--seeds", type=int, default=5, help="draws of the inputs, of each size")
-    add("--check", action="store_true", help="one draw of one size; writes nothing")
+    add("--seeds", type=int, default=5, help="random inputs of each size")
+    add("--check", action="store_true", help="one random input of one size; writes nothing")
     args = parser.parse_args(argv)
     if args.seeds < 1:
-        raise ConfigError(f"--seeds is {args.seeds}; at least 1 draw is needed")
+        raise ConfigError(f"--seeds is {args.seeds}; it must be 1 or more")
 
     from data_loading.config.atomic import write_whole
     from massrl.bench import conformance as bench
@@ -82,8 +82,8 @@ def methods(argv: list[str]) -> int:
     parser = Parser(
         prog="massrl bench methods",
         description="Train every method by its recipe in configs/pretrain/digits, cut to a sixth of its epochs (about "
-        "ten seconds on one core), and judge it as `massrl linear` does, beside the same network untrained; then the "
-        "share of a training step that is spent outside the backbone, of a ResNet-18 on views of 32 pixels, in "
+        "ten seconds on one core), and evaluate it as `massrl linear` does, beside the same network untrained; then "
+        "the share of a training step that is spent outside the backbone, of a ResNet-18 on views of 32 pixels, in "
         "float32, with heads cut to 2048.",
     )
     add = parser.add_argument
@@ -97,7 +97,7 @@ def methods(argv: list[str]) -> int:
         default=None,
         help="images of a step whose parts are timed: 256 on a GPU, 16 without one; 0 leaves this out",
     )
-    add("--seed", type=int, default=0, help="of weights, order, views and label draws")
+    add("--seed", type=int, default=0, help="of weights, order, views and label subsets")
     add("--num_workers", type=int, default=1, help="loader threads")
     add("--check", action="store_true", help="two steps of each method; writes nothing")
     args = parser.parse_args(argv)
@@ -132,8 +132,8 @@ def strategies(argv: list[str]) -> int:
     parser = Parser(
         prog="massrl bench strategies",
         description="Train SimCLR, BYOL and MASSRL with one and with several strategies on images of 32 pixels, each "
-        "at the same number of views, and judge all by kNN and linear classifiers beside the untrained encoder and raw "
-        "pixels. What was trained before is not trained again.",
+        "at the same number of views, and evaluate all by kNN and linear classifiers beside the untrained encoder and "
+        "raw pixels. What was trained before is not trained again.",
     )
     add = parser.add_argument
     add(
@@ -145,7 +145,7 @@ def strategies(argv: list[str]) -> int:
     add("--seeds", type=int, default=3, help="trainings of each")
     add("--budget", type=int, default=48, help="views of each image that a training forwards")
     add("--jobs", type=int, default=2, help="trainings at a time")
-    add("--check", action="store_true", help="one seed and 8 views of each of 64 drawn images; writes nothing")
+    add("--check", action="store_true", help="one seed and 8 views of each of 64 generated images; writes nothing")
     args = parser.parse_args(argv)
     if args.data is None and not args.check:
         raise ConfigError("name the data: massrl bench strategies cifar10.npz")
@@ -154,7 +154,7 @@ def strategies(argv: list[str]) -> int:
 
     with tempfile.TemporaryDirectory() as folder:
         if args.check:
-            comparison = Comparison(_drawn_arrays(Path(folder)), Path(folder) / "runs", 1, 8, args.jobs)
+            comparison = Comparison(_generated_arrays(Path(folder)), Path(folder) / "runs", 1, 8, args.jobs)
         else:
             _may_write(f"{args.out}/strategies.json")
             comparison = Comparison(args.data, args.out, args.seeds, args.budget, args.jobs)
@@ -165,8 +165,8 @@ def strategies(argv: list[str]) -> int:
     return 0
 
 
-def _drawn_arrays(folder: Path) -> Path:
-    """64 and 32 drawn images of two classes, noise about two greys."""
+def _generated_arrays(folder: Path) -> Path:
+    """An .npz of 64 training and 32 test images of two classes: noise about two greys."""
     import numpy as np
 
     rng = np.random.default_rng(0)
@@ -175,8 +175,8 @@ def _drawn_arrays(folder: Path) -> Path:
         labels = np.arange(n) % 2
         images = rng.integers(0, 128, (n, 32, 32, 3)) + 100 * labels[:, None, None, None]
         arrays |= {f"x_{split}": images.astype(np.uint8), f"y_{split}": labels}
-    np.savez(folder / "drawn.npz", **arrays)
-    return folder / "drawn.npz"
+    np.savez(folder / "generated.npz", **arrays)
+    return folder / "generated.npz"
 
 
 def _measure_methods(names: list[str], folder: Path, args) -> None:
@@ -205,12 +205,12 @@ def _measure_methods(names: list[str], folder: Path, args) -> None:
 
 
 def _may_write(*paths: str | None) -> None:
-    """Refuse a file that cannot be written before the minutes that it takes to fill it."""
+    """Refuse files that cannot be written, before the minutes of measuring."""
     for path in filter(None, paths):
-        place = Path(path).absolute()
-        if place.is_dir():
+        target = Path(path).absolute()
+        if target.is_dir():
             raise ConfigError(f"{path} is a folder; name a file")
-        folder = next(parent for parent in place.parents if parent.exists())
+        folder = next(parent for parent in target.parents if parent.exists())
         try:
             with tempfile.TemporaryFile(dir=folder):
                 pass

@@ -58,7 +58,7 @@ def run(args, measure: Callable[..., Accuracy], **options) -> int:
 
 
 def _use_samples(args, temporary: Path) -> None:
-    """Take sample images and a checkpoint of two steps where there are none, and few of the images that are there."""
+    """Replace missing images and a missing checkpoint by generated ones; of existing folders take 16 images."""
     from data_loading import sources
     from massrl.cli.samples import is_there, sample_checkpoint, sample_folder
 
@@ -69,7 +69,7 @@ def _use_samples(args, temporary: Path) -> None:
         path = getattr(args, part)
         if path is None or not is_there(path):
             setattr(args, part, str(images))
-            said.append(f"{part}: {CHECK_IMAGES} sample images{f' ({path} is not there)' if path else ''}")
+            said.append(f"{part}: {CHECK_IMAGES} generated images{f' ({path} is not there)' if path else ''}")
         elif Path(path).is_dir():
             n = len(sources.open(path))
             rows = sorted({i * n // CHECK_IMAGES for i in range(CHECK_IMAGES)})

@@ -1,4 +1,4 @@
-"""The front of the `massrl` command: it finds the command and imports no other, so that help comes at once."""
+"""The `massrl` command: imports only the module of the command that is asked for, so that help is instant."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def usage() -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command and return its exit code: 0 done, 2 where the user can mend something, 130 interrupted."""
+    """Run one command and return its exit code: 0 done, 2 for an error that the user can fix, 130 interrupted."""
     argv = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in argv
     argv = [word for word in argv if word != "--debug"]

@@ -1,4 +1,4 @@
-"""`massrl quickstart [FOLDER]`: pretrain without labels, then say what the encoder is worth.
+"""`massrl quickstart [FOLDER]`: pretrain without labels, then evaluate the encoder.
 
 Without a folder: scikit-learn's handwritten digits, MASSRL beside SimCLR. With a folder: MASSRL on its images.
 """
@@ -58,8 +58,8 @@ def _parser() -> Parser:
     add("--minutes", type=float, default=4.0, help="how long to pretrain on a folder")
     add("--size", type=int | None, default=None, help="side in pixels of the views of a folder's images")
     add("--num_workers", type=int, default=1, help="loader threads")
-    add("--draws", type=int, default=20, help="draws of the labels for the small label sets")
-    add("--seed", type=int, default=0, help="of weights, order, views, split and label draws")
+    add("--draws", type=int, default=20, help="random label subsets, for the small label sets")
+    add("--seed", type=int, default=0, help="of weights, order, views, split and label subsets")
     add("--skip-bad", action="store_true", help="leave out images that do not decode, and count them")
     add("--check", action="store_true", help="two steps on few images in a temporary folder; leaves nothing behind")
     return parser
@@ -132,7 +132,7 @@ def _folder(run: Path, folder: Path, args, cache: Path = Path("runs/.cache"), **
     print(f"\nMASSRL: pretraining on {_length(train)} images of {folder}, without labels", flush=True)
     with seconds.of("massrl"):
         _pretrain(run / "massrl", train, args, config, minutes=args.minutes, **{**fitting, **steps})
-    split = f"{folder.name}: {fraction:.0%} held out by a keyed draw, seed {args.seed}"
+    split = f"{folder.name}: {fraction:.0%} held out at random, seed {args.seed}"
     if classes > 1:
         _accuracies(run, {"massrl": "MASSRL"}, train, test, seconds, args, None, split, cache)
     else:
@@ -158,7 +158,7 @@ def _fitting(train: Path, size: int | None) -> tuple[str, dict[str, int]]:
         table, n = reader.image_table(), len(reader)
         shorter = int(np.median(np.minimum(table.height, table.width)))
     side = min(224 if large else SMALL_SIZE, max(shorter, 8)) if size is None else size
-    where = "a GPU is there" if large else "there is no GPU"
+    where = "a GPU was found" if large else "no GPU was found"
     print(f"{where}: {'ResNet-18' if large else 'a small ResNet'} on views of {side} x {side} pixels")
     batch = min(256 if large else 64, max(2, n // 2))
     return f"folder/massrl_{'gpu' if large else 'cpu'}", {"size": side, "batch_size": batch}
@@ -246,7 +246,7 @@ def _clear(run: Path) -> None:
 
 
 def _check(args) -> int:
-    """The same with two steps each, in a temporary folder, on 16 images a part of FOLDER, drawn where there is none."""
+    """`--check`: two steps of each pretraining, on at most 16 images a split, in a temporary folder."""
     from massrl.cli.samples import sample_folder
 
     steps = {"max_epochs": 1, "limit_train_batches": 2, "batch_size": 4}
@@ -257,7 +257,7 @@ def _check(args) -> int:
         else:
             folder = Path(args.folder)
             if not folder.exists():
-                print(f"{folder} is not there: 16 drawn images take its place")
+                print(f"{folder} is not there: 16 generated images are used instead")
                 folder = sample_folder(Path(temporary))
             _folder(run, folder, args, Path(temporary) / "cache", **steps)
     print("check passed: nothing was kept")

@@ -32,14 +32,14 @@ TRAINER = {
 
 
 class Rehearsal:
-    """Two steps of a pretraining in a temporary folder: which settings it puts in place of those that were given."""
+    """Two steps of a pretraining in a temporary folder: which given settings it replaces."""
 
     def __init__(self, tmp: Path):
         self.tmp, self.run = tmp, tmp / "run"
-        self.drawn = str(sample_folder(tmp))
+        self.images = str(sample_folder(tmp))
 
     def words(self) -> list[str]:
-        return ["--data.train", self.drawn]
+        return ["--data.train", self.images]
 
     def adjust(self, config: Any) -> None:
         """Replace values of a parsed config by small ones, and say which."""
@@ -61,8 +61,10 @@ class Rehearsal:
         print(f"check: {'; '.join(said)}", flush=True)
 
     def _data(self, path: str | list[str]) -> tuple[str | list[str], str]:
-        if path == self.drawn or not is_there(path):
-            return self.drawn, f"{IMAGES} drawn images" + ("" if path == self.drawn else f" ({path} is not there)")
+        if path == self.images or not is_there(path):
+            return self.images, f"{IMAGES} generated images" + (
+                "" if path == self.images else f" ({path} is not there)"
+            )
         if not isinstance(path, str) or Path(path).suffix == ".beton":
             return path, str(path)
         n = len(sources.open(path))

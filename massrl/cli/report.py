@@ -11,7 +11,7 @@ from massrl.parsing.parser import Parser
 def main(argv: list[str]) -> int:
     parser = Parser(
         prog="massrl report",
-        description="Write RUN/report.html, a page that stands alone: accuracies, loss, views, a map of the features, "
+        description="Write RUN/report.html, one self-contained page: accuracies, loss, views, a map of the features, "
         "neighbours, settings. RUN is a folder that `massrl pretrain` or `massrl quickstart` has written.",
     )
     parser.add_argument("run", nargs="?", type=str | None, default=None, help="the run folder")
@@ -42,7 +42,7 @@ def check(run: str | None) -> int:
         if run is not None and Path(run).is_dir():
             copy = Path(shutil.copytree(run, Path(temporary) / Path(run).name))
         else:
-            print(f"check: a run of two steps on drawn images{f' ({run} is not there)' if run else ''}", flush=True)
+            print(f"check: a run of two steps on generated images{f' ({run} is not there)' if run else ''}", flush=True)
             copy = sample_checkpoint(Path(temporary), sample_folder(Path(temporary))).parents[1]
         size = build(copy).stat().st_size
     print(f"check passed: a page of {size / 1024:.0f} KiB; nothing was kept")

@@ -1,4 +1,4 @@
-"""Sample images and a sample run, in place of those that are not there: for `--check` and for tests."""
+"""Generated images and a small run, for `--check` and for tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ IMAGES, BATCH, STEPS = 16, 4, 2
 
 
 def sample_folder(tmp: Path) -> Path:
-    """Draw 16 JPEG images of 48 x 40 pixels in two class folders, `discs` and `bars`; returns their folder."""
+    """Generate 16 JPEG images of 48 x 40 pixels in two class folders, `discs` and `bars`; returns their folder."""
     import numpy as np
     from PIL import Image
 
@@ -54,7 +54,7 @@ def sample_checkpoint(tmp: Path, data: Path) -> Path:
 
 
 def is_there(path: str | list[str]) -> bool:
-    """Whether a folder, or every .beton file that a path, a pattern or a list names, is there."""
+    """Whether a folder exists, or every .beton file that a path, a pattern or a list names."""
     from data_loading.beton.mapping import named
     from data_loading.errors import BetonError
 

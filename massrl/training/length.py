@@ -1,4 +1,4 @@
-"""How long to train where nobody said: as many steps as fit the minutes, by the time that the first steps take."""
+"""The length of a run that was given in minutes: the first steps are timed, and as many are taken as fit."""
 
 from __future__ import annotations
 
@@ -45,8 +45,9 @@ def choose(seconds: float, step: float, batches: int) -> Length:
 
 
 class _Clock(pl.Callback):
-    """Notes when each batch ends, and stops after STEPS of them or when the time is up. The first batch, in which
-    networks are compiled, takes nothing from the time, so that there are always two.
+    """Records when each batch ends, and stops the training after STEPS batches or `seconds` seconds.
+
+    The first batch, in which networks are compiled, does not count as time, so that there are always two.
     """
 
     def __init__(self, seconds: float):
@@ -60,13 +61,13 @@ class _Clock(pl.Callback):
 
     @property
     def step(self) -> float:
-        """Seconds a step, without the first, or the first WARM where there are more."""
+        """Mean seconds per step, leaving out the first WARM steps, or the first where there are fewer."""
         skip = min(WARM, len(self.ends) - 1)
         return (self.ends[-1] - self.ends[skip - 1]) / (len(self.ends) - skip)
 
 
 def batches_of_epoch(data: BetonDataModule, settings: dict[str, Any]) -> int:
-    """Batches of an epoch, as --trainer.limit_train_batches cuts it: a number, or a fraction."""
+    """Batches per epoch after --trainer.limit_train_batches, a number or a fraction."""
     batches, cut = len(data.train_dataloader()), settings.get("limit_train_batches")
     if cut is None:
         return batches
@@ -74,7 +75,7 @@ def batches_of_epoch(data: BetonDataModule, settings: dict[str, Any]) -> int:
 
 
 def measure(method: Method, data: BetonDataModule, settings: dict[str, Any], minutes: float) -> tuple[float, int]:
-    """(seconds a step, batches an epoch), from throwaway copies on one device; random state is left as it was."""
+    """(seconds per step, batches per epoch), measured on copies, on one device; global random state is restored."""
     clock = _Clock(SHARE * 60 * minutes)
     batches = batches_of_epoch(data, settings)
     throwaway = {
@@ -98,7 +99,7 @@ def measure(method: Method, data: BetonDataModule, settings: dict[str, Any], min
 def fitted(
     method: Method, data: BetonDataModule, settings: dict[str, Any], minutes: float, world: int
 ) -> tuple[Length, str]:
-    """The length for `minutes`, and a sentence that says why."""
+    """The length for `minutes`, and a line that says why."""
     if passed := os.environ.get(PASSED_ON):
         epochs, _, cut = passed.partition(",")
         return Length(int(epochs), int(cut) if cut else None), ""

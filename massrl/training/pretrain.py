@@ -220,5 +220,5 @@ def _interrupted(run: Run) -> Iterator[None]:
         if not terminated and not isinstance(stop.__context__, KeyboardInterrupt):
             raise
         if run.checkpoint.exists():
-            print(f"\nto go on: massrl pretrain --ckpt_path {run.path / LAST}", file=sys.stderr)
+            print(f"\nto continue: massrl pretrain --ckpt_path {run.path / LAST}", file=sys.stderr)
         raise (SystemExit(128 + signal.SIGTERM) if terminated else KeyboardInterrupt()) from None

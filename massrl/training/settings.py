@@ -45,7 +45,7 @@ class Settings(LightningCLI):
     Args:
         given: the words of a command line, or settings in the form of a config file: {"model": {"class_path": ...,
             "init_args": {...}}, "data": {...}, "trainer": {...}, "run": ..., ...}.
-        method: a method that is made already, in place of `model`.
+        method: a Method object, in place of `model`.
         keywords: of a Python call: which one set an option, for errors.
         adjust: called with the parsed config before anything is made of it.
     """

@@ -24,7 +24,7 @@ SMALL += ["--data.size", "32", "--data.batch_size", "16", "--data.num_workers", 
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory) -> Path:
-    """64 drawn images of 32 x 32 pixels in two classes, dark and bright."""
+    """64 generated images of 32 x 32 pixels in two classes, dark and bright."""
     root, rng = tmp_path_factory.mktemp("data") / "images", np.random.default_rng(0)
     for name, low in (("bright", 100), ("dark", 0)):
         (root / name).mkdir(parents=True)
@@ -220,7 +220,7 @@ def test_check_says_what_it_replaced_and_leaves_nothing(capsys):
     config.write_text("model: {class_path: BYOL, init_args: {backbone: tiny_resnet}}\ndata: {train: far.beton}")
     assert pretrain.main(["--config", "own.yaml", "--check"]) is None
     said = capsys.readouterr().out
-    assert "16 drawn images (far.beton is not there)" in said and "views of 32 px in place of 224" in said
+    assert "16 generated images (far.beton is not there)" in said and "views of 32 px in place of 224" in said
     assert "2 steps" in said and "check passed" in said
     assert files() == ["own.yaml"]
 

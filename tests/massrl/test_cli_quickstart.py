@@ -87,5 +87,5 @@ def test_numbers_out_of_range_are_refused_before_anything_is_done(here, words):
 
 def test_a_check_leaves_nothing_behind(here, capsys):
     quickstart.main(["--check", "nothing_here/"])
-    assert "16 drawn images take its place" in capsys.readouterr().out
+    assert "16 generated images are used instead" in capsys.readouterr().out
     assert list(here.iterdir()) == []

@@ -21,7 +21,7 @@ KEYS = [
 
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory):
-    """A folder of 16 drawn images in two classes, and a checkpoint of two steps on it."""
+    """A folder of 16 generated images in two classes, and a checkpoint of two steps on it."""
     folder = tmp_path_factory.mktemp("sample")
     images = sample_folder(folder)
     return images, sample_checkpoint(folder, images), folder

@@ -20,7 +20,7 @@ from massrl.optim import scaled_lr
 
 @pytest.fixture
 def digits(tmp_path):
-    """A file of 30 drawn images of 8 x 8 pixels, with labels from 0 to 9."""
+    """A file of 30 generated images of 8 x 8 pixels, with labels from 0 to 9."""
     images = np.random.default_rng(0).integers(0, 256, (30, 8, 8, 3), dtype=np.uint8)
     fields = {"image": RGBImageField(), "label": IntField()}
     rows = [(image, i % 10) for i, image in enumerate(images)]
