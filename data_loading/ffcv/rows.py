@@ -28,11 +28,15 @@ class Rows:
         order_seed: int,
         indices: Sequence[int] | np.ndarray | None,
         drop_last: bool,
-        place: tuple[int, int],
+        rank_and_world_size: tuple[int, int],
         may_be_empty: bool = False,
     ):
         self.reader, self.names, self.batch_size, self.order_seed = reader, list(names), int(batch_size), order_seed
-        self.indices, self.drop_last, self.place = chosen_rows(reader, indices), drop_last, place
+        self.indices, self.drop_last, self.rank_and_world_size = (
+            chosen_rows(reader, indices),
+            drop_last,
+            rank_and_world_size,
+        )
         self.epoch = 0
         if order == "quasi_random":
             log.warning("%s: QUASI_RANDOM goes by the pages of images; without images the order is RANDOM", reader.path)
@@ -44,7 +48,7 @@ class Rows:
             )
 
     def __len__(self) -> int:
-        n, whole = len(self.indices), self.batch_size * self.place[1]
+        n, whole = len(self.indices), self.batch_size * self.rank_and_world_size[1]
         return n // whole if self.drop_last else -(-n // whole)
 
     def set_epoch(self, epoch: int) -> None:
@@ -54,7 +58,7 @@ class Rows:
         order = epoch_order(self.order, self.indices, None, self.order_seed, self.epoch, 1)
         self.epoch += 1
         for i in range(len(self)):
-            position, valid = batch_positions(i, len(order), self.batch_size, *self.place)
+            position, valid = batch_positions(i, len(order), self.batch_size, *self.rank_and_world_size)
             rows = order[position]
             values = {name: self.reader.values(name, rows) for name in self.names}
             tensors = {n: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for n, v in values.items()}

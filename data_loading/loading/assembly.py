@@ -1,4 +1,4 @@
-"""Making: a batch before it is drawn; its rows, its plan and its memory."""
+"""Assembler: what a batch needs before its pixels are rendered: rows, stored fields, plan and memory."""
 
 from __future__ import annotations
 
@@ -19,12 +19,16 @@ from data_loading.views.plan import Plan
 from data_loading.views.sampling import Drawer
 from data_loading.views.view_set import ViewSet
 
-TENSORS = [np.dtype(kind) for kind in "? b B h H i I q Q e f d F D".split()]  # those that torch has
+TENSORS = [np.dtype(kind) for kind in "? b B h H i I q Q e f d F D".split()]  # dtypes that torch has, too
 
 
 @dataclass
 class Epoch:
-    """What the batches of one epoch share: its order (n,) of rows, where their bytes lie, and memory for batches."""
+    """What the batches of one epoch share.
+
+    number: the epoch, from 0.  order (n,) int64: rows of the file in this epoch's order.  stored: where the rows'
+    bytes are while the epoch runs.  blocks: memory for the batches.
+    """
 
     number: int
     order: np.ndarray
@@ -33,12 +37,14 @@ class Epoch:
 
 
 @dataclass
-class Making:
-    """A batch in the making.
+class PendingBatch:
+    """A batch whose pixels are being rendered, possibly by several threads.
 
-    position (B,) of its samples in the epoch's order; rows (B,) of the file; height, width (B,) in pixels; start (B,):
-    where each one's bytes begin in `memory`; plan as it is rendered; outs: for each view size an array (V, B, 3, S, S);
-    faults: place in the batch -> why its other fields cannot be read, where such samples are to be replaced.
+    position (B,) int64: of its samples in the epoch's order; rows (B,) int64 of the file; height, width (B,) int64 in
+    pixels; memory uint8 (bytes,) and start (B,) int64: sample b's stored bytes begin at memory[start[b]]; plan: as it
+    is rendered; outs: for each view size an array (V, B, 3, S, S) to render into; raw: whether all images are stored
+    undecoded; faults: index in the batch -> why a field beside the image cannot be read; filled with on_error="skip"
+    only; replaced: whether a bad sample was replaced, so that labels and fields must be read again.
     """
 
     batch: Batch
@@ -51,42 +57,48 @@ class Making:
     start: np.ndarray
     plan: Plan
     outs: list[np.ndarray]
-    raw: bool  # all of it
-    faults: dict[int, BetonError]
-    replaced: bool = False  # a bad sample had to be
+    raw: bool
+    faults: dict[int, BetonError] = field(default_factory=dict)
+    replaced: bool = False
 
 
 @dataclass
-class Maker:
-    """The images of a loader and what is wanted of them; shared by its threads."""
+class Assembler:
+    """Begins batches of the images of one file; shared by the threads of a loader.
+
+    rows (n,) int64: the rows of the file that are used.  normalize: None leaves values in 0..255.  dtype: of the
+    batch's blocks, by name.  with_plan: put the plan into the batch.  half: decode a JPEG at half its size where no
+    view gets smaller than its crop by that.  fast_dct: libjpeg's quick DCT.  pinned: page-locked tensors.
+    """
 
     reader: Reader
-    rows: np.ndarray  # those that are used
+    rows: np.ndarray
     view_set: ViewSet
     drawer: Drawer
     normalize: Normalize | None
-    dtype: str = "float32"  # of the batch's blocks
+    dtype: str = "float32"
     with_plan: bool = False
-    skip: bool = False  # replace bad samples
-    half: bool = False  # decode at half the size where no view is smaller for it
+    half: bool = False
     fast_dct: bool = False
     pinned: bool = False
-    bad: dict[int, str] = field(default_factory=dict)  # row -> what is wrong with it
 
     def __post_init__(self):
         self.table = self.reader.image_table()
         height, width = self.sides(self.rows)
         self.largest = int(max(height.max(), width.max()))
         self.mean_pixels = float((height * width).mean())
-        self._names = [name for name, one in self.reader.fields.items() if one.kind != "image"]
-        self._checked = [name for name in self._names if self.reader.fields[name].checked]
+        self._fields = [name for name, stored in self.reader.fields.items() if stored.kind != "image"]
 
     def sides(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Height and width (B,) int64 in pixels."""
+        """Height and width (B,) int64 in pixels of the images of these rows."""
         return self.table.height[rows].astype(np.int64), self.table.width[rows].astype(np.int64)
 
-    def begin(self, epoch: Epoch, k: int, position: np.ndarray, valid: np.ndarray) -> Making:
-        """Batch k of those that `epoch.stored` knows; valid (B,) bool."""
+    def begin(self, epoch: Epoch, k: int, position: np.ndarray, valid: np.ndarray) -> PendingBatch:
+        """Sample the plan of a batch and take memory for it; labels and fields are still to be filled in (`describe`).
+
+        k: number of the batch among those that `epoch.stored` was made for; waits until its bytes are in memory.
+        position (B,) int64 in the epoch's order; valid (B,) bool, False for a sample that only fills the batch.
+        """
         rows = epoch.order[position]
         height, width = self.sides(rows)
         plan = self.drawer(epoch.number, rows, height, width)
@@ -99,51 +111,36 @@ class Maker:
             view_set=self.view_set,
             plan=plan if self.with_plan else None,
         )
-        faults: dict[int, BetonError] = {}
-        try:
-            self.describe(batch, rows)
-        except BetonError:
-            if not self.skip:
-                raise
-            faults = {b: error for b, row in enumerate(rows.tolist()) if (error := self.fault(row))}
-            if not faults:  # no sample is to blame, so none can be left out
-                raise
-        if self.half and self.with_plan:  # boxes are halved with their images; the batch's plan stays as it was drawn
+        if self.half and self.with_plan:  # boxes are halved with their images; the user's plan stays as it was sampled
             plan = Plan(**{**vars(plan), "box": plan.box.copy()})
         start, outs = epoch.stored.place(k, self.table.ptr[rows]), [out for _, out in taken]
         raw = bool((self.table.mode[rows] == RAW).all())
-        return Making(batch, epoch, position, rows, height, width, epoch.stored.memory, start, plan, outs, raw, faults)
-
-    def fault(self, row: int) -> BetonError | None:
-        """Why a field of this row, images apart, cannot be read; None where all can."""
-        for name in self._checked:
-            try:
-                self.reader.value(name, row)
-            except BetonError as error:
-                return error
-        return None
-
-    def replace(self, making: Making, b: int, row: int) -> None:
-        """Let sample b be another row of the file."""
-        rows = np.array([row])
-        making.replaced = True
-        making.rows[b], making.batch.valid[b] = row, False
-        height, width = self.sides(rows)
-        making.height[b], making.width[b] = height[0], width[0]
-        drawn = vars(self.drawer(making.epoch.number, rows, height, width))
-        for plan in (making.plan, making.batch.plan):
-            for name, values in vars(plan).items() if plan else ():
-                values[:, b] = drawn[name][:, 0]
+        return PendingBatch(batch, epoch, position, rows, height, width, epoch.stored.memory, start, plan, outs, raw)
 
     def describe(self, batch: Batch, rows: np.ndarray) -> None:
-        """Fill in what the file stores of these rows beside the images."""
+        """Fill in what the file stores of these rows (B,) beside the images: index, labels and fields.
+
+        BetonError names the first row of which a field cannot be read.
+        """
         batch.index = self._tensor(rows.copy())
-        batch.fields = {name: self._field(name, rows) for name in self._names}
+        batch.fields = {name: self._field(name, rows) for name in self._fields}
         labelled = "label" in batch.fields and self.reader.fields["label"].kind == "int"
         batch.labels = batch.fields.pop("label") if labelled else self._tensor(np.full(len(rows), -1))
 
+    def set_row(self, pending: PendingBatch, b: int, row: int) -> None:
+        """Make sample b another row of the file: its size and its plan; it counts as not valid."""
+        rows = np.array([row])
+        pending.replaced = True
+        pending.rows[b], pending.batch.valid[b] = row, False
+        height, width = self.sides(rows)
+        pending.height[b], pending.width[b] = height[0], width[0]
+        sampled = vars(self.drawer(pending.epoch.number, rows, height, width))
+        for plan in (pending.plan, pending.batch.plan):
+            for name, values in vars(plan).items() if plan else ():
+                values[:, b] = sampled[name][:, 0]
+
     def _field(self, name: str, rows: np.ndarray) -> Tensor | list | np.ndarray:
-        """A tensor where torch has the dtype; lists of bytes and of JSON's values; a custom field's own records."""
+        """A tensor where torch has the dtype; lists of bytes and of JSON values; a custom field's records in NumPy."""
         values = self.reader.values(name, rows)
         if not isinstance(values, np.ndarray) or values.dtype.newbyteorder("=") not in TENSORS:
             return values

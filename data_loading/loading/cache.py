@@ -63,11 +63,13 @@ class Slots:
     """An epoch's pages in slots of this process's memory, each held from its first batch to its last.
 
     parts: the files, as a Reader has them.
-    page (n, B) int64: the page of each sample of each batch.  ahead: batches in work at a time, the present one apart.
-    limit: bytes at most.
+    page (n, B) int64: the page of each sample of each batch.  ahead: batches in flight, not counting the current one.
+    limit: bytes at most.  threads: read pages in threads; else in the caller, when a batch is fetched.
     """
 
-    def __init__(self, parts: Sequence[Part], page_size: int, page: np.ndarray, ahead: int, limit: int):
+    def __init__(
+        self, parts: Sequence[Part], page_size: int, page: np.ndarray, ahead: int, limit: int, threads: bool = True
+    ):
         self.parts, self.page_size = parts, page_size
         self._page = page
         n, per_batch = page.shape
@@ -92,25 +94,29 @@ class Slots:
         self._begin = [pages[a] for a in _split(first, n)]
         self._end = [pages[a] for a in _split(last, n)]
         self._reads: dict[int, Future] = {}
-        self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="data_loading-read")
+        self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="data_loading-read") if threads else None
 
     def fetch(self, i: int) -> None:
         for page in self._begin[i].tolist():
             self._slot[page] = slot = self._free.pop()
-            self._reads[page] = self._pool.submit(self._read, page, slot)
+            if self._pool is None:
+                self._read(page, slot)
+            else:
+                self._reads[page] = self._pool.submit(self._read, page, slot)
 
     def place(self, i: int, ptr: np.ndarray) -> np.ndarray:
-        for page in np.unique(self._page[i]).tolist():
+        for page in np.unique(self._page[i]).tolist() if self._reads else ():
             self._reads[page].result()
         return self._slot[ptr // self.page_size] * self.page_size + ptr % self.page_size
 
     def release(self, i: int) -> None:
         for page in self._end[i].tolist():
             self._free.append(int(self._slot[page]))
-            del self._reads[page]
+            self._reads.pop(page, None)
 
     def close(self) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _read(self, page: int, slot: int) -> None:
         part = self.parts[bisect.bisect_right(self.parts, page * self.page_size, key=lambda part: part.start) - 1]
@@ -144,10 +150,14 @@ class Cache:
             if (table.ptr % reader.page_size + table.size > reader.page_size).any():
                 raise BetonError(f"{reader.path}: images cross the borders of pages; choose cache='page'")
 
-    def epoch(self, ptr: np.ndarray | None, ahead: int) -> Mapped | Slots:
-        """The bytes of one epoch; ptr (n, B) int64 of each sample of each batch, needed for `process` only."""
-        if self.kind == "process":
-            return Slots(self._parts, self.reader.page_size, ptr // self.reader.page_size, ahead, self.limit)
+    def epoch(self, ptr: np.ndarray | None, ahead: int, threads: bool = True) -> Mapped | Slots:
+        """The bytes of one epoch.
+
+        ptr (n, B) int64: where in the file each sample of each of its n batches begins; needed for `process` only.
+        ahead, threads: as of Slots.
+        """
+        if self.kind == "process" and ptr is not None:
+            return Slots(self._parts, self.reader.page_size, ptr // self.reader.page_size, ahead, self.limit, threads)
         if self.kind == "shared" and self._shared is None:
             from data_loading.loading.node_memory import NodeMemory  # it uses what only Linux has
 

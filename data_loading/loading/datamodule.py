@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -90,12 +91,15 @@ class BetonDataModule(pl.LightningDataModule):
             "decode_scale": decode_scale,
             "fast_dct": fast_dct,
         }
-        if val is None:
-            self.val_dataloader = None  # Lightning asks whether there is one, and would warn of an empty one
         self.view_set: ViewSet | None = None
         self._written: dict[str, Path | list[Path]] = {}
         self._loader: Loader | None = None  # the newest one of training
         self._state: dict[str, Any] = {}  # of a checkpoint, until there is a loader
+
+    def __str__(self) -> str:
+        paths = {"train": self.train, "val": self.val, "test": self.test, "predict": self.predict}
+        files = ", ".join(f"{name}={path!r}" for name, path in paths.items() if path is not None)
+        return f"{type(self).__name__}({files})"  # Lightning's would look for the data sets of DataLoaders
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_loader": None}  # copies make a loader of their own
@@ -107,6 +111,8 @@ class BetonDataModule(pl.LightningDataModule):
                 self.file(path)
 
     def setup(self, stage: str | None = None) -> None:
+        if stage == "validate":
+            self._given("val", self.val)
         self.view_set = self.resolve(getattr(self.trainer, "lightning_module", None))
         if self.trainer is not None and self.trainer.world_size > 1:
             self.seed = self.trainer.strategy.broadcast(self.seed)  # one that was drawn differs between processes
@@ -119,10 +125,12 @@ class BetonDataModule(pl.LightningDataModule):
         return view_sets.get(which, self.size)
 
     def train_dataloader(self) -> Loader:
-        self._loader = self._make(self.train, self.view_set or self.resolve(), self.order)
-        if not self.resume:
-            self._loader.load_state_dict = lambda _: None  # Lightning has the loader's state, too
-        elif self._state:
+        """Under the Trainer's overfit_batches the rows come in the file's order, so each epoch has the same batches."""
+        overfit = bool(getattr(self.trainer, "overfit_batches", 0))
+        order = {"order": "sequential", "drop_last": True} if overfit else {"order": self.order}
+        kind = Loader if self.resume else FreshLoader
+        self._loader = self._make(self.train, self.view_set or self.resolve(), kind, **order)
+        if self.resume and self._state:
             try:
                 self._loader.load_state_dict(self._state)
                 self._state = {}  # used up: another fit begins anew
@@ -130,14 +138,23 @@ class BetonDataModule(pl.LightningDataModule):
                 raise CheckpointError(f"{error}, or begin its data anew with data.resume false") from error
         return self._loader
 
-    def val_dataloader(self) -> Loader:
-        return self._evaluation(self.val, "val")
+    @property
+    def val_dataloader(self) -> Callable[[], Loader]:  # type: ignore[override]
+        """A method that makes the loader of `val`.
+
+        Lightning validates where a data module has a `val_dataloader` of its own, and warns where the model then has no
+        validation_step. So without `val` it is LightningDataModule's method, which is none.
+        """
+        return super().val_dataloader if self.val is None else self._val_dataloader
+
+    def _val_dataloader(self) -> Loader:
+        return self._evaluation("val", self.val)
 
     def test_dataloader(self) -> Loader:
-        return self._evaluation(self.test, "test")
+        return self._evaluation("test", self.test)
 
     def predict_dataloader(self) -> Loader:
-        return self._evaluation(self.predict, "predict")
+        return self._evaluation("predict", self.predict)
 
     def state_dict(self) -> dict[str, Any]:
         """The training loader's. Lightning restores this one always, a loader's own only within an epoch."""
@@ -153,24 +170,34 @@ class BetonDataModule(pl.LightningDataModule):
             self._written[str(path)] = sources.as_beton(path, cache=Path(self.cache_dir), skip_bad=self.skip_bad)
         return self._written[str(path)]
 
-    def _evaluation(self, path: str | list[str] | None, name: str) -> Loader:
+    def _evaluation(self, name: str, path: str | list[str] | None) -> Loader:
+        size = (self.view_set or self.resolve(getattr(self.trainer, "lightning_module", None))).size
+        return self._make(self._given(name, path), view_sets.get("eval", size), order="sequential")
+
+    def _given(self, name: str, path: str | list[str] | None) -> str | list[str]:
         if path is None:
             raise ConfigError(f"data.{name} is not set; give it .beton files or a folder of images")
-        size = (self.view_set or self.resolve(getattr(self.trainer, "lightning_module", None))).size
-        return self._make(path, view_sets.get("eval", size), "sequential")
+        return path
 
-    def _make(self, path: str | list[str], view_set: ViewSet, order: str) -> Loader:
-        place = {}
+    def _make(self, path: str | list[str], view_set: ViewSet, kind: type[Loader] = Loader, **order: Any) -> Loader:
+        process = {}
         if self.trainer is not None:  # some strategies work without torch.distributed
-            place = {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
+            process = {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
         normalise = {"mean": self.mean, "std": self.std}
-        return Loader(
+        return kind(
             self.file(path),
             self.batch_size,
             view_set,
             seed=self.seed,
-            order=order,
+            **order,
             **normalise,
             **self.options,
-            **place,
+            **process,
         )
+
+
+class FreshLoader(Loader):
+    """A Loader that begins its data anew under `data.resume: false`, though Lightning's checkpoint holds a position."""
+
+    def load_state_dict(self, values: dict[str, Any]) -> None:
+        """Ignore the position: it may be one in another file."""

@@ -1,69 +1,70 @@
-"""Loader: batches of views from a .beton file, made by threads a few batches ahead.
+"""Loader: batches of views of the images of .beton files.
 
-Threads take chunks of samples, not batches; every number is keyed by (seed, epoch, sample), so the number of threads
-changes nothing but the speed.
+This file holds what a loader is asked for and where it is; `epoch_iterator` holds how an epoch's batches are prepared.
 """
 
 from __future__ import annotations
 
-import logging
-import os
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property, partial
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.data import IterableDataset, SequentialSampler, get_worker_info
 
 from data_loading import sources
-from data_loading.batch import Batch
 from data_loading.beton.reader import Reader
+from data_loading.config.arguments import Remembers
 from data_loading.errors import ConfigError
-from data_loading.kernel.jit import is_cold
 from data_loading.kernel.rng import checked_seed
 from data_loading.loading import state
-from data_loading.loading.assembly import Epoch, Maker, Making
+from data_loading.loading.assembly import Assembler
+from data_loading.loading.bad_samples import BadSamples
 from data_loading.loading.batch_memory import DTYPES, Blocks
 from data_loading.loading.cache import Cache, choose
-from data_loading.loading.order import ORDERS, batch_positions, chosen_rows, epoch_order, place
-from data_loading.loading.threads import Job, Team
+from data_loading.loading.epoch_iterator import EpochIterator
+from data_loading.loading.order import ORDERS, chosen_rows, rank_and_world_size
 from data_loading.loading.worker import Worker
 from data_loading.ops.normalize import IMAGENET_MEAN, IMAGENET_STD, Normalize
 from data_loading.views.sampling import Drawer
 from data_loading.views.view_set import ViewSet
 from data_loading.views.view_sets import get as get_views
 
-log = logging.getLogger(__name__)
-CHUNK = 1 << 18  # pixels that a thread takes at a time: one photograph, 256 images of 32 x 32
-CHOICES = {"order": ORDERS, "dtype": tuple(DTYPES), "on_error": ("raise", "skip"), "decode_scale": ("full", "half")}
 
+class Loader(Remembers, IterableDataset):
+    """Iterate over the batches of one epoch; each iteration is the next epoch, with another order and other views.
 
-class Loader:
-    """Iterate over the batches of one epoch; each time anew draws the next epoch's order and views.
+    A batch is a function of (file, views, seeds, epoch, batch number): num_workers, the number of processes and stops
+    in between change nothing. Wrong arguments are a ConfigError, a file that cannot be read a BetonError, and an image
+    that does not decode a DecodeError when its batch is asked for.
 
-    path:        a .beton file, a pattern as "train-*.beton" or a list of such files, which act as one, or a folder of
-                 images (written once to the cache).
+    path:        a .beton file, several as a pattern ("train-*.beton") or a list, which act as one, or a folder of
+                 images, which is written once to the cache.
     batch_size:  images per process.
-    views:       a view set, its name, a strategy's, or a list of these; size overrides the side of its global views.
-    num_workers: threads; the batches are the same for any number.
-    seed:        of the order and the views; order_seed and view_seed set them apart; None draws one.
+    views:       a view set, its name, a strategy's name, or a list of strategies.
+    size:        side of the global views in pixels; None takes the view set's.
+    num_workers: threads that prepare batches; 0 prepares each one in the caller, when it is asked for.
+    seed:        of the order and the views; None samples one. order_seed and view_seed replace it for one of the two.
     order:       "random", "sequential", or "quasi_random": from a pool of `pool_pages` pages of the file.
     drop_last:   leave out the last partial batch (default unless the order is sequential); else the last sample is
-                 repeated to fill it and marked in `Batch.valid`.
-    indices:     rows of the file to use.
-    dtype:       "float32", "float16" or "bfloat16", normalised by mean and std (in 0..1, ImageNet's unless said), or
-                 "uint8".
-    cache:       "page", "process" (at most cache_gib GiB) or "shared"; None asks FFCV_DEFAULT_CACHE_PROCESS.
-    on_error:    "raise", or "skip": a sample whose image or other field does not decode is replaced by the one before
-                 it in the order, marked in `Batch.valid`, and told in `loader.bad`.
-    decode_scale: "half" decodes a JPEG at half its size where no view gets smaller than its crop by that.
-    fast_dct:    libjpeg's quick DCT, off by about a level.
-    batches_ahead: how many batches are prepared before they are asked for.
-    pin_memory:  page-locked batches; None: when CUDA is available.
-    with_plan:   put the Plan into each batch.
-    rank, world_size: this process's part of each global batch; asked of torch.distributed when the epoch begins.
+                 repeated to fill it, and marked False in `Batch.valid`.
+    indices:     (n,) whole numbers, the rows of the file to use; None takes all.
+    dtype:       "float32", "float16" or "bfloat16": values in 0..1, less mean, divided by std (three numbers each);
+                 or "uint8", not normalised.
+    cache:       "page", "process" (at most cache_gib GiB) or "shared"; None takes what FFCV_DEFAULT_CACHE_PROCESS says.
+    on_error:    "raise", or "skip": a sample that cannot be read is replaced by the one before it in the order, marked
+                 False in `Batch.valid`, and listed in `loader.bad`.
+    decode_scale: "full", or "half": decode a JPEG at half its size where no view gets smaller than its crop by that.
+    fast_dct:    decode JPEGs with libjpeg's quick DCT, off by about one level of 255.
+    batches_ahead: batches that the threads prepare before they are asked for.
+    pin_memory:  page-locked batches; None: where CUDA is available.
+    with_plan:   put the sampled numbers of all augmentations into `Batch.plan`.
+    rank, world_size: which part of each global batch is this process's; None asks torch.distributed when an epoch
+                 begins.
+
+    It is an IterableDataset of torch, too: DataLoader(loader, batch_size=None) hands its batches on.
     """
 
     def __init__(
@@ -95,29 +96,29 @@ class Loader:
         rank: int | None = None,
         world_size: int | None = None,
     ):
-        self._arguments = {name: value for name, value in locals().items() if name != "self"}
-        for what, choices in CHOICES.items():
-            if self._arguments[what] not in choices:
-                raise ConfigError(f"{what} is {self._arguments[what]!r}; choose one of {', '.join(choices)}")
-        for what in ("batch_size", "num_workers", "batches_ahead", "pool_pages"):
-            if self._arguments[what] < 1 or self._arguments[what] != int(self._arguments[what]):
-                raise ConfigError(f"{what} is {self._arguments[what]}; it is a whole number from 1 on")
+        self.order, self.dtype = _one_of("order", order, ORDERS), _one_of("dtype", dtype, DTYPES)
+        skip = _one_of("on_error", on_error, ("raise", "skip")) == "skip"
+        half = _one_of("decode_scale", decode_scale, ("full", "half")) == "half"
+        self._given_batch_size = int(_whole("batch_size", batch_size, 1))
+        self.num_workers = int(_whole("num_workers", num_workers, 0))
+        self.batches_ahead = _whole("batches_ahead", batches_ahead, 1)
+        self.pool_pages = _whole("pool_pages", pool_pages, 1)
         if pin_memory and not torch.cuda.is_available():
             raise ConfigError("pin_memory needs a CUDA device and none is there; leave it out")
         self.view_set = get_views(views, size)
-        self.num_workers, self.order, self.pool_pages, self.dtype = num_workers, order, pool_pages, dtype
         run_seed = checked_seed(seed)
         self.order_seed = run_seed if order_seed is None else checked_seed(order_seed, "order_seed")
         self.view_seed = run_seed if view_seed is None else checked_seed(view_seed, "view_seed")
         self.drop_last = (order != "sequential") if drop_last is None else drop_last
-        self.batches_ahead = batches_ahead
-        self._given_place, self._given_batch_size = (rank, world_size), int(batch_size)
-        self._global_batch: int | None = None  # as a state has fixed it
-        self._next = self._at = (0, 0)  # epoch and batch: where the next iteration begins; what has been handed out
+        self._given_rank = rank, world_size
+        self._global_batch: int | None = None  # as a loaded state has fixed it
+        self._next = 0, 0  # epoch and batch where the next iteration begins
+        self._at = 0, 0  # epoch and batch after the last one that was handed out
         self.reader = Reader(sources.as_beton(path))
+        self._files = [part.path.absolute() for part in self.reader.parts]  # for copies that are made in another folder
         self.indices = chosen_rows(self.reader, indices)
-        self._check(self.place[1])
-        self._maker = Maker(
+        self._check(self.rank_and_world_size[1])
+        self._assembler = Assembler(
             reader=self.reader,
             rows=self.indices,
             view_set=self.view_set,
@@ -125,145 +126,84 @@ class Loader:
             normalize=Normalize(mean, std) if dtype != "uint8" else None,
             dtype=dtype,
             with_plan=with_plan,
-            skip=on_error == "skip",
-            half=decode_scale == "half",
+            half=half,
             fast_dct=fast_dct,
             pinned=torch.cuda.is_available() if pin_memory is None else pin_memory,
         )
-        self._spare: list[Worker] = []  # of the last epoch
+        self._bad = BadSamples(self._assembler, skip)
         self._cache = Cache(self.reader, choose(cache), cache_gib)
+        self._idle_workers: list[Worker] = []  # of past epochs
+
+    def __iter__(self) -> EpochIterator:
+        if get_worker_info() is not None:
+            raise ConfigError(
+                "a Loader has threads of its own, and each process of a DataLoader would render all of its batches; "
+                "set num_workers=0 in DataLoader(loader, batch_size=None), and num_workers in the Loader"
+            )
+        return EpochIterator(self)
+
+    def __len__(self) -> int:
+        """Batches of a full epoch, equal on all ranks."""
+        n = len(self.indices)
+        return n // self.global_batch if self.drop_last else -(-n // self.global_batch)
 
     @property
-    def place(self) -> tuple[int, int]:
-        """(rank, world size) of this process."""
-        return place(*self._given_place)
+    def rank_and_world_size(self) -> tuple[int, int]:
+        """(rank, world size) of this process, as given, else as torch.distributed has them now."""
+        return rank_and_world_size(*self._given_rank)
 
     @property
     def batch_size(self) -> int:
-        """Images per process."""
+        """Images per process in each batch."""
         if self._global_batch is None:
             return self._given_batch_size
-        return state.batch_size(self._global_batch, self.place[1])
+        return state.batch_size(self._global_batch, self.rank_and_world_size[1])
 
     @property
     def global_batch(self) -> int:
-        return self._global_batch or self._given_batch_size * self.place[1]
+        """Images of all processes together in each batch."""
+        return self._global_batch or self._given_batch_size * self.rank_and_world_size[1]
 
     @property
     def bad(self) -> dict[int, str]:
-        """Rows that could not be read, and why; filled with on_error="skip" only."""
-        return self._maker.bad
+        """Row of the file -> why it could not be read; filled with on_error="skip" only."""
+        return self._bad.reasons
+
+    # ---- where it is
 
     @property
     def epoch(self) -> int:
-        """The epoch that the next iteration draws."""
+        """The epoch of the next iteration, from 0."""
         return self._next[0]
 
-    @property
-    def sampler(self) -> Loader:
-        """Lightning calls `sampler.set_epoch` before each epoch."""
-        return self
-
-    batch_sampler = None  # Lightning asks for it where there is a sampler
-
     def set_epoch(self, epoch: int) -> None:
-        """Draw this epoch next; from its start, unless a state has been loaded that stands within it."""
+        """Let the next iteration be this epoch, from its start; or from a loaded state's batch, if it is in it."""
         epoch = checked_seed(epoch, "epoch")
         if epoch != self._next[0]:
             self._next = self._at = (epoch, 0)
 
-    def __len__(self) -> int:
-        """Batches of a full epoch, the same on every rank."""
-        n = len(self.indices)
-        return n // self.global_batch if self.drop_last else -(-n // self.global_batch)
+    @property
+    def sampler(self) -> Loader | SequentialSampler:
+        """For Lightning, which calls `sampler.set_epoch` before each epoch, and takes only a SequentialSampler to be
+        unshuffled."""
+        return _Sequential(self) if self.order == "sequential" else self
 
-    def filter(self, field: str, predicate: Callable[[Any], Any]) -> Loader:
-        """A loader of those rows whose values satisfy `predicate`, which takes all values of a field together.
-
-        Of numbers (n,), arrays (n, ...), or a list of n bytes or JSON values it makes bool (n,).
-        """
-        chosen = np.asarray(predicate(self.reader.values(field, self.indices)))
-        if chosen.dtype != bool or chosen.shape != self.indices.shape:
-            raise ConfigError(
-                f"filter: the predicate gave {chosen.dtype} {chosen.shape} for the {len(self.indices)} values of "
-                f"{field!r} together; it must give one bool for each"
-            )
-        seeds = {"order_seed": self.order_seed, "view_seed": self.view_seed}
-        return Loader(**{**self._arguments, **seeds, "indices": self.indices[chosen]})
+    batch_sampler = None  # Lightning asks for it where there is a sampler
 
     def state_dict(self) -> dict[str, Any]:
-        """Where this loader stands: `batch` batches of `epoch` have been handed out. Plain values."""
+        """Where this loader is: `batch` batches of `epoch` have been handed out. Plain values, as JSON holds them."""
         return {**self._identity(), "epoch": self._at[0], "batch": self._at[1]}
 
     def load_state_dict(self, values: dict[str, Any]) -> None:
-        """The next iteration goes on from there, with the seeds and the global batch of the state."""
+        """Continue where `values` was taken, with its seeds and its global batch.
+
+        CheckpointError where it is damaged, or of another file, other rows or another order.
+        """
         found = state.checked(values, self._identity(), self.reader.path)
         self.order_seed, self.view_seed = found["order_seed"], found["view_seed"]
-        self._maker.drawer = Drawer(self.view_set, self.view_seed)
+        self._assembler.drawer = Drawer(self.view_set, self.view_seed)
         self._global_batch = found["global_batch"]
         self._next = self._at = (found["epoch"], found["batch"])
-
-    def __iter__(self) -> Iterator[Batch]:
-        return self._batches()
-
-    def _batches(self) -> Iterator[Batch]:
-        # All is read at the first next(): Lightning calls iter() before it sets the epoch and joins the processes.
-        (number, first), total, rank, world_size = self._next, len(self), *self.place
-        self._check(world_size)
-        self._next = number + 1, 0
-        if self.batch_size != self._given_batch_size and first:
-            log.warning("batches of %d images per process: the state fixed the global batch", self.batch_size)
-        if os.environ.get("WORLD_SIZE", "1") != "1" and self._given_place[1] is None and world_size == 1:
-            log.warning("WORLD_SIZE is set, but torch.distributed does not run: this process takes whole batches")
-        if is_cold():
-            log.warning("compiling the kernels of data_loading; this happens once and takes about half a minute")
-        part = partial(
-            batch_positions, n=len(self.indices), batch_size=self.batch_size, rank=rank, world_size=world_size
-        )
-        workers = [self._spare.pop() if self._spare else Worker(self._maker) for _ in range(self.num_workers)]
-        team, ahead = Team(workers), deque()
-        epoch = self._epoch(number, [part(i)[0] for i in range(first, total)] if self._cache.kind == "process" else [])
-        try:
-            team.start()
-            submitted = first
-            for i in range(first, total):
-                while submitted < total and submitted <= i + self.batches_ahead:
-                    epoch.stored.fetch(submitted - first)
-                    ahead.append(team.submit(self._job(epoch, submitted - first, *part(submitted))))
-                    submitted += 1
-                making = ahead.popleft().result()
-                epoch.stored.release(i - first)
-                batch = making.batch
-                if making.replaced:
-                    self._maker.describe(batch, making.rows)
-                del making
-                self._at = (number, i + 1) if i + 1 < total else (number + 1, 0)  # before the yield: a state is
-                yield batch  # asked for while the consumer holds the batch
-                del batch  # now the consumer's alone: once that lets go, its memory is used again
-        finally:
-            team.close()
-            for job in ahead:
-                job.drop()
-            epoch.stored.close()
-            self._spare += workers
-
-    def _epoch(self, number: int, positions: list[np.ndarray]) -> Epoch:
-        """What the batches of an epoch share; positions of all of them where the cache plans ahead."""
-        table = self.reader.image_table()
-        page = table.ptr[self.indices] // self.reader.page_size if self.order == "quasi_random" else None
-        order = epoch_order(self.order, self.indices, page, self.order_seed, number, self.pool_pages)
-        ptr = table.ptr[order[np.stack(positions)]] if positions else None
-        return Epoch(number, order, self._cache.epoch(ptr, self.batches_ahead), self._blocks)
-
-    def _job(self, epoch: Epoch, k: int, position: np.ndarray, valid: np.ndarray) -> Job:
-        """A batch, cut into chunks."""
-        n = len(position)
-        step = max(1, min(int(CHUNK / self._maker.mean_pixels), -(-n // self.num_workers)))
-
-        def chunk(making: Making, worker: Worker, c: int) -> None:
-            worker(making, c * step, min((c + 1) * step, n))
-
-        return Job(-(-n // step), partial(self._maker.begin, epoch, k, position, valid), chunk)
 
     def _identity(self) -> dict[str, Any]:
         return {
@@ -278,23 +218,75 @@ class Loader:
         }
 
     @cached_property
-    def _blocks(self) -> Blocks:
-        """Memory of batches, kept from epoch to epoch: short epochs would spend their time on touching it first."""
-        return Blocks(self.dtype, self.batches_ahead + 2, self._maker.pinned)
-
-    @cached_property
     def _fingerprint(self) -> str:
         order = f"quasi_random({self.pool_pages})" if self.order == "quasi_random" else self.order
         kept = "" if self.drop_last else " with its last batch"
-        rows = None if self._arguments["indices"] is None else self.indices
+        rows = None if self.given.get("indices") is None else self.indices
         return state.fingerprint(self.reader, rows, order + kept)
 
+    # ---- copies
+
+    def filter(self, field: str, predicate: Callable[[Any], Any]) -> Loader:
+        """A loader of those rows whose values satisfy `predicate`, which takes all values of a field at once.
+
+        It gets numbers (n,), arrays (n, ...), or a list of n bytes or JSON values, and returns bool (n,).
+        """
+        chosen = np.asarray(predicate(self.reader.values(field, self.indices)))
+        if chosen.dtype != bool or chosen.shape != self.indices.shape:
+            raise ConfigError(
+                f"filter: the predicate gave {chosen.dtype} {chosen.shape} for the {len(self.indices)} values of "
+                f"{field!r} together; it must give one bool for each"
+            )
+        return type(self)(**{**self._seeded(), "indices": self.indices[chosen]})
+
+    def _seeded(self) -> dict[str, Any]:
+        """The arguments of a loader with the order and the views of this one."""
+        return {**self.given, "order_seed": self.order_seed, "view_seed": self.view_seed}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Arguments and position: a copy opens the files again, and has threads and memory of its own."""
+        given = {**self._seeded(), "path": self._files}
+        return {"given": given, "_global_batch": self._global_batch, "_next": self._next, "_at": self._at}
+
+    def __setstate__(self, values: dict[str, Any]) -> None:
+        self.given = values["given"]  # the check of an open seed asks for it
+        self.__init__(**self.given)
+        self.__dict__ |= values
+
+    # ---- for EpochIterator
+
+    @cached_property
+    def _blocks(self) -> Blocks:
+        """Memory of batches, kept from epoch to epoch: in short epochs its first touch would take most of the time."""
+        return Blocks(self.dtype, self.batches_ahead + 2, self._assembler.pinned)
+
     def _check(self, world_size: int) -> None:
+        """Refuse what only the number of processes shows."""
         if not len(self):
             raise ConfigError(
                 f"{self.reader.path}: {len(self.indices)} samples are fewer than one global batch of "
                 f"{self.global_batch}; choose a smaller batch_size"
             )
-        drawn = [name for name in ("order_seed", "view_seed") if self._arguments[name] is None]
-        if world_size > 1 and self._arguments["seed"] is None and drawn and self._global_batch is None:
+        sampled = [name for name in ("order_seed", "view_seed") if self.given.get(name) is None]
+        if world_size > 1 and self.given.get("seed", 0) is None and sampled and self._global_batch is None:
             raise ConfigError(f"seed is None and {world_size} processes would each draw their own; give one")
+
+
+class _Sequential(SequentialSampler):
+    """The order of a sequential loader, whose epochs still differ in their views."""
+
+    def __init__(self, loader: Loader):
+        super().__init__(loader.indices)
+        self.set_epoch = loader.set_epoch
+
+
+def _one_of(name: str, value: str, choices: Sequence[str] | dict) -> str:
+    if value not in choices:
+        raise ConfigError(f"{name} is {value!r}; choose one of {', '.join(choices)}")
+    return value
+
+
+def _whole(name: str, value: int, least: int) -> int:
+    if value < least or value != int(value):
+        raise ConfigError(f"{name} is {value}; it is a whole number from {least} on")
+    return value

@@ -32,8 +32,8 @@ def epoch_order(kind: str, rows: np.ndarray, page: np.ndarray, seed: int, epoch:
     mixed = permutation(len(rows), seed, epoch)
     if kind == "random":
         return rows[mixed]
-    places, page_of = np.unique(page, return_inverse=True)
-    pages = permutation(len(places), seed, epoch, "order/pages")  # the order in which pages are opened
+    used, page_of = np.unique(page, return_inverse=True)
+    pages = permutation(len(used), seed, epoch, "order/pages")  # the order in which pages are opened
     opened = np.empty(len(pages), np.int64)
     opened[pages] = np.arange(len(pages))
     turn = opened[page_of]  # of each row: when its page is opened
@@ -70,7 +70,7 @@ def chosen_rows(reader: Reader, indices: Sequence[int] | np.ndarray | None) -> n
     return rows
 
 
-def place(rank: int | None, world_size: int | None) -> tuple[int, int]:
+def rank_and_world_size(rank: int | None, world_size: int | None) -> tuple[int, int]:
     """This process's part: as given, else torch.distributed's; the variables RANK and WORLD_SIZE prove nothing."""
     running = torch.distributed.is_available() and torch.distributed.is_initialized()
     if world_size is None:

@@ -81,6 +81,24 @@ class Team:
         return job
 
 
+class InCaller:
+    """A team without threads: `submit` does the whole job at once, in the thread that calls it (num_workers=0)."""
+
+    def __init__(self, worker: Any):
+        self._worker = worker
+
+    def start(self) -> None:
+        """Nothing to start."""
+
+    def submit(self, job: Job) -> Job:
+        for k in range(job.chunks):
+            job.run(self._worker, k)
+        return job
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
 def _work(queue: SimpleQueue, stop: threading.Event, worker: Any) -> None:
     while True:
         task = queue.get()

@@ -1,112 +1,90 @@
-"""Worker: one thread's scratch memory; it decodes and renders chunks of a batch in the making."""
+"""Worker: decodes and renders samples of a batch; one for each thread of a loader."""
 
 from __future__ import annotations
-
-import logging
 
 import numpy as np
 
 from data_loading.beton.verify import image_header
 from data_loading.decode import JPEG, RAW, decode_jpeg, decode_png
-from data_loading.errors import BetonError, DecodeError, UserError
-from data_loading.loading.assembly import Maker, Making
+from data_loading.errors import BetonError, DecodeError
+from data_loading.loading.assembly import Assembler, PendingBatch
+from data_loading.loading.bad_samples import BadSamples
 from data_loading.render.numba_renderer import Renderer
 from data_loading.views.plan import Plan
 
-log = logging.getLogger(__name__)
-PLAUSIBLE = 64  # pixels a stored byte; an image that promises more is looked at before memory is taken for it
-TRIES = 100  # so many samples in a row may be bad before a run that skips them ends
+PLAUSIBLE = 64  # pixels a stored byte; the header of an image with more is checked before memory is taken for it
 
 
 class Worker:
-    """Draws samples first, first + 1, ... of a batch into its memory; not to be shared between threads."""
+    """The scratch memory of one thread; not to be shared between threads."""
 
-    def __init__(self, maker: Maker):
-        self.maker = maker
-        self._render = Renderer(maker.view_set, maker.largest, maker.normalize, maker.dtype)
-        self._buffer: np.ndarray | None = None  # decoded pixels; made when the first encoded sample is met
+    def __init__(self, assembler: Assembler, bad: BadSamples):
+        self.assembler, self.bad = assembler, bad
+        self._renderer = Renderer(assembler.view_set, assembler.largest, assembler.normalize, assembler.dtype)
+        self._buffer: np.ndarray | None = None  # decoded pixels; grows with the largest encoded image met so far
 
-    def __call__(self, making: Making, first: int, last: int) -> None:
-        """Raw samples in one call, encoded ones one by one."""
-        if making.raw and not making.faults:
+    def __call__(self, pending: PendingBatch, first: int, last: int) -> None:
+        """Render samples first to last - 1 of a batch: raw ones in one call, encoded ones one by one.
+
+        DecodeError names the first image that does not decode, unless bad samples are skipped.
+        """
+        if pending.raw and not pending.faults:
             part = slice(first, last)
-            sides = making.height[part], making.width[part]
-            self._render(making.memory, making.start[part], *sides, making.plan, first, making.outs)
+            sides = pending.height[part], pending.width[part]
+            self._renderer(pending.memory, pending.start[part], *sides, pending.plan, first, pending.outs)
             return
         for b in range(first, last):
-            start, row = making.start[b], making.rows[b]
-            if b in making.faults:
-                self._draw(making, b, self._replaced(making, b, int(row), making.faults[b]), 0)
-                continue
-            if self.maker.table.mode[row] == RAW:
-                self._draw(making, b, making.memory, start)
-                continue
-            stored = making.memory[start : start + self.maker.table.size[row]]
-            try:
-                pixels = self._decode(int(row), stored, self.maker.half and self._halves(making.plan, b))
-            except DecodeError as error:
-                if not self.maker.skip:
-                    raise
-                pixels = self._replaced(making, b, int(row), error)
-            self._draw(making, b, pixels, 0)
-
-    def _draw(self, making: Making, b: int, pixels: np.ndarray, start: int) -> None:
-        one = slice(b, b + 1)
-        sides = making.height[one], making.width[one]
-        if pixels is not making.memory and pixels.size < 3 * sides[0][0] * sides[1][0]:  # it was decoded at 1/2
-            sides = (sides[0] + 1) // 2, (sides[1] + 1) // 2
-            h, w = making.height[b], making.width[b]
-            making.plan.box[:, b] *= np.array([sides[1][0] / w, sides[0][0] / h] * 2, np.float32)
-        self._render(pixels, np.array([start], np.int64), *sides, making.plan, b, making.outs)
-
-    def _decode(self, row: int, stored: np.ndarray, half: bool) -> np.ndarray:
-        """Sample `row`'s pixels as uint8 (H * W * 3,), in this thread's buffer where the decoder can use it."""
-        maker = self.maker
-        size = int(maker.table.height[row]), int(maker.table.width[row])
-        try:
-            if size[0] * size[1] > PLAUSIBLE * stored.size:
-                image_header(stored, maker.table.mode[row], *size)
-            if self._buffer is None or self._buffer.size < 3 * size[0] * size[1]:
-                self._buffer = np.empty(3 * size[0] * size[1], np.uint8)
-            if maker.table.mode[row] == JPEG:
-                image = decode_jpeg(stored, self._buffer, size, half, maker.fast_dct)
+            if b in pending.faults:
+                pixels, start = self.bad.replace(pending, b, pending.faults[b], self._decode)
             else:
-                image = decode_png(stored, self._buffer, size)
+                try:
+                    pixels, start = self._pixels(pending, b)
+                except DecodeError as error:
+                    if not self.bad.skip:
+                        raise
+                    pixels, start = self.bad.replace(pending, b, error, self._decode)
+            self._render(pending, b, pixels, start)
+
+    def _pixels(self, pending: PendingBatch, b: int) -> tuple[np.ndarray, int]:
+        """Memory and where in it the pixels of sample b begin."""
+        row, start = pending.rows[b], pending.start[b]
+        if self.assembler.table.mode[row] == RAW:
+            return pending.memory, start
+        return self._decode(pending, b, pending.memory[start : start + self.assembler.table.size[row]]), 0
+
+    def _decode(self, pending: PendingBatch, b: int, stored: np.ndarray) -> np.ndarray:
+        """Stored bytes (n,) of sample b -> pixels uint8 (H * W * 3,), in this thread's buffer where the decoder can."""
+        assembler, table, row = self.assembler, self.assembler.table, int(pending.rows[b])
+        height, width, mode = (int(column[row]) for column in (table.height, table.width, table.mode))
+        try:
+            if height * width > PLAUSIBLE * stored.size:
+                image_header(stored, mode, height, width)
+            if self._buffer is None or self._buffer.size < 3 * height * width:
+                self._buffer = np.empty(3 * height * width, np.uint8)
+            if mode == JPEG:
+                half = assembler.half and self._halves(pending.plan, b)
+                image = decode_jpeg(stored, self._buffer, (height, width), half, assembler.fast_dct)
+            else:
+                image = decode_png(stored, self._buffer, (height, width))
         except (DecodeError, BetonError) as error:
-            raise DecodeError(f"{maker.reader.name(row)}: field {maker.reader.image_field!r}: {error}") from None
+            where = f"{assembler.reader.name(row)}: field {assembler.reader.image_field!r}"
+            raise DecodeError(f"{where}: {error}") from None
         pixels = image.reshape(-1)
         pixels.flags.writeable = False  # as the file's own memory: numba compiles `render` for one of the two only
         return pixels
 
     def _halves(self, plan: Plan, b: int) -> bool:
         """Whether all boxes of sample b, halved, are still at least as large as their views."""
-        box, target = plan.box[:, b], 2 * self.maker.drawer.view_size
+        box, target = plan.box[:, b], 2 * self.assembler.drawer.view_size
         return bool((box[:, 2] - box[:, 0] >= target).all() and (box[:, 3] - box[:, 1] >= target).all())
 
-    def _replaced(self, making: Making, b: int, row: int, error: UserError) -> np.ndarray:
-        """Put the nearest good sample before it in the epoch's order in the place of bad sample b; returns its pixels.
-
-        The order knows no ranks and no batches, so the replacement is the same for any number of them.
-        """
-        maker, order = self.maker, making.epoch.order
-        self._note(row, error)
-        tries = min(TRIES, len(order) - 1)
-        for back in range(1, tries + 1):
-            other = int(order[making.position[b] - back])  # the first sample is preceded by the last
-            if fault := maker.fault(other):
-                self._note(other, fault)
-                continue
-            maker.replace(making, b, other)
-            stored = maker.reader.memory[maker.table.ptr[other] :][: maker.table.size[other]]
-            if maker.table.mode[other] == RAW:
-                return stored
-            try:
-                return self._decode(other, stored, maker.half and self._halves(making.plan, b))
-            except DecodeError as undecoded:
-                self._note(other, undecoded)
-        raise DecodeError(f"{error}; nor does any of the {tries} samples before it in the order") from error
-
-    def _note(self, row: int, error: UserError) -> None:
-        if row not in self.maker.bad:
-            self.maker.bad[row] = str(error)
-            log.warning("%s; another sample takes its place", error)
+    def _render(self, pending: PendingBatch, b: int, pixels: np.ndarray, start: int) -> None:
+        """Render sample b; the boxes of an image that was decoded at half its size are halved, too."""
+        only = slice(b, b + 1)
+        height, width = pending.height[only], pending.width[only]  # (1,) each
+        if pixels is not pending.memory and pixels.size < 3 * height[0] * width[0]:
+            half_height, half_width = (height + 1) // 2, (width + 1) // 2
+            scale = np.array([half_width[0] / width[0], half_height[0] / height[0]] * 2, np.float32)
+            pending.plan.box[:, b] *= scale
+            height, width = half_height, half_width
+        self._renderer(pixels, np.array([start], np.int64), height, width, pending.plan, b, pending.outs)

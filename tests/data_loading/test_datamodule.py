@@ -10,7 +10,7 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from betons import contents, same, write
-from data_loading import BetonDataModule, Loader
+from data_loading import Batch, BetonDataModule, Loader
 from data_loading.errors import CheckpointError, ConfigError
 
 # The resumed runs keep no checkpoints of their own.
@@ -35,8 +35,10 @@ class Records(pl.LightningModule):
         self.layer = torch.nn.Linear(3 * 8 * 8, 3)
         self.ask_for_length = ask_for_length
         self.seen, self.validated, self.tested = [], [], []
+        self.pixels = []  # one number of each batch's views
 
     def training_step(self, batch, i):
+        self.pixels.append(batch.views[0].sum())
         self.seen.append((self.current_epoch, i, tuple(batch.index.tolist())))
         return self.loss(batch)
 
@@ -53,6 +55,13 @@ class Records(pl.LightningModule):
         if self.ask_for_length:
             assert self.trainer.estimated_stepping_batches > 0
         return torch.optim.SGD(self.parameters(), lr=0.1, momentum=0.9)
+
+
+class Hands(pl.LightningModule):
+    """Hands out the batches of prediction as they are."""
+
+    def predict_step(self, batch, i):
+        return batch
 
 
 class Validates(Records):
@@ -179,6 +188,59 @@ def test_validation_test_and_predict_see_every_image_once_in_the_files_order(tmp
     assert model.tested == list(range(50))
     assert torch.cat(run.predict(model, datamodule=module)).tolist() == list(range(50))
     assert [v.name for v in module.val_dataloader().view_set.views] == ["whole.0"]
+
+
+def test_each_batch_of_prediction_is_a_batch_whose_index_is_the_row_of_the_file(raw):
+    module = data(raw, predict=raw)
+    batches = trainer("").predict(Hands(), datamodule=module)
+    assert len(batches) == 7 and all(isinstance(batch, Batch) for batch in batches)
+    rows = torch.cat([batch.index[batch.valid] for batch in batches]).tolist()
+    assert rows == list(range(50))
+    for batch in batches:
+        for view, row, label in zip(batch.views[0], batch.index.tolist(), batch.labels.tolist(), strict=True):
+            whole = next(iter(Loader(raw, 1, batch.view_set, indices=[row], num_workers=0)))
+            assert torch.equal(view, whole.views[0][0]) and label == whole.labels.item() == row % 3
+
+
+@pytest.mark.parametrize("batches", [1, 3, 1.0])
+def test_overfit_batches_takes_the_same_rows_in_each_epoch_with_other_views(tmp_path, raw, batches):
+    model = Validates()
+    trainer(tmp_path, 3, overfit_batches=batches, num_sanity_val_steps=0).fit(model, datamodule=data(raw, val=raw))
+    n = 6 if batches == 1.0 and isinstance(batches, float) else batches
+    rows = [tuple(range(8 * i, 8 * i + 8)) for i in range(n)]
+    assert model.seen == [(epoch, i, rows[i]) for epoch in range(3) for i in range(n)]
+    assert len({first.item() for first in model.pixels[::n]}) == 3
+
+
+def test_a_data_module_without_workers_trains_as_one_with_threads(tmp_path, raw):
+    models = [Records(), Records()]
+    for model, n in zip(models, (0, 2), strict=True):
+        module = BetonDataModule(raw, views="simclr", size=8, batch_size=8, num_workers=n)
+        trainer(tmp_path, 2).fit(model, datamodule=module)
+    assert models[0].seen == models[1].seen and torch.equal(models[0].layer.weight, models[1].layer.weight)
+
+
+def test_a_data_module_is_printed_with_its_files(raw):
+    assert str(data("a.beton", val="b.beton")) == "BetonDataModule(train='a.beton', val='b.beton')"
+
+
+def test_validation_is_asked_for_only_where_there_is_a_file_for_it(tmp_path, raw):
+    with pytest.raises(ConfigError, match="data.val is not set; give it .beton files"):
+        trainer(tmp_path).validate(Validates(), datamodule=data(raw), verbose=False)
+    with pytest.warns(UserWarning, match="no `validation_step`"):
+        trainer(tmp_path, 1).fit(Records(), datamodule=data(raw, val=raw))
+    trainer(tmp_path, 1).fit(Records(), datamodule=data(raw))  # a warning would be an error
+
+
+def test_resume_false_ignores_the_position_that_lightning_has_kept_for_the_loader(tmp_path, raw):
+    keep = ModelCheckpoint(tmp_path, "at{step}", every_n_train_steps=2, save_top_k=-1)
+    trainer(tmp_path, 1, [keep]).fit(Records(), datamodule=data(raw))
+    other = write(tmp_path / "other.beton", n=49)
+    again = Records()
+    module = data(str(other), resume=False)
+    trainer(tmp_path, 2).fit(again, datamodule=module, ckpt_path=tmp_path / "atstep=2.ckpt")
+    whole = [tuple(batch.index.tolist()) for batch in Loader(other, 8, "simclr", size=8)]
+    assert [rows for epoch, _, rows in again.seen if epoch == 0] == whole[: len(again.seen) - 6]
 
 
 def test_a_split_that_is_not_set_is_refused_in_a_sentence(raw):

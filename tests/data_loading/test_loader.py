@@ -1,6 +1,8 @@
 """The loader: the same batches for any number of threads, each sample once an epoch, errors that reach the user."""
 
+import copy
 import os
+import pickle
 import re
 import signal
 import subprocess
@@ -20,6 +22,7 @@ from data_loading.beton import layout
 from data_loading.errors import BetonError, ConfigError, DecodeError, UserError
 from data_loading.fields import BytesField, FloatField, IntField, JSONField, NDArrayField, RGBImageField
 from data_loading.loading.threads import Job
+from data_loading.loading.worker import Worker
 from data_loading.render.numba_renderer import scratch
 from helpers import CHECKOUT
 
@@ -35,10 +38,10 @@ def jpg(tmp_path_factory):
 
 
 @pytest.mark.parametrize("mode", ["raw", "jpg"])
-def test_batches_are_the_same_for_one_two_and_eight_threads(mode, request):
+def test_batches_are_equal_for_no_one_two_and_eight_threads(mode, request):
     path = request.getfixturevalue(mode)
-    made = [contents(Loader(path, 8, ViewSet(["simclr", "byol"], size=16), num_workers=n)) for n in (1, 2, 8)]
-    assert same(made[0], made[1]) and same(made[0], made[2])
+    made = [contents(Loader(path, 8, ViewSet(["simclr", "byol"], size=16), num_workers=n)) for n in (0, 1, 2, 8)]
+    assert all(same(made[0], other) for other in made[1:])
 
 
 def test_a_sample_is_drawn_alike_whatever_the_batch_size(raw):
@@ -191,6 +194,28 @@ def test_ctrl_c_ends_an_epoch_and_its_threads(jpg):
     assert not ours(within=10)
 
 
+@pytest.mark.parametrize("cache", ["page", "process"])
+def test_without_workers_a_batch_is_prepared_in_the_caller_when_it_is_asked_for(jpg, cache, monkeypatch):
+    called, work = [], Worker.__call__
+    monkeypatch.setattr(
+        Worker, "__call__", lambda self, *a: called.append(threading.current_thread()) or work(self, *a)
+    )
+    batches = iter(Loader(jpg, 10, "eval", size=8, num_workers=0, cache=cache))
+    for n in range(1, 4):
+        next(batches)
+        assert not ours() and set(called) == {threading.current_thread()}
+        assert len(called) == n  # one chunk a batch, and none ahead
+
+
+def test_without_workers_errors_and_skipped_samples_are_those_of_threads(tmp_path):
+    path = write(tmp_path / "bad.beton", n=12, mode="jpg")
+    spoil(path, 5)
+    with pytest.raises(DecodeError, match=r"bad\.beton: sample 5"):
+        list(Loader(path, 4, "eval", size=8, num_workers=0))
+    alone, two = (Loader(path, 4, "eval", size=8, num_workers=n, on_error="skip") for n in (0, 2))
+    assert same(contents(alone), contents(two)) and alone.bad == two.bad and list(alone.bad) == [5]
+
+
 def test_a_program_that_ends_within_an_epoch_ends_at_once(raw):
     program = f"from data_loading import Loader; epoch = iter(Loader({str(raw)!r}, 2, 'eval', size=8)); next(epoch)"
     subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, timeout=60)
@@ -251,6 +276,55 @@ def test_a_slice_or_an_array_of_a_batch_holds_its_memory(raw):
         assert torch.equal(torch.as_tensor(part), before)
 
 
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda loader: pickle.loads(pickle.dumps(loader))])
+def test_a_copy_of_a_loader_continues_where_the_original_is_in_any_folder(raw, tmp_path, monkeypatch, copied):
+    monkeypatch.chdir(raw.parent)
+    loader = Loader(raw.name, 10, ViewSet(["simclr"], size=8), seed=None, indices=range(3, 50))
+    for _ in range(2):  # before anything has run; then in an epoch
+        monkeypatch.chdir(raw.parent)
+        made = copied(loader)
+        assert made.state_dict() == loader.state_dict() and made.epoch == loader.epoch
+        monkeypatch.chdir(tmp_path)
+        again = copied(made)
+        assert same(contents(again), contents(loader))
+        next(iter(loader))  # an epoch that is left early is not repeated by the copy either
+    assert copied(loader).epoch == loader.epoch == 4
+    assert len(pickle.dumps(loader)) < 2000  # bytes: arguments and position, no pixels
+
+
+def test_a_copy_of_a_loader_whose_state_was_loaded_keeps_the_global_batch(raw):
+    whole = Loader(raw, 8, "eval", size=8)
+    part = Loader(raw, 8, "eval", size=8, rank=1, world_size=2)
+    part.load_state_dict(whole.state_dict())
+    made = copy.deepcopy(part)
+    assert (made.batch_size, made.global_batch) == (part.batch_size, part.global_batch) == (4, 8)
+
+
+def test_a_loader_is_an_iterable_dataset_whose_batches_torchs_dataloader_hands_on(raw):
+    loader, other = (Loader(raw, 10, "eval", size=8, order="random") for _ in range(2))
+    assert isinstance(loader, torch.utils.data.IterableDataset)
+    dataloader = torch.utils.data.DataLoader(loader, batch_size=None)
+    assert len(dataloader) == len(loader) == 5
+    for _ in range(2):  # the next epoch, too
+        batches = list(dataloader)
+        assert all(isinstance(batch, Batch) for batch in batches) and same(contents(batches), contents(other))
+    assert loader.epoch == 2
+
+
+def test_worker_processes_of_torchs_dataloader_are_refused_in_one_line(raw):
+    dataloader = torch.utils.data.DataLoader(Loader(raw, 10, "eval", size=8), batch_size=None, num_workers=1)
+    with pytest.raises(ConfigError, match="set num_workers=0 in DataLoader"):
+        next(iter(dataloader))
+
+
+@pytest.mark.parametrize(("order", "shuffled"), [("random", True), ("quasi_random", True), ("sequential", False)])
+def test_the_sampler_says_whether_the_order_is_shuffled_and_sets_the_epoch(raw, order, shuffled):
+    loader = Loader(raw, 10, "eval", size=8, order=order)
+    assert isinstance(loader.sampler, torch.utils.data.SequentialSampler) is not shuffled
+    loader.sampler.set_epoch(7)
+    assert loader.epoch == 7
+
+
 def test_a_jpeg_that_does_not_decode_is_named(tmp_path):
     path = write(tmp_path / "bad.beton", n=4, mode="jpg")
     spoil(path, 2)
@@ -307,7 +381,7 @@ def test_a_fault_that_no_sample_has_is_not_skipped(raw, monkeypatch):
     def fails(*_):
         raise BetonError("the batch cannot be described")
 
-    monkeypatch.setattr("data_loading.loading.assembly.Maker.describe", fails)
+    monkeypatch.setattr("data_loading.loading.assembly.Assembler.describe", fails)
     with pytest.raises(BetonError, match="cannot be described"):
         list(Loader(raw, 4, "eval", size=8, on_error="skip"))
 
@@ -404,7 +478,7 @@ def test_all_other_fields_of_the_file_come_with_the_batch(tmp_path):
     [
         ({"order": "shuffled"}, "order is 'shuffled'"),
         ({"dtype": "float64"}, "dtype is 'float64'"),
-        ({"num_workers": 0}, "num_workers is 0"),
+        ({"num_workers": -1}, "num_workers is -1; it is a whole number from 0 on"),
         ({"on_error": "ignore"}, "on_error is 'ignore'"),
         ({"decode_scale": "quarter"}, "decode_scale is 'quarter'"),
         ({"pool_pages": 0}, "pool_pages is 0"),

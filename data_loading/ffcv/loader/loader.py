@@ -23,7 +23,7 @@ from data_loading.ffcv.translation import Output, first, translate
 from data_loading.kernel.rng import checked_seed
 from data_loading.loading.cache import CACHES
 from data_loading.loading.loader import Loader as _Loader
-from data_loading.loading.order import chosen_rows, place
+from data_loading.loading.order import chosen_rows, rank_and_world_size
 
 
 class OrderOption(Enum):
@@ -157,9 +157,11 @@ class Loader:
         names = [name for name in reader.fields if name in views[2]]
         if self._may_be_empty and not self._fills_a_batch(reader):
             order = {"order": "sequential", "may_be_empty": True}
-            self._source = Rows(reader, names, **{**self._common, **order}, place=place(*self._place))
+            self._source = Rows(
+                reader, names, **{**self._common, **order}, rank_and_world_size=rank_and_world_size(*self._place)
+            )
         elif view_set is None:
-            self._source = Rows(reader, names, **self._common, place=place(*self._place))
+            self._source = Rows(reader, names, **self._common, rank_and_world_size=rank_and_world_size(*self._place))
         else:
             given = dict(zip(("rank", "world_size"), self._place, strict=True))
             self._source = _Loader(
@@ -215,7 +217,7 @@ class Loader:
         return self._with(seed=self.seed, pipelines=self.pipelines, indices=indices)
 
     def _fills_a_batch(self, reader: _Reader) -> bool:
-        least = self._common["batch_size"] * place(*self._place)[1] if self.drop_last else 1
+        least = self._common["batch_size"] * rank_and_world_size(*self._place)[1] if self.drop_last else 1
         return len(chosen_rows(reader, self._common["indices"])) >= least
 
     def _with(self, **changed: Any) -> Loader:
