@@ -59,7 +59,6 @@ class Simple(nn.Module):
     Args:
         backbone: a module (N, 3, H, W) -> (N, feature_size).
         feature_size: width of its output.
-        given: the class's own arguments, under PySSL's names.
         image_size: side of the global views in pixels.
         mean: of the images, one number or three, in 0..1.
         std: of the images, one number or three, in 0..1.
@@ -67,7 +66,8 @@ class Simple(nn.Module):
         seed: of the augmentation, which is drawn by (seed, step, place in the batch) from no other random state.
         total_steps: optimiser steps of the run, over which the target's momentum rises to 1; None leaves it constant.
         freeze_steps: optimiser steps for which the prototypes rest.
-        fixed: arguments of the method that are not the class's.
+        fixed: arguments of the method that the class has not, as {name: value}.
+        own: the class's own arguments, under PySSL's names; they become attributes.
     """
 
     of: type[Method]
@@ -77,7 +77,6 @@ class Simple(nn.Module):
         self,
         backbone: nn.Module,
         feature_size: int,
-        given: dict[str, Any],
         image_size: int,
         mean: float | Sequence[float],
         std: float | Sequence[float],
@@ -85,7 +84,8 @@ class Simple(nn.Module):
         seed: int,
         total_steps: int | None = None,
         freeze_steps: int = 0,
-        **fixed: Any,
+        fixed: dict[str, Any] | None = None,
+        **own: Any,
     ):
         super().__init__()
         me = type(self).__name__
@@ -100,12 +100,12 @@ class Simple(nn.Module):
         if getattr(backbone, "num_features", None) != feature_size:
             backbone.num_features = feature_size
         with self._own_words():
-            arguments = {self.names.get(name, name): value for name, value in given.items()}
-            self.method = self.of(backbone, channels_last=False, **{**arguments, **fixed})
+            arguments = {self.names.get(name, name): value for name, value in own.items()} | (fixed or {})
+            self.method = self.of(backbone, channels_last=False, **arguments)
             self.view_set = view_sets.get(self.of.default_views if views is None else views, image_size)
             self.method.check(self.view_set)
             self.normalise = Normalize(three(me, "mean", mean), three(me, "std", std))
-        for name, value in given.items():
+        for name, value in own.items():
             if not isinstance(getattr(type(self), name, None), Setting):
                 setattr(self, name, value)
         self.feature_size, self.image_size, self.mean, self.std = feature_size, image_size, mean, std

@@ -71,18 +71,13 @@ class DINO(Simple):
         freeze_steps: int = 0,
         head_norm: bool = False,
     ):
-        given = {
-            "projection_dim": projection_dim,
-            "hidden_dim": hidden_dim,
-            "bottleneck_dim": bottleneck_dim,
-            "temp_s": temp_s,
-            "temp_t": temp_t,
-            "m": m,
-            "lamda": lamda,
-        }
         if views is None:
             views = multi_crop("dino", image_size, num_crops)
-        super().__init__(backbone, feature_size, given, image_size, mean, std, views, seed, total_steps, freeze_steps)
+        super().__init__(
+            backbone, feature_size, image_size, mean, std, views, seed, total_steps, freeze_steps,
+            projection_dim=projection_dim, hidden_dim=hidden_dim, bottleneck_dim=bottleneck_dim,
+            temp_s=temp_s, temp_t=temp_t, m=m, lamda=lamda, head_norm=head_norm,
+        )  # fmt: skip
         self.num_crops = self.view_set.local
 
     @property
@@ -156,20 +151,16 @@ class SwAV(Simple):
         seed: int = 0,
         freeze_steps: int = 313,
     ):
-        given = {
-            "projection_dim": projection_dim,
-            "hidden_dim": hidden_dim,
-            "temperature": temperature,
-            "epsilon": epsilon,
-            "sinkhorn_iterations": sinkhorn_iterations,
-            "num_prototypes": num_prototypes,
-            "queue_length": queue_length if use_the_queue else 0,
-        }
         if use_the_queue and queue_length < 1:
             raise ConfigError(f"SwAV: queue_length is {queue_length}; give at least 1, or use_the_queue=False")
         if views is None:
             views = multi_crop("swav", image_size, num_crops)
-        super().__init__(backbone, feature_size, given, image_size, mean, std, views, seed, freeze_steps=freeze_steps)
+        super().__init__(
+            backbone, feature_size, image_size, mean, std, views, seed, None, freeze_steps,
+            projection_dim=projection_dim, hidden_dim=hidden_dim, temperature=temperature, epsilon=epsilon,
+            sinkhorn_iterations=sinkhorn_iterations, num_prototypes=num_prototypes,
+            queue_length=queue_length if use_the_queue else 0,
+        )  # fmt: skip
         self.queue_length, self.use_the_queue, self.num_crops = queue_length, use_the_queue, self.view_set.local
 
     @property

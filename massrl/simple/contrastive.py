@@ -41,8 +41,8 @@ class SimCLR(Simple):
         views: str | dict | list | ViewSet | None = None,
         seed: int = 0,
     ):
-        given = {"projection_dim": projection_dim, "temperature": temperature}
-        super().__init__(backbone, feature_size, given, image_size, mean, std, views, seed)
+        common = (backbone, feature_size, image_size, mean, std, views, seed)
+        super().__init__(*common, projection_dim=projection_dim, temperature=temperature)
 
 
 class SimCLRv2(SimCLR):
@@ -87,8 +87,8 @@ class SupCon(Simple):
         views: str | dict | list | ViewSet | None = None,
         seed: int = 0,
     ):
-        given = {"projection_dim": projection_dim, "temperature": temperature}
-        super().__init__(backbone, feature_size, given, image_size, mean, std, views, seed, hidden_dim=feature_size)
+        common, fixed = (backbone, feature_size, image_size, mean, std, views, seed), {"hidden_dim": feature_size}
+        super().__init__(*common, fixed=fixed, projection_dim=projection_dim, temperature=temperature)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Images (N, 3, H, W) in 0..1, labels (N,) -> the scalar loss."""

@@ -43,8 +43,8 @@ class MoCo(Simple):
         views: str | dict | list | ViewSet | None = None,
         seed: int = 0,
     ):
-        given = {"projection_dim": projection_dim, "K": K, "m": m, "temperature": temperature}
-        super().__init__(backbone, feature_size, given, image_size, mean, std, views, seed, ema_end=m)
+        common, fixed = (backbone, feature_size, image_size, mean, std, views, seed), {"ema_end": m}
+        super().__init__(*common, fixed=fixed, projection_dim=projection_dim, K=K, m=m, temperature=temperature)
 
     @property
     def encoder_q(self) -> nn.Sequential:
@@ -133,8 +133,8 @@ class MoCoV3(Simple):
         seed: int = 0,
         total_steps: int | None = None,
     ):
-        given = {"projection_dim": projection_dim, "hidden_dim": hidden_dim, "temperature": temperature, "m": m}
-        super().__init__(backbone, feature_size, given, image_size, mean, std, views, seed, total_steps)
+        common = (backbone, feature_size, image_size, mean, std, views, seed, total_steps)
+        super().__init__(*common, projection_dim=projection_dim, hidden_dim=hidden_dim, temperature=temperature, m=m)
 
     @property
     def predictor(self) -> nn.Module:

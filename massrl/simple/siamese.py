@@ -41,8 +41,8 @@ class BarlowTwins(Simple):
         views: str | dict | list | ViewSet | None = None,
         seed: int = 0,
     ):
-        given = {"projection_dim": projection_dim, "hidden_dim": hidden_dim, "lamda": lamda}
-        super().__init__(backbone, feature_size, given, image_size, mean, std, views, seed)
+        common = (backbone, feature_size, image_size, mean, std, views, seed)
+        super().__init__(*common, projection_dim=projection_dim, hidden_dim=hidden_dim, lamda=lamda)
 
 
 class BYOL(Simple):
@@ -76,8 +76,8 @@ class BYOL(Simple):
         seed: int = 0,
         total_steps: int | None = None,
     ):
-        given = {"projection_dim": projection_dim, "hidden_dim": hidden_dim, "tau": tau}
-        super().__init__(backbone, feature_size, given, image_size, mean, std, views, seed, total_steps)
+        common = (backbone, feature_size, image_size, mean, std, views, seed, total_steps)
+        super().__init__(*common, projection_dim=projection_dim, hidden_dim=hidden_dim, tau=tau)
 
     @property
     def online_encoder(self) -> nn.Sequential:
@@ -120,12 +120,11 @@ class SimSiam(Simple):
         views: str | dict | list | ViewSet | None = None,
         seed: int = 0,
     ):
-        given = {
-            "projection_dim": projection_dim,
-            "hidden_dim_proj": hidden_dim_proj,
-            "hidden_dim_pred": hidden_dim_pred,
-        }
-        super().__init__(backbone, feature_size, given, image_size, mean, std, views, seed)
+        common, widths = (
+            (backbone, feature_size, image_size, mean, std, views, seed),
+            {"hidden_dim_proj": hidden_dim_proj, "hidden_dim_pred": hidden_dim_pred},
+        )
+        super().__init__(*common, projection_dim=projection_dim, **widths)
 
     @property
     def predictor(self) -> nn.Module:

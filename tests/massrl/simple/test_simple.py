@@ -79,6 +79,23 @@ def test_arguments_are_attributes_that_reach_the_method(name):
             assert getattr(one, argument) == one.method.init_args[ours], argument
 
 
+def test_the_norm_of_dinos_head_reaches_the_method():
+    norms = [
+        [part for part in model("DINO", head_norm=on).method.projector.modules() if isinstance(part, nn.BatchNorm1d)]
+        for on in (False, True)
+    ]
+    assert not norms[0] and norms[1]
+
+
+def test_a_subclass_with_arguments_of_its_own_is_made_as_its_base():
+    class Small(simple.MoCo):
+        def __init__(self, net):
+            super().__init__(net, FEATURES, K=40, temperature=0.3, image_size=16)
+
+    one = Small(backbone())
+    assert (one.temperature, one.K, one.method.ema_end) == (0.3, 40, one.m) and one.view_set.size == 16
+
+
 def test_a_setting_that_is_changed_later_acts():
     one, (images,) = model("SimCLR"), inputs("SimCLR")
     one.eval()
