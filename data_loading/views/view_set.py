@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import yaml
 
-from data_loading.config.described import construct, plain
+from data_loading.config.described import argument_names, construct, plain
 from data_loading.errors import ViewError
 from data_loading.ops.base import OPS, Op, flag, whole
 from data_loading.ops.choose import Choose
@@ -198,25 +198,12 @@ class ViewSet:
         return self if size is None else ViewSet(**{**self._arguments(), "size": size})
 
     def _arguments(self) -> dict:
-        names = (
-            "crops",
-            "size",
-            "shared_crops",
-            "local",
-            "local_size",
-            "crop_scale",
-            "crop_ratio",
-            "local_scale",
-            "interpolation",
-            "disjoint",
-            "assign",
-            "own_sizes",
-        )
-        found = {"strategies": list(self.strategies), **{name: getattr(self, name) for name in names}}
+        """The constructor's arguments by name, from the attributes of these names, every None filled in."""
+        found = {name: getattr(self, name) for name in argument_names(ViewSet)}
         return {**found, "size": None} if self.own_sizes else found
 
     def to_dict(self) -> dict:
-        """Plain values, as a config holds them."""
+        """Plain values, as a config holds them; `from_dict` makes an equal view set of them."""
         return plain({**self._arguments(), "strategies": [s.to_config() for s in self.strategies]}, OPS)
 
     @classmethod

@@ -64,10 +64,11 @@ class Loader:
     ViewError and ConfigError name what is not offered, and what stands in its place. docs/ffcv.md has the table.
     """
 
-    _may_be_empty = False  # as what a filter leaves
+    _may_be_empty = False
 
     def __init__(self, *args: Any, **kwargs: Any):
-        self._begin(**named_arguments(args, kwargs))
+        self.given = named_arguments(args, kwargs)  # by stock FFCV's names, however they were ordered
+        self._begin(**self.given)
 
     def _begin(
         self,
@@ -88,7 +89,6 @@ class Loader:
         custom_field_mapper: Mapping[str, str] | None = None,
         cache_type: int | None = None,
     ) -> None:
-        self._given = {name: value for name, value in locals().items() if name != "self"}
         if not isinstance(order, OrderOption):
             raise ConfigError(
                 f"order is {order!r}; it is an OrderOption. An order of your own: OrderOption.SEQUENTIAL with `indices`"
@@ -129,7 +129,7 @@ class Loader:
             "indices": indices,
             "drop_last": drop_last,
         }
-        self._place = (None, None) if distributed else (0, 1)
+        self._given_rank = (None, None) if distributed else (0, 1)
         self._options = {
             "num_workers": self.num_workers,
             "view_seed": checked_seed(None),
@@ -158,12 +158,14 @@ class Loader:
         if self._may_be_empty and not self._fills_a_batch(reader):
             order = {"order": "sequential", "may_be_empty": True}
             self._source = Rows(
-                reader, names, **{**self._common, **order}, rank_and_world_size=rank_and_world_size(*self._place)
+                reader, names, **{**self._common, **order}, rank_and_world_size=rank_and_world_size(*self._given_rank)
             )
         elif view_set is None:
-            self._source = Rows(reader, names, **self._common, rank_and_world_size=rank_and_world_size(*self._place))
+            self._source = Rows(
+                reader, names, **self._common, rank_and_world_size=rank_and_world_size(*self._given_rank)
+            )
         else:
-            given = dict(zip(("rank", "world_size"), self._place, strict=True))
+            given = dict(zip(("rank", "world_size"), self._given_rank, strict=True))
             self._source = _Loader(
                 self.fname, views=view_set, **self._common, **self._options, **given, with_plan=with_plan
             )
@@ -217,15 +219,18 @@ class Loader:
         return self._with(seed=self.seed, pipelines=self.pipelines, indices=indices)
 
     def _fills_a_batch(self, reader: _Reader) -> bool:
-        least = self._common["batch_size"] * rank_and_world_size(*self._place)[1] if self.drop_last else 1
+        least = self._common["batch_size"] * rank_and_world_size(*self._given_rank)[1] if self.drop_last else 1
         return len(chosen_rows(reader, self._common["indices"])) >= least
 
     def _with(self, **changed: Any) -> Loader:
         """This loader with other arguments; it may be empty."""
-        other = Loader.__new__(Loader)
-        other._may_be_empty = True
-        other._begin(**{**self._given, **changed})
-        return other
+        return _Filtered(**{**self.given, **changed})
+
+
+class _Filtered(Loader):
+    """What a filter leaves, which may be less than a batch."""
+
+    _may_be_empty = True
 
 
 def _own(spec: Any) -> Any:
