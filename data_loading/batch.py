@@ -1,4 +1,4 @@
-"""Batch: what a training step gets."""
+"""Batch: the views of some images and what is known of the images, as a training step gets them."""
 
 from __future__ import annotations
 
@@ -16,17 +16,22 @@ from data_loading.ops import OPS, Mixing, mixup
 from data_loading.views.plan import Plan
 from data_loading.views.view_set import View, ViewSet
 
-UNNAMED = "view"  # the strategy of views that do not say theirs
+UNNAMED = "view"  # the strategy of views for which none is named
 
 
 @dataclass
 class Batch:
     """Views of B images, and what is known of the images.
 
-    blocks: for each view size one tensor (V, B, 3, S, S), normalised floats or uint8; `views` are slices of them.
-    labels (B,) int64, -1 where there is none; index (B,) int64, the row in the file; valid (B,) bool, False where an
-    evaluation repeats its last sample to fill the batch; fields: whatever else the file stores, as tensors (B, ...), or
-    as lists of B bytes or JSON values. soft_labels (B, num_classes) float32: what `mix` makes of the labels.
+    blocks: for each view size a tensor (V, B, 3, S, S), normalised floats or uint8; `views` are slices of them.
+    labels (B,) int64: -1 where there is none.
+    index (B,) int64: the image's row in the file.
+    valid (B,) bool: False where an evaluation repeats its last sample to fill the batch, and for a replaced sample.
+    view_set: the views that were rendered; None for a batch of `from_views`.
+    fields: what else the file stores, as tensors (B, ...), NumPy arrays (B, ...), or lists of B bytes or JSON values.
+    plan: the sampled numbers of all augmentations, with Loader(with_plan=True).
+    roles: the layout of a batch of `from_views`.
+    soft_labels (B, num_classes) float32: set by `mix`.
     """
 
     blocks: list[Tensor]
@@ -46,24 +51,27 @@ class Batch:
             return [view for block in self.blocks for view in block]
         out: list[Tensor | None] = [None] * len(self.view_set)
         for (_, members), block in zip(self.view_set.groups(), self.blocks, strict=True):
-            for place, v in enumerate(members):
-                out[v] = block[place]
+            for i, v in enumerate(members):
+                out[v] = block[i]
         return out
 
     @property
     def layout(self) -> list[View]:
-        """Name, role, crop and strategy of each view."""
+        """Name, role, size, crop and strategy of each view, in the order of `views`."""
         return self.view_set.views if self.view_set is not None else self.roles
 
     @property
     def global_views(self) -> list[Tensor]:
+        """The views (B, 3, S, S) of global crops."""
         return [x for x, view in zip(self.views, self.layout, strict=True) if view.role == "global"]
 
     @property
     def local_views(self) -> list[Tensor]:
+        """The views (B, 3, S, S) of local crops; none without multi-crop."""
         return [x for x, view in zip(self.views, self.layout, strict=True) if view.role == "local"]
 
     def __len__(self) -> int:
+        """B, the number of images."""
         return len(self.index)
 
     def _map(self, move) -> Batch:
@@ -78,18 +86,19 @@ class Batch:
         )
 
     def to(self, device, **kwargs) -> Batch:
-        """The batch on another device, one transfer per view size."""
+        """The batch with its tensors on another device, one transfer for each view size; kwargs as of Tensor.to."""
         return self._map(lambda x: x.to(device, **kwargs))
 
     def pin_memory(self) -> Batch:
+        """The batch with its tensors in page-locked memory."""
         return self._map(lambda x: x.pin_memory())
 
     def mix(self, op: Mixing | str | dict, num_classes: int, seed: int, epoch: int = 0) -> Batch:
-        """A batch whose images are mixed with one another, by Mixup or CutMix, and whose `soft_labels` are so too.
+        """A batch whose images are mixed with one another by Mixup or CutMix, and `soft_labels` mixed alike.
 
-        All views of a sample get the same numbers, drawn by (seed, epoch, index). Where CutMix's box, in whole pixels,
-        has another share of views of another size, the labels take that of the first size. A batch may be mixed again.
-        Needs labels from 0 to num_classes - 1.
+        The numbers are sampled by (seed, epoch, index), once for all views of a sample. CutMix's box has whole pixels,
+        so its share may differ between view sizes: the labels take the share of the first size. A batch may be mixed
+        again. ConfigError unless all labels are from 0 to num_classes - 1.
         """
         op = build(op, OPS, Mixing)
         drawn = op.draw(checked_seed(seed), checked_seed(epoch, "epoch"), self.index.cpu().numpy())
@@ -99,7 +108,7 @@ class Batch:
         return replace(self, blocks=[block for block, _ in mixed], soft_labels=soft)
 
     def _soft_labels(self, num_classes: int) -> Tensor:
-        """(B, num_classes): those that there are, else 1 for each label."""
+        """(B, num_classes) float32: the soft labels of an earlier mix, else the labels as one-hot vectors."""
         if self.soft_labels is not None:
             if self.soft_labels.shape[1] != num_classes:
                 raise ConfigError(
@@ -118,10 +127,11 @@ class Batch:
     def from_views(
         cls, views: Sequence[Tensor], labels: Tensor | None = None, strategies: Sequence[str] | None = None
     ) -> Batch:
-        """A batch from the views (B, 3, S, S) of any other loader; the first view's size is the global one.
+        """A batch of the views (B, 3, S, S) of any other loader.
 
-        Each view counts as a crop of its own, under one strategy unless `strategies` has a name for each view; views
-        of another size than the first are local.
+        labels (B,): whole numbers.  strategies: a name for each view; by default all views share one.
+        Each view counts as a crop of its own; views of another size than the first view's are local. ViewError where
+        the views have different numbers of images.
         """
         if not len(views):
             raise ViewError("Batch.from_views needs at least one view")

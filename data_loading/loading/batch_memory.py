@@ -1,8 +1,7 @@
-"""Memory of batches: handed out, and taken back once nobody refers to it.
+"""Memory of batches, used again once nobody refers to it.
 
-A fresh block of 77 MB costs as much as its pages are first touched as several images cost to draw; a used one costs
-nothing. Whoever holds a tensor, a slice or an array of a batch holds its block: it is handed out again only when the
-last of them is gone.
+The first touch of a new 77 MB block costs as much as rendering several images; reuse is free. A tensor, a slice or an
+array of a batch keeps its block: it is handed out again only when the last of them is gone.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# name -> the tensor's type, and the one that kernels see (numba knows no float16 and no bfloat16: their bits)
+# name -> the tensor's dtype, and the dtype that kernels write: numba has no 16-bit floats, it writes their bits
 DTYPES = {
     "float32": (torch.float32, torch.float32),
     "float16": (torch.float16, torch.int16),
@@ -24,9 +23,9 @@ DTYPES = {
 
 
 class Blocks:
-    """Blocks of one dtype; at most `keep` unused ones of a shape are kept.
+    """Blocks of memory of one dtype, a key of DTYPES; of each shape at most `keep` unused blocks are kept.
 
-    pinned: page-locked memory for copies to a GPU. Torch itself hands that out again, once the copies are done.
+    pinned: page-locked memory for copies to a GPU; torch itself reuses it, once the copies are done.
     """
 
     def __init__(self, dtype: str, keep: int, pinned: bool = False):
@@ -35,7 +34,7 @@ class Blocks:
         self._free: dict[tuple[int, ...], deque[Tensor]] = defaultdict(lambda: deque(maxlen=keep))
 
     def take(self, shape: tuple[int, ...]) -> tuple[Tensor, np.ndarray]:
-        """A tensor of any content, and the array through which kernels write it."""
+        """An uninitialised tensor of this shape, and the array through which kernels write it."""
         if self.pinned:
             tensor = torch.empty(shape, dtype=self.stored, pin_memory=True)
             return tensor.view(self.dtype), tensor.numpy()
@@ -44,6 +43,6 @@ class Blocks:
             block = free.pop()
         except IndexError:
             block = torch.empty(shape, dtype=self.stored)
-        lease = block.numpy()  # a new array each time: it lives as long as the storage of the tensor made from it
+        lease = block.numpy()  # a new array each time; it lives as long as the storage of the tensor made from it
         weakref.finalize(lease, free.append, block).atexit = False
         return torch.from_numpy(lease).view(self.dtype), lease

@@ -1,9 +1,9 @@
-"""Cache: where the stored bytes lie when a batch is decoded.
+"""Cache: where the stored bytes are when a batch is decoded.
 
 page:    the file's memory map; the operating system keeps what is used often (the default).
-process: memory of this process. Pages are read ahead of their first use and given up after their last one in the
-         epoch; with order="quasi_random" few are held at a time, with "random" in the end all.
-shared:  the whole data set once in the memory of the node, for all of its processes; see `shared`.
+process: memory of this process. A page of the file is read before its first use in the epoch and freed after its last
+         use; with order="quasi_random" few pages are held at a time, with "random" almost all of them by the end.
+shared:  the whole data set, once in the memory of the node, for all of its processes; see `node_memory`.
 """
 
 from __future__ import annotations
@@ -22,11 +22,14 @@ from data_loading.errors import BetonError, ConfigError
 
 CACHES = ("page", "process", "shared")
 VARIABLE = "FFCV_DEFAULT_CACHE_PROCESS"
-READERS = 4  # threads that wait for the disk
+READERS = 4  # threads that read pages; they mostly wait for the disk
 
 
 def choose(cache: str | None) -> str:
-    """A cache by name; None takes what FFCV's variable says (0, 1, 2), else the page cache."""
+    """The kind of a cache, one of CACHES; None takes what FFCV's variable says (0, 1 or 2), else "page".
+
+    ConfigError for any other name or value.
+    """
     if cache is None:
         value = os.environ.get(VARIABLE, "0").strip() or "0"
         if value == "3":
@@ -40,29 +43,32 @@ def choose(cache: str | None) -> str:
 
 
 class Mapped:
-    """An epoch's bytes in memory that holds the whole file: nothing to fetch."""
+    """The bytes of an epoch in memory that holds the whole file: nothing has to be fetched."""
 
     def __init__(self, memory: np.ndarray):
         self.memory = memory
 
     def fetch(self, i: int) -> None:
-        """Begin to read what batch i needs."""
+        """Start reading the bytes of batch i, counted from the first one of this epoch that is left."""
 
     def place(self, i: int, ptr: np.ndarray) -> np.ndarray:
-        """ptr (B,) int64 in the file -> where the bytes lie in `memory`, (B,) int64, once they are there."""
+        """Offsets of a batch's samples in the file, (B,) int64 -> their offsets in `memory`, (B,) int64.
+
+        Waits until the bytes are there; BetonError where they cannot be read.
+        """
         return ptr
 
     def release(self, i: int) -> None:
-        """Batch i is done."""
+        """Batch i is rendered: pages that no later batch needs may be overwritten."""
 
     def close(self) -> None:
-        """The epoch is over."""
+        """End the threads that read; the epoch is over."""
 
 
 class Slots:
-    """An epoch's pages in slots of this process's memory, each held from its first batch to its last.
+    """The bytes of an epoch in slots of this process's memory; a page has a slot from its first batch to its last.
 
-    parts: the files, as a Reader has them.
+    parts: the files, as a Reader has them.  page_size: bytes.
     page (n, B) int64: the page of each sample of each batch.  ahead: batches in flight, not counting the current one.
     limit: bytes at most.  threads: read pages in threads; else in the caller, when a batch is fetched.
     """
@@ -132,9 +138,10 @@ class Slots:
 
 
 class Cache:
-    """What a loader decodes from, over all of its epochs.
+    """Where a loader's bytes are in all of its epochs.
 
-    kind: page, process or shared.  gib: what `process` may hold, in GiB; half of the machine's memory unless said.
+    kind: page, process or shared.  gib: the most that `process` may hold, GiB; default: half of the machine's memory.
+    ConfigError where the system has no shared memory of this kind, BetonError where an image is on two pages.
     """
 
     def __init__(self, reader: Reader, kind: str, gib: float | None = None):
@@ -166,7 +173,7 @@ class Cache:
 
 
 def _split(batch: np.ndarray, n: int) -> list[np.ndarray]:
-    """batch (P,) -> for each of n batches, which of the P belong to it."""
+    """For each of n batches the indices of the P pages that `batch` (P,) assigns to it."""
     order = np.argsort(batch, kind="stable")
     return np.split(order, np.searchsorted(batch[order], np.arange(1, n)))
 

@@ -18,33 +18,35 @@ from data_loading.views.view_set import ViewSet
 
 
 class BetonDataModule(pl.LightningDataModule):
-    """Views of the images of .beton files or folders; a checkpoint of the Trainer resumes at the very next batch.
+    """The loaders of a run: views of the images of .beton files or folders.
+
+    A run resumed from any checkpoint of the Trainer continues with the batch after the last one it was trained on.
 
     Args:
         train: a .beton file, several as a pattern ("train-*.beton") or a list, or a folder of images, which is written
             once to the cache; labels are not needed.
-        val: the same for validation; its images get the views of `eval`, in the file's order, every one of them.
-        test: the same for the Trainer's test.
-        predict: the same for its predict.
+        val: files or a folder for validation; every image gets the view of `eval`, in the file's order.
+        test: files or a folder for the Trainer's test; views as of `val`.
+        predict: files or a folder for the Trainer's predict; views as of `val`.
         views: a view set as an object, written out, or by name; a strategy's name; or a list of strategies, each on two
             crops that they share; None takes the method's default.
         size: side of the global views in pixels; None takes the view set's.
         batch_size: images per process.
-        num_workers: loader threads per process.
-        seed: of the order and of the views; None draws one and writes it into config.yaml.
+        num_workers: loader threads per process; 0 prepares batches in the process itself, when they are asked for.
+        seed: of the order and of the views; None samples one and writes it into config.yaml.
         order: random, sequential, or quasi_random, which reads the file in pieces.
-        pool_pages: pages of the file that quasi_random draws from at a time.
+        pool_pages: pages of the file that quasi_random mixes at a time.
         dtype: float32, float16 or bfloat16, normalised, or uint8.
         mean: per channel, in 0..1.
         std: per channel, in 0..1.
         cache: page, process or shared; None takes what FFCV_DEFAULT_CACHE_PROCESS says, else page.
         batches_ahead: batches that are prepared before they are asked for.
-        on_error: raise, or skip, which puts another sample in the place of one that does not decode.
+        on_error: raise, or skip, which replaces a sample that does not decode by another one.
         decode_scale: full, or half, which decodes JPEGs at half their size where no view gets smaller than its crop.
         fast_dct: the JPEG decoder's quick DCT, off by about a level.
         cache_dir: where folders are written as .beton files.
         skip_bad: leave out images of a folder that do not decode, and say how many.
-        resume: go on in the data where a checkpoint stopped; false: begin its data anew, as on another file.
+        resume: continue in the data where a checkpoint stopped; false begins the data anew, as on another file.
     """
 
     def __init__(
@@ -102,30 +104,35 @@ class BetonDataModule(pl.LightningDataModule):
         return f"{type(self).__name__}({files})"  # Lightning's would look for the data sets of DataLoaders
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_loader": None}  # copies make a loader of their own
+        return {**self.__dict__, "_loader": None}  # a copy makes a loader of its own
 
     def prepare_data(self) -> None:
-        """Write folders to the cache, once, before the processes of a run part."""
+        """Write folders of images to the cache; Lightning calls this in one process, before the others begin."""
         for path in (self.train, self.val, self.test, self.predict):
             if path is not None:
                 self.file(path)
 
     def setup(self, stage: str | None = None) -> None:
+        """Settle view set and seed; ConfigError for trainer.validate without `val`, and where no views are named."""
         if stage == "validate":
             self._given("val", self.val)
         self.view_set = self.resolve(getattr(self.trainer, "lightning_module", None))
         if self.trainer is not None and self.trainer.world_size > 1:
-            self.seed = self.trainer.strategy.broadcast(self.seed)  # one that was drawn differs between processes
+            self.seed = self.trainer.strategy.broadcast(self.seed)  # a sampled one differs between processes
 
     def resolve(self, method: object | None = None) -> ViewSet:
-        """The view set of this run: `views`, else the method's `default_views`, at `size`."""
+        """The view set of this run at `size`: `views`, else the method's `default_views`; ConfigError without both."""
         which = self.views if self.views is not None else getattr(method, "default_views", None)
         if which is None:
             raise ConfigError("data.views is not set, and no method is there whose default it could take; name one")
         return view_sets.get(which, self.size)
 
     def train_dataloader(self) -> Loader:
-        """Under the Trainer's overfit_batches the rows come in the file's order, so each epoch has the same batches."""
+        """The loader of `train`.
+
+        Under the Trainer's overfit_batches it takes the rows in the file's order, so that all epochs have the rows of
+        the first batches, under other views. CheckpointError where a checkpoint's position is of other data.
+        """
         overfit = bool(getattr(self.trainer, "overfit_batches", 0))
         order = {"order": "sequential", "drop_last": True} if overfit else {"order": self.order}
         kind = Loader if self.resume else FreshLoader
@@ -151,20 +158,23 @@ class BetonDataModule(pl.LightningDataModule):
         return self._evaluation("val", self.val)
 
     def test_dataloader(self) -> Loader:
+        """The loader of `test`: the view of `eval`, every image once, in the file's order."""
         return self._evaluation("test", self.test)
 
     def predict_dataloader(self) -> Loader:
+        """The loader of `predict`: the view of `eval`, every image once, in the file's order."""
         return self._evaluation("predict", self.predict)
 
     def state_dict(self) -> dict[str, Any]:
-        """The training loader's. Lightning restores this one always, a loader's own only within an epoch."""
+        """The training loader's state. Lightning restores this always, a loader's own state only within an epoch."""
         return self._loader.state_dict() if self._loader is not None else dict(self._state)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Keep a training loader's state for the next loader of `train`."""
         self._state = dict(state_dict)
 
     def file(self, path: str | list[str] | None = None) -> Path | list[Path]:
-        """The .beton file, or files, of `path`, or of `train`."""
+        """The .beton file or files of `path`, by default of `train`; a folder is written to the cache first."""
         path = self.train if path is None else path
         if str(path) not in self._written:
             self._written[str(path)] = sources.as_beton(path, cache=Path(self.cache_dir), skip_bad=self.skip_bad)

@@ -1,8 +1,9 @@
-"""Shared: the bytes of a file, or of several, once in the memory of a node, mapped by all processes that read it.
+"""NodeMemory: the bytes of a file, or of several, once in the memory of a node, mapped by all processes that read them.
 
 The memory has no name in any file system (memfd_create), so the kernel frees it with the last process that holds it,
-however that one ends. A note of a few bytes says which processes hold it: `/dev/shm/data_loading-USER-FILE`, one line
-"pid fd" each. Whoever finds no living holder reads the file in, while the others wait at the note's lock.
+however that process ends. A small file, the note, lists the processes that hold it:
+`/dev/shm/data_loading-USER-FILE`, a line "pid fd" for each. A process that finds none of them alive reads the data in,
+while the others wait for the note's lock.
 """
 
 from __future__ import annotations
@@ -27,8 +28,10 @@ PIECE = 1 << 26  # bytes copied at once
 
 
 class NodeMemory:
-    """The bytes of a Reader's `parts`, uint8 (n,), laid out as in its own memory, read-only; `memory` stays valid for
-    as long as anyone refers to it."""
+    """The bytes of a Reader's `parts`: `memory`, uint8 (n,), laid out as in the Reader's own memory, read-only.
+
+    `memory` stays valid as long as anyone refers to it. ConfigError where the bytes do not fit into the free memory.
+    """
 
     def __init__(self, parts: Sequence[Part]):
         size, found = parts[-1].start + parts[-1].size, [part.found for part in parts]
@@ -52,17 +55,17 @@ class NodeMemory:
 
 
 def _holds(holder: list[str], name: str, size: int) -> bool:
-    """Whether the process of a note's line still holds the memory; its number may be another process's by now."""
+    """Whether the process of a note's line still holds the memory; another process may have its number by now."""
     try:
         pid, fd = (int(word) for word in holder)
-        place = f"/proc/{pid}/fd/{fd}"
-        return os.readlink(place) == f"/memfd:{name} (deleted)" and os.stat(place).st_size == size
+        link = f"/proc/{pid}/fd/{fd}"
+        return os.readlink(link) == f"/memfd:{name} (deleted)" and os.stat(link).st_size == size
     except (ValueError, OSError):
         return False
 
 
 def _joined(holder: list[str], name: str, size: int) -> int | None:
-    """A descriptor of the memory that another process holds; None where that has ended meanwhile."""
+    """A descriptor of the memory that another process holds; None where that process has ended meanwhile."""
     try:
         fd = os.open(f"/proc/{holder[0]}/fd/{holder[1]}", os.O_RDONLY)
     except OSError:
@@ -112,7 +115,7 @@ def free_memory() -> int | None:
 
 @contextlib.contextmanager
 def _locked(note: Path) -> Iterator[IO[bytes]]:
-    """The note, made where it is missing, held by this process alone."""
+    """The note, created where it is missing, open and locked by this process alone."""
     while True:
         fd = os.open(note, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with os.fdopen(fd, "r+b") as file:

@@ -1,6 +1,6 @@
-"""Order: which row of the file comes when, as a function of (kind, rows, order seed, epoch) alone.
+"""Order: the rows of an epoch one after the other, a function of (kind, rows, order seed, epoch) alone.
 
-The order is one for all ranks: global batch g is a slice of it, and rank r takes its part of the slice.
+All ranks share the order: global batch g is a slice of it, and rank r takes the r-th part of the slice.
 """
 
 from __future__ import annotations
@@ -20,12 +20,15 @@ U32 = np.uint32
 
 
 def epoch_order(kind: str, rows: np.ndarray, page: np.ndarray, seed: int, epoch: int, pool_pages: int) -> np.ndarray:
-    """rows (n,) int64 of the file, page (n,) int64 the page that each lies on -> rows (n,) in the epoch's order.
+    """The rows of the file (n,) int64 in the order of an epoch, (n,) int64.
 
+    page (n,) int64: the page of each row; read by quasi_random only.  seed, epoch: 32 bits each.
+
+    sequential:    the rows as they are given.
     random:        one permutation of all rows.
-    quasi_random:  pages in random order; `pool_pages` of them are open at a time, each next row comes from one of the
-                   open pages, drawn evenly, in random order within the page; a page that is used up makes room for the
-                   next. Once no page is left to open, what the open ones still hold is shuffled as one.
+    quasi_random:  pages are opened in random order, `pool_pages` of them at a time. Each next row comes from an open
+                   page chosen uniformly, in random order within the page; a used-up page makes room for the next one.
+                   Once no page is left to open, the rest of the open pages is shuffled as a whole.
     """
     if kind == "sequential":
         return rows
@@ -39,23 +42,23 @@ def epoch_order(kind: str, rows: np.ndarray, page: np.ndarray, seed: int, epoch:
     turn = opened[page_of]  # of each row: when its page is opened
     grouped = mixed[np.argsort(turn[mixed], kind="stable")]  # page after page, random within each
     counts = np.bincount(turn, minlength=len(pages))
-    drawn = _draw_pages(counts, pool_pages, keys(len(rows), U32(seed), U32(epoch), U32(stream("order/pool"))))
+    chosen = _choose_pages(counts, pool_pages, keys(len(rows), U32(seed), U32(epoch), U32(stream("order/pool"))))
     out = np.empty(len(rows), np.int64)
-    out[np.argsort(drawn, kind="stable")] = rows[grouped]
+    out[np.argsort(chosen, kind="stable")] = rows[grouped]
     return out
 
 
 def batch_positions(i: int, n: int, batch_size: int, rank: int, world_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where rank's part of global batch i stands in an order of n rows, (B,) int64, and which are not repeats, (B,).
+    """A rank's part of global batch i: positions (B,) int64 in an order of n rows, and which are no repeats (B,) bool.
 
-    A part that reaches beyond the order repeats its last row.
+    Positions beyond the end repeat the last row. batch_size B: per rank.
     """
     at = np.arange(batch_size) + (i * world_size + rank) * batch_size
     return np.minimum(at, n - 1), at < n
 
 
 def chosen_rows(reader: Reader, indices: Sequence[int] | np.ndarray | None) -> np.ndarray:
-    """Rows of the file to use, (n,) int64; all where none are named."""
+    """The rows of the file to use, (n,) int64: `indices`, else all; ConfigError for what are no row numbers."""
     if indices is None:
         return np.arange(len(reader))
     rows = np.asarray(indices).reshape(-1)
@@ -71,7 +74,10 @@ def chosen_rows(reader: Reader, indices: Sequence[int] | np.ndarray | None) -> n
 
 
 def rank_and_world_size(rank: int | None, world_size: int | None) -> tuple[int, int]:
-    """This process's part: as given, else torch.distributed's; the variables RANK and WORLD_SIZE prove nothing."""
+    """(rank, world size) as given, else torch.distributed's, else (0, 1); ConfigError where they do not fit together.
+
+    The variables RANK and WORLD_SIZE are not read: a launcher may set them for a process that never joins.
+    """
     running = torch.distributed.is_available() and torch.distributed.is_initialized()
     if world_size is None:
         world_size = torch.distributed.get_world_size() if running else 1
@@ -86,24 +92,27 @@ def rank_and_world_size(rank: int | None, world_size: int | None) -> tuple[int, 
     return rank, world_size
 
 
-def _draw_pages(counts: np.ndarray, pool: int, words: np.ndarray) -> np.ndarray:
-    """counts (P,) rows of each page in the order of opening, words (n,) uint64 -> the page of each draw, (n,) int64."""
-    drawn, left = np.empty(len(words), np.int64), counts.copy()
-    n = _draw_from_pool(left, min(pool, len(counts)), words, drawn)
+def _choose_pages(counts: np.ndarray, pool: int, words: np.ndarray) -> np.ndarray:
+    """The page of each next row, (n,) int64, from counts (P,) of rows by page, in the order of opening.
+
+    words (n,) uint64: the random numbers, one a row.
+    """
+    chosen, left = np.empty(len(words), np.int64), counts.copy()
+    n = _choose_from_pool(left, min(pool, len(counts)), words, chosen)
     rest = np.repeat(np.arange(len(left)), left)
-    drawn[n:] = rest[np.argsort(words[n:], kind="stable")]
-    return drawn
+    chosen[n:] = rest[np.argsort(words[n:], kind="stable")]
+    return chosen
 
 
 @jit
-def _draw_from_pool(left, pool, words, drawn):
-    """Draw until a page is used up and none is left to open; counts `left` down and returns the number of draws."""
+def _choose_from_pool(left, pool, words, chosen):
+    """Choose pages until one is used up and none is left to open; counts `left` down; returns how many."""
     opened = np.arange(pool)
     following = pool
     for t in range(words.size):
         k = np.int64(((words[t] >> np.uint64(32)) * np.uint64(pool)) >> np.uint64(32))
         page = opened[k]
-        drawn[t] = page
+        chosen[t] = page
         left[page] -= 1
         if left[page] == 0:
             if following == left.size:

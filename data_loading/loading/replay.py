@@ -1,4 +1,4 @@
-"""Replay: the views of a sample as any past run saw them, from the run's seed and view set alone."""
+"""Replay: the views of a sample as a past run saw them, rendered from the run's seed and view set alone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from data_loading.views.view_set import ViewSet
 
 
 class Replay(NamedTuple):
-    """image uint8 (H, W, 3) as decoded; views: V arrays uint8 (S, S, 3); plan: of this one sample."""
+    """image: the decoded pixels, uint8 (H, W, 3); views: V arrays uint8 (S, S, 3); plan: of this sample, B = 1."""
 
     view_set: ViewSet
     image: np.ndarray
@@ -36,7 +36,10 @@ def replay_views(
     index: int,
     size: int | None = None,
 ) -> Replay:
-    """Draw the views that a Loader of `path` made of row `index` in `epoch` (from 0) under `seed`."""
+    """The views that a Loader of `path` with this seed rendered of row `index` in `epoch` (from 0).
+
+    views, size: as of the Loader. ConfigError where the file has no such row.
+    """
     file = sources.as_beton(path)
     with Reader(file) as reader:
         if not 0 <= index < len(reader):
@@ -53,7 +56,10 @@ def replay_image(
     index: int = 0,
     size: int | None = None,
 ) -> Replay:
-    """The same for an image uint8 (H, W, 3) that stands for row `index` of some file; ConfigError for any other."""
+    """The views that a Loader with this seed would render in `epoch` of an image uint8 (H, W, 3) stored as row `index`.
+
+    ConfigError where `image` is no such array.
+    """
     _check(image)
     view_set = view_sets.get(views, size)
     height, width, _ = image.shape
@@ -62,10 +68,10 @@ def replay_image(
     outs = [np.empty((len(members), 1, 3, side, side), np.uint8) for side, members in view_set.groups()]
     pixels = np.ascontiguousarray(image).reshape(-1)
     Renderer(view_set, max(height, width), None)(pixels, np.zeros(1, np.int64), *sides, plan, 0, outs)
-    drawn = {}
+    rendered = {}
     for (_, members), out in zip(view_set.groups(), outs, strict=True):
-        drawn |= {v: out[place, 0].transpose(1, 2, 0) for place, v in enumerate(members)}
-    return Replay(view_set, image, [drawn[v] for v in range(len(view_set))], plan)
+        rendered |= {v: out[i, 0].transpose(1, 2, 0) for i, v in enumerate(members)}
+    return Replay(view_set, image, [rendered[v] for v in range(len(view_set))], plan)
 
 
 def _check(image: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""State: where a loader stands, as plain values that JSON and a checkpoint hold, and what it may be loaded into."""
+"""State: a loader's position in its data, as values that JSON and a checkpoint hold, and which loader may take it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from data_loading.errors import CheckpointError
 VERSION = 1
 KEYS = ("version", "order_seed", "view_seed", "epoch", "batch", "global_batch", "samples", "fingerprint")
 LIMIT = {"batch": 2**63, "global_batch": 2**63, "samples": 2**63}  # seeds and epochs have 32 bits
-PROBES, PROBE = 64, 4096  # places in the pages that are hashed, and bytes of each
+PROBES, PROBE = 64, 4096  # how many pieces of the pages are hashed, and bytes of each
 
 
 def fingerprint(reader: Reader, rows: np.ndarray | None, order: str) -> str:
-    """FILE:ROWS:ORDER, with hashes in hex of the file or files (size, records, 64 places of the pages) and of the rows.
+    """FILE:ROWS:ORDER, with hashes in hex of the file or files (size, records, 64 pieces of the pages) and of the rows.
 
-    rows (n,) int64 that are used, or None for all.  Reads the records and a few hundred KB of the pages.
+    rows (n,) int64: the rows that are used, None for all.  Reads the records and a few hundred KB of the pages.
     """
     memory, table = reader.memory, reader.image_table()
     digest = hashlib.blake2b(memory.size.to_bytes(8, "little"), digest_size=8)
@@ -34,7 +34,7 @@ def fingerprint(reader: Reader, rows: np.ndarray | None, order: str) -> str:
 
 
 def checked(state: dict[str, Any], mine: dict[str, Any], path: object) -> dict[str, Any]:
-    """A state that a loader whose own state is `mine` can go on from; a CheckpointError where it cannot."""
+    """`state`, if a loader of `path` whose own state is `mine` can continue from it; else a CheckpointError."""
     if not isinstance(state, dict) or not set(KEYS) <= state.keys():
         raise CheckpointError(f"{path}: not a loader's state; it needs {', '.join(KEYS)}")
     if state["version"] != VERSION:
@@ -64,7 +64,7 @@ def checked(state: dict[str, Any], mine: dict[str, Any], path: object) -> dict[s
 
 
 def batch_size(global_batch: int, world_size: int) -> int:
-    """Images per process of a global batch that a state has fixed."""
+    """Images per process of a global batch that a state has fixed; CheckpointError where they do not divide evenly."""
     if global_batch % world_size:
         raise CheckpointError(
             f"the run had global batches of {global_batch} images, which {world_size} processes cannot share evenly; "

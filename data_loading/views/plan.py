@@ -1,6 +1,6 @@
-"""Plan: every random number of a batch's views, drawn before any pixel is touched.
+"""Plan: every random number of a batch's views, sampled before any pixel is rendered.
 
-A plan is a function of (seed, epoch, sample numbers, image sizes, view set). It can be compared, saved and replayed.
+A plan is a function of (seed, epoch, rows of the file, image sizes, view set). It can be compared, saved and replayed.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ F32 = np.float32
 
 @dataclass
 class Plan:
-    """box (V, B, 4) float32 x0, y0, x1, y1 in source pixels; op (V, B, K) uint8; arg (V, B, K, 8) uint32 words.
+    """The boxes and programs of V views of B samples.
 
-    Step k of view v of sample b is code op[v, b, k] with the words arg[v, b, k]: float32, or the key of a noise; a code
-    of 0 ends the program. strategy (V, B) uint8: the number in the view set's list of the strategy that a view took.
+    box (V, B, 4) float32: x0, y0, x1, y1 of the crop in source pixels.
+    op (V, B, K) uint8, arg (V, B, K, 8) uint32: step k of view v of sample b is the op of code op[v, b, k], with the
+    words arg[v, b, k] as its parameters: the bits of float32 numbers, or the key of a noise. Code 0 ends the program.
+    strategy (V, B) uint8: the index in the view set's `strategies` of the strategy that a view got.
     """
 
     box: np.ndarray
@@ -34,17 +36,21 @@ class Plan:
 
     @property
     def numbers(self) -> np.ndarray:
-        """The words read as float32."""
+        """The words of `arg` read as float32, (V, B, K, 8)."""
         return self.arg.view(F32)
 
     def acted(self, step: str) -> np.ndarray:
-        """(V, B) bool: whether a view's program has a step of this name, as "grayscale"; names as in `rows`."""
+        """(V, B) bool: whether a view's program has a step of this name, as "grayscale"; the names are those of `rows`.
+
+        UnknownName for a name that no step has.
+        """
         return np.isin(self.op, _codes(step)).any(axis=2)
 
     def number(self, step: str, name: str) -> np.ndarray:
-        """(V, B) float32: a number of a view's first step of this name, as ("hue", "turn"); NaN where there is none.
+        """(V, B) float32: a parameter of a view's first step of this name, as ("hue", "turn"); NaN without such a step.
 
-        So the parameters of an augmentation are labels.
+        Useful as labels, for a network that is to predict an augmentation. ViewError where the step has no such
+        parameter, UnknownName for no step's name.
         """
         codes = _codes(step)
         known = list(dict.fromkeys(n for code in codes for n in STEPS[code][1] if n != "key"))
@@ -61,7 +67,7 @@ class Plan:
         return out
 
     def rows(self, view_set: ViewSet, b: int) -> list[dict]:
-        """Sample b's views as plain values: view, strategy, box (x0, y0, x1, y1), steps as (name, {number: value})."""
+        """Sample b's views as plain values: view, strategy, box (x0, y0, x1, y1), steps as (name, {parameter: value})."""
         out = []
         for v, view in enumerate(view_set.views):
             steps = []
@@ -78,7 +84,7 @@ class Plan:
         return out
 
     def table(self, view_set: ViewSet, b: int) -> str:
-        """Sample b's views as text, a line each."""
+        """The views of sample b as text, a line for each."""
         lines = []
         for row in self.rows(view_set, b):
             x0, y0, x1, y1 = row["box"]
@@ -88,7 +94,7 @@ class Plan:
         return "\n".join(lines)
 
     def save(self, path: str | Path) -> None:
-        """Write the plan as .npz; users' own ops by their import paths, since their codes are this process's."""
+        """Write the plan as .npz; users' own ops by import path, since their codes are valid in this process only."""
         codes = sorted({int(code) for code in np.unique(self.op) if code >= OWN})
         names = np.array([dotted(OWN_OPS[code - OWN]) for code in codes], str)
         np.savez_compressed(
@@ -97,7 +103,7 @@ class Plan:
 
     @classmethod
     def load(cls, path: str | Path) -> Plan:
-        """The plan that `save` wrote; users' own ops of it must have been imported."""
+        """The plan that `save` wrote; ViewError where it is none, or a user's own op in it is not yet imported."""
         with np.load(path) as stored:
             missing = [
                 name for name in ("box", "op", "arg", "strategy", "own_codes", "own_names") if name not in stored
@@ -113,7 +119,7 @@ class Plan:
 
 
 def _codes(step: str) -> list[int]:
-    """The codes of a step's name: several where a user's own op was defined again."""
+    """The codes of a step's name: several where a user's own op was defined again, as in a notebook."""
     codes = [code for code, (name, _) in STEPS.items() if name == step]
     if not codes:
         known = list(dict.fromkeys(name for name, _ in STEPS.values()))

@@ -1,7 +1,7 @@
-"""View sets: which views are drawn of each image, and from which boxes.
+"""View sets: which views are rendered of each image, and from which boxes.
 
-A `ViewSet` lists `View`s. Written short, it takes every strategy on every crop, strategy-major, globals before locals:
-`ViewSet(strategies=["simclr", "byol"], crops=2, shared_crops=True)` draws 4 views on 2 boxes.
+A `ViewSet` lists `View`s: every strategy on every crop, all crops of a strategy one after the other, global crops
+before local ones. `ViewSet(strategies=["simclr", "byol"], crops=2, shared_crops=True)` has 4 views on 2 boxes.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from data_loading.ops.resize import INTERPOLATIONS
 from data_loading.strategies import Strategy, strategy
 from data_loading.strategies.strategy import LARGEST, one_of
 
-MOST = 255  # strategies, as a plan numbers them, and crops of a kind
+MOST = 255  # strategies, which a plan numbers by uint8, and crops of a role
 
 
 @dataclass(frozen=True)
 class View:
-    """One augmented image: `crop` numbers its box (equal numbers share one), `variant` the strategy's list of ops."""
+    """One augmented image: views of equal `crop` share a box; `variant` is the index of the strategy's list of ops."""
 
     name: str
     role: str  # "global" or "local"
@@ -36,19 +36,20 @@ class View:
 
 
 class ViewSet:
-    """The views drawn of each image.
+    """The views that are rendered of each image. ViewError for arguments that are wrong or do not go together.
 
-    strategies:   names, {class_path, init_args} or Strategy objects; each is applied to each crop.
-    crops, size:  number and side (pixels) of the global crops; the size is the first strategy's unless said.
-    shared_crops: the strategies share the boxes (drawn by the first strategy's rule), else each view has its own.
-    local, local_size: number and side of the local crops of multi-crop.
-    crop_scale, crop_ratio: area and aspect of the global boxes in place of the strategies' own.
-    local_scale: area of the local boxes in place of the strategies' own.
-    interpolation: "bilinear" or "bicubic", both antialiased; the first strategy's unless said, else bilinear.
-    disjoint: of each pair of global crops (0 and 1, 2 and 3, ...) the second does not overlap the first, where it can.
-    assign: "all", every strategy on every crop, or "drawn", one strategy for each crop and sample, all equally likely;
-        the boxes are then drawn by the first strategy's rule, and the plan says which strategy it was.
-    own_sizes: the global views of each strategy have its own size; `size` is not given then.
+    strategies:   names, {class_path, init_args} or Strategy objects, at least one; each is applied to each crop.
+    crops, size:  number and side (pixels) of the global crops; size None takes the first strategy's.
+    shared_crops: the strategies share the boxes, sampled by the first strategy's rule; else each view has a box.
+    local, local_size: number and side (pixels) of the local crops of multi-crop.
+    crop_scale, crop_ratio: ranges (low, high) of a global box's share of the image's area, and of its width / height;
+        None takes the strategies' own.
+    local_scale: the range of a local box's share of the image's area; None takes the strategies' own.
+    interpolation: "bilinear" or "bicubic", both antialiased; None takes the first strategy's, else bilinear.
+    disjoint: of each pair of global crops (0 and 1, 2 and 3, ...) the second does not overlap the first, if possible.
+    assign: "all", every strategy on every crop; or "drawn", one strategy for each crop and sample, all equally likely,
+        which `Plan.strategy` names; the boxes are then sampled by the first strategy's rule.
+    own_sizes: the global views of each strategy have that strategy's size, and `size` must be None.
     """
 
     def __init__(
@@ -86,10 +87,10 @@ class ViewSet:
         if self.own_sizes and size is not None:
             raise ViewError(f"own_sizes does not go with a size ({size}); give each strategy its own, or leave one out")
         self._check()
-        self._rules: list[Crop] = []  # by crop number
-        self._partners: list[int] = []  # the crop that each one must not overlap; -1: none
-        self._programs: list[list[list[Op]]] = []  # by view: the ops of each strategy that may be drawn for it
-        self._numbers: list[int] = []  # by view: of its strategy, -1 where it is drawn
+        self._rules: list[Crop] = []  # by crop
+        self._partners: list[int] = []  # by crop: the crop that it must not overlap; -1: none
+        self._programs: list[list[list[Op]]] = []  # by view: the ops of its strategy, or of each that may be sampled
+        self._numbers: list[int] = []  # by view: the index of its strategy; -1 where it is sampled
         self.views: list[View] = []
         for role, count, side in (("global", self.crops, self.size), ("local", self.local, self.local_size)):
             self._add(role, count, side)
@@ -154,33 +155,34 @@ class ViewSet:
         return f"ViewSet({', '.join(v.name for v in self.views)}; size {self.size})"
 
     def programs(self, view: int) -> list[list[Op]]:
-        """The ops of a view: of its strategy, or of each one that may be drawn for it."""
+        """The ops of a view: of its strategy, or with assign="drawn" of each strategy, in the order of `strategies`."""
         return self._programs[view]
 
     def all_ops(self) -> Iterator[Op]:
-        """Every op of every view, those inside a Choose too."""
+        """Every op of every view, and the ops inside each Choose."""
         for op in (op for program in self._programs for ops in program for op in ops):
             yield op
             if isinstance(op, Choose):
                 yield from (inner for policy in op.policies for inner in policy)
 
     def strategy_number(self, view: int) -> int:
-        """The place of a view's strategy in `strategies`, -1 where it is drawn for each sample."""
+        """The index in `strategies` of a view's strategy; -1 where it is sampled for each image (assign="drawn")."""
         return self._numbers[view]
 
     def op_stream(self, strategy: int, op: str) -> str:
-        """The name of an op's random stream within its view; strategy: the place among those that may be drawn."""
+        """The name of an op's random stream within its view; strategy: index of the op's strategy in `strategies`."""
         return f"{strategy}/{op}" if self.assign == "drawn" else op
 
     def crop_rule(self, crop: int) -> Crop:
+        """The rule by which the box of this crop is sampled."""
         return self._rules[crop]
 
     def crop_partner(self, crop: int) -> int:
-        """The crop that this one must not overlap, -1 for none."""
+        """The crop that this crop must not overlap; -1 for none."""
         return self._partners[crop]
 
     def crop_stream(self, crop: int) -> str:
-        """The name of the random stream of a box: its number when strategies share it, else its view."""
+        """The name of a box's random stream: of its number where strategies share it, else of its view."""
         rule = self._rules[crop]
         if rule.share is not None:
             return f"share/crop/{rule.share}"
@@ -189,12 +191,12 @@ class ViewSet:
         return f"crop{crop}" if self.shared_crops else f"{self.views[crop].name}/crop"
 
     def groups(self) -> list[tuple[int, list[int]]]:
-        """The sides of the views and, for each, the numbers of its views: one block of memory each."""
+        """(side in pixels, indices of the views of this side) for each side: a batch has a block of memory for each."""
         sizes = sorted({v.size for v in self.views}, key=lambda s: [v.size for v in self.views].index(s))
         return [(s, [i for i, v in enumerate(self.views) if v.size == s]) for s in sizes]
 
     def with_size(self, size: int | None) -> ViewSet:
-        """The same with global views of another side; those of own_sizes are refused."""
+        """This view set with global views of another side; itself for None, a ViewError with own_sizes."""
         return self if size is None else ViewSet(**{**self._arguments(), "size": size})
 
     def _arguments(self) -> dict:
@@ -208,6 +210,7 @@ class ViewSet:
 
     @classmethod
     def from_dict(cls, values: dict) -> ViewSet:
+        """The view set of arguments as `to_dict` or a config holds them; ViewError names what is wrong."""
         # A command line gives the parts of a mapping as text: --data.views.crops 3.
         return construct(cls, {k: _read(k, v) if isinstance(v, str) else v for k, v in values.items()}, "a view set")
 

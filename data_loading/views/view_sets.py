@@ -1,4 +1,4 @@
-"""Named view sets, and view sets from what a config holds."""
+"""View sets by name, as `massrl` or `dino_multicrop`, and `get`, which makes one of what a config holds."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ VIEW_SETS = Registry("view set")  # name -> function of the global size (None: i
 
 
 def get(which: str | dict | list | ViewSet, size: int | None = None) -> ViewSet:
-    """A view set by name, as written in a config, or as it is.
+    """A view set of a name, of the arguments in a config, of strategies, or of a ViewSet, at this size.
 
-    A strategy's name (or import path) means two crops of it; several with + between them, or as a list,
-    two crops that they share.
+    A strategy's name or import path means two crops of it; several, as a list or joined by +, share two crops.
+    size: side of the global views in pixels; None leaves it. UnknownName for a name that nothing has, with the nearest;
+    ViewError for anything else.
     """
     if isinstance(which, ViewSet):
         return which.with_size(size)
@@ -43,9 +44,9 @@ def _with(name: str, **arguments) -> dict:
 
 
 def _local(side: int, size: int | None) -> int:
-    """The side of local crops beside global ones of `size`: `side` beside 224 and larger ones, else in proportion.
+    """The side of local crops, pixels: `side` beside global crops of 224 and larger, else in proportion.
 
-    Where that is near a multiple of 16 or above it, the nearest one: the patches of most ViTs are of 16 pixels.
+    Rounded to a multiple of 16 where that is not 0: the patches of most ViTs have 16 pixels.
     """
     if size is None:
         return side
@@ -64,7 +65,7 @@ def massrl(size: int | None = None) -> ViewSet:
 
 @VIEW_SETS.register
 def massrl_figure(size: int | None = None) -> ViewSet:
-    """MASSRL as its figure shows it: two crops of the image's shape, for each one of three strategies drawn."""
+    """MASSRL as its figure shows it: two crops of the image's shape, each under one of three strategies at random."""
     strategies = [_with("simclr", crop="UniformCrop"), "randaugment", "autoaugment"]
     return ViewSet(strategies, crops=2, size=size, assign="drawn")
 
@@ -73,7 +74,7 @@ def massrl_figure(size: int | None = None) -> ViewSet:
 def massrl_pytorch(size: int | None = None) -> ViewSet:
     """MASSRL as its PyTorch code has it: as massrl, with weaker SimCLR, which alone flips, and bicubic; eight views.
 
-    Differs from that code: views keep their places in the list, where it shuffles them for each sample.
+    Differs from that code, which shuffles the list of views for each sample: here the order is fixed.
     """
     simclr = _with("simclr", jitter=[0.4, 0.4, 0.2, 0.1], blur=1.0)
     others = [_with(name, flip=0.0) for name in STRATEGY_SPACE[1:]]
@@ -88,7 +89,7 @@ def massrl_tensorflow(size: int | None = None) -> ViewSet:
 
 @VIEW_SETS.register
 def massrl_2(size: int | None = None) -> ViewSet:
-    """MASSRL at the cost of SimCLR: two crops, for each one strategy of four drawn; as many views as simclr, byol."""
+    """MASSRL at the cost of SimCLR: two crops, each under one of four strategies at random; two views, as simclr."""
     return ViewSet(STRATEGY_SPACE, crops=2, size=size, assign="drawn")
 
 
