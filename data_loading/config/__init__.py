@@ -1,1 +1,1 @@
-"""Objects that a config names, and files that are written whole."""
+"""Objects that a config names, remembered arguments, and files that are written completely or not at all."""

@@ -1,4 +1,4 @@
-"""Remember the arguments that an object was made with: for its config, its checkpoint, its repr or a changed copy."""
+"""Remember the arguments of a constructor: for a config, a checkpoint, a repr or a changed copy of the object."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 
 class Remembers:
-    """`self.given` holds the constructor's arguments by name, as they were given; defaults are not among them.
+    """`self.given` holds the constructor's arguments by name, as they were given, without defaults.
 
-    The signature read is that of the class that is made, so a subclass's own arguments and those that it passes on as
-    **kwargs are all there. A copy or an unpickled object keeps its original's.
+    The signature is that of the object's own class, so the arguments of a subclass, **kwargs included, are all there.
+    A copy or an unpickled object has the arguments of its original.
     """
 
     given: dict[str, Any]
@@ -20,14 +20,14 @@ class Remembers:
         self = super().__new__(cls)
         try:
             self.given = given_to(cls.__init__, self, *args, **kwargs)
-        except TypeError:  # wrong arguments: __init__ says it better; none at all: a copy is filled from its original
+        except TypeError:  # wrong arguments, which __init__ reports; or none, for a copy, which gets its original's
             return self
         self.given.pop("self", None)
         return self
 
 
 def given_to(function: Callable, *args: Any, **kwargs: Any) -> dict[str, Any]:
-    """The arguments of a call by name, those of **kwargs among them."""
+    """The arguments of the call function(*args, **kwargs) by name; TypeError where they do not fit its signature."""
     signature = inspect.signature(function)
     found = dict(signature.bind(*args, **kwargs).arguments)
     for name, parameter in signature.parameters.items():
@@ -37,6 +37,6 @@ def given_to(function: Callable, *args: Any, **kwargs: Any) -> dict[str, Any]:
 
 
 def with_defaults(function: Callable, given: dict[str, Any]) -> dict[str, Any]:
-    """`given`, and before it the defaults of the function's own arguments that it lacks, in the signature's order."""
+    """The function's defaults, in the signature's order, replaced by and followed by the arguments in `given`."""
     parameters = inspect.signature(function).parameters.values()
     return {**{p.name: p.default for p in parameters if p.default is not p.empty}, **given}

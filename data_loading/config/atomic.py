@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Files that are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from data_loading.errors import UserError
 
 
 def beside(path: Path) -> Path:
-    """A hidden name beside `path` for a file that is not yet whole.
+    """A hidden, unused name in the folder of `path`, for a file that is still being written.
 
-    The host says whose it is on a shared disk; the random part, that no other process has it: containers share host
+    The host's name tells whose file it is on a shared disk. The random part makes it unique: containers may share host
     names and process numbers.
     """
     return path.with_name(f".{path.name}.{os.uname().nodename}.{secrets.token_hex(8)}.tmp")
@@ -23,10 +23,10 @@ def beside(path: Path) -> Path:
 
 @contextmanager
 def whole(path: str | Path) -> Iterator[IO[bytes]]:
-    """A file to write beside its place, which it takes when the block ends: nobody ever reads half of it.
+    """Open a temporary binary file, which is renamed to `path` when the block ends: nobody ever reads half of it.
 
-    Folders that are missing are made. Where the block fails nothing is left; a UserError says why a file cannot be
-    written. The block should only write: any OSError of its own is told so, too.
+    Missing folders are made. If the block fails, nothing is left. UserError where the file cannot be written; the block
+    should only write, because any OSError in it is reported as that.
     """
     path = Path(path)
     temporary = beside(path)
@@ -43,7 +43,7 @@ def whole(path: str | Path) -> Iterator[IO[bytes]]:
 
 
 def write_whole(path: str | Path, content: bytes | str) -> Path:
-    """The same for what is at hand; text becomes UTF-8, and its ends of lines stay."""
+    """Write bytes, or text as UTF-8 with unchanged line ends, to `path`, completely or not at all; returns the path."""
     with whole(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
     return Path(path)

@@ -18,7 +18,7 @@ from data_loading.errors import UnknownName, ViewError, near_miss
 
 
 class Described(Remembers):
-    """What a config can hold as {class_path, init_args}: it remembers the arguments that it was made with."""
+    """Base of objects that a config holds as {class_path, init_args}: they remember their constructor's arguments."""
 
     def __repr__(self) -> str:
         given = vars(self).get("given", {})
@@ -35,17 +35,18 @@ def describe(thing: Described, registry: Registry) -> dict[str, Any]:
 
 
 def path_of(item: Any, registry: Registry) -> str:
-    """The name under which `build` finds a class or function."""
+    """The name by which `build` finds a class or function: its registered name, for a user's own its import path."""
     name = next((name for name, known in registry.items() if known is item), None)
     return name if name is not None and item.__module__.startswith("data_loading.") else dotted(item)
 
 
 def dotted(item: Any) -> str:
+    """The import path of a class or function, as "package.module.Name"."""
     return f"{item.__module__}.{item.__qualname__}"
 
 
 def plain(value: Any, registry: Registry) -> Any:
-    """What a config can hold: objects as `describe` has them, tuples, NumPy arrays and scalars as lists and numbers."""
+    """`value` as a config can hold it: objects as `describe` gives them, tuples and NumPy arrays as lists."""
     if isinstance(value, Described):
         return describe(value, registry)
     if isinstance(value, np.ndarray | np.generic):
@@ -58,7 +59,10 @@ def plain(value: Any, registry: Registry) -> Any:
 
 
 def build(spec: Any, registry: Registry, kind: type) -> Any:
-    """An object of `kind`: itself, or made of a name, or of {class_path, init_args}."""
+    """An object of `kind`, made of a name or {class_path, init_args}; an object of `kind` is returned as it is.
+
+    UnknownName for a name that nothing has, ViewError for anything else that makes no object of `kind`.
+    """
     if isinstance(spec, kind):
         return spec
     if isinstance(spec, Described):
@@ -80,7 +84,7 @@ def build(spec: Any, registry: Registry, kind: type) -> Any:
 
 
 def _promises(make: Callable, registry: Registry, kind: type) -> bool:
-    """Whether it is a class of `kind`, a registered function, or one that is annotated to return `kind`."""
+    """Whether `make` is a subclass of `kind`, a registered function, or a function annotated to return `kind`."""
     if inspect.isclass(make):
         return issubclass(make, kind)
     returns = getattr(make, "__annotations__", {}).get("return")
@@ -88,7 +92,7 @@ def _promises(make: Callable, registry: Registry, kind: type) -> bool:
 
 
 def construct(make: Callable, arguments: dict[str, Any], label: str) -> Any:
-    """make(**arguments); a wrong name is answered with the nearest, and errors begin with `label`."""
+    """make(**arguments). ViewError, which begins with `label`, for a wrong name (with the nearest one) or value."""
     if not isinstance(arguments, dict):
         raise ViewError(f"{label}: its arguments are {arguments!r}; write them by name, as {{name: value}}")
     try:
@@ -110,7 +114,7 @@ def _misplaced(path: str, item: Any, kind: type) -> str:
 
 
 def found(path: str, registry: Registry) -> Callable:
-    """The class or function of a registered name or an import path."""
+    """The class or function of a registered name or an import path; UnknownName or ViewError where there is none."""
     if path in registry or "." not in path:
         return registry[path]
     module, _, name = path.rpartition(".")
@@ -126,7 +130,7 @@ def found(path: str, registry: Registry) -> Callable:
 
 
 def argument_names(make: Callable) -> list[str]:
-    """The names that a class or function takes; **common stands for those of the base class."""
+    """The names of the arguments that a class or function takes; **kwargs of a class stand for its base class's."""
     names: list[str] = []
     for owner in [c.__init__ for c in make.__mro__ if "__init__" in vars(c)] if inspect.isclass(make) else [make]:
         parameters = inspect.signature(owner).parameters

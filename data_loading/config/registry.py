@@ -1,4 +1,4 @@
-"""Registry: a name is given once, by the class or function itself; a wrong name is answered with the nearest one."""
+"""Registry: classes and functions by name. A name is given once; an unknown name is an error that gives the nearest."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ class Registry:
     def register(self, item: Any = None, *, name: str | None = None):
         """Use as `@registry.register` or `@registry.register(name="...")`.
 
-        A name given to two is an error; what is defined again, as in a notebook's cell, takes the place of the former.
+        name: by default the item's own. ConfigError where another item has the name; an item that is defined again, as
+        in a notebook's cell, replaces its former self.
         """
         if item is None:
             return lambda it: self.register(it, name=name)
@@ -34,6 +35,7 @@ class Registry:
         return item
 
     def __getitem__(self, name: str) -> Any:
+        """The item of this name; UnknownName lists the known names and the nearest one."""
         if name not in self._items:
             hint = near_miss(name, self._items)
             raise UnknownName(f"no {self.kind} named {name!r}.{hint} Known: {', '.join(sorted(self._items))}")
@@ -49,11 +51,13 @@ class Registry:
         return len(self._items)
 
     def items(self):
+        """(name, item) pairs, sorted by name."""
         return [(name, self._items[name]) for name in self]
 
     def summary(self, name: str) -> str:
-        """The first line of the item's own docstring."""
+        """The first line of the docstring of the item of this name."""
         return (inspect.getdoc(self[name]) or "").partition("\n")[0]
 
     def module(self, name: str) -> str:
+        """The module in which the item of this name is defined."""
         return self[name].__module__

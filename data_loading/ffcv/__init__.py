@@ -4,7 +4,7 @@
     from data_loading.ffcv.transforms import RandomHorizontalFlip, ToTensor, ToTorchImage
 
 A translation, not a second engine: each image pipeline becomes a strategy with a crop rule, ops and a size of its own,
-and `data_loading.Loader` draws them all from one decoded image. docs/ffcv.md has the table of names.
+and `data_loading.Loader` renders all of them from one decoded image. docs/ffcv.md has the table of names.
 """
 
 from importlib import import_module

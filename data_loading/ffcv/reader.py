@@ -1,4 +1,4 @@
-"""Reader: what is in a file."""
+"""Reader with FFCV's attributes: which fields and how many samples a .beton file holds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from data_loading.beton.reader import Reader as _Reader
 
 
 class Reader:
-    """What scripts ask of FFCV's: num_samples, field_names, handlers; else data_loading.Reader's."""
+    """FFCV's num_samples, field_names and handlers (name -> Field); all else is data_loading.Reader's.
+
+    BetonError for a file that is not whole.
+    """
 
     def __init__(self, fname: str | Path | _Reader):
         self._reader = fname if isinstance(fname, _Reader) else _Reader(sources.as_beton(fname))

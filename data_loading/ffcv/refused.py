@@ -1,4 +1,4 @@
-"""Names that can be imported but not used: each says what stands in its place."""
+"""Names of FFCV that can be imported but not used: each use is an error that says what to use instead."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ OWN_OP = (
 
 
 def refused(name: str, why: str) -> type[Operation]:
-    """A class of that name whose use is an error; scripts import names that they never use."""
+    """A class of FFCV's name whose construction is a ViewError: scripts import names that they never use.
+
+    why: what is not offered, and what to use instead.
+    """
     message = f"{name} of FFCV is not offered: {why}"
 
     def refuse(self, *args, **kwargs):

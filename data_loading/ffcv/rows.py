@@ -1,4 +1,4 @@
-"""Rows: batches of a file's fields where no image is asked for; the same order as that of data_loading.Loader."""
+"""Rows: batches of a file's fields where no image is asked for, in the order that data_loading.Loader would have."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ log = logging.getLogger(__name__)
 
 
 class Rows:
-    """One epoch each time it is iterated. names: the fields to read; the rest as of data_loading.Loader."""
+    """Iterate over the batches of one epoch; each iteration is the next epoch.
+
+    names: the fields to read.  may_be_empty: allow fewer rows than a batch.  The other arguments are those of
+    data_loading.Loader. ConfigError where there are fewer rows than a batch.
+    """
 
     def __init__(
         self,
@@ -48,10 +52,12 @@ class Rows:
             )
 
     def __len__(self) -> int:
+        """Batches of an epoch, equal on all ranks."""
         n, whole = len(self.indices), self.batch_size * self.rank_and_world_size[1]
         return n // whole if self.drop_last else -(-n // whole)
 
     def set_epoch(self, epoch: int) -> None:
+        """Let the next iteration be this epoch, from 0."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[Batch]:

@@ -1,4 +1,4 @@
-"""Translation: FFCV's pipelines -> a view set for the images, and what is done to each batch in Python."""
+"""Translation: FFCV's pipelines -> a view set for the images, and the operations on each batch in Python."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ from data_loading.views.view_set import ViewSet
 
 
 class Views(ViewSet):
-    """One view for each pipeline of images, each of its own size.
+    """A view for each pipeline of images, of the pipeline's size.
 
-    partners: view -> the view whose crop its own must not overlap.
+    partners: index of a view -> index of the view whose crop it must not overlap.
     """
 
     def __init__(self, strategies: list[Strategy], interpolation: str, partners: dict[int, int]):
@@ -55,20 +55,26 @@ class Views(ViewSet):
 
 @dataclass
 class Output:
-    """A pipeline: `key` in the loader's dict, `source` in the file, the operations that make views, then the others."""
+    """A pipeline, translated.
+
+    key: its name in the loader's dict.  source: the field in the file.  image_ops: operations that are rendered into
+    the view.  steps: operations on the batch, in Python.  view: index in the view set; -1 for a field that is no image.
+    """
 
     key: str
     source: str
     decoder: Operation | None
     image_ops: list[Any] = field(default_factory=list)
     steps: list[Any] = field(default_factory=list)
-    view: int = -1  # number in the view set; -1: no image
+    view: int = -1
 
     @property
     def reads_plan(self) -> bool:
+        """Whether a step reads the plan of the batch."""
         return any(isinstance(step, Parameters) for step in self.steps)
 
     def ops(self, side: int) -> list[Op]:
+        """The ops of data_loading.ops for a view of `side` pixels."""
         return [one for op in self.image_ops for one in (op.ops(side) if isinstance(op, ImageOp) else [op])]
 
     def __call__(self, reader: Reader, batch: Batch, seed: int, epoch: int) -> Tensor:
@@ -85,7 +91,7 @@ class Output:
 
 @dataclass
 class Parameters(TensorOp):
-    """A LabelOp that knows its view."""
+    """A LabelOp and the index of the view whose numbers it reads."""
 
     label: LabelOp
     view: int
@@ -103,8 +109,11 @@ class Parameters(TensorOp):
 def translate(
     reader: Reader, pipelines: Mapping[str, Any], mapper: Mapping[str, str]
 ) -> tuple[ViewSet | None, list[Output]]:
-    """The views of all image pipelines, None where there are none, and the outputs in FFCV's order: the file's fields,
-    then the other keys."""
+    """The view set of all image pipelines, None without any, and the outputs in FFCV's order.
+
+    That is: the file's fields, then the other keys. mapper: name of an output -> the field that it reads.
+    ViewError for what has no translation.
+    """
     keys = [key for key in reader.fields if key not in pipelines or pipelines[key] is not None]
     keys += [key for key, spec in pipelines.items() if key not in reader.fields and spec is not None]
     outputs = [_output(reader, key, pipelines.get(key, []), mapper) for key in keys]
@@ -154,7 +163,9 @@ def _output(reader: Reader, key: str, spec: Any, mapper: Mapping[str, str]) -> O
     operations = [_known(key, operation) for operation in spec]
     kind = reader.fields[source].kind
     if kind == "image" and source != reader.image_field:
-        raise ViewError(f"pipeline {key!r}: images of one field, {reader.image_field!r}, are drawn; give this one None")
+        raise ViewError(
+            f"pipeline {key!r}: the images of one field, {reader.image_field!r}, are rendered; give this one None"
+        )
     if operations and isinstance(operations[0], LabelOp):
         rest = [_step(key, operation, type(operations[0]).__name__) for operation in operations[1:]]
         return Output(key, source, operations[0], steps=[operations[0], *rest])
@@ -171,7 +182,7 @@ def _image_output(key: str, source: str, operations: list[Any]) -> Output:
     if operations and isinstance(operations[0], ImageDecoder):
         decoder = operations.pop(0)
     if type(decoder) is SimpleRGBImageDecoder and operations and isinstance(operations[0], RandomResizedCrop):
-        decoder = operations.pop(0)  # stock FFCV's transform: of the whole image the same box
+        decoder = operations.pop(0)  # stock FFCV's transform: the box is one of the whole image all the same
     n = next((i for i, op in enumerate(operations) if not isinstance(op, ImageOp | Op)), len(operations))
     steps = [_step(key, operation, type(operations[n]).__name__) for operation in operations[n:]]
     for step in steps:

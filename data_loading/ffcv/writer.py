@@ -11,11 +11,11 @@ from data_loading.sources.dataset_writer import DatasetWriter as _DatasetWriter
 
 
 class DatasetWriter(_DatasetWriter):
-    """Write a data set into `fname`.
+    """Write a data set into the .beton file `fname`.
 
-    page_size: bytes, a power of two from 2 MiB; None: as large as a sample needs.
+    page_size: bytes, a power of two from 2 MiB on; None: as large as the largest sample needs.
     num_workers: processes that encode; below 1: one per core. Unlike FFCV's, which forks, more than one needs
-    `if __name__ == "__main__":` around the main part of the script, so one is what you get unless you ask.
+    `if __name__ == "__main__":` around the main part of the script, so the default is 1.
     """
 
     def __init__(self, fname: str | Path, fields: dict[str, Field], page_size: int | None = None, num_workers: int = 1):
@@ -29,5 +29,8 @@ class DatasetWriter(_DatasetWriter):
         shuffle_indices: bool = False,
         **options: Any,
     ) -> Path:
-        """Write dataset[i] for i in indices. chunksize has no use here; options: of data_loading.DatasetWriter's."""
+        """Write dataset[i] for each i of indices, by default all; returns the path.
+
+        chunksize: ignored, FFCV's.  options: those of data_loading.DatasetWriter.from_indexed_dataset.
+        """
         return super().from_indexed_dataset(dataset, indices, shuffle_indices=shuffle_indices, **options)

@@ -67,7 +67,7 @@ class Plan:
         return out
 
     def rows(self, view_set: ViewSet, b: int) -> list[dict]:
-        """Sample b's views as plain values: view, strategy, box (x0, y0, x1, y1), steps as (name, {parameter: value})."""
+        """Sample b's views as plain values: view, strategy, box (x0, y0, x1, y1), steps (name, {parameter: value})."""
         out = []
         for v, view in enumerate(view_set.views):
             steps = []

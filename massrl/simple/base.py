@@ -33,11 +33,11 @@ WORDS = {  # of the method -> ours
     "num_features": "feature_size",
     "local: 0": "local=0",
 }
-EVAL = 2**32 - 1  # the step whose numbers are drawn in eval mode, where a loss is one to compare with others
+EVAL = 2**32 - 1  # the step that keys the random numbers of eval mode, so that its losses can be compared
 
 
 class Setting:
-    """An argument of PySSL's that the method has under another name, or at another place; it may be set at any time."""
+    """An argument of PySSL's that is an attribute of `model.method`, under another name; may be set at any time."""
 
     def __init__(self, attribute: str):
         self.attribute = attribute
@@ -52,18 +52,18 @@ class Setting:
 class Simple(nn.Module):
     """loss = model(images): float images (N, 3, H, W) in 0..1, which are augmented inside, each one by itself.
 
-    The maths is that of `method`, a Method of massrl.methods; this adds its views, and moves its target. A target moves
-    once for each step of the optimiser, at the start of the forward after it, or when it is asked for. In eval mode and
-    under no_grad a loss changes nothing but, in train mode, what BatchNorm changes.
+    The maths is that of `method`, a Method of massrl.methods; this adds its views, and moves its target network. The
+    target moves once for each step of the optimiser: at the start of the next forward, or when it is read. In eval mode
+    a loss changes nothing; under no_grad in train mode it changes only the statistics of BatchNorm.
 
     Args:
         backbone: a module (N, 3, H, W) -> (N, feature_size).
         feature_size: width of its output.
         image_size: side of the global views in pixels.
-        mean: of the images, one number or three, in 0..1.
-        std: of the images, one number or three, in 0..1.
-        views: a view set or its name in place of the method's own; as simclr32 for small images.
-        seed: of the augmentation, which is drawn by (seed, step, place in the batch) from no other random state.
+        mean: of the images, in 0..1: one number, or three for the channels.
+        std: of the images, in 0..1: one number, or three for the channels.
+        views: a view set or its name, as simclr32 for small images; None takes the method's own.
+        seed: of the augmentation, a function of (seed, step, index in the batch) that reads no other random state.
         total_steps: optimiser steps of the run, over which the target's momentum rises to 1; None leaves it constant.
         freeze_steps: optimiser steps for which the prototypes rest.
         fixed: arguments of the method that the class has not, as {name: value}.
@@ -71,7 +71,7 @@ class Simple(nn.Module):
     """
 
     of: type[Method]
-    names: dict[str, str] = {}  # the class's arguments -> those of the method, where they differ
+    names: dict[str, str] = {}  # argument of the class -> argument of the method, where their names differ
 
     def __init__(
         self,
@@ -111,7 +111,7 @@ class Simple(nn.Module):
         self.feature_size, self.image_size, self.mean, self.std = feature_size, image_size, mean, std
         self.total_steps, self.freeze_steps = total_steps, freeze_steps
         self.seed = checked_seed(seed)
-        # Numbers, not buffers: DDP would hand those of rank 0, which may have been asked for its state, to all.
+        # Numbers, not buffers: DDP copies buffers of rank 0 to all ranks, and rank 0 alone may have saved its state.
         self.draws = 0  # forwards of training
         self.steps = 0  # of the optimiser, as far as they are seen
         self._fits = False  # whether the backbone was seen to make what feature_size says
@@ -124,10 +124,10 @@ class Simple(nn.Module):
     # ---- the loss
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (N, 3, H, W) in 0..1 -> the scalar loss."""
+        """Images (N, 3, H, W), floats in 0..1, N >= 2 -> the scalar loss; ConfigError for any other input."""
         return self._loss(images)
 
-    @torch.compiler.disable  # views are drawn with NumPy; a compiled backbone stays so
+    @torch.compiler.disable  # plans are sampled with NumPy; a compiled backbone stays compiled
     def _loss(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         check_images(type(self).__name__, images)
         if len(images) < 2:
@@ -138,7 +138,9 @@ class Simple(nn.Module):
         learning = self.training and torch.is_grad_enabled()
         if learning:
             self.catch_up()
-            if self.method.target is not None and not self.draws:  # it starts as the online network is by now
+            if (
+                self.method.target is not None and not self.draws
+            ):  # the target starts as a copy of the present online network
                 online = {name: getattr(self.method, name) for name in self.method.targets}
                 self.method.target.update(0.0, True, **online)
         batch = Batch.from_views(self._views(images), labels)
@@ -156,7 +158,7 @@ class Simple(nn.Module):
         return loss
 
     def augment(self, images: Tensor) -> list[Tensor]:
-        """The views (N, 3, S, S) that the loss of the next forward would be made of, normalised; globals first."""
+        """The views (N, 3, S, S) from which the next forward would compute the loss, normalised; global views first."""
         check_images(type(self).__name__, images)
         return self._views(images)
 
@@ -170,7 +172,7 @@ class Simple(nn.Module):
         return [view.to(kind) for view in views]
 
     def _with_resting(self, batch: Batch) -> Tensor:
-        """The method's loss; its prototypes get a gradient of 0 while they rest."""
+        """The method's loss; for the first freeze_steps steps the prototypes get a gradient of 0."""
         resting: list[nn.Parameter] = []
         if self.freeze_steps and self.steps < self.freeze_steps:
             resting = [p for p in self.method.prototypes.parameters() if p.requires_grad]
@@ -184,7 +186,7 @@ class Simple(nn.Module):
         return loss + sum(0.0 * p.sum() for p in resting)  # 0, not none, for which DDP would wait
 
     def catch_up(self) -> None:
-        """Move the target, where the optimiser has stepped since it last moved."""
+        """Move the target network if the optimiser has stepped since it last moved."""
         if self._watch.updated():
             method, step = self.method, self.steps
             if method.target is not None:
@@ -195,7 +197,7 @@ class Simple(nn.Module):
 
     @contextmanager
     def _learning(self, on: bool) -> Iterator[None]:
-        """Whether the method pushes to queues, moves centres and the like; its parts keep their mode."""
+        """Set the mode of the method alone: whether it pushes to queues, moves centres; its parts keep their modes."""
         kept = self.method.training
         self.method.training = on
         try:
@@ -207,7 +209,7 @@ class Simple(nn.Module):
 
     @contextmanager
     def _own_words(self) -> Iterator[None]:
-        """Errors of the method name the arguments as this class does."""
+        """Let errors of the method name the arguments as this class names them."""
         try:
             yield
         except (ConfigError, ViewError) as error:
@@ -245,11 +247,11 @@ class Simple(nn.Module):
         return chain
 
     def _target(self, first: int = 0) -> nn.Sequential:
-        """The target network from one of its parts on, as it is after the last step."""
+        """The target network after the last step, from its part number `first` on."""
         self.catch_up()
         return self._chain(*list(self.method.target.parts.values())[first:])
 
-    # ---- copies: a step that the target has not followed yet is not forgotten
+    # ---- copies: the target first follows the last step of the optimiser
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         self.catch_up()

@@ -1,4 +1,4 @@
-"""What a model of PySSL's form refuses, in a sentence that names its class."""
+"""Checks of the inputs of massrl.simple; errors begin with the name of the class."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch import Tensor
 
 from data_loading.errors import ConfigError
 
-SLACK = 1e-3  # how far outside [0, 1] a resize of the user's may have put a value; rendering cuts it
+SLACK = 1e-3  # how far outside [0, 1] a value may be, as after a bicubic resize; rendering clips it
 
 
 def check_images(me: str, images: Tensor) -> None:
-    """Images must be floats (N, 3, H, W) from 0 to 1."""
+    """Raise a ConfigError, which begins with `me`, unless images is a float tensor (N, 3, H, W) of values in 0..1."""
     if not isinstance(images, Tensor):
         raise ConfigError(f"{me} takes a tensor of images (N, 3, H, W), got {type(images).__name__}")
     if images.dim() != 4 or images.shape[1] != 3:
@@ -30,7 +30,7 @@ def check_images(me: str, images: Tensor) -> None:
 
 
 def three(me: str, name: str, given: float | Sequence[float]) -> tuple[float, ...]:
-    """Three numbers of one or three."""
+    """Three numbers, of one or three given; else a ConfigError that names the argument `name` of the class `me`."""
     values = tuple(float(x) for x in given) if hasattr(given, "__len__") else (given,)
     if len(values) not in (1, 3):
         raise ConfigError(f"{me}: {name} is {given!r}; give one number, or three")

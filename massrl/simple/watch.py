@@ -1,4 +1,4 @@
-"""Whether an optimiser has stepped: a plain loop has no place of its own in which a model could move its target."""
+"""Watch: sees the steps of an optimiser, since in a plain loop nothing tells a model to move its target network."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from massrl.methods import Method
 
 
 class Watch:
-    """Sees updates of the online network of a method: steps of torch's optimisers, through the hook that torch has for
-    all of them, and updates by hand, by the counts of in-place changes (`_version`), which fused optimisers leave."""
+    """Sees updates of a method's online network.
+
+    Steps of torch's optimisers are seen through torch's global hook. Updates by hand are seen by the parameters' counts
+    of in-place changes (`_version`), which fused optimisers do not raise.
+    """
 
     def __init__(self, method: Method):
         self._method = method
@@ -20,20 +23,21 @@ class Watch:
         _WATCHES.add(self)
 
     def forget(self) -> None:
-        """What has happened so far is no update: parameters were made, loaded, or moved to another device."""
+        """Begin anew: changes so far were no updates, but parameters made, loaded or moved to another device."""
         self._seen: int | None = None
         self._stepped = False
-        self._hooked = False  # whether an optimiser of torch has stepped: then in-place changes are none of its steps
+        self._hooked = False  # whether one of torch's optimisers has stepped: then `_version` is no longer asked
 
     def look(self) -> None:
-        """Updates are counted from here on."""
+        """Count updates from now on."""
         self._seen, self._stepped = self._version(), False
 
     def updated(self) -> bool:
-        """Whether there was an update since the last of these two; by hand, since `look` alone."""
+        """Whether there was an update since the last `look` or `forget`; updates by hand count since `look` only."""
         return self._stepped or not self._hooked and self._seen not in (None, self._version())
 
     def parameters(self) -> list[nn.Parameter]:
+        """The parameters of the online network: all of the method's but the target's."""
         target = self._method.target
         theirs = set() if target is None else {id(p) for p in target.parameters()}
         return [p for p in self._method.parameters() if id(p) not in theirs]
@@ -42,7 +46,7 @@ class Watch:
         return sum(p._version for p in self.parameters())
 
     def stepped(self, parameters: set[int]) -> None:
-        """An optimiser of the parameters with these ids has stepped."""
+        """Note that an optimiser of the parameters with these ids has stepped."""
         if any(id(p) in parameters for p in self.parameters()):
             self._stepped = self._hooked = True
 

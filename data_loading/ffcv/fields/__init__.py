@@ -22,11 +22,11 @@ __all__ = [
 
 
 class JSONField(_JSONField):
-    """What Python's json can write. A loader gives its text as bytes; `unpack` makes Python values of a batch."""
+    """Values that Python's json can write. A loader gives their text as bytes; `unpack` reads a batch of them."""
 
     @staticmethod
     def unpack(batch: torch.Tensor) -> Any:
-        """uint8 (B, n) -> a list of B values, or (n,) -> one value; each text ends with a zero."""
+        """uint8 (B, n) -> a list of B Python values, or uint8 (n,) -> one value; each text ends with a zero."""
         array = torch.as_tensor(batch).cpu().numpy()
         values = [
             _JSONField().decode(row[: int((row == 0).argmax()) + 1]) for row in array.reshape(-1, array.shape[-1])

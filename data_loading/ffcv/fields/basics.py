@@ -1,4 +1,4 @@
-"""Fields of numbers and bytes, and their decoders, which only say that a field is of that kind."""
+"""Fields of numbers and bytes, and their decoders, which only assert that a field is of that type."""
 
 from data_loading.ffcv.fields import FloatField, IntField
 from data_loading.ffcv.pipeline.operation import FieldDecoder
@@ -7,18 +7,18 @@ __all__ = ["BytesDecoder", "FloatDecoder", "FloatField", "IntDecoder", "IntField
 
 
 class IntDecoder(FieldDecoder):
-    """int64 (B, 1)."""
+    """An int field as int64 (B, 1)."""
 
     kinds = ("int",)
 
 
 class FloatDecoder(FieldDecoder):
-    """float64 (B, 1)."""
+    """A float field as float64 (B, 1)."""
 
     kinds = ("float",)
 
 
 class BytesDecoder(FieldDecoder):
-    """uint8 (B, n), n that of the longest value of the file; zeros follow each value. Also the text of JSON."""
+    """Bytes, or the text of JSON, as uint8 (B, n): n is the length of the file's longest value, zeros fill the rest."""
 
     kinds = ("bytes", "json")

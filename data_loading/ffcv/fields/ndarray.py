@@ -7,6 +7,6 @@ __all__ = ["NDArrayDecoder", "NDArrayField", "TorchTensorField"]
 
 
 class NDArrayDecoder(FieldDecoder):
-    """(B, *shape) of the field's dtype."""
+    """An array field as a tensor (B, *shape) of the field's dtype."""
 
     kinds = ("ndarray", "tensor")

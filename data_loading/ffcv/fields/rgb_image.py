@@ -1,4 +1,4 @@
-"""The image field and its decoders: which box of an image becomes a view, of which size."""
+"""The image field and its decoders, which choose the box of an image that becomes a view, and the view's size."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _said: set[str] = set()
 
 
 class SimpleRGBImageDecoder(ImageDecoder):
-    """The images as they are, which must be square and all of one size."""
+    """Images unchanged; they must be squares of one size, else a ViewError names the sizes."""
 
     def side(self, height: np.ndarray, width: np.ndarray) -> int:
         least, most = int(min(height.min(), width.min())), int(max(height.max(), width.max()))
@@ -43,11 +43,10 @@ class SimpleRGBImageDecoder(ImageDecoder):
 
 
 class ResizedCropRGBImageDecoder(ImageDecoder):
-    """A box of the image, resized to output_size, (height, width) in pixels, which are equal.
+    """Base of decoders that resize a box of the image to output_size: (height, width) in pixels, which are equal.
 
-    interpolation: a number of OpenCV's (erow's fork has it): area and linear mean bilinear, cubic bicubic, both
-    antialiased; all pipelines of a loader have the same one. An assignment to output_size counts from the next epoch
-    on, as with FFCV.
+    interpolation: one of OpenCV's numbers, as in erow's fork: area and linear mean bilinear, cubic means bicubic, all
+    antialiased; all pipelines of a loader have the same. output_size may be assigned to: the next epoch uses it.
     """
 
     def __init__(self, output_size: int | Sequence[int], interpolation: int | None = None):
@@ -60,7 +59,7 @@ class ResizedCropRGBImageDecoder(ImageDecoder):
             self.use_crop_decode_(True)
 
     def use_crop_decode_(self, value: bool) -> None:
-        """erow's switch of decoding the crop only. Nothing changes; the first time a warning says why."""
+        """erow's switch for decoding only the crop. It changes nothing; its first use logs a warning that says why."""
         if value and "crop decode" not in _said:
             _said.add("crop decode")
             log.warning(
@@ -73,7 +72,7 @@ class ResizedCropRGBImageDecoder(ImageDecoder):
 
 
 class RandomResizedCropRGBImageDecoder(ResizedCropRGBImageDecoder):
-    """A box of random area (fraction, `scale`) and aspect ratio (`ratio`, width / height), as torchvision draws it."""
+    """A random box, sampled as in torchvision: `scale`, range of its share of the area; `ratio`, of width / height."""
 
     def __init__(
         self,
@@ -84,19 +83,19 @@ class RandomResizedCropRGBImageDecoder(ResizedCropRGBImageDecoder):
     ):
         super().__init__(output_size, interpolation)
         self.scale, self.ratio = scale, ratio
-        self.crop()  # refuses what cannot be
+        self.crop()  # refuses arguments out of range
 
     def crop(self) -> Crop:
         return RandomCropRule(as_tuple(self.scale), as_tuple(self.ratio), **self.stream)
 
 
 class CenterCropRGBImageDecoder(ResizedCropRGBImageDecoder):
-    """The central square, its side `ratio` times the image's shorter side."""
+    """The central square of the image, with a side of `ratio` times the image's shorter side."""
 
     def __init__(self, output_size: int | Sequence[int], ratio: float, interpolation: int | None = None):
         super().__init__(output_size, interpolation)
         self.ratio = ratio
-        self.crop()  # refuses what cannot be
+        self.crop()  # refuses arguments out of range
 
     def crop(self) -> Crop:
         return CenterCrop(self.ratio, **self.stream)

@@ -27,7 +27,7 @@ from data_loading.loading.order import chosen_rows, rank_and_world_size
 
 
 class OrderOption(Enum):
-    """In which order an epoch takes the samples."""
+    """The order of an epoch's samples."""
 
     SEQUENTIAL = auto()
     SEQUENTIAL_CONTIGUOUS = auto()
@@ -55,13 +55,13 @@ class Loader:
     FFCV-SSL. By keyword also custom_field_mapper={new name: field} and erow's cache_type, 0, 1 or 2, for os_cache; in
     the fourth place erow's cache_type is an int that is no bool. By keyword os_cache is true or false, as 1 or 0, too.
 
-    seed: of the order; None draws one (0 with distributed). Operations with `seed=` draw the same numbers in each run,
-    another's augmentations have a fresh seed per run; none of them depends on the order, the batch or num_workers.
+    seed: of the order; None samples one (0 with distributed). Operations with `seed=` sample equal numbers in each run,
+    those without it other numbers in each run; neither depends on the order, the batch or num_workers.
     num_workers: threads; below 1: one per core.  os_cache: False reads pages ahead into this process's memory.
     distributed: this process's part of each global batch; torch.distributed must run.
     drop_last: False keeps the last batch as short as it is (distributed: filled up with its last sample).
-    recompile: accepted; what is assigned to operations, as output_size, takes effect in the next epoch without it.
-    ViewError and ConfigError name what is not offered, and what stands in its place. docs/ffcv.md has the table.
+    recompile: accepted; an assignment to an operation, as to output_size, takes effect in the next epoch without it.
+    ViewError and ConfigError name what is not offered, and what to use instead. docs/ffcv.md has the table.
     """
 
     _may_be_empty = False
@@ -142,7 +142,7 @@ class Loader:
         self.compile_pipeline({} if pipelines is None else pipelines)
 
     def compile_pipeline(self, pipelines: Mapping[str, Any]) -> None:
-        """Use these pipelines from the next epoch on; views are made anew only where they have changed (erow's)."""
+        """Use these pipelines from the next epoch on (erow's fork); the loader is made anew only if views change."""
         if not isinstance(pipelines, Mapping):
             raise ConfigError(f"pipelines is {pipelines!r}; it is a dict of names and lists of operations")
         self.pipelines = {name: _own(spec) for name, spec in pipelines.items()}
@@ -175,11 +175,12 @@ class Loader:
 
     @property
     def batch_size(self) -> int:
+        """Samples per process in each batch."""
         return self._source.batch_size
 
     @property
     def next_epoch(self) -> int:
-        """The epoch that the next iteration draws; assign to it to go on from there."""
+        """The epoch of the next iteration, from 0; assign to it to continue there."""
         return self._source.epoch
 
     @next_epoch.setter
@@ -203,9 +204,9 @@ class Loader:
             del batch
 
     def filter(self, field_name: str, condition: Callable[[Any], bool]) -> Loader:
-        """A loader of those samples for which `condition` holds of what the field's pipeline gives, one by one.
+        """A loader of those samples for which `condition` is true; it gets the field's value as its pipeline gives it.
 
-        It has no batches where they are fewer than one batch and drop_last=True, or none.
+        It has no batches where fewer samples than a batch are left and drop_last=True.
         """
         if field_name not in self.reader.handlers:
             raise ConfigError(
@@ -241,7 +242,10 @@ def _own(spec: Any) -> Any:
 
 
 def named_arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a call by stock FFCV's names, told from FFCV-SSL's by the OrderOption in the third place."""
+    """The arguments of a call by stock FFCV's names; an OrderOption as the third one means FFCV-SSL's order.
+
+    ConfigError for a name that is unknown, missing or given twice.
+    """
     names = SSL if len(args) > 2 and isinstance(args[2], OrderOption) else STOCK
     if len(args) > len(names):
         raise ConfigError(f"Loader takes {len(names)} arguments by position, got {len(args)}")
@@ -260,7 +264,7 @@ def named_arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str,
         if name not in found:
             raise ConfigError(f"Loader needs {name}")
     cache = found.get("os_cache")
-    erows = names is STOCK and len(args) > STOCK.index("os_cache")  # whose cache_type stands in this place
+    erows = names is STOCK and len(args) > STOCK.index("os_cache")  # whose cache_type is the fourth argument
     if erows and isinstance(cache, Integral) and not isinstance(cache, bool):
         found["cache_type"] = found.pop("os_cache")
     elif cache is not None:

@@ -1,4 +1,4 @@
-"""The kinds of operations that a pipeline holds. What they do is said by our own ops; nothing here touches a pixel."""
+"""The kinds of operations in a pipeline. They are translated into data_loading.ops, which do the work on pixels."""
 
 from __future__ import annotations
 
@@ -20,36 +20,40 @@ LARGEST = 1 << 14  # pixels: a view's side for which an operation is checked whe
 
 
 class Operation:
-    """FFCV's base class of all operations. A pipeline takes those of this package; one of your own is an OwnOp."""
+    """FFCV's base class of all operations. A pipeline takes only this package's; your own is an OwnOp."""
 
 
 class Seeded(Operation):
-    """An operation of the image with a stream of random numbers; those with one class and `seed` draw the same."""
+    """An operation with a stream of random numbers: operations of one class and one `seed` sample the same numbers."""
 
     seed: int | None = None
 
     @property
     def stream(self) -> dict[str, Any]:
-        """The arguments of our op or crop that say so."""
+        """The arguments that give our op or crop this stream."""
         return {} if self.seed is None else {"share": f"ffcv/{type(self).__name__}", "seed": self.seed}
 
 
 class ImageDecoder(Seeded, ABC):
-    """Which box of the image a view is made of, and its size."""
+    """The box of the image that becomes a view, and the view's size."""
 
-    interpolation: str | None = None  # as a view set has it; None: no wish
-    second_seed: int | None = None  # of the crop that this one must not overlap
+    interpolation: str | None = None  # "bilinear" or "bicubic"; None: as the other pipelines
+    second_seed: int | None = None  # the seed of the crop that this crop must not overlap
 
     @abstractmethod
     def side(self, height: np.ndarray, width: np.ndarray) -> int:
-        """Side of the view in pixels; height, width (N,) of the images."""
+        """Side of the view in pixels; height, width (N,) are those of all images of the file, in pixels."""
 
     @abstractmethod
-    def crop(self) -> Crop: ...
+    def crop(self) -> Crop:
+        """Our rule for the box; ViewError for arguments out of range."""
 
 
 class ImageOp(Seeded, ABC):
-    """An augmentation of the view. What suits no view is refused when it is made, the rest when a loader is."""
+    """An augmentation of the view.
+
+    Arguments that suit no size of view are a ViewError at once, those that do not suit this view when a loader is made.
+    """
 
     def __init__(self, seed: int | None = None):
         self.seed = seed
@@ -57,15 +61,15 @@ class ImageOp(Seeded, ABC):
 
     @abstractmethod
     def ops(self, side: int) -> list[Op]:
-        """Our ops for a view of `side` pixels."""
+        """The ops of data_loading.ops for a view of `side` x `side` pixels."""
 
 
 @dataclass
 class Moment:
-    """Which batch it is.
+    """Context passed to tensor ops.
 
-    seed, epoch: of what is drawn for the whole batch.  channels: the dimension of colours.  labels: the least and the
-    largest that LabelMixup has seen, None where it would have had to wait for a GPU.
+    batch: the batch.  seed, epoch: keys of what is sampled for a whole batch.  channels: the dimension of colours, -1
+    or 1.  labels: the least and the largest label that LabelMixup has seen; None where that would wait for a GPU.
     """
 
     batch: Batch
@@ -76,33 +80,36 @@ class Moment:
 
 
 class TensorOp(Operation, ABC):
-    """What is done to the whole batch of a field, in Python."""
+    """An operation on the whole batch of a field, in Python."""
 
     @abstractmethod
     def run(self, x: Tensor, at: Moment) -> Tensor:
-        """x (B, ...)."""
+        """The values of a field (B, ...) -> new values (B, ...)."""
 
 
 class FieldDecoder(Operation):
-    """How a field that is not an image becomes a tensor: one of `kinds`, as a file's fields name them."""
+    """Makes a tensor of a field that is no image; `kinds`: the types of field that it takes, as `Field.kind`."""
 
     kinds: tuple[str, ...] = ()
 
 
 class LabelOp(Operation, ABC):
-    """Numbers of an image operation, read from the plan: those of `twin`, which has the same seed and arguments."""
+    """The numbers that an image operation has sampled, as labels.
+
+    twin: an operation with the seed and arguments of the one whose numbers are read from the plan.
+    """
 
     dtype = np.float32
-    codes: tuple[int, ...] = ()  # steps of a plan, or rules of ops, that nothing else in the pipeline may write
+    codes: tuple[int, ...] = ()  # codes of steps or rules that only one operation of the pipeline may write
     twin: Seeded
 
     @abstractmethod
     def read(self, plan: Plan, view: int, height: np.ndarray, width: np.ndarray) -> np.ndarray:
-        """Columns (B, k); height, width (B,) of the images."""
+        """Columns (B, k) of the numbers of view `view`; height, width (B,) of the images, in pixels."""
 
 
 def square(name: str, output_size: int | Sequence[int]) -> int:
-    """The side of FFCV's (height, width)."""
+    """The side, in pixels, of FFCV's output_size: a number or an equal (height, width); else a ViewError."""
     sides = (output_size,) * 2 if is_number(output_size) else as_tuple(output_size)
     whole = isinstance(sides, tuple) and all(is_number(side) and side >= 1 and side % 1 == 0 for side in sides)
     if not whole or len(sides) != 2 or sides[0] != sides[1]:
@@ -111,5 +118,5 @@ def square(name: str, output_size: int | Sequence[int]) -> int:
 
 
 def as_tuple(values: Any) -> Any:
-    """An array or another row of numbers as a tuple, all else as it is: our ops refuse that by its name."""
+    """A sequence of numbers as a tuple; anything else unchanged, so that our op refuses it with its own message."""
     return tuple(values) if isinstance(values, Iterable) and not isinstance(values, str) else values

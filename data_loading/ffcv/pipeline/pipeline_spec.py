@@ -1,4 +1,4 @@
-"""PipelineSpec: a pipeline under a name of its own, as stock FFCV draws several views of a field."""
+"""PipelineSpec: a pipeline that reads another field than its name says, for several views of one field."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from typing import Any
 
 @dataclass
 class PipelineSpec:
-    """source: a field of the file.  decoder: None takes the first transform, or the field's default one."""
+    """A pipeline of operations on one field.
+
+    source: name of the field in the file.  decoder: None takes the first of `transforms`, else the field's default.
+    """
 
     source: str
     decoder: Any = None
     transforms: Sequence[Any] | None = None
 
     def operations(self) -> list[Any]:
+        """The decoder, if one is given, and the transforms."""
         operations = list(self.transforms or [])
         return operations if self.decoder is None else [self.decoder, *operations]

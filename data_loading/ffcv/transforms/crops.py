@@ -19,11 +19,11 @@ from data_loading.ops import Crop, Pad
 
 
 class RandomResizedCrop(RandomResizedCropRGBImageDecoder):
-    """A box of random area and aspect ratio, resized to output_size; a decoder, as FFCV-SSL has it.
+    """A box of random area and aspect ratio, resized to output_size in pixels; a decoder, as in FFCV-SSL.
 
-    seed: crops of one seed have the same box in every view of a sample, of whatever size.  second_seed: the box does
-    not overlap that of the pipeline whose crop has this seed, where it can.
-    Stock FFCV's RandomResizedCrop(scale, ratio, size) is taken, too, right after a SimpleRGBImageDecoder.
+    seed: crops of equal seed have equal boxes in all views of a sample, whatever the views' sizes.  second_seed: the
+    box does not overlap the box of the pipeline whose crop has this seed, if possible.
+    Stock FFCV's RandomResizedCrop(scale, ratio, size) is accepted, too, right after a SimpleRGBImageDecoder.
     """
 
     def __init__(
@@ -45,11 +45,14 @@ class RandomResizedCrop(RandomResizedCropRGBImageDecoder):
 
 
 class CenterCrop(CenterCropRGBImageDecoder):
-    """The central square, its side `ratio` times the image's shorter side."""
+    """The central square of the image, with a side of `ratio` times the image's shorter side."""
 
 
 class CornerCrop(ResizedCropRGBImageDecoder):
-    """A square in a corner, its side `ratio` times the image's shorter side; corner: top_left, top_right, ..."""
+    """A square in a corner of the image, with a side of `ratio` times the image's shorter side.
+
+    corner: top_left, top_right, bottom_left or bottom_right.
+    """
 
     def __init__(self, output_size: int | Sequence[int], ratio: float, corner: str = "top_left"):
         super().__init__(output_size)
@@ -61,7 +64,7 @@ class CornerCrop(ResizedCropRGBImageDecoder):
 
 
 class PadRGBImageDecoder(ImageDecoder):
-    """The whole image at its own scale in the top left corner; black fills up to the longest side of any image."""
+    """The whole image, not resized, in the top left corner of a black square; its side is the longest of any image."""
 
     def side(self, height: np.ndarray, width: np.ndarray) -> int:
         return int(max(height.max(), width.max()))

@@ -1,7 +1,7 @@
-"""FFCV-SSL's parameters as labels, read from the plan: what was done to the image, not a second draw of it.
+"""FFCV-SSL's labels of augmentations: the parameters that were applied to the image, read from the plan.
 
-Each is made with the seed and the arguments of an image operation of another pipeline. First in a pipeline it gives its
-columns (B, k); behind others it puts them to the right of theirs, as float32.
+Each is made with the seed and the arguments of an image operation of another pipeline. As the first operation of its
+pipeline it gives its columns (B, k); after others it appends them to their columns, as float32.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from data_loading.views.plan import Plan
 
 
 class LabelRandomResizedCrop(LabelOp):
-    """int32 (B, 6): width and height of the image, then the box: top, left, height, width, in pixels of the image."""
+    """int32 (B, 6), pixels of the image: its width and height, then the box: top, left, height, width."""
 
     dtype = np.int32
 
@@ -38,7 +38,7 @@ class LabelRandomResizedCrop(LabelOp):
 
 
 class _Steps(LabelOp):
-    """Columns made of the steps that a view's program holds."""
+    """Base of labels read from the steps of a view's program; arguments are those of `image_op`."""
 
     image_op: type[image.ImageOp]
 
@@ -47,7 +47,7 @@ class _Steps(LabelOp):
 
 
 class LabelRandomHorizontalFlip(_Steps):
-    """int32: 1 where the view is mirrored, else 0."""
+    """int32 (B, 1): 1 where the view is mirrored, else 0."""
 
     dtype, codes, image_op = np.int32, (base.FLIP,), image.RandomHorizontalFlip
 
@@ -56,7 +56,7 @@ class LabelRandomHorizontalFlip(_Steps):
 
 
 class LabelGrayscale(_Steps):
-    """float32: 0 where the view has become gray, 1 where it has kept its colours (FFCV-SSL's polarity)."""
+    """float32 (B, 1): 0 where the view has become gray, 1 where it has kept its colours (FFCV-SSL's polarity)."""
 
     codes, image_op = (base.GRAYSCALE,), image.RandomGrayscale
 
@@ -65,7 +65,7 @@ class LabelGrayscale(_Steps):
 
 
 class LabelSolarization(_Steps):
-    """float32: 1 where the view is solarized, else 0."""
+    """float32 (B, 1): 1 where the view is solarized, else 0."""
 
     codes, image_op = (base.SOLARIZE,), image.RandomSolarization
 
@@ -74,7 +74,7 @@ class LabelSolarization(_Steps):
 
 
 class LabelGaussianBlur(_Steps):
-    """float32: sigma in pixels, 0 where the view is not blurred."""
+    """float32 (B, 1): sigma in pixels; 0 where the view is not blurred."""
 
     codes, image_op = (base.BLUR,), image.GaussianBlur
 
@@ -83,7 +83,7 @@ class LabelGaussianBlur(_Steps):
 
 
 class LabelColorJitter(_Steps):
-    """float32, 4 columns: factors of brightness, contrast and saturation, turn of the hue; 1, 1, 1, 0 for none."""
+    """float32 (B, 4): factors of brightness, contrast and saturation, and the turn of the hue; 1, 1, 1, 0 for none."""
 
     codes = (base.BRIGHTNESS, base.CONTRAST, base.SATURATION, base.HUE, base.COLOR_JITTER)
     image_op = image.RandomColorJitter
@@ -95,7 +95,7 @@ class LabelColorJitter(_Steps):
 
 
 class LabelTranslate(_Steps):
-    """float32, 2 columns: padding minus the pixels by which the view is shifted down, and right, FFCV-SSL's count."""
+    """float32 (B, 2): padding minus the pixels by which the view is shifted down, and right, as FFCV-SSL counts."""
 
     codes = (base.WARP,)
     image_op = image.RandomTranslate

@@ -1,4 +1,4 @@
-"""Mixup of a batch, in FFCV's three pieces: two operations of one alpha, same_lambda and seed draw the same weights."""
+"""Mixup in FFCV's three operations. Those of equal alpha, same_lambda and seed sample the same weights."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from data_loading.ops import Mixup
 
 
 class _Mix(TensorOp):
-    """same_lambda: one weight for the whole batch, else one for each sample, from Beta(alpha, alpha)."""
+    """Weights from Beta(alpha, alpha): with same_lambda one for the whole batch, else one for each sample."""
 
     def __init__(self, alpha: float, same_lambda: bool, seed: int | None = None):
         self.mixup = Mixup(alpha, same=bool(same_lambda), seed=seed)
 
-    def drawn(self, at: Moment) -> np.ndarray:
+    def sampled(self, at: Moment) -> np.ndarray:
         return self.mixup.draw(at.seed, at.epoch, at.batch.index.numpy())
 
 
 class ImageMixup(_Mix):
-    """Blend each image with the one before it in the batch; behind all that changes single images."""
+    """Blend each image with the one before it in the batch; comes after all operations on single images."""
 
     def run(self, x: Tensor, at: Moment) -> Tensor:
-        return self.mixup.mixed(x[None], self.drawn(at))[0][0]
+        return self.mixup.mixed(x[None], self.sampled(at))[0][0]
 
 
 class LabelMixup(_Mix):
-    """Labels (B, 1) -> float32 (B, 3): the label, that of the image before, and the weight of the first."""
+    """Labels (B, 1) -> float32 (B, 3): the label, the label of the image before, the weight of the first."""
 
     def run(self, x: Tensor, at: Moment) -> Tensor:
-        weight = torch.from_numpy(self.drawn(at)[0]).to(x.device)
+        weight = torch.from_numpy(self.sampled(at)[0]).to(x.device)
         label = x.reshape(-1)
         at.labels = _range(label) if x.device.type == "cpu" else None
         return torch.stack([label.float(), label.roll(1).float(), weight.float()], dim=1)
 
 
 class MixupToOneHot(TensorOp):
-    """What LabelMixup gives -> float32 (B, num_classes), rows that add up to 1, also where both labels are one."""
+    """Output of LabelMixup (B, 3) -> float32 (B, num_classes); rows add up to 1, also where both labels are equal."""
 
     def __init__(self, num_classes: int):
         self.num_classes = num_classes

@@ -1,4 +1,4 @@
-"""What is done to whole batches, in Python, in the pipeline's order; torch does the work."""
+"""Operations on whole batches, in Python, in the pipeline's order; torch does the work."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from data_loading.ops.base import is_number
 
 
 class ToTensor(TensorOp):
-    """Nothing to do: all is tensors from the start; images are (B, H, W, 3) until ToTorchImage."""
+    """Does nothing: values are tensors from the start; images are (B, H, W, 3) until ToTorchImage."""
 
     def run(self, x: Tensor, at: Moment) -> Tensor:
         return x
 
 
 class ToDevice(TensorOp):
-    """Copy to a device. Batches lie in page-locked memory where CUDA is, and are not written again before the copy."""
+    """Copy to a device. With CUDA batches are page-locked, and not overwritten before the copy is done."""
 
     def __init__(self, device: Any, non_blocking: bool = True):
         self.device, self.non_blocking = device, non_blocking
@@ -32,7 +32,7 @@ class ToDevice(TensorOp):
 
 
 class ToTorchImage(TensorOp):
-    """(B, H, W, 3) -> (B, 3, H, W), laid out channels_last or contiguous.
+    """Images (B, H, W, 3) -> (B, 3, H, W), in memory channels_last or contiguous.
 
     convert_back_int16: FFCV's float16 travels as int16; here it is float16 from the start.
     """
@@ -48,7 +48,7 @@ class ToTorchImage(TensorOp):
 
 
 class Convert(TensorOp):
-    """To a dtype of torch's or numpy's."""
+    """Convert the values to a dtype of torch or NumPy."""
 
     def __init__(self, target_dtype: Any):
         self.target = as_torch_dtype(target_dtype)
@@ -58,7 +58,7 @@ class Convert(TensorOp):
 
 
 class View(TensorOp):
-    """Tensor.view: the same bytes as another dtype, or another shape."""
+    """Tensor.view: reinterpret the bytes as another dtype, or change the shape."""
 
     def __init__(self, target_dtype: Any):
         whole = isinstance(target_dtype, int | Sequence) and not isinstance(target_dtype, str)
@@ -69,7 +69,7 @@ class View(TensorOp):
 
 
 class NormalizeImage(TensorOp):
-    """(x - mean) / std per channel, both in units of 0..255, as `type` of numpy or torch; on any device."""
+    """(x - mean) / std per channel, three numbers each in units of 0..255, as a dtype of NumPy or torch; any device."""
 
     def __init__(self, mean: Sequence[float], std: Sequence[float], type: Any):
         try:
@@ -90,7 +90,7 @@ class NormalizeImage(TensorOp):
 
 
 class ReplaceLabel(TensorOp):
-    """Give the rows `indices` of the file the label new_label."""
+    """Replace the label of the rows `indices` of the file by new_label."""
 
     def __init__(self, indices: Sequence[int], new_label: int):
         rows = np.asarray(indices)
@@ -106,7 +106,7 @@ class ReplaceLabel(TensorOp):
 
 
 class ModuleWrapper(TensorOp):
-    """Call a torch.nn.Module with the batch. A module that draws at random draws once for the whole batch."""
+    """Call a torch.nn.Module with the batch (B, ...); one that samples does so once for the whole batch."""
 
     def __init__(self, module: nn.Module):
         self.module = module
