@@ -554,7 +554,7 @@ def test_the_memory_of_a_worker_is_what_the_manual_says():
     page = (CHECKOUT / "docs" / "loader.md").read_text()
     sides, sizes = (
         [float(word) for word in re.search(rf"^\| {row}[^|]*\|(.*)\|$", page, re.M)[1].split("|")]
-        for row in ("side S", "memory to draw in")
+        for row in ("side S", "memory to render in")
     )
     for side, size in zip(map(int, sides), sizes, strict=True):
         held = sum(array.nbytes for array in scratch(side, max(500, side), np.zeros(256, np.int64)))
