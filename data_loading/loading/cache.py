@@ -103,6 +103,7 @@ class Slots:
         self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="data_loading-read") if threads else None
 
     def fetch(self, i: int) -> None:
+        """Start reading the pages whose first batch is i; batches are fetched in order."""
         for page in self._begin[i].tolist():
             self._slot[page] = slot = self._free.pop()
             if self._pool is None:
@@ -111,16 +112,19 @@ class Slots:
                 self._reads[page] = self._pool.submit(self._read, page, slot)
 
     def place(self, i: int, ptr: np.ndarray) -> np.ndarray:
+        """Offsets of batch i's samples in the file, (B,) int64 -> their offsets in `memory`, once they are read."""
         for page in np.unique(self._page[i]).tolist() if self._reads else ():
             self._reads[page].result()
         return self._slot[ptr // self.page_size] * self.page_size + ptr % self.page_size
 
     def release(self, i: int) -> None:
+        """Free the slots of the pages whose last batch is i."""
         for page in self._end[i].tolist():
             self._free.append(int(self._slot[page]))
             self._reads.pop(page, None)
 
     def close(self) -> None:
+        """End the threads that read."""
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
 

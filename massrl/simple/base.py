@@ -254,13 +254,16 @@ class Simple(nn.Module):
     # ---- copies: the target first follows the last step of the optimiser
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """The state after the target has followed the optimiser's last step."""
         self.catch_up()
         return super().state_dict(*args, **kwargs)
 
     def get_extra_state(self) -> Tensor:
+        """Forwards of training, and optimiser steps seen, (2,) int64."""
         return torch.tensor([self.draws, self.steps])
 
     def set_extra_state(self, state: Tensor) -> None:
+        """Restore the counts of `get_extra_state`."""
         self.draws, self.steps = state.tolist()
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:

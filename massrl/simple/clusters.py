@@ -87,18 +87,22 @@ class DINO(Simple):
 
     @property
     def student(self) -> nn.Sequential:
+        """The online network: normalised images (N, 3, H, W) -> logits (N, projection_dim)."""
         return self.encoder
 
     @property
     def teacher(self) -> nn.Sequential:
+        """The target network: normalised images (N, 3, H, W) -> logits (N, projection_dim)."""
         return self._target()
 
     @property
     def head_student(self) -> nn.Sequential:
+        """The online network's head: features (N, feature_size) -> logits (N, projection_dim)."""
         return self._chain(self.method.projector, self.method.prototypes)
 
     @property
     def head_teacher(self) -> nn.Sequential:
+        """The target network's head: features (N, feature_size) -> logits (N, projection_dim)."""
         return self._target(first=1)
 
     @property
@@ -165,6 +169,7 @@ class SwAV(Simple):
 
     @property
     def prototypes(self) -> nn.Module:
+        """The linear layer from embeddings (N, projection_dim) to scores (N, num_prototypes)."""
         return self.method.prototypes
 
     @property

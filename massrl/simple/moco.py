@@ -48,10 +48,12 @@ class MoCo(Simple):
 
     @property
     def encoder_q(self) -> nn.Sequential:
+        """The online network: normalised images (N, 3, H, W) -> queries (N, projection_dim)."""
         return self.encoder
 
     @property
     def encoder_k(self) -> nn.Sequential:
+        """The target network: normalised images (N, 3, H, W) -> keys (N, projection_dim)."""
         return self._target()
 
     @property
@@ -138,12 +140,15 @@ class MoCoV3(Simple):
 
     @property
     def predictor(self) -> nn.Module:
+        """Embeddings (N, projection_dim) -> predictions (N, projection_dim)."""
         return self.method.predictor
 
     @property
     def encoder_q(self) -> nn.Sequential:
+        """The online network: normalised images (N, 3, H, W) -> queries (N, projection_dim)."""
         return self.encoder
 
     @property
     def encoder_k(self) -> nn.Sequential:
+        """The target network: normalised images (N, 3, H, W) -> keys (N, projection_dim)."""
         return self._target()

@@ -81,14 +81,17 @@ class BYOL(Simple):
 
     @property
     def online_encoder(self) -> nn.Sequential:
+        """Normalised images (N, 3, H, W) -> embeddings (N, projection_dim)."""
         return self.encoder
 
     @property
     def online_predictor(self) -> nn.Module:
+        """Embeddings (N, projection_dim) -> predictions (N, projection_dim)."""
         return self.method.predictor
 
     @property
     def target_encoder(self) -> nn.Sequential:
+        """The target network: normalised images (N, 3, H, W) -> embeddings (N, projection_dim)."""
         return self._target()
 
 
@@ -128,4 +131,5 @@ class SimSiam(Simple):
 
     @property
     def predictor(self) -> nn.Module:
+        """Embeddings (N, projection_dim) -> predictions (N, projection_dim)."""
         return self.method.predictor

@@ -18,6 +18,7 @@ class _Mix(TensorOp):
         self.mixup = Mixup(alpha, same=bool(same_lambda), seed=seed)
 
     def sampled(self, at: Moment) -> np.ndarray:
+        """The numbers of this batch, (3, B) float64, as Mixing.draw returns them; the first row is the weight."""
         return self.mixup.draw(at.seed, at.epoch, at.batch.index.numpy())
 
 

@@ -116,6 +116,7 @@ class ModuleWrapper(TensorOp):
 
 
 def as_torch_dtype(dtype: Any) -> torch.dtype:
+    """The dtype of torch for one of torch or NumPy; ViewError where torch has none."""
     try:
         return dtype if isinstance(dtype, torch.dtype) else torch.from_numpy(np.empty(0, dtype)).dtype
     except TypeError as error:
