@@ -83,7 +83,7 @@ class BetonDataModule(pl.LightningDataModule):
         self.batch_size, self.seed = batch_size, checked_seed(seed, "data.seed")
         self.mean, self.std, self.cache_dir, self.skip_bad = mean, std, cache_dir, skip_bad
         self.resume = resume
-        self.options = {
+        self.options: dict[str, Any] = {
             "num_workers": num_workers,
             "pool_pages": pool_pages,
             "dtype": dtype,
@@ -134,7 +134,7 @@ class BetonDataModule(pl.LightningDataModule):
         the first batches, under other views. CheckpointError where a checkpoint's position is of other data.
         """
         overfit = bool(getattr(self.trainer, "overfit_batches", 0))
-        order = {"order": "sequential", "drop_last": True} if overfit else {"order": self.order}
+        order: dict[str, Any] = {"order": "sequential", "drop_last": True} if overfit else {"order": self.order}
         kind = Loader if self.resume else FreshLoader
         self._loader = self._make(self.train, self.view_set or self.resolve(), kind, **order)
         if self.resume and self._state:
@@ -190,10 +190,10 @@ class BetonDataModule(pl.LightningDataModule):
         return path
 
     def _make(self, path: str | list[str], view_set: ViewSet, kind: type[Loader] = Loader, **order: Any) -> Loader:
-        process = {}
+        process: dict[str, Any] = {}
         if self.trainer is not None:  # some strategies work without torch.distributed
             process = {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
-        normalise = {"mean": self.mean, "std": self.std}
+        normalise: dict[str, Any] = {"mean": self.mean, "std": self.std}
         return kind(
             self.file(path),
             self.batch_size,

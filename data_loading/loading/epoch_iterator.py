@@ -124,6 +124,7 @@ class EpochIterator(Iterator[Batch]):
             self._prepared += 1
         if not self._jobs:
             raise StopIteration
+        assert self._epoch is not None
         pending = self._jobs.popleft().result()
         self._epoch.stored.release(self._i - self._first)
         batch = self._loader._bad.finish(pending)
@@ -133,6 +134,7 @@ class EpochIterator(Iterator[Batch]):
         return batch
 
     def _prepare(self, i: int) -> None:
+        assert self._epoch is not None and self._team is not None
         loader, k = self._loader, i - self._first
         self._epoch.stored.fetch(k)
         job = _job(loader._bad, self._epoch, k, *self._positions(i), max(1, loader.num_workers))

@@ -19,7 +19,9 @@ ORDERS = ("random", "sequential", "quasi_random")
 U32 = np.uint32
 
 
-def epoch_order(kind: str, rows: np.ndarray, page: np.ndarray, seed: int, epoch: int, pool_pages: int) -> np.ndarray:
+def epoch_order(
+    kind: str, rows: np.ndarray, page: np.ndarray | None, seed: int, epoch: int, pool_pages: int
+) -> np.ndarray:
     """The rows of the file (n,) int64 in the order of an epoch, (n,) int64.
 
     page (n,) int64: the page of each row; read by quasi_random only.  seed, epoch: 32 bits each.

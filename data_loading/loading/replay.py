@@ -68,7 +68,7 @@ def replay_image(
     outs = [np.empty((len(members), 1, 3, side, side), np.uint8) for side, members in view_set.groups()]
     pixels = np.ascontiguousarray(image).reshape(-1)
     Renderer(view_set, max(height, width), None)(pixels, np.zeros(1, np.int64), *sides, plan, 0, outs)
-    rendered = {}
+    rendered: dict[int, np.ndarray] = {}
     for (_, members), out in zip(view_set.groups(), outs, strict=True):
         rendered |= {v: out[i, 0].transpose(1, 2, 0) for i, v in enumerate(members)}
     return Replay(view_set, image, [rendered[v] for v in range(len(view_set))], plan)

@@ -30,7 +30,8 @@ class Job:
         self.chunks, self._begin, self._chunk = chunks, begin, chunk
         self._lock, self._done = threading.Lock(), threading.Event()
         self._left, self._shared = chunks, None
-        self._failed, self._error = False, None
+        self._failed = False
+        self._error: BaseException | None = None  # the first one, until `result` or `drop`
 
     def run(self, worker: Any, k: int) -> None:
         """Do chunk k; errors are kept for `result`."""
