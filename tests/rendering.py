@@ -1,8 +1,14 @@
 """Run steps of a program on an image, as the renderer does for a view."""
 
+from types import SimpleNamespace
+
 import numpy as np
 
 from data_loading.bench.op_cases import StepRenderer
+from data_loading.ops.step import END, STEPS
+
+# The codes of the steps by name: codes.FLIP, codes.VERTICAL_FLIP, ...
+codes = SimpleNamespace(END=END, **{s.name.upper(): s.code for s in STEPS.values()})
 
 
 def run_steps(image, steps, normalize=None, dtype="float32"):

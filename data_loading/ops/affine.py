@@ -14,8 +14,11 @@ from scipy.ndimage import map_coordinates
 from data_loading.kernel.jit import jit
 from data_loading.kernel.rng import uniform
 from data_loading.kernel.simd import at
-from data_loading.ops.base import AFFINE, OPS, Op, copy_plane, interval, within
+from data_loading.ops.base import OPS, Op, copy_plane, interval, within
+from data_loading.ops.step import step
+from data_loading.ops.whole_image import planes, words
 
+AFFINE = 9  # the code of the step, as saved plans hold it
 F32 = np.float32
 
 
@@ -68,10 +71,9 @@ def draw(params, state, op, arg, n):
     return n + 1
 
 
-def reference(image: np.ndarray, matrix) -> np.ndarray:
-    """matrix: six numbers, the rows of (A | t)."""
+def reference(image: np.ndarray, a: float, b: float, tx: float, c: float, d: float, ty: float) -> np.ndarray:
+    """image (3, H, W) -> (3, H, W) float64; the six numbers are the rows of (A | t)."""
     _, height, width = image.shape
-    a, b, tx, c, d, ty = (float(v) for v in matrix[:6])
     v, u = np.meshgrid((2 * np.arange(height) + 1) / height - 1, (2 * np.arange(width) + 1) / width - 1, indexing="ij")
     x = ((a * u + b * v + tx + 1) * width - 1) / 2
     y = ((c * u + d * v + ty + 1) * height - 1) / 2
@@ -134,3 +136,11 @@ def tensor_sample(images, x, y):
 
     grid = torch.stack([x, y], dim=-1)
     return torch.nn.functional.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def image_kernel(image, scratch, height, width, arg, word, small):
+    plane, spare = planes(image, scratch, height, width)
+    kernel(plane, spare, words(arg, word, small)[0])
+
+
+step(AFFINE, "affine", ("a", "b", "tx", "c", "d", "ty"), reference=reference, tensor=tensor, image_kernel=image_kernel)

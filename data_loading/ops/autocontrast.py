@@ -9,9 +9,12 @@ from __future__ import annotations
 import numpy as np
 
 from data_loading.kernel.jit import jit
-from data_loading.ops.base import AUTOCONTRAST, OPS, Op
+from data_loading.ops.base import OPS, Op
 from data_loading.ops.histogram import count_levels, look_up, tensor_levels, tensor_look_up
+from data_loading.ops.step import step
+from data_loading.ops.whole_image import planes, words
 
+AUTOCONTRAST = 22  # the code of the step, as saved plans hold it
 F32 = np.float32
 
 
@@ -61,3 +64,11 @@ def tensor(images):
     same = levels.new_tensor(range(256))
     table = (same * scale - low * scale).long().clamp(0, 255)
     return tensor_look_up(images, levels, table.where(high > low, same))
+
+
+def image_kernel(image, scratch, height, width, arg, word, small):
+    arg, word, small = words(arg, word, small)
+    kernel(planes(image, scratch, height, width)[0], small[:256].view(np.int32), small[256:512])
+
+
+step(AUTOCONTRAST, "autocontrast", reference=reference, tensor=tensor, image_kernel=image_kernel)

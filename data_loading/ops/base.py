@@ -16,43 +16,7 @@ from data_loading.kernel.simd import LANES, load, store
 
 OPS = Registry("op")
 
-# A program is a list of steps; each step is one code and up to ARGS words (float32, or uint32 for the key of a noise).
-ARGS = 8
-PARAMS = 12  # numbers that a drawing rule may read
-
-END, FLIP, BRIGHTNESS, CONTRAST, SATURATION, HUE, GRAYSCALE, BLUR, SOLARIZE = range(9)
-AFFINE, ELASTIC, THICKNESS, GAMMA, ERASING, NOISE = range(9, 15)
-ROUND, INVERT, POSTERIZE, VERTICAL_FLIP, WARP, SHARPNESS, EQUALIZE, AUTOCONTRAST = range(15, 23)
-# What the steps and their numbers are called; a key is two words.
-STEPS = {
-    FLIP: ("flip", ()),
-    BRIGHTNESS: ("brightness", ("factor",)),
-    CONTRAST: ("contrast", ("factor",)),
-    SATURATION: ("saturation", ("factor",)),
-    HUE: ("hue", ("turn",)),
-    GRAYSCALE: ("grayscale", ()),
-    BLUR: ("blur", ("sigma", "radius")),
-    SOLARIZE: ("solarize", ("threshold",)),
-    AFFINE: ("affine", ("a", "b", "tx", "c", "d", "ty")),
-    ELASTIC: ("elastic", ("sigma", "key", "key")),
-    THICKNESS: ("thickness", ("amount",)),
-    GAMMA: ("gamma", ("gamma", "gain")),
-    ERASING: ("erasing", ("top", "left", "height", "width", "red", "green", "blue")),
-    NOISE: ("noise", ("sigma", "key", "key")),
-    ROUND: ("round", ()),
-    INVERT: ("invert", ()),
-    POSTERIZE: ("posterize", ("bits",)),
-    VERTICAL_FLIP: ("vertical_flip", ()),
-    WARP: ("warp", ("a", "b", "tx", "c", "d", "ty", "bilinear", "fill")),
-    SHARPNESS: ("sharpness", ("factor",)),
-    EQUALIZE: ("equalize", ()),
-    AUTOCONTRAST: ("autocontrast", ()),
-}
-# Drawing rules only. COLOR_JITTER writes brightness, contrast, saturation and hue; ROTATE, SHEAR and TRANSLATE a warp;
-# CUTOUT an erasing; CHOOSE the steps of other ops.
-COLOR_JITTER, ROTATE, SHEAR, TRANSLATE, CUTOUT, CHOOSE = range(32, 38)
-SHIFT = 38  # a warp, and erasings
-OWN, OWN_MOST = 128, 128  # codes of users' own ops, as they are defined in a process
+PARAMS = 12  # numbers that an op may pass to the function that samples its steps
 
 
 class Op(Described):
@@ -64,7 +28,7 @@ class Op(Described):
     fixed: leaves the epoch out, so that a sample is treated alike in every epoch.
     """
 
-    rule: int  # how parameters are drawn: one of the codes above
+    rule: int  # which function samples its steps: the code in program.draw
     steps = 1  # how many steps of a program it writes at most
 
     def __init__(

@@ -25,20 +25,12 @@ from data_loading.kernel.simd import (
     where_at_least,
     where_equal,
 )
-from data_loading.ops.base import (
-    BRIGHTNESS,
-    COLOR_JITTER,
-    CONTRAST,
-    HUE,
-    OPS,
-    SATURATION,
-    Op,
-    flag,
-    magnitude_params,
-    within,
-)
+from data_loading.ops.base import OPS, Op, flag, magnitude_params, within
 from data_loading.ops.grayscale import gray, tensor_gray
+from data_loading.ops.step import step
 
+BRIGHTNESS, CONTRAST, SATURATION, HUE = 2, 3, 4, 5  # codes of steps, as saved plans hold them
+COLOR_JITTER = 32  # the op that writes all four
 F32 = np.float32
 
 
@@ -267,3 +259,9 @@ def tensor_hue(images, turn):
     out[:, 1:2] = 2 * chroma - (h - 2 * chroma).abs()
     out[:, 2:] = 2 * chroma - (h - 4 * chroma).abs()
     return low + out.clamp(min=0).minimum(chroma)
+
+
+step(BRIGHTNESS, "brightness", ("factor",), reference=reference_brightness, tensor=tensor_brightness, on_rows=True)
+step(CONTRAST, "contrast", ("factor",), reference=reference_contrast, tensor=tensor_contrast)
+step(SATURATION, "saturation", ("factor",), reference=reference_saturation, tensor=tensor_saturation, on_rows=True)
+step(HUE, "hue", ("turn",), reference=reference_hue, tensor=tensor_hue, on_rows=True)

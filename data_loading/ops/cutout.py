@@ -14,8 +14,10 @@ import numpy as np
 
 from data_loading.kernel.jit import jit
 from data_loading.kernel.rng import integer, uniform
-from data_loading.ops.base import CUTOUT, ERASING, OPS, Op, flag, magnitude, magnitude_params
-from data_loading.ops.erasing import colour
+from data_loading.ops.base import OPS, Op, flag, magnitude, magnitude_params
+from data_loading.ops.erasing import ERASING, colour
+
+CUTOUT = 36  # in no plan: it writes the steps of other ops
 
 
 @OPS.register

@@ -16,8 +16,11 @@ from data_loading.kernel.jit import jit
 from data_loading.kernel.rng import normal, philox, tensor_normals, word
 from data_loading.ops import affine
 from data_loading.ops.affine import sample_row
-from data_loading.ops.base import ELASTIC, OPS, Op, copy_plane, within
+from data_loading.ops.base import OPS, Op, copy_plane, within
+from data_loading.ops.step import step
+from data_loading.ops.whole_image import planes, words
 
+ELASTIC = 10  # the code of the step, as saved plans hold it
 F32, U32 = np.float32, np.uint32
 GRID = 4
 
@@ -115,7 +118,14 @@ def kernel(plane, scratch, field, sigma, key0, key1, matrix):
         sample_row(source, target, row * width, height, width, F32(0.0))
 
 
-def reference(image: np.ndarray, field: np.ndarray, matrix=(1, 0, 0, 0, 1, 0)) -> np.ndarray:
+def reference(image: np.ndarray, sigma: float, key0: int, key1: int, *matrix: float) -> np.ndarray:
+    """image (3, H, W) -> (3, H, W) float64; matrix: the six numbers of an affine map just before, or none."""
+    field = np.empty((2, GRID, GRID), F32)
+    displacements(U32(key0), U32(key1), F32(sigma), field)
+    return reference_of_field(image, field, matrix or (1, 0, 0, 0, 1, 0))
+
+
+def reference_of_field(image: np.ndarray, field: np.ndarray, matrix=(1, 0, 0, 0, 1, 0)) -> np.ndarray:
     """image (3, H, W); field (2, 4, 4) displacements as `displacements` writes them; matrix as `kernel` takes it."""
     _, height, width = image.shape
 
@@ -147,3 +157,24 @@ def tensor(images, sigma, key0, key1, *matrix):
     shift = torch.nn.functional.interpolate(field, images.shape[2:], mode="bicubic", align_corners=True)
     one, zero = torch.ones_like(sigma), torch.zeros_like(sigma)
     return affine.tensor(images, *(matrix or (one, zero, zero, zero, one, zero)), shift=shift)
+
+
+def image_kernel(image, scratch, height, width, arg, word, small):
+    plane, spare = planes(image, scratch, height, width)
+    arg, word, small = words(arg, word, small)
+    matrix = small[1:7]
+    if small[0] == F32(0.0):  # no affine map just before: the identity
+        for i in range(6):
+            matrix[i] = F32(1.0) if i == 0 or i == 4 else F32(0.0)
+    kernel(plane, spare, small[16:48].reshape((2, GRID, GRID)), arg[0], word[1], word[2], matrix)
+
+
+step(
+    ELASTIC,
+    "elastic",
+    ("sigma", "key", "key"),
+    reference=reference,
+    tensor=tensor,
+    image_kernel=image_kernel,
+    joins=affine.AFFINE,
+)

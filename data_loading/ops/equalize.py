@@ -9,9 +9,12 @@ from __future__ import annotations
 import numpy as np
 
 from data_loading.kernel.jit import jit
-from data_loading.ops.base import EQUALIZE, OPS, Op
+from data_loading.ops.base import OPS, Op
 from data_loading.ops.histogram import count_levels, look_up, tensor_levels, tensor_look_up
+from data_loading.ops.step import step
+from data_loading.ops.whole_image import planes, words
 
+EQUALIZE = 21  # the code of the step, as saved plans hold it
 F32 = np.float32
 
 
@@ -62,3 +65,11 @@ def tensor(images):
     table = (step // 2 + counts.cumsum(1) - counts) // step.clamp(min=1)
     same = levels.new_tensor(range(256))
     return tensor_look_up(images, levels, table.clamp(max=255).where(step > 0, same))
+
+
+def image_kernel(image, scratch, height, width, arg, word, small):
+    arg, word, small = words(arg, word, small)
+    kernel(planes(image, scratch, height, width)[0], small[:256].view(np.int32), small[256:512])
+
+
+step(EQUALIZE, "equalize", reference=reference, tensor=tensor, image_kernel=image_kernel)

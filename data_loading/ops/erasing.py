@@ -10,8 +10,11 @@ import numpy as np
 from data_loading.errors import ViewError
 from data_loading.kernel.jit import jit
 from data_loading.kernel.rng import uniform
-from data_loading.ops.base import ERASING, OPS, Op, interval, within
+from data_loading.ops.base import OPS, Op, interval, within
+from data_loading.ops.step import step
+from data_loading.ops.whole_image import planes, words
 
+ERASING = 13  # the code of the step, as saved plans hold it
 F32 = np.float32
 
 
@@ -104,3 +107,17 @@ def tensor(images, top, left, height, width, *fill):
     h, w = images.shape[2:]
     within = inside(top, height, h)[:, None, :, None] & inside(left, width, w)[:, None, None, :]
     return torch.where(within, torch.stack(fill, 1)[:, :, None, None], images)
+
+
+def image_kernel(image, scratch, height, width, arg, word, small):
+    kernel(planes(image, scratch, height, width)[0], words(arg, word, small)[0])
+
+
+step(
+    ERASING,
+    "erasing",
+    ("top", "left", "height", "width", "red", "green", "blue"),
+    reference=reference,
+    tensor=tensor,
+    image_kernel=image_kernel,
+)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from data_loading.kernel.jit import jit
-from data_loading.ops.base import FLIP, OPS, Op
+from data_loading.ops.base import OPS, Op
+from data_loading.ops.step import step
+
+FLIP = 1  # the code of the step, as saved plans hold it
 
 
 @OPS.register
@@ -39,3 +42,6 @@ def kernel(tile, width, pitch):
 def tensor(images):
     """images (N, 3, H, W), as in every op's tensor form: float from 0 to 255, on any device."""
     return images.flip(-1)
+
+
+step(FLIP, "flip", reference=reference, tensor=tensor, on_rows=True)

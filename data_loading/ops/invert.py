@@ -9,8 +9,10 @@ import numpy as np
 
 from data_loading.kernel.jit import jit
 from data_loading.kernel.simd import LANES, load, maximum, splat, store
-from data_loading.ops.base import INVERT, OPS, Op
+from data_loading.ops.base import OPS, Op
+from data_loading.ops.step import step
 
+INVERT = 16  # the code of the step, as saved plans hold it
 F32 = np.float32
 
 
@@ -33,3 +35,6 @@ def kernel(tile):
 
 def tensor(images):
     return 255 - images
+
+
+step(INVERT, "invert", reference=reference, tensor=tensor, on_rows=True)

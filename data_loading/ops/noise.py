@@ -6,8 +6,11 @@ import numpy as np
 
 from data_loading.kernel.jit import jit
 from data_loading.kernel.rng import normal, philox, philox_numpy, tensor_normals, uniform, word
-from data_loading.ops.base import NOISE, OPS, Op, interval
+from data_loading.ops.base import OPS, Op, interval
+from data_loading.ops.step import step
+from data_loading.ops.whole_image import planes, words
 
+NOISE = 14  # the code of the step, as saved plans hold it
 F32, U32 = np.float32, np.uint32
 
 
@@ -39,12 +42,12 @@ def draw(params, state, op, arg, word_arg, n):
     return n + 1
 
 
-def reference(image: np.ndarray, sigma: float, key: tuple[int, int]) -> np.ndarray:
+def reference(image: np.ndarray, sigma: float, key0: int, key1: int) -> np.ndarray:
     """The counter is (value number // 4, 0, 0, 0), values numbered over (3, H, W); four words make four normals."""
     quads = -(-image.size // 4)
     counter = np.zeros((quads, 4), np.uint32)
     counter[:, 0] = np.arange(quads)
-    u = philox_numpy(counter, key).astype(float)
+    u = philox_numpy(counter, (key0, key1)).astype(float)
     radius = np.sqrt(-2 * np.log((u[:, [0, 2]] + 1) / 2**32))
     angle = 2 * np.pi * u[:, [1, 3]] / 2**32
     noise = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1).reshape(-1)[: image.size]
@@ -72,3 +75,11 @@ def tensor(images, sigma, key0, key1):
     size = images[0].numel()
     noise = torch.stack(tensor_normals(-(-size // 4), key0, key1), 2).flatten(1)[:, :size]
     return (images + sigma[:, None, None, None] * noise.view_as(images)).clamp(0, 255)
+
+
+def image_kernel(image, scratch, height, width, arg, word, small):
+    arg, word, small = words(arg, word, small)
+    kernel(planes(image, scratch, height, width)[0], arg[0], word[1], word[2])
+
+
+step(NOISE, "noise", ("sigma", "key", "key"), reference=reference, tensor=tensor, image_kernel=image_kernel)

@@ -13,8 +13,9 @@ from numba.extending import intrinsic
 from data_loading.errors import ViewError
 from data_loading.kernel.jit import jit
 from data_loading.kernel.rng import STATE
-from data_loading.ops.base import ARGS, OWN, OWN_MOST, PARAMS, STEPS, Op
-from data_loading.ops.image import KERNEL, LOCK, call_at
+from data_loading.ops.base import PARAMS, Op
+from data_loading.ops.step import ARGS, OWN, OWN_MOST, STEPS, step
+from data_loading.ops.whole_image import KERNEL, LOCK, call_at
 
 OWN_OPS: list[type[OwnOp]] = []  # by code, from OWN on
 
@@ -42,14 +43,14 @@ class OwnOp(Op):
                 raise ViewError(f"{cls.__name__}: an own op needs a static method {what}")
         if len(cls.numbers) > ARGS:
             raise ViewError(f"{cls.__name__}: numbers has {len(cls.numbers)} names; an op draws at most {ARGS}")
-        step = cls.__name__.lower()
-        if any(step == name for code, (name, _) in STEPS.items() if code < OWN):
-            raise ViewError(f"{cls.__name__}: a plan would call its step {step!r}, as one of this package; rename it")
+        name = cls.__name__.lower()
+        if any(name == known.name for known in STEPS.values() if known.code < OWN):
+            raise ViewError(f"{cls.__name__}: a plan would call its step {name!r}, as one of this package; rename it")
         if len(OWN_OPS) == OWN_MOST:
             raise ViewError(f"{cls.__name__}: a process takes {OWN_MOST} definitions of own ops; restart it")
         cls.rule, cls._addresses = OWN + len(OWN_OPS), None  # defined again, as in a notebook, it is another one
         OWN_OPS.append(cls)
-        STEPS[cls.rule] = (step, cls.numbers)
+        step(cls.rule, name, tuple(cls.numbers))
 
     @classmethod
     def addresses(cls) -> tuple[int, int]:
@@ -121,8 +122,8 @@ def draw(table, rule, params, state, op, arg, word, n):
     return n + 1
 
 
-def reference(code: int, picture: np.ndarray, arg: np.ndarray, word: np.ndarray) -> np.ndarray:
-    """The same kernel, run by Python."""
-    out = np.ascontiguousarray(picture, np.float32)
-    OWN_OPS[code - OWN].kernel(out, np.empty_like(out), arg, word)
+def reference(code: int, image: np.ndarray, word: np.ndarray) -> np.ndarray:
+    """Run a user's kernel as Python: image (3, H, W) in 0..255, word (ARGS,) uint32 -> (3, H, W) float32 in 0..255."""
+    out = np.ascontiguousarray(image, np.float32)
+    OWN_OPS[code - OWN].kernel(out, np.empty_like(out), word.view(np.float32), word)
     return np.nan_to_num(out, nan=0.0).clip(0, 255)

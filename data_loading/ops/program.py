@@ -1,4 +1,7 @@
-"""The interpreter: which function draws an op's steps, and which kernel runs a step. One line an op."""
+"""The interpreter of programs: the two chains of ifs that numba compiles, and what is looked up in the steps' records.
+
+An op that samples numbers has a line in `draw`, a kernel of rows one in `rows`. All else is in the op's own file.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,10 @@ import numpy as np
 from data_loading.kernel.jit import jit
 from data_loading.ops import (
     affine,
-    autocontrast,
     blur,
     color_jitter,
     cutout,
     elastic,
-    equalize,
     erasing,
     flip,
     gamma,
@@ -29,45 +30,20 @@ from data_loading.ops import (
     solarize,
     thickness,
     translate,
-    vertical_flip,
-    warp,
 )
-from data_loading.ops.base import (
-    AFFINE,
-    AUTOCONTRAST,
-    BLUR,
-    BRIGHTNESS,
-    COLOR_JITTER,
-    CONTRAST,
-    CUTOUT,
-    ELASTIC,
-    END,
-    EQUALIZE,
-    ERASING,
-    FLIP,
-    GAMMA,
-    GRAYSCALE,
-    HUE,
-    INVERT,
-    NOISE,
-    OWN,
-    POSTERIZE,
-    ROTATE,
-    ROUND,
-    SATURATION,
-    SHARPNESS,
-    SHEAR,
-    SHIFT,
-    SOLARIZE,
-    STEPS,
-    THICKNESS,
-    TRANSLATE,
-    VERTICAL_FLIP,
-    WARP,
-    magnitude,
-)
+from data_loading.ops.base import magnitude
+from data_loading.ops.step import ARGS, END, OWN, STEPS
+from data_loading.ops.whole_image import call, clamp_plane
 
 F32 = np.float32
+
+# By code, compiled into the functions below; users' own ops, which come later, need the whole image and join no other.
+ON_ROWS = np.array([code in STEPS and STEPS[code].on_rows for code in range(256)])
+JOINED_BY = np.zeros(256, np.uint8)  # the code of the step that this one joins when it directly follows, or 0
+for _step in STEPS.values():
+    if _step.joins:
+        JOINED_BY[_step.joins] = _step.code
+
 
 # A chain of ifs compiles quickly, is cached, and costs less than a microsecond; tuples of functions do neither.
 
@@ -78,148 +54,121 @@ def draw(rule, params, state, size, owns, op, arg, word, n):
 
     size: side of the view in pixels; owns: own.table().
     """
-    if rule == COLOR_JITTER:
+    if rule == color_jitter.COLOR_JITTER:
         return color_jitter.draw(params, state, op, arg, n)
-    if rule == BLUR:
+    if rule == blur.BLUR:
         return blur.draw(params, state, op, arg, n)
-    if rule == AFFINE:
+    if rule == affine.AFFINE:
         return affine.draw(params, state, op, arg, n)
-    if rule == ELASTIC:
+    if rule == elastic.ELASTIC:
         return elastic.draw(params, state, op, arg, word, n)
-    if rule == THICKNESS:
+    if rule == thickness.THICKNESS:
         return thickness.draw(params, state, op, arg, n)
-    if rule == GAMMA:
+    if rule == gamma.GAMMA:
         return gamma.draw(params, state, op, arg, n)
-    if rule == ERASING:
+    if rule == erasing.ERASING:
         return erasing.draw(params, state, op, arg, n)
-    if rule == NOISE:
+    if rule == noise.NOISE:
         return noise.draw(params, state, op, arg, word, n)
-    if rule == POSTERIZE:
+    if rule == posterize.POSTERIZE:
         return posterize.draw(params, state, op, arg, n)
-    if rule == ROTATE:
+    if rule == rotate.ROTATE:
         return rotate.draw(params, state, size, op, arg, n)
-    if rule == SHEAR:
+    if rule == shear.SHEAR:
         return shear.draw(params, state, size, op, arg, n)
-    if rule == TRANSLATE:
+    if rule == translate.TRANSLATE:
         return translate.draw(params, state, size, op, arg, n)
-    if rule == SHIFT:
+    if rule == shift.SHIFT:
         return shift.draw(params, state, size, op, arg, n)
-    if rule == CUTOUT:
+    if rule == cutout.CUTOUT:
         return cutout.draw(params, state, size, op, arg, n)
     if rule >= OWN:
         return own.draw(owns, rule, params, state, op, arg, word, n)
     op[n] = rule
-    if rule in (BRIGHTNESS, CONTRAST, SATURATION, HUE, SOLARIZE, SHARPNESS):
+    if rule in (
+        color_jitter.BRIGHTNESS,
+        color_jitter.CONTRAST,
+        color_jitter.SATURATION,
+        color_jitter.HUE,
+        solarize.SOLARIZE,
+        sharpness.SHARPNESS,
+    ):
         arg[n, 0] = magnitude(params, state)
     return n + 1  # the others draw nothing
 
 
 @jit
 def on_rows(code):
-    """Whether a step needs no other pixels than its row's (contrast does, until its mean is known; a blur, some)."""
-    return code in (FLIP, BRIGHTNESS, SATURATION, HUE, GRAYSCALE, SOLARIZE, GAMMA, ROUND, INVERT, POSTERIZE)
+    """Whether a step needs no other pixels than those of its row; contrast does when the image's mean is known."""
+    return ON_ROWS[code]
 
 
 @jit
 def on_image(code):
-    """Whether a step needs the whole image: its kernel is called by its address."""
-    return not (code in (END, BLUR, CONTRAST) or on_rows(code))
+    """Whether a step needs the whole image, so that its kernel is called by its address."""
+    return not (code == END or code == blur.BLUR or code == color_jitter.CONTRAST or ON_ROWS[code])
 
 
 @jit
 def rows(code, arg, mean, tile, width, pitch):
     """Run one step on a tile: float32 (3 R pitch,), R rows of each channel; mean: of the gray, for contrast."""
-    if code == BRIGHTNESS:
+    if code == color_jitter.BRIGHTNESS:
         color_jitter.brightness(tile, arg[0])
-    elif code == CONTRAST:
+    elif code == color_jitter.CONTRAST:
         color_jitter.contrast(tile, arg[0], mean)
-    elif code == SATURATION:
+    elif code == color_jitter.SATURATION:
         color_jitter.saturation(tile, arg[0])
-    elif code == HUE:
+    elif code == color_jitter.HUE:
         color_jitter.hue(tile, arg[0])
-    elif code == GRAYSCALE:
+    elif code == grayscale.GRAYSCALE:
         grayscale.kernel(tile)
-    elif code == SOLARIZE:
+    elif code == solarize.SOLARIZE:
         solarize.kernel(tile, arg[0])
-    elif code == GAMMA:
+    elif code == gamma.GAMMA:
         gamma.kernel(tile, arg[0], arg[1])
-    elif code == FLIP:
+    elif code == flip.FLIP:
         flip.kernel(tile, width, pitch)
-    elif code == ROUND:
+    elif code == round.ROUND:
         round.kernel(tile)
-    elif code == INVERT:
+    elif code == invert.INVERT:
         invert.kernel(tile)
-    elif code == POSTERIZE:
+    elif code == posterize.POSTERIZE:
         posterize.kernel(tile, arg[0])
 
 
-REFERENCES = {
-    FLIP: flip.reference,
-    BRIGHTNESS: color_jitter.reference_brightness,
-    CONTRAST: color_jitter.reference_contrast,
-    SATURATION: color_jitter.reference_saturation,
-    HUE: color_jitter.reference_hue,
-    GRAYSCALE: grayscale.reference,
-    BLUR: blur.reference,
-    SOLARIZE: solarize.reference,
-    THICKNESS: thickness.reference,
-    GAMMA: gamma.reference,
-    ERASING: erasing.reference,
-    ROUND: round.reference,
-    INVERT: invert.reference,
-    POSTERIZE: posterize.reference,
-    VERTICAL_FLIP: vertical_flip.reference,
-    WARP: warp.reference,
-    SHARPNESS: sharpness.reference,
-    EQUALIZE: equalize.reference,
-    AUTOCONTRAST: autocontrast.reference,
-}
-# The same of images (N, 3, H, W), float tensors on any device, with each number (N,): float, or a key's word as int64.
-TENSORS = {
-    FLIP: flip.tensor,
-    BRIGHTNESS: color_jitter.tensor_brightness,
-    CONTRAST: color_jitter.tensor_contrast,
-    SATURATION: color_jitter.tensor_saturation,
-    HUE: color_jitter.tensor_hue,
-    GRAYSCALE: grayscale.tensor,
-    BLUR: blur.tensor,
-    SOLARIZE: solarize.tensor,
-    AFFINE: affine.tensor,
-    ELASTIC: elastic.tensor,
-    THICKNESS: thickness.tensor,
-    GAMMA: gamma.tensor,
-    ERASING: erasing.tensor,
-    NOISE: noise.tensor,
-    ROUND: round.tensor,
-    INVERT: invert.tensor,
-    POSTERIZE: posterize.tensor,
-    VERTICAL_FLIP: vertical_flip.tensor,
-    WARP: warp.tensor,
-    SHARPNESS: sharpness.tensor,
-    EQUALIZE: equalize.tensor,
-    AUTOCONTRAST: autocontrast.tensor,
-}
+@jit(inline=True)
+def run_on_image(op, arg, word, k, image, scratch, small, addresses):
+    """Run step k, which needs the whole image, on image (3, H, W) float32 in place -> the number of the next step.
 
-
-def reference(op: np.ndarray, arg: np.ndarray, word: np.ndarray, picture: np.ndarray) -> np.ndarray:
-    """A whole program by the ops' NumPy references; picture (3, H, W) in 0..255 -> (3, H, W) float64."""
-    k = 0
-    while k < op.size and op[k] != END:
-        code, a = int(op[k]), [float(x) for x in arg[k]]
-        if code >= OWN:
-            picture = own.reference(code, picture, arg[k], word[k])
-        elif code in REFERENCES:
-            picture = REFERENCES[code](picture, *a[: len(STEPS[code][1])])
-        elif code == NOISE:
-            picture = noise.reference(picture, a[0], (int(word[k, 1]), int(word[k, 2])))
-        elif code == AFFINE and not (k + 1 < op.size and op[k + 1] == ELASTIC):
-            picture = affine.reference(picture, a[:6])
-        else:
-            matrix = (1, 0, 0, 0, 1, 0)
-            if code == AFFINE:  # one resampling for both
-                matrix, k = a[:6], k + 1
-            field = np.empty((2, 4, 4), F32)
-            elastic.displacements(word[k, 1], word[k, 2], arg[k, 0], field)
-            picture = elastic.reference(picture, field, matrix)
+    op (K,) uint8; arg and word (K, ARGS) float32 and uint32; scratch: as image; small (whole_image.SMALL,) float32;
+    addresses (256,) int64: of the kernels, by code. A step that the next one joins is run by that one.
+    """
+    small[0], joined_by = F32(0.0), JOINED_BY[op[k]]
+    if joined_by != END and k + 1 < op.size and op[k + 1] == joined_by:
+        small[0] = F32(1.0)
+        for i in range(ARGS):
+            small[1 + i] = arg[k, i]
         k += 1
-    return np.asarray(picture, np.float64)
+    if addresses[op[k]] == 0:
+        raise ValueError("the plan has a step whose op is not in the view set")
+    call(addresses[op[k]], image, scratch, arg[k], word[k], small)
+    if op[k] >= OWN:
+        clamp_plane(image)
+    return k + 1
+
+
+def reference(op: np.ndarray, word: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """Run a whole program by the steps' NumPy references.
+
+    op (K,) uint8; word (K, ARGS) uint32; image (3, H, W) in 0..255 -> (3, H, W) float64.
+    """
+    length = op.size if (op != END).all() else int((op == END).argmax())
+    for k in range(length):
+        code = int(op[k])
+        if code >= OWN:
+            image = own.reference(code, image, word[k])
+        elif JOINED_BY[code] == END or k + 1 == length or op[k + 1] != JOINED_BY[code]:
+            step = STEPS[code]
+            joined = STEPS[step.joins].values(word[k - 1]) if k > 0 and step.joins and op[k - 1] == step.joins else []
+            image = step.reference(image, *step.values(word[k]), *joined)
+    return np.asarray(image, np.float64)

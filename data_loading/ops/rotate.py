@@ -8,8 +8,10 @@ import numpy as np
 
 from data_loading.kernel.jit import jit
 from data_loading.ops import warp
-from data_loading.ops.base import OPS, ROTATE, WARP, Op, flag, magnitude, magnitude_params
+from data_loading.ops.base import OPS, Op, flag, magnitude, magnitude_params
+from data_loading.ops.warp import WARP
 
+ROTATE = 33  # in no plan: it writes the steps of other ops
 F32 = np.float32
 
 

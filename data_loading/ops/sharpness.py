@@ -9,9 +9,12 @@ import numpy as np
 
 from data_loading.kernel.jit import jit
 from data_loading.kernel.simd import LANES, fma, load, splat, store
-from data_loading.ops.base import OPS, SHARPNESS, copy_plane
+from data_loading.ops.base import OPS, copy_plane
 from data_loading.ops.color_jitter import OneFactor, clamp, tensor_blend
+from data_loading.ops.step import step
+from data_loading.ops.whole_image import planes, words
 
+SHARPNESS = 20  # the code of the step, as saved plans hold it
 F32 = np.float32
 
 
@@ -69,3 +72,11 @@ def tensor(images, factor):
     smooth = images.clone()
     smooth[:, :, 1:-1, 1:-1] = (around + 4 * images[:, :, 1:-1, 1:-1]) / 13
     return tensor_blend(images, smooth, factor)
+
+
+def image_kernel(image, scratch, height, width, arg, word, small):
+    plane, spare = planes(image, scratch, height, width)
+    kernel(plane, spare, words(arg, word, small)[0][0])
+
+
+step(SHARPNESS, "sharpness", ("factor",), reference=reference, tensor=tensor, image_kernel=image_kernel)

@@ -9,7 +9,10 @@ from __future__ import annotations
 from data_loading.errors import ViewError
 from data_loading.kernel.jit import jit
 from data_loading.ops import warp
-from data_loading.ops.base import OPS, SHEAR, WARP, Op, flag, magnitude, magnitude_params
+from data_loading.ops.base import OPS, Op, flag, magnitude, magnitude_params
+from data_loading.ops.warp import WARP
+
+SHEAR = 34  # in no plan: it writes the steps of other ops
 
 
 @OPS.register

@@ -10,8 +10,11 @@ from collections.abc import Sequence
 from data_loading.kernel.jit import jit
 from data_loading.kernel.rng import integer
 from data_loading.ops import warp
-from data_loading.ops.base import ERASING, OPS, SHIFT, WARP, Op, whole
-from data_loading.ops.erasing import colour
+from data_loading.ops.base import OPS, Op, whole
+from data_loading.ops.erasing import ERASING, colour
+from data_loading.ops.warp import WARP
+
+SHIFT = 38  # in no plan: it writes the steps of other ops
 
 
 @OPS.register

@@ -11,8 +11,11 @@ from scipy.ndimage import maximum_filter, minimum_filter
 from data_loading.kernel.jit import jit
 from data_loading.kernel.rng import uniform
 from data_loading.kernel.simd import LANES, load, maximum, store
-from data_loading.ops.base import OPS, THICKNESS, Op, copy_plane, within
+from data_loading.ops.base import OPS, Op, copy_plane, within
+from data_loading.ops.step import step
+from data_loading.ops.whole_image import planes, words
 
+THICKNESS = 11  # the code of the step, as saved plans hold it
 F32 = np.float32
 
 
@@ -92,3 +95,11 @@ def tensor(images, weight):
     sign = weight.sign()
     edge = max_pool2d(images * sign, 3, stride=1, padding=1) * sign  # what is padded never counts
     return images + weight.abs() * (edge - images)
+
+
+def image_kernel(image, scratch, height, width, arg, word, small):
+    plane, spare = planes(image, scratch, height, width)
+    kernel(plane, spare, words(arg, word, small)[0][0])
+
+
+step(THICKNESS, "thickness", ("amount",), reference=reference, tensor=tensor, image_kernel=image_kernel)

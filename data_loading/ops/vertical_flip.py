@@ -6,7 +6,11 @@ import numpy as np
 
 from data_loading.kernel.jit import jit
 from data_loading.kernel.simd import LANES, load, store
-from data_loading.ops.base import OPS, VERTICAL_FLIP, Op
+from data_loading.ops.base import OPS, Op
+from data_loading.ops.step import step
+from data_loading.ops.whole_image import planes
+
+VERTICAL_FLIP = 18  # the code of the step, as saved plans hold it
 
 
 @OPS.register
@@ -44,3 +48,10 @@ def kernel(plane):
 
 def tensor(images):
     return images.flip(-2)
+
+
+def image_kernel(image, scratch, height, width, arg, word, small):
+    kernel(planes(image, scratch, height, width)[0])
+
+
+step(VERTICAL_FLIP, "vertical_flip", reference=reference, tensor=tensor, image_kernel=image_kernel)

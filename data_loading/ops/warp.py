@@ -16,8 +16,11 @@ from data_loading.errors import ViewError
 from data_loading.kernel.jit import jit
 from data_loading.kernel.simd import at
 from data_loading.ops.affine import sample_row, tensor_sample
-from data_loading.ops.base import WARP, copy_plane, within
+from data_loading.ops.base import copy_plane, within
+from data_loading.ops.step import step
+from data_loading.ops.whole_image import planes, words
 
+WARP = 19  # the code of the step, as saved plans hold it
 F32 = np.float32
 INTERPOLATIONS = ("nearest", "bilinear")
 
@@ -141,3 +144,18 @@ def tensor_fixed(*values):
     values = [value * 65536 for value in values]
     rest = sum(value - value.floor() for value in values)
     return sum(value.floor().long() for value in values) + (rest + 0.5).floor().long()
+
+
+def image_kernel(image, scratch, height, width, arg, word, small):
+    plane, spare = planes(image, scratch, height, width)
+    kernel(plane, spare, words(arg, word, small)[0])
+
+
+step(
+    WARP,
+    "warp",
+    ("a", "b", "tx", "c", "d", "ty", "bilinear", "fill"),
+    reference=reference,
+    tensor=tensor,
+    image_kernel=image_kernel,
+)

@@ -15,11 +15,14 @@ import numpy as np
 
 from data_loading.errors import ViewError
 from data_loading.kernel.jit import NO, ZERO, jit
-from data_loading.ops import blur, copy, image, normalize, program, resize
-from data_loading.ops.base import BLUR, CONTRAST, END, FLIP
+from data_loading.ops import blur, direct_copy, normalize, program, resize, whole_image
+from data_loading.ops.blur import BLUR
+from data_loading.ops.color_jitter import CONTRAST
+from data_loading.ops.flip import FLIP
 from data_loading.ops.grayscale import gray_sum
 from data_loading.ops.normalize import Normalize
 from data_loading.ops.rows import put_image, put_row, take_image, take_row
+from data_loading.ops.step import END
 from data_loading.render import reference
 from data_loading.render.scratch import scratch
 from data_loading.views.plan import Plan
@@ -43,7 +46,7 @@ class Renderer:
         self.by_reference = os.environ.get("MASSRL_REFERENCE", "0") not in ("", "0")
         self.scale, self.bias = normalize.scale_bias() if normalize else (np.ones(3, F32), np.zeros(3, F32))
         self.cubic = view_set.interpolation == "bicubic"
-        self.groups, addresses = [], image.table(view_set.all_ops())
+        self.groups, addresses = [], whole_image.table(view_set.all_ops())
         for side, members in view_set.groups():
             crops = np.array([view_set.views[v].crop for v in members], np.int64)
             order = np.argsort(crops, kind="stable")  # views of one crop follow each other: it is resized once
@@ -98,14 +101,14 @@ def render(
             place = (g * batch + b) * 3 * side * side
             if not fits(box[v, b], height[i], width[i], edges[g], side, s.line.size // 3):
                 raise ValueError("a box lies outside its image")
-            if kind <= 1 and copy.is_copy(box[v, b], side, op[v, b], 1 if flipped else 0):
+            if kind <= 1 and direct_copy.is_copy(box[v, b], side, op[v, b], 1 if flipped else 0):
                 x0, y0 = int(box[v, b, 0]), int(box[v, b, 1])
                 if kind == 0:
-                    copy.kernel(
+                    direct_copy.kernel(
                         memory, start[i], height[i], width[i], x0, y0, flipped, side, scale, bias, floats, place
                     )
                 else:
-                    copy.kernel(
+                    direct_copy.kernel(
                         memory, start[i], height[i], width[i], x0, y0, flipped, side, scale, bias, bytes_, place
                     )
                 continue
@@ -254,5 +257,5 @@ def view(
         if not before_contrast and op[b] != BLUR:
             take_image(plane, s.image)
             while k < op.size and program.on_image(op[k]):
-                k = image.run(op, arg, word, k, s.image, s.spare, s.small, s.addresses)
+                k = program.run_on_image(op, arg, word, k, s.image, s.spare, s.small, s.addresses)
             put_image(s.image, plane)

@@ -21,6 +21,6 @@ def render(view_set: ViewSet, memory, start, height, width, plan: Plan, first: i
                 edge = view_set.crop_rule(view_set.views[v].crop).edge
                 box, cubic = plan.box[v, b], view_set.interpolation == "bicubic"
                 picture = resize.reference(image, box, (side, side), edge, cubic)
-                picture = program.reference(plan.op[v, b], plan.numbers[v, b], plan.arg[v, b], picture)
+                picture = program.reference(plan.op[v, b], plan.arg[v, b], picture)
                 picture = picture * scale.reshape(3, 1, 1) + bias.reshape(3, 1, 1)
                 out[g, b] = normalize.as_dtype(picture, kind)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from data_loading.kernel.simd import LANES
-from data_loading.ops import blur, image, resize
+from data_loading.ops import blur, resize, whole_image
 
 F32 = np.float32
 TILE = 512  # pixels of a tile: more of them cost fewer calls, but must stay in the nearest cache
@@ -41,7 +41,7 @@ class Scratch(NamedTuple):
 
 
 def scratch(side: int, largest: int, addresses: np.ndarray) -> Scratch:
-    """side of the views, largest side of any image, in pixels; addresses: image.table().
+    """side of the views, largest side of any image, in pixels; addresses: whole_image.table().
 
     Zeros: what lies behind a row's end is computed too.
     """
@@ -66,7 +66,7 @@ def scratch(side: int, largest: int, addresses: np.ndarray) -> Scratch:
         np.zeros((2 * radius + 1) * 3 * pitch, np.int16),
         np.zeros(radius + 1, np.int32),
         np.zeros(2 * radius + 1, np.int64),
-        np.zeros(image.SMALL, F32),
+        np.zeros(whole_image.SMALL, F32),
         addresses,
         np.zeros(LANES, F32),
         np.zeros(LANES, np.uint8),

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from data_loading.errors import ViewError
-from data_loading.ops import elastic, normalize, program, resize
-from data_loading.ops.base import AFFINE, ELASTIC, END, OWN, STEPS
+from data_loading.ops import normalize, resize
 from data_loading.ops.normalize import Normalize
+from data_loading.ops.step import END, KEY, STEPS
 from data_loading.views.plan import Plan
 from data_loading.views.view_set import ViewSet
 
@@ -56,35 +56,35 @@ def run(x: Tensor, op: np.ndarray, word: np.ndarray) -> Tensor:
         for code, joined, rows in _alike(op[:, k], following, last):
             at = torch.from_numpy(rows).to(x.device)
             numbers = _numbers(code, word[rows, k], x.device)
-            if code == ELASTIC and joined:  # one resampling for both
-                changed = elastic.tensor(x[at], *numbers, *_numbers(AFFINE, word[rows, k - 1], x.device))
-            else:
-                changed = program.TENSORS[code](x[at], *numbers)
-            x.index_copy_(0, at, changed)
+            if joined:
+                numbers += _numbers(STEPS[code].joins, word[rows, k - 1], x.device)
+            x.index_copy_(0, at, STEPS[code].tensor(x[at], *numbers))
         last = op[:, k]
     return x
 
 
 def _alike(op: np.ndarray, following: np.ndarray, last: np.ndarray) -> Iterator[tuple[int, bool, np.ndarray]]:
-    """The codes of one place of the programs, whether an affine map just before joins in, and the rows that have it."""
-    for code in np.unique(op).tolist():
-        if code == END:
-            continue
-        if code >= OWN:
-            raise ViewError(f"the op {STEPS[code][0]} has no form for tensors; leave it out, or draw views in a loader")
-        has = op == code
-        if code == AFFINE:
-            has &= following != ELASTIC  # else it waits for that step
-        for joined in (False, True) if code == ELASTIC else (False,):
-            rows = has & ((last == AFFINE) == joined) if code == ELASTIC else has
-            if rows.any():
-                yield code, joined, np.flatnonzero(rows)
+    """The codes among the steps op (N,) of N programs, whether the step just before joins in, and which programs.
+
+    last, following (N,): the codes of the steps before and after; a step that the following one joins is left to it.
+    """
+    for code in np.unique(op[op != END]).tolist():
+        step = STEPS[code]
+        if step.tensor is None:
+            raise ViewError(f"the op {step.name} has no form for tensors; leave it out, or use a Loader to render it")
+        joining = [other.code for other in STEPS.values() if other.joins == code]
+        has = (op == code) & ~np.isin(following, joining)
+        before = (last == step.joins) & (step.joins != END)
+        for joined in (False, True):
+            rows = np.flatnonzero(has & (before == joined))
+            if rows.size:
+                yield code, joined, rows
 
 
 def _numbers(code: int, words: np.ndarray, device: torch.device) -> list[Tensor]:
     """What a tensor form takes: (n,) of each number, float32, or int64 for a key's word; words (n, ARGS) uint32."""
     columns = [
-        words[:, i].astype(np.int64) if name == "key" else words[:, i].copy().view(np.float32)
-        for i, name in enumerate(STEPS[code][1])
+        words[:, i].astype(np.int64) if name == KEY else words[:, i].copy().view(np.float32)
+        for i, name in enumerate(STEPS[code].numbers)
     ]
     return [torch.from_numpy(column).to(device) for column in columns]

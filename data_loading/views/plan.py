@@ -12,8 +12,8 @@ import numpy as np
 
 from data_loading.config.described import dotted
 from data_loading.errors import UnknownName, ViewError, near_miss
-from data_loading.ops.base import END, OWN, STEPS
 from data_loading.ops.own import OWN_OPS
+from data_loading.ops.step import END, KEY, OWN, STEPS
 from data_loading.views.view_set import ViewSet
 
 F32 = np.float32
@@ -53,7 +53,7 @@ class Plan:
         parameter, UnknownName for no step's name.
         """
         codes = _codes(step)
-        known = list(dict.fromkeys(n for code in codes for n in STEPS[code][1] if n != "key"))
+        known = list(dict.fromkeys(n for code in codes for n in STEPS[code].numbers if n != KEY))
         if name not in known:
             raise ViewError(f"step {step!r} has no number {name!r}; it has {', '.join(known) or 'none'}")
         found = np.isin(self.op, codes)
@@ -61,8 +61,8 @@ class Plan:
         code_there = np.where(found.any(axis=2), np.take_along_axis(self.op, first, axis=2)[..., 0], END)
         out = np.full(code_there.shape, np.nan, F32)
         for code in codes:
-            if name in STEPS[code][1]:
-                value = np.take_along_axis(self.numbers[..., STEPS[code][1].index(name)], first, axis=2)[..., 0]
+            if name in STEPS[code].numbers:
+                value = np.take_along_axis(self.numbers[..., STEPS[code].numbers.index(name)], first, axis=2)[..., 0]
                 out = np.where(code_there == code, value, out)
         return out
 
@@ -71,14 +71,15 @@ class Plan:
         out = []
         for v, view in enumerate(view_set.views):
             steps = []
-            for code, number, word in zip(self.op[v, b], self.numbers[v, b], self.arg[v, b], strict=True):
+            for code, word in zip(self.op[v, b], self.arg[v, b], strict=True):
                 if code == END:
                     break
-                name, words = STEPS[int(code)]
-                values = {w: float(number[i]) for i, w in enumerate(words) if w != "key"}
-                if "key" in words:
-                    values["key"] = [int(word[i]) for i, w in enumerate(words) if w == "key"]
-                steps.append((name, values))
+                step = STEPS[int(code)]
+                named = list(zip(step.numbers, step.values(word), strict=True))
+                values = {name: value for name, value in named if name != KEY}
+                if KEY in step.numbers:
+                    values[KEY] = [value for name, value in named if name == KEY]
+                steps.append((step.name, values))
             strategy = view_set.strategies[self.strategy[v, b]].name
             out.append({"view": view.name, "strategy": strategy, "box": self.box[v, b].tolist(), "steps": steps})
         return out
@@ -119,10 +120,10 @@ class Plan:
 
 
 def _codes(step: str) -> list[int]:
-    """The codes of a step's name: several where a user's own op was defined again, as in a notebook."""
-    codes = [code for code, (name, _) in STEPS.items() if name == step]
+    """The codes of a step's name: several where a user's own op was defined again."""
+    codes = [known.code for known in STEPS.values() if known.name == step]
     if not codes:
-        known = list(dict.fromkeys(name for name, _ in STEPS.values()))
+        known = list(dict.fromkeys(one.name for one in STEPS.values()))
         raise UnknownName(f"no step named {step!r}.{near_miss(step, known)} Known: {', '.join(known)}")
     return codes
 

@@ -21,9 +21,10 @@ from data_loading.kernel.rng import (
     uniform,
 )
 from data_loading.ops import crop, own, program
-from data_loading.ops.base import ARGS, CHOOSE, PARAMS, Op
-from data_loading.ops.choose import Choose
+from data_loading.ops.base import PARAMS, Op
+from data_loading.ops.choose import CHOOSE, Choose
 from data_loading.ops.crop import Crop
+from data_loading.ops.step import ARGS
 from data_loading.views.plan import Plan
 from data_loading.views.view_set import ViewSet
 

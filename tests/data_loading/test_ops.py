@@ -8,10 +8,12 @@ import torchvision.transforms.v2.functional as tv
 from data_loading.kernel.simd import LANES
 from data_loading.ops import (
     OPS,
+    Choose,
     Normalize,
+    Op,
+    OwnOp,
     affine,
     autocontrast,
-    base,
     blur,
     color_jitter,
     elastic,
@@ -31,7 +33,8 @@ from data_loading.ops import (
     vertical_flip,
     warp,
 )
-from rendering import run_steps
+from data_loading.ops.step import OWN, STEPS, step
+from rendering import codes, run_steps
 
 F32 = np.float32
 LEVEL = 0.02  # tolerance in levels of 255: float32 against float64 over a few operations
@@ -56,33 +59,33 @@ def as_tensor(x):
 
 
 REFERENCE = [
-    (base.FLIP, (), flip.reference),
-    (base.BRIGHTNESS, (0.0,), color_jitter.reference_brightness),
-    (base.BRIGHTNESS, (1.7,), color_jitter.reference_brightness),
-    (base.CONTRAST, (0.3,), color_jitter.reference_contrast),
-    (base.CONTRAST, (0.0,), color_jitter.reference_contrast),
-    (base.SATURATION, (1.6,), color_jitter.reference_saturation),
-    (base.HUE, (-0.37,), color_jitter.reference_hue),
-    (base.HUE, (-0.5,), color_jitter.reference_hue),
-    (base.HUE, (0.5,), color_jitter.reference_hue),
-    (base.GRAYSCALE, (), grayscale.reference),
-    (base.BLUR, (1.3, 4), blur.reference),
-    (base.BLUR, (9.0, 27), blur.reference),  # the radius is cut to the side
-    *((base.SOLARIZE, (t,), solarize.reference) for t in (0.0, 128.0, 256.0)),
-    (base.AFFINE, (0.9, -0.3, 0.1, 0.2, 1.1, -0.2), lambda x, *m: affine.reference(x, m)),
-    *((base.THICKNESS, (w,), thickness.reference) for w in (-1.0, -0.4, 0.0, 0.5, 1.0)),
-    *((base.GAMMA, numbers, gamma.reference) for numbers in ((0.6, 1.2), (0.05, 100.0), (20.0, 0.01))),
-    (base.ERASING, (0.1, 0.3, 0.5, 0.4, 9.0, 99.0, 200.0), erasing.reference),
-    (base.ERASING, (0.0, 0.0, 1.0, 1.0, 9.0, 99.0, 200.0), erasing.reference),
-    (base.ROUND, (), round.reference),
-    (base.INVERT, (), invert.reference),
-    *((base.POSTERIZE, (bits,), posterize.reference) for bits in range(9)),
-    (base.VERTICAL_FLIP, (), vertical_flip.reference),
-    (base.WARP, (0.9, -0.3, 3.1, 0.2, 1.1, -2.2, 0, 77), warp.reference),
-    (base.WARP, (0.9, -0.3, 3.1, 0.2, 1.1, -2.2, 1, 77), warp.reference),
-    *((base.SHARPNESS, (factor,), sharpness.reference) for factor in (0.0, 0.2, 1.9, 20.0)),
-    (base.EQUALIZE, (), equalize.reference),
-    (base.AUTOCONTRAST, (), autocontrast.reference),
+    (codes.FLIP, (), flip.reference),
+    (codes.BRIGHTNESS, (0.0,), color_jitter.reference_brightness),
+    (codes.BRIGHTNESS, (1.7,), color_jitter.reference_brightness),
+    (codes.CONTRAST, (0.3,), color_jitter.reference_contrast),
+    (codes.CONTRAST, (0.0,), color_jitter.reference_contrast),
+    (codes.SATURATION, (1.6,), color_jitter.reference_saturation),
+    (codes.HUE, (-0.37,), color_jitter.reference_hue),
+    (codes.HUE, (-0.5,), color_jitter.reference_hue),
+    (codes.HUE, (0.5,), color_jitter.reference_hue),
+    (codes.GRAYSCALE, (), grayscale.reference),
+    (codes.BLUR, (1.3, 4), blur.reference),
+    (codes.BLUR, (9.0, 27), blur.reference),  # the radius is cut to the side
+    *((codes.SOLARIZE, (t,), solarize.reference) for t in (0.0, 128.0, 256.0)),
+    (codes.AFFINE, (0.9, -0.3, 0.1, 0.2, 1.1, -0.2), affine.reference),
+    *((codes.THICKNESS, (w,), thickness.reference) for w in (-1.0, -0.4, 0.0, 0.5, 1.0)),
+    *((codes.GAMMA, numbers, gamma.reference) for numbers in ((0.6, 1.2), (0.05, 100.0), (20.0, 0.01))),
+    (codes.ERASING, (0.1, 0.3, 0.5, 0.4, 9.0, 99.0, 200.0), erasing.reference),
+    (codes.ERASING, (0.0, 0.0, 1.0, 1.0, 9.0, 99.0, 200.0), erasing.reference),
+    (codes.ROUND, (), round.reference),
+    (codes.INVERT, (), invert.reference),
+    *((codes.POSTERIZE, (bits,), posterize.reference) for bits in range(9)),
+    (codes.VERTICAL_FLIP, (), vertical_flip.reference),
+    (codes.WARP, (0.9, -0.3, 3.1, 0.2, 1.1, -2.2, 0, 77), warp.reference),
+    (codes.WARP, (0.9, -0.3, 3.1, 0.2, 1.1, -2.2, 1, 77), warp.reference),
+    *((codes.SHARPNESS, (factor,), sharpness.reference) for factor in (0.0, 0.2, 1.9, 20.0)),
+    (codes.EQUALIZE, (), equalize.reference),
+    (codes.AUTOCONTRAST, (), autocontrast.reference),
 ]
 
 
@@ -90,7 +93,7 @@ REFERENCE = [
 @pytest.mark.parametrize("side", [SIDE, 48])
 def test_a_kernel_equals_its_numpy_reference(code, args, reference, side):
     args, plane = tuple(float(F32(a)) for a in args), image(side=side)
-    tolerance = BLURRED if code == base.BLUR else LEVEL
+    tolerance = BLURRED if code == codes.BLUR else LEVEL
     np.testing.assert_allclose(run(code, args, plane=plane), reference(plane, *args), atol=tolerance)
 
 
@@ -99,7 +102,7 @@ def test_a_kernel_equals_its_numpy_reference(code, args, reference, side):
 def test_a_blur_leaves_an_even_image_as_it_is(sigma, level):
     plane = np.full((3, 130, 130), level, F32)
     radius = np.ceil(3 * sigma)
-    np.testing.assert_allclose(run(base.BLUR, (sigma, radius), plane=plane), plane, atol=(radius + 2) / 128)
+    np.testing.assert_allclose(run(codes.BLUR, (sigma, radius), plane=plane), plane, atol=(radius + 2) / 128)
 
 
 @pytest.mark.parametrize("level", [0.0, 128.0, 255.0])
@@ -113,7 +116,7 @@ def test_ops_on_one_flat_colour_stay_finite_and_in_range(level):
 
 def test_solarize_inverts_at_the_threshold_and_above():
     plane = np.broadcast_to(np.array([127.0, 128.0, 129.0], F32), (3, 3, 3))
-    assert run(base.SOLARIZE, (128.0,), plane=plane)[0, 0].tolist() == [127, 127, 126]
+    assert run(codes.SOLARIZE, (128.0,), plane=plane)[0, 0].tolist() == [127, 127, 126]
 
 
 def test_affine_equals_torch_grid_sample():
@@ -123,31 +126,27 @@ def test_affine_equals_torch_grid_sample():
     )
     theirs = torch.nn.functional.grid_sample(torch.from_numpy(image())[None], grid, align_corners=False)[0]
     np.testing.assert_allclose(
-        run(base.AFFINE, matrix), theirs.numpy(), atol=0.1
+        run(codes.AFFINE, matrix), theirs.numpy(), atol=0.1
     )  # float32 positions of up to 23 pixels
 
 
 def test_elastic_displaces_by_a_bicubic_field():
     key, sigma = (123, 456), 0.2
-    field = np.empty((2, 4, 4), F32)
-    elastic.displacements(np.uint32(key[0]), np.uint32(key[1]), F32(sigma), field)
-    out = run(base.ELASTIC, (sigma,), words=[(1, key[0]), (2, key[1])])
-    np.testing.assert_allclose(out, elastic.reference(image(), field), atol=0.1)
+    out = run(codes.ELASTIC, (sigma,), words=[(1, key[0]), (2, key[1])])
+    np.testing.assert_allclose(out, elastic.reference(image(), sigma, *key), atol=0.1)
 
 
 def test_affine_then_elastic_is_one_resampling_of_the_composed_maps():
     key, matrix = (123, 456), (0.9, -0.3, 0.1, 0.2, 1.1, -0.2)
-    field = np.empty((2, 4, 4), F32)
-    elastic.displacements(np.uint32(key[0]), np.uint32(key[1]), F32(0.1), field)
-    out = run(base.ELASTIC, (0.1,), words=[(1, key[0]), (2, key[1])], before=(base.AFFINE, matrix))
-    np.testing.assert_allclose(out, elastic.reference(image(), field, matrix), atol=0.1)  # float32 positions
+    out = run(codes.ELASTIC, (0.1,), words=[(1, key[0]), (2, key[1])], before=(codes.AFFINE, matrix))
+    np.testing.assert_allclose(out, elastic.reference(image(), 0.1, *key, *matrix), atol=0.1)  # float32 positions
 
 
 def test_noise_is_the_keyed_normal_noise_of_its_reference():
-    out = run(base.NOISE, (12.0,), words=[(1, 99), (2, 7)])
-    np.testing.assert_allclose(out, noise.reference(image(), 12.0, (99, 7)), atol=LEVEL)
+    out = run(codes.NOISE, (12.0,), words=[(1, 99), (2, 7)])
+    np.testing.assert_allclose(out, noise.reference(image(), 12.0, 99, 7), atol=LEVEL)
     flat = np.full((3, 64, 64), 128, F32)
-    added = run(base.NOISE, (10.0,), words=[(1, 1), (2, 2)], plane=flat) - 128
+    added = run(codes.NOISE, (10.0,), words=[(1, 1), (2, 2)], plane=flat) - 128
     assert abs(added.std() - 10) < 0.5 and abs(added.mean()) < 0.5  # five standard errors of 12,288 values
 
 
@@ -171,6 +170,40 @@ def test_uint8_is_rounded_once_half_up():
     out = np.empty(3 * 7, np.uint8)
     normalize.kernel(tile, 0, 7, np.ones(3, F32), np.zeros(3, F32), out, 0, 7, np.empty(LANES, np.uint8))
     assert out[:7].tolist() == [0, 0, 1, 255, 255, 255, 0]
+
+
+def test_the_codes_of_steps_are_those_that_saved_plans_hold():
+    names = (
+        "flip brightness contrast saturation hue grayscale blur solarize affine elastic thickness gamma erasing noise "
+    )
+    names += "round invert posterize vertical_flip warp sharpness equalize autocontrast"
+    assert [code for code in sorted(STEPS) if code < OWN] == list(range(1, 23))
+    assert [STEPS[code].name for code in range(1, 23)] == names.split()
+
+
+def test_the_codes_of_ops_differ_unless_they_write_their_own_step():
+    kinds = [kind for _, kind in OPS.items() if issubclass(kind, Op) and not issubclass(kind, OwnOp)]
+    rules = [kind.rule for kind in kinds]
+    assert len(set(rules)) == len(rules) and all(rule in STEPS or 32 <= rule < OWN for rule in rules)
+    assert {code for kind in kinds if kind is not Choose for code in kind().writes} - set(STEPS) <= {
+        color_jitter.COLOR_JITTER
+    }
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "more", "expected"),
+    [
+        (codes.BLUR, "new", {}, "the code 7, but 'blur' has 7; 23 is free"),
+        (23, "blur", {}, "'blur' has 7; 23 is free"),
+        (23, "new", {"numbers": ("a",) * 9}, "has 9 numbers; a step has at most 8"),
+        (23, "new", {"on_rows": True, "image_kernel": print}, "give it one of them"),
+    ],
+)
+def test_a_record_that_contradicts_another_or_itself_is_refused(code, name, more, expected):
+    before = dict(STEPS)
+    with pytest.raises(ValueError, match=expected):
+        step(code, name, **more)
+    assert STEPS == before
 
 
 def test_every_op_has_a_summary_and_annotated_arguments():

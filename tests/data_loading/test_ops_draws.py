@@ -46,9 +46,10 @@ from data_loading.ops import (
     elastic,
 )
 from data_loading.views.sampling import Drawer
+from rendering import codes
 
 N, SIDE = 4000, 64
-COLOURS = (base.BRIGHTNESS, base.CONTRAST, base.SATURATION, base.HUE)
+COLOURS = (codes.BRIGHTNESS, codes.CONTRAST, codes.SATURATION, codes.HUE)
 
 
 def draws(op, n=N, side=SIDE):
@@ -98,15 +99,15 @@ def sheared(a):
 
 # op class, its argument, code of the step, the drawn number as a function of the step's, arguments besides p
 MAGNITUDES = [
-    (Brightness, "factor", base.BRIGHTNESS, identity, (0.1, 1.9), 1.0),
-    (Contrast, "factor", base.CONTRAST, identity, (0.5, 3.0), 1.0),
-    (Saturation, "factor", base.SATURATION, identity, (0.0, 0.9), 1.0),
-    (Sharpness, "factor", base.SHARPNESS, identity, (0.1, 1.9), 1.0),
-    (Hue, "turn", base.HUE, identity, (-0.5, 0.2), None),
-    (Solarize, "threshold", base.SOLARIZE, identity, (0.0, 256.0), None),
-    (Rotate, "degrees", base.WARP, lambda a: np.degrees(np.arctan2(a[:, 3], a[:, 0])), (5.0, 30.0), 0.0),
-    (Shear, "amount", base.WARP, sheared, (0.1, 0.3), 0.0),
-    (Translate, "fraction", base.WARP, lambda a: -a[:, 2] / SIDE, (0.1, 0.45), 0.0),
+    (Brightness, "factor", codes.BRIGHTNESS, identity, (0.1, 1.9), 1.0),
+    (Contrast, "factor", codes.CONTRAST, identity, (0.5, 3.0), 1.0),
+    (Saturation, "factor", codes.SATURATION, identity, (0.0, 0.9), 1.0),
+    (Sharpness, "factor", codes.SHARPNESS, identity, (0.1, 1.9), 1.0),
+    (Hue, "turn", codes.HUE, identity, (-0.5, 0.2), None),
+    (Solarize, "threshold", codes.SOLARIZE, identity, (0.0, 256.0), None),
+    (Rotate, "degrees", codes.WARP, lambda a: np.degrees(np.arctan2(a[:, 3], a[:, 0])), (5.0, 30.0), 0.0),
+    (Shear, "amount", codes.WARP, sheared, (0.1, 0.3), 0.0),
+    (Translate, "fraction", codes.WARP, lambda a: -a[:, 2] / SIDE, (0.1, 0.45), 0.0),
 ]
 NAMES = [m[0].__name__ for m in MAGNITUDES]
 
@@ -168,7 +169,7 @@ def test_an_op_is_applied_with_its_probability(op, p):
 
 
 def test_bits_of_posterize_are_rounded_to_the_nearest():
-    bits = only(Posterize((4.0, 8.0), p=1.0), base.POSTERIZE)[:, 0]
+    bits = only(Posterize((4.0, 8.0), p=1.0), codes.POSTERIZE)[:, 0]
     assert set(bits) == {4, 5, 6, 7, 8}
     counts = Counter(bits)
     for b, share in zip((4, 5, 6, 7, 8), (1 / 8, 1 / 4, 1 / 4, 1 / 4, 1 / 8), strict=True):  # ends: half an interval
@@ -176,7 +177,7 @@ def test_bits_of_posterize_are_rounded_to_the_nearest():
 
 
 def test_whole_translations_are_cut_to_pixels_towards_zero():
-    shift = -only(Translate((-0.1, 0.1), axis="y", whole=True, p=1.0), base.WARP)[:, 5]
+    shift = -only(Translate((-0.1, 0.1), axis="y", whole=True, p=1.0), codes.WARP)[:, 5]
     assert set(shift) == set(range(-6, 7))  # 6.4 pixels of 64
     zero = (shift == 0).mean()
     assert abs(zero - 2 / 12.8) < 5 * math.sqrt(0.16 * 0.84 / N)  # from -1 to 1
@@ -185,7 +186,7 @@ def test_whole_translations_are_cut_to_pixels_towards_zero():
 @pytest.mark.parametrize("axis", ["x", "y"])
 def test_a_shear_or_translation_of_one_axis_leaves_the_other(axis):
     for op in (Shear(0.3, axis, p=1.0), Translate(0.3, axis, p=1.0)):
-        numbers = only(op, base.WARP, n=1)[0]
+        numbers = only(op, codes.WARP, n=1)[0]
         changed = np.flatnonzero(numbers[:6] != [1, 0, 0, 0, 1, 0]).tolist()
         assert (
             changed
@@ -195,15 +196,15 @@ def test_a_shear_or_translation_of_one_axis_leaves_the_other(axis):
 
 def test_a_shear_about_the_centre_leaves_it_in_place():
     for axis in ("x", "y"):
-        a, b, tx, c, d, ty = only(Shear(0.4, axis, centre=True, p=1.0), base.WARP, n=1)[0][:6]
+        a, b, tx, c, d, ty = only(Shear(0.4, axis, centre=True, p=1.0), codes.WARP, n=1)[0][:6]
         np.testing.assert_allclose([a * 32 + b * 32 + tx, c * 32 + d * 32 + ty], [32, 32], rtol=1e-6)
 
 
 def test_sigma_of_a_blur_is_uniform_and_its_radius_three_sigma():
-    numbers = only(GaussianBlur((0.1, 2.0), p=1.0), base.BLUR)
+    numbers = only(GaussianBlur((0.1, 2.0), p=1.0), codes.BLUR)
     assert_uniform(numbers[:, 0], 0.1, 2.0)
     np.testing.assert_array_equal(numbers[:, 1], np.ceil(3 * numbers[:, 0].astype(np.float32)))
-    assert set(only(GaussianBlur((0.1, 2.0), kernel_size=23, p=1.0), base.BLUR, n=20)[:, 1]) == {11}
+    assert set(only(GaussianBlur((0.1, 2.0), kernel_size=23, p=1.0), codes.BLUR, n=20)[:, 1]) == {11}
 
 
 def test_sigma_of_noise_is_uniform_and_every_sample_has_a_key():
@@ -215,18 +216,18 @@ def test_sigma_of_noise_is_uniform_and_every_sample_has_a_key():
 
 
 def test_thickness_is_uniform_on_both_sides_of_nothing():
-    assert_uniform(only(Thickness(0.6, p=1.0), base.THICKNESS)[:, 0], -0.6, 0.6)
+    assert_uniform(only(Thickness(0.6, p=1.0), codes.THICKNESS)[:, 0], -0.6, 0.6)
 
 
 def test_gamma_and_gain_are_log_uniform():
-    numbers = only(Gamma((0.5, 2.0), gain=(0.8, 1.6), p=1.0), base.GAMMA)
+    numbers = only(Gamma((0.5, 2.0), gain=(0.8, 1.6), p=1.0), codes.GAMMA)
     assert_uniform(np.log(numbers[:, 0]), math.log(0.5), math.log(2.0))
     assert_uniform(np.log(numbers[:, 1]), math.log(0.8), math.log(1.6))
     assert abs(np.corrcoef(np.log(numbers[:, :2]).T)[0, 1]) < 5 / math.sqrt(N)
 
 
 def affine_numbers(n=N, **arguments):
-    numbers = only(Affine(**arguments), base.AFFINE, n)
+    numbers = only(Affine(**arguments), codes.AFFINE, n)
     return numbers[:, [0, 1, 3, 4]].reshape(-1, 2, 2), numbers[:, [2, 5]]
 
 
@@ -267,11 +268,11 @@ def test_displacements_of_an_elastic_op_are_normal():
         elastic.displacements(np.uint32(key), np.uint32(7), np.float32(0.07), field)
         all_.append(field.copy())
     assert_distributed(np.ravel(all_), norm(0, 0.07).cdf)
-    assert (only(Elastic(0.07), base.ELASTIC, n=20)[:, 0] == np.float32(0.07)).all()
+    assert (only(Elastic(0.07), codes.ELASTIC, n=20)[:, 0] == np.float32(0.07)).all()
 
 
 def test_an_erasing_has_uniform_area_log_uniform_ratio_and_uniform_place():
-    numbers = only(Erasing(scale=(0.1, 0.3), ratio=(0.5, 2.0), fill=(1, 2, 3), p=1.0), base.ERASING)
+    numbers = only(Erasing(scale=(0.1, 0.3), ratio=(0.5, 2.0), fill=(1, 2, 3), p=1.0), codes.ERASING)
     top, left, height, width = numbers[:, :4].T
     assert_uniform(height * width, 0.1, 0.3)  # every shape fits: none is drawn again
     assert_uniform(np.log(height / width), math.log(0.5), math.log(2.0))
@@ -286,7 +287,7 @@ def test_an_erasing_that_fits_nowhere_erases_nothing():
 
 def test_a_cutout_is_drawn_as_fast_autoaugments():
     """Its code: x0 = int(max(0, U(w) - v / 2)); a rectangle to min(w, x0 + v), whose last pixel Pillow includes."""
-    side, numbers = 0.3 * SIDE, only(Cutout(0.3, fill=(125, 123, 114), p=1.0), base.ERASING) * SIDE
+    side, numbers = 0.3 * SIDE, only(Cutout(0.3, fill=(125, 123, 114), p=1.0), codes.ERASING) * SIDE
     rng = np.random.default_rng(0)
     for place, extent in ((1, 3), (0, 2)):
         start = np.maximum(0, rng.uniform(0, SIDE, 100_000) - side / 2).astype(int)
@@ -300,7 +301,7 @@ def test_a_cutout_is_drawn_as_fast_autoaugments():
 
 
 def test_a_cutout_inside_lies_anywhere_in_the_view_equally_often():
-    numbers = only(Cutout(0.5, inside=True, p=1.0), base.ERASING, side=8) * 8
+    numbers = only(Cutout(0.5, inside=True, p=1.0), codes.ERASING, side=8) * 8
     assert (np.rint(numbers[:, 2:4]) == 4).all()
     places = [tuple(np.rint(n[:2]).astype(int).tolist()) for n in numbers]
     assert_equally_likely(places, list(itertools.product(range(5), repeat=2)))
@@ -320,20 +321,20 @@ def test_color_jitter_draws_factors_from_its_documented_intervals():
     for steps in draws(ColorJitter(0.4, 1.5, 0.0, 0.1, p=1.0)):
         for code, numbers in steps:
             values[code].append(numbers[0])
-    assert values[base.SATURATION] == []  # a strength of 0 writes no step
-    assert_uniform(values[base.BRIGHTNESS], 0.6, 1.4)
-    assert_uniform(values[base.CONTRAST], 0.0, 2.5)
-    assert_uniform(values[base.HUE], -0.1, 0.1)
+    assert values[codes.SATURATION] == []  # a strength of 0 writes no step
+    assert_uniform(values[codes.BRIGHTNESS], 0.6, 1.4)
+    assert_uniform(values[codes.CONTRAST], 0.0, 2.5)
+    assert_uniform(values[codes.HUE], -0.1, 0.1)
 
 
 def test_choose_draws_its_policies_equally_often_and_as_many_times_as_said():
     policies = [[Invert(p=1.0)], [Round(), Grayscale(p=1.0)], [], [VerticalFlip(p=1.0)]]
-    written = {(base.INVERT,): 0, (base.ROUND, base.GRAYSCALE): 1, (): 2, (base.VERTICAL_FLIP,): 3}
+    written = {(codes.INVERT,): 0, (codes.ROUND, codes.GRAYSCALE): 1, (): 2, (codes.VERTICAL_FLIP,): 3}
     chosen = [written[tuple(code for code, _ in steps)] for steps in draws(Choose(policies))]
     assert_equally_likely(chosen, range(4))
     pairs = [[Invert(p=1.0)], [VerticalFlip(p=1.0)]]
     twice = [tuple(code for code, _ in steps) for steps in draws(Choose(pairs, times=2))]
-    assert_equally_likely(twice, list(itertools.product((base.INVERT, base.VERTICAL_FLIP), repeat=2)))
+    assert_equally_likely(twice, list(itertools.product((codes.INVERT, codes.VERTICAL_FLIP), repeat=2)))
 
 
 def test_ops_of_a_chosen_policy_keep_their_own_probability():

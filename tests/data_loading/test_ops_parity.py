@@ -12,9 +12,10 @@ from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 from data_loading.bench.op_cases import PILLOW, TORCHVISION, cases
 from data_loading.bench.op_cases.case import case as make
-from data_loading.ops import OPS, GaussianBlur, Posterize, Rotate, Solarize, Translate, base
+from data_loading.ops import OPS, GaussianBlur, Posterize, Rotate, Solarize, Translate
 from data_loading.ops.crop import Crop
 from helpers import test_data
+from rendering import codes
 
 SIDES = (64, 37)  # even and odd, a multiple of a vector's 16 lanes and not
 CASES = [case for side in SIDES for case in cases(side)]
@@ -119,12 +120,12 @@ def test_every_op_that_a_peer_has_is_compared():
 
 
 EXTREMES = [
-    ("brightness", base.BRIGHTNESS, (0.0, 1.0, 100.0), lambda t, f: tv.adjust_brightness(t, f)),
-    ("contrast", base.CONTRAST, (0.0, 1.0, 3.0, 100.0), lambda t, f: tv.adjust_contrast(t, f)),
-    ("saturation", base.SATURATION, (0.0, 1.0, 3.0, 100.0), lambda t, f: tv.adjust_saturation(t, f)),
-    ("sharpness", base.SHARPNESS, (0.0, 1.0, 3.0, 20.0), lambda t, f: tv.adjust_sharpness(t, f)),
-    ("hue", base.HUE, (-0.5, -0.001, 0.0, 0.5), lambda t, f: tv.adjust_hue(t, f)),
-    ("gamma", base.GAMMA, (0.05, 1.0, 20.0), lambda t, f: tv.adjust_gamma(t, f, 1.0)),
+    ("brightness", codes.BRIGHTNESS, (0.0, 1.0, 100.0), lambda t, f: tv.adjust_brightness(t, f)),
+    ("contrast", codes.CONTRAST, (0.0, 1.0, 3.0, 100.0), lambda t, f: tv.adjust_contrast(t, f)),
+    ("saturation", codes.SATURATION, (0.0, 1.0, 3.0, 100.0), lambda t, f: tv.adjust_saturation(t, f)),
+    ("sharpness", codes.SHARPNESS, (0.0, 1.0, 3.0, 20.0), lambda t, f: tv.adjust_sharpness(t, f)),
+    ("hue", codes.HUE, (-0.5, -0.001, 0.0, 0.5), lambda t, f: tv.adjust_hue(t, f)),
+    ("gamma", codes.GAMMA, (0.05, 1.0, 20.0), lambda t, f: tv.adjust_gamma(t, f, 1.0)),
 ]
 
 
@@ -132,7 +133,7 @@ EXTREMES = [
 @pytest.mark.parametrize("side", SIDES)
 def test_extreme_factors_equal_torchvision_on_floats(what, code, factors, theirs, side):
     for factor in factors:
-        numbers = (factor, 1.0) if code == base.GAMMA else (factor,)
+        numbers = (factor, 1.0) if code == codes.GAMMA else (factor,)
         one = make(what, what, side, tensor=lambda t, f=factor: theirs(t, f), written=((code, numbers),))
         for image in random_images(side):
             expected = one.tensor(torch.from_numpy(image).permute(2, 0, 1) / 255).permute(1, 2, 0).numpy() * 255
@@ -204,13 +205,13 @@ def test_the_difference_from_pillows_blur_is_what_the_docstring_says():
 def test_sharpness_of_nothing_is_pillows_smooth_filter():
     image = random_images(37)[0]
     smooth = np.asarray(Image.fromarray(image).filter(ImageFilter.SMOOTH))
-    ours = make("sharpness", "Sharpness", 37, written=((base.SHARPNESS, (0.0,)),)).ours()(image)
+    ours = make("sharpness", "Sharpness", 37, written=((codes.SHARPNESS, (0.0,)),)).ours()(image)
     np.testing.assert_array_equal(ours, smooth)  # both round halves up
     assert_close(ours, np.asarray(ImageEnhance.Sharpness(Image.fromarray(image)).enhance(0.0)), False, "sharpness")
 
 
 def test_differences_are_means_and_maxima_over_all_images():
-    one = make("brightness", "Brightness", 8, lambda i: i, written=((base.BRIGHTNESS, (2.0,)),))
+    one = make("brightness", "Brightness", 8, lambda i: i, written=((codes.BRIGHTNESS, (2.0,)),))
     images = [np.full((8, 8, 3), level, np.uint8) for level in (1, 3)]  # doubled; the peer leaves them as they are
     assert one.differences(images) == {PILLOW: (2.0, 3, 0.5)}
     assert TORCHVISION not in one.peers

@@ -26,17 +26,16 @@ from data_loading.ops import (
     Solarize,
     Translate,
     affine,
-    base,
     blur,
     elastic,
     normalize,
     program,
     resize,
 )
-from data_loading.ops.base import OWN, STEPS
+from data_loading.ops.step import OWN, STEPS
 from data_loading.render.numba_renderer import Renderer
 from data_loading.views.sampling import Drawer
-from rendering import run_steps
+from rendering import codes, run_steps
 
 F32 = np.float32
 LEVEL = (
@@ -92,19 +91,19 @@ def numbers(code, words, device):
     columns = [(words[:, i], words.view(F32)[:, i]) for i in range(words.shape[1])]
     return [
         torch.from_numpy(word.astype(np.int64) if name == "key" else number.copy()).to(device)
-        for name, (word, number) in zip(STEPS[code][1], columns, strict=False)
+        for name, (word, number) in zip(STEPS[code].numbers, columns, strict=False)
     ]
 
 
 def by_reference(steps, words, images):
     """Programs of the codes `steps`, words (n, K, ARGS), one by one, in float64."""
-    codes, images = np.array(steps, np.uint8), images.astype(float)
-    return np.stack([program.reference(codes, w.view(F32), w, x) for w, x in zip(words, images, strict=True)])
+    steps, images = np.array(steps, np.uint8), images.astype(float)
+    return np.stack([program.reference(steps, w, x) for w, x in zip(words, images, strict=True)])
 
 
 def test_every_step_has_a_tensor_form():
-    missing = {STEPS[code][0] for code in CODES if code not in program.TENSORS}
-    assert not missing, f"give these a `tensor` in their files of ops/ and a line in program.TENSORS: {missing}"
+    missing = {STEPS[code].name for code in CODES if STEPS[code].tensor is None}
+    assert not missing, f"give these a `tensor` in the records of their files of ops/: {missing}"
 
 
 def test_the_ops_of_the_registry_draw_every_step():
@@ -113,37 +112,37 @@ def test_the_ops_of_the_registry_draw_every_step():
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: "x".join(map(str, shape)))
-@pytest.mark.parametrize("code", CODES, ids=lambda code: STEPS[code][0])
+@pytest.mark.parametrize("code", CODES, ids=lambda code: STEPS[code].name)
 def test_a_tensor_form_equals_the_reference_of_each_sample(code, shape, device):
     words = drawn()[code]
     images = pictures(len(words), *shape)
     before = torch.from_numpy(images.copy()).to(device)
-    after = program.TENSORS[code](before, *numbers(code, words, device))
+    after = STEPS[code].tensor(before, *numbers(code, words, device))
     assert after.shape == before.shape and after.dtype == torch.float32 and after.device == before.device
     assert np.array_equal(before.cpu().numpy(), images), "the images that were given have changed"
     off = np.abs(after.cpu().numpy() - by_reference([code], words[:, None], images)) > LEVEL
     # Nearest neighbours are chosen at positions of whole 65536ths of a pixel, as Pillow's.
-    assert off.mean() <= (1e-3 if code == base.WARP else 0)
+    assert off.mean() <= (1e-3 if code == codes.WARP else 0)
 
 
 def test_nearest_neighbours_are_the_kernels_pixel_for_pixel():
-    rows = [w for w in drawn()[base.WARP] if w.view(F32)[6] == 0] + [
+    rows = [w for w in drawn()[codes.WARP] if w.view(F32)[6] == 0] + [
         np.array([0, -1, 24, 1, 0, 0, 0, 9], F32).view(np.uint32),  # a quarter turn
         np.array([1, 0.3, -2.5, 0, 1, 0, 0, 9], F32).view(np.uint32),  # positions on the borders of pixels
     ]
     images = np.round(pictures(len(rows), 24, 24))
-    ours = program.TENSORS[base.WARP](torch.from_numpy(images), *numbers(base.WARP, np.stack(rows), "cpu"))
+    ours = STEPS[codes.WARP].tensor(torch.from_numpy(images), *numbers(codes.WARP, np.stack(rows), "cpu"))
     for image, out, words in zip(images, ours, rows, strict=True):
-        np.testing.assert_array_equal(out, run_steps(image, [(base.WARP, words.view(F32))]))
+        np.testing.assert_array_equal(out, run_steps(image, [(codes.WARP, words.view(F32))]))
 
 
 @pytest.mark.parametrize("shape", [(20, 20), (18, 25)])
 def test_elastic_after_affine_is_one_resampling(shape):
-    words = np.stack([drawn()[base.AFFINE][-8:], drawn()[base.ELASTIC][-8:]], 1)
+    words = np.stack([drawn()[codes.AFFINE][-8:], drawn()[codes.ELASTIC][-8:]], 1)
     images = pictures(8, *shape)
-    matrix, field = (numbers(code, words[:, k].copy(), "cpu") for k, code in enumerate((base.AFFINE, base.ELASTIC)))
+    matrix, field = (numbers(code, words[:, k].copy(), "cpu") for k, code in enumerate((codes.AFFINE, codes.ELASTIC)))
     once = elastic.tensor(torch.from_numpy(images), *field, *matrix).numpy()
-    np.testing.assert_allclose(once, by_reference([base.AFFINE, base.ELASTIC], words, images), atol=LEVEL)
+    np.testing.assert_allclose(once, by_reference([codes.AFFINE, codes.ELASTIC], words, images), atol=LEVEL)
     twice = elastic.tensor(affine.tensor(torch.from_numpy(images), *matrix), *field).numpy()
     assert np.abs(once - twice).max() > 10  # it is not the same as two
 
@@ -212,10 +211,10 @@ def test_crop_and_programs_by_tensors_give_the_renderers_views():
         steps = [(int(code), words[None]) for code, words in zip(plan.op[v, b], plan.arg[v, b], strict=True) if code]
         while steps:
             code, words = steps.pop(0)
-            if code == base.AFFINE and steps and steps[0][0] == base.ELASTIC:
-                x = elastic.tensor(x, *numbers(base.ELASTIC, steps.pop(0)[1], "cpu"), *numbers(code, words, "cpu"))
+            if code == codes.AFFINE and steps and steps[0][0] == codes.ELASTIC:
+                x = elastic.tensor(x, *numbers(codes.ELASTIC, steps.pop(0)[1], "cpu"), *numbers(code, words, "cpu"))
             else:
-                x = program.TENSORS[code](x, *numbers(code, words, "cpu"))
+                x = STEPS[code].tensor(x, *numbers(code, words, "cpu"))
         # the kernels' resize and blur of 16 bits, each up to 0.15 off, and what jitter makes of that
         np.testing.assert_allclose(x[0], out[v, b], rtol=0, atol=1.0)
 
@@ -228,9 +227,9 @@ def test_normalize_equals_its_reference():
 
 
 def test_noise_of_a_batch_is_not_the_same_for_two_keys():
-    words = drawn()[base.NOISE]
-    sigma, key0, key1 = numbers(base.NOISE, words, "cpu")
+    words = drawn()[codes.NOISE]
+    sigma, key0, key1 = numbers(codes.NOISE, words, "cpu")
     flat = torch.full((len(words), 3, 20, 20), 128.0)
-    out = program.TENSORS[base.NOISE](flat, torch.full_like(sigma, 10.0), key0, key1) - 128
+    out = STEPS[codes.NOISE].tensor(flat, torch.full_like(sigma, 10.0), key0, key1) - 128
     assert abs(np.corrcoef(out.flatten(1))[np.triu_indices(len(words), 1)]).max() < 0.15  # 5 deviations of 1200 values
     assert GaussianNoise().sigma == (0.0, 25.0) and (out.std((1, 2, 3)) - 10).abs().max() < 1  # 5 deviations

@@ -8,10 +8,11 @@ import torch
 from torchvision.transforms import RandomResizedCrop as TheirCrop
 
 from data_loading import Strategy, ViewSet
-from data_loading.ops import ColorJitter, Grayscale, HorizontalFlip, RandomResizedCrop, Solarize, base
+from data_loading.ops import ColorJitter, Grayscale, HorizontalFlip, RandomResizedCrop, Solarize
 from data_loading.views import view_sets
 from data_loading.views.plan import Plan
 from data_loading.views.sampling import Drawer
+from rendering import codes
 
 
 def draw(view_set, samples=range(64), seed=0, epoch=0, height=375, width=500):
@@ -55,7 +56,7 @@ def test_shared_crops_share_their_box_and_own_crops_do_not():
 
 
 def flips(plan, view):
-    return (plan.op[view] == base.FLIP).any(axis=-1)
+    return (plan.op[view] == codes.FLIP).any(axis=-1)
 
 
 def two_flips(**arguments):
@@ -81,17 +82,17 @@ def test_an_op_with_its_own_seed_does_not_follow_the_runs():
 
 @pytest.mark.parametrize("p", [0.0, 0.2, 1.0])
 def test_an_op_acts_with_its_probability(p):
-    share = (draw(ViewSet([Strategy("g", [[Grayscale(p)]])]), range(4000)).op == base.GRAYSCALE).any(axis=-1).mean()
+    share = (draw(ViewSet([Strategy("g", [[Grayscale(p)]])]), range(4000)).op == codes.GRAYSCALE).any(axis=-1).mean()
     assert abs(share - p) <= 5 * math.sqrt(p * (1 - p) / 8000)  # five standard errors of 8000 coins
 
 
 def test_a_program_keeps_the_order_of_the_recipe():
     ops = [HorizontalFlip(1.0), ColorJitter(p=1.0), Grayscale(1.0), Solarize(100, p=1.0)]
     plan = draw(ViewSet([Strategy("s", [ops])], crops=1), range(50))
-    assert (plan.op[0, :, 0] == base.FLIP).all()
-    jitter = {base.BRIGHTNESS, base.CONTRAST, base.SATURATION, base.HUE}
+    assert (plan.op[0, :, 0] == codes.FLIP).all()
+    jitter = {codes.BRIGHTNESS, codes.CONTRAST, codes.SATURATION, codes.HUE}
     assert all(set(row[1:5]) == jitter for row in plan.op[0].tolist())
-    assert (plan.op[0, :, 5] == base.GRAYSCALE).all() and (plan.op[0, :, 6] == base.SOLARIZE).all()
+    assert (plan.op[0, :, 5] == codes.GRAYSCALE).all() and (plan.op[0, :, 6] == codes.SOLARIZE).all()
     assert (plan.numbers[0, :, 6, 0] == 100).all()
 
 

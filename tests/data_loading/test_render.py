@@ -22,15 +22,15 @@ from data_loading.ops import (
     Op,
     Solarize,
     VerticalFlip,
-    base,
     program,
 )
 from data_loading.ops.normalize import Normalize
+from data_loading.ops.step import ARGS
 from data_loading.render import reference
 from data_loading.render.numba_renderer import Renderer
 from data_loading.views import view_sets
 from data_loading.views.sampling import Drawer
-from rendering import run_steps
+from rendering import codes, run_steps
 
 
 def pictures(n, height, width, seed=0):
@@ -50,13 +50,13 @@ def render(images, view_set, dtype=np.uint8, seed=0, epoch=0):
 
 
 THEIRS = {  # a step of a program, done by torchvision on float tensors in 0..1
-    base.FLIP: lambda x, a: tv.horizontal_flip(x),
-    base.BRIGHTNESS: lambda x, a: tv.adjust_brightness(x, a[0]),
-    base.CONTRAST: lambda x, a: tv.adjust_contrast(x, a[0]),
-    base.SATURATION: lambda x, a: tv.adjust_saturation(x, a[0]),
-    base.HUE: lambda x, a: tv.adjust_hue(x, a[0]),
-    base.GRAYSCALE: lambda x, a: tv.rgb_to_grayscale(x, 3),
-    base.BLUR: lambda x, a: tv.gaussian_blur(x, 2 * int(np.ceil(3 * a[0])) + 1, float(a[0])),
+    codes.FLIP: lambda x, a: tv.horizontal_flip(x),
+    codes.BRIGHTNESS: lambda x, a: tv.adjust_brightness(x, a[0]),
+    codes.CONTRAST: lambda x, a: tv.adjust_contrast(x, a[0]),
+    codes.SATURATION: lambda x, a: tv.adjust_saturation(x, a[0]),
+    codes.HUE: lambda x, a: tv.adjust_hue(x, a[0]),
+    codes.GRAYSCALE: lambda x, a: tv.rgb_to_grayscale(x, 3),
+    codes.BLUR: lambda x, a: tv.gaussian_blur(x, 2 * int(np.ceil(3 * a[0])) + 1, float(a[0])),
 }
 
 
@@ -97,7 +97,13 @@ def test_every_program_equals_the_numpy_references_run_one_after_the_other(view_
 
 
 def test_a_second_blur_and_a_contrast_behind_a_blur_are_passes_of_their_own():
-    steps = [(base.BLUR, (1.0, 3)), (base.CONTRAST, (0.5,)), (base.BLUR, (0.7, 3)), (base.FLIP, ()), (base.HUE, (0.1,))]
+    steps = [
+        (codes.BLUR, (1.0, 3)),
+        (codes.CONTRAST, (0.5,)),
+        (codes.BLUR, (0.7, 3)),
+        (codes.FLIP, ()),
+        (codes.HUE, (0.1,)),
+    ]
     image = np.random.default_rng(0).integers(0, 256, (3, 20, 20)).astype(np.float32)
     x = torch.from_numpy(image / 255)
     for code, args in steps:
@@ -212,20 +218,20 @@ def test_processes_that_compile_at_once_and_one_with_their_cache_draw_the_same_b
 
 def test_ops_of_whole_images_run_one_after_another_between_ops_of_rows():
     steps = [
-        (base.HUE, (0.1,)),
-        (base.VERTICAL_FLIP, ()),
-        (base.WARP, (1, 0.1, 0, 0, 1, 0, 0, 0)),
-        (base.SHARPNESS, (1.5,)),
-        (base.CONTRAST, (0.5,)),
-        (base.EQUALIZE, ()),
-        (base.SOLARIZE, (128,)),
-        (base.AUTOCONTRAST, ()),
+        (codes.HUE, (0.1,)),
+        (codes.VERTICAL_FLIP, ()),
+        (codes.WARP, (1, 0.1, 0, 0, 1, 0, 0, 0)),
+        (codes.SHARPNESS, (1.5,)),
+        (codes.CONTRAST, (0.5,)),
+        (codes.EQUALIZE, ()),
+        (codes.SOLARIZE, (128,)),
+        (codes.AUTOCONTRAST, ()),
     ]
     image = np.random.default_rng(1).integers(0, 256, (3, 33, 33)).astype(np.float32)
     code = np.array([code for code, _ in steps], np.uint8)
-    arg = np.zeros((len(steps), base.ARGS), np.float32)
+    arg = np.zeros((len(steps), ARGS), np.float32)
     for row, (_, numbers) in zip(arg, steps, strict=True):
         row[: len(numbers)] = numbers
-    expected = program.reference(code, arg, arg.view(np.uint32), image)
+    expected = program.reference(code, arg.view(np.uint32), image)
     # equalize rounds: a value that float32 has just below a half, and float64 above it, is another level for it
     assert (np.abs(run_steps(image, steps) - expected) < 0.1).mean() > 0.99

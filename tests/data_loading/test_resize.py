@@ -8,8 +8,9 @@ from PIL import Image
 
 from data_loading import Strategy, ViewSet
 from data_loading.ops import resize
-from data_loading.ops.base import ARGS, FLIP
 from data_loading.ops.crop import Crop
+from data_loading.ops.flip import FLIP
+from data_loading.ops.step import ARGS
 from data_loading.render.numba_renderer import Renderer
 from data_loading.views import view_sets
 from data_loading.views.plan import Plan

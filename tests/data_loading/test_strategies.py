@@ -16,12 +16,13 @@ from torchvision.transforms.autoaugment import InterpolationMode, _apply_op
 
 from data_loading import ViewSet
 from data_loading.errors import ViewError
-from data_loading.ops import Choose, Resize, Round, Solarize, Translate, base
+from data_loading.ops import Choose, Resize, Round, Solarize, Translate
 from data_loading.render.numba_renderer import Renderer
 from data_loading.strategies import STRATEGIES, Strategy, strategy
 from data_loading.strategies.fastautoaugment import published
 from data_loading.views.sampling import Drawer
 from helpers import test_data
+from rendering import codes
 
 SIDE = 32
 UNLIKELY = 1e-3  # a p-value below this fails; seeds are fixed, so the outcome of a test never changes
@@ -57,16 +58,16 @@ def picture():
 # --- sampled ops, by the names of torchvision's tables
 
 NAMES = {
-    base.BRIGHTNESS: "Brightness",
-    base.SATURATION: "Color",
-    base.CONTRAST: "Contrast",
-    base.SHARPNESS: "Sharpness",
-    base.POSTERIZE: "Posterize",
-    base.SOLARIZE: "Solarize",
-    base.AUTOCONTRAST: "AutoContrast",
-    base.EQUALIZE: "Equalize",
-    base.INVERT: "Invert",
-    base.ERASING: "Cutout",
+    codes.BRIGHTNESS: "Brightness",
+    codes.SATURATION: "Color",
+    codes.CONTRAST: "Contrast",
+    codes.SHARPNESS: "Sharpness",
+    codes.POSTERIZE: "Posterize",
+    codes.SOLARIZE: "Solarize",
+    codes.AUTOCONTRAST: "AutoContrast",
+    codes.EQUALIZE: "Equalize",
+    codes.INVERT: "Invert",
+    codes.ERASING: "Cutout",
 }
 FACTORS = ("Brightness", "Color", "Contrast", "Sharpness")
 WARPS = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate")
@@ -77,7 +78,7 @@ def term(code, numbers):
 
     None for a warp of magnitude 0, because the identity matrix does not say which warp it was.
     """
-    if code != base.WARP:
+    if code != codes.WARP:
         name = NAMES[code]
         if name in (*FACTORS, "Posterize", "Solarize"):
             return name, round(float(numbers[0]) - (name in FACTORS), 3)
@@ -91,13 +92,13 @@ def term(code, numbers):
 
 
 def terms(op, numbers):
-    all_ = [term(code, n) for code, n in zip(op, numbers, strict=True) if code not in (base.END, base.ROUND)]
+    all_ = [term(code, n) for code, n in zip(op, numbers, strict=True) if code not in (codes.END, codes.ROUND)]
     return tuple(t for t in all_ if t is not None)
 
 
 def outcomes(op, numbers):
     """Count how often each sequence of ops was sampled: Counter of `terms`."""
-    numbers = np.where((op == base.ERASING)[..., None], 0, numbers)
+    numbers = np.where((op == codes.ERASING)[..., None], 0, numbers)
     rows = np.concatenate([op[..., None], np.nan_to_num(numbers)], axis=2).round(5)
     found, first, count = np.unique(rows.reshape(len(rows), -1), axis=0, return_index=True, return_counts=True)
     total = Counter()
@@ -169,7 +170,7 @@ def test_trivialaugment_samples_torchvisions_ops_and_31_magnitudes_uniformly():
 @pytest.mark.parametrize("size", [8, 32, 96, 100, 224])
 def test_trivialaugment_translates_by_torchvisions_whole_pixels(size):
     op, numbers = sample_ops(STRATEGIES["trivialaugment"](flip=0.0), 20000, size=size)
-    warped = numbers[(op[:, 0] == base.WARP)][:, 0]
+    warped = numbers[(op[:, 0] == codes.WARP)][:, 0]
     shifts = warped[(warped[:, [0, 1, 3, 4]] == [1, 0, 0, 1]).all(axis=1)][:, [2, 5]]
     pixels, _ = TrivialAugmentWide()._augmentation_space(31)["TranslateX"]
     assert set(np.abs(shifts).ravel()) == {float(int(p)) for p in pixels.tolist()}
@@ -432,13 +433,13 @@ RECIPES = [  # name, variant or "local", smallest crop area, jitter strengths, p
     ("mae", 0, 0.2, None, {"flip": 0.5}),
     ("massrl_tf_simclr", 0, None, MILD, chain(1.0)),
 ]
-JITTER = (base.BRIGHTNESS, base.CONTRAST, base.SATURATION, base.HUE)
+JITTER = (codes.BRIGHTNESS, codes.CONTRAST, codes.SATURATION, codes.HUE)
 STEPS = {
-    "flip": [base.FLIP],
+    "flip": [codes.FLIP],
     "jitter": JITTER,
-    "gray": [base.GRAYSCALE],
-    "blur": [base.BLUR],
-    "solarize": [base.SOLARIZE],
+    "gray": [codes.GRAYSCALE],
+    "blur": [codes.BLUR],
+    "solarize": [codes.SOLARIZE],
 }
 
 
@@ -454,44 +455,52 @@ def test_a_recipe_samples_its_ops_with_their_probabilities_in_order(name, varian
         here = np.isin(op, STEPS[step])
         order[here] = at
         assert binomtest(int(here.any(axis=1).sum()), n, p).pvalue > UNLIKELY, step
-    assert (np.isinf(order) == (op == base.END)).all()  # no other op is sampled
+    assert (np.isinf(order) == (op == codes.END)).all()  # no other op is sampled
     assert (order[:, :-1] <= order[:, 1:]).all()
     for code, strength in zip(JITTER, jitter or (), strict=False):
-        value, middle = numbers[op == code][:, 0], 0.0 if code == base.HUE else 1.0
+        value, middle = numbers[op == code][:, 0], 0.0 if code == codes.HUE else 1.0
         assert abs(value - middle).max() <= strength + 1e-6
         # the extremes of thousands of samples are within 1 % of the ends of the interval
         ends = [value.min() - middle + strength, middle + strength - value.max()]
         assert max(ends) < 0.02 * strength, code
-    sigma = numbers[op == base.BLUR][:, 0]
-    assert ((sigma >= 0.1) & (sigma <= 2.0)).all() and (numbers[op == base.SOLARIZE][:, 0] == 128).all()
+    sigma = numbers[op == codes.BLUR][:, 0]
+    assert ((sigma >= 0.1) & (sigma <= 2.0)).all() and (numbers[op == codes.SOLARIZE][:, 0] == 128).all()
 
 
 def test_3_augment_samples_grayscale_solarize_or_blur_then_jitter_without_hue():
     op, numbers = sample_ops(STRATEGIES["three_augment"](), 6000)
-    one = {"gray": base.GRAYSCALE, "solarize": base.SOLARIZE, "blur": base.BLUR}
+    one = {"gray": codes.GRAYSCALE, "solarize": codes.SOLARIZE, "blur": codes.BLUR}
     there = np.stack([(op == code).any(axis=1) for code in one.values()])
     assert (there.sum(axis=0) == 1).all() and chisquare(there.sum(axis=1)).pvalue > UNLIKELY
     for code in JITTER[:3]:
         value = numbers[op == code][:, 0]
         assert len(value) == 6000 and 0.7 <= value.min() < 0.71 and 1.29 < value.max() <= 1.3
-    assert not (op == base.HUE).any()
+    assert not (op == codes.HUE).any()
 
 
 def test_the_extended_randaugment_samples_twenty_ops_uniformly():
     op, numbers = sample_ops(STRATEGIES["randaugment"](1, 9, ops="extended", flip=0.0), 20000)
-    code = np.where(op[:, 0] == base.ROUND, op[:, 1], op[:, 0])
-    shares = dict.fromkeys([*JITTER[:3]], 2) | {base.WARP: 5}
-    alone = (base.HUE, base.BLUR, base.GRAYSCALE, base.SHARPNESS, base.POSTERIZE, base.SOLARIZE, base.AUTOCONTRAST)
-    shares |= dict.fromkeys([*alone, base.EQUALIZE, base.END], 1)
+    code = np.where(op[:, 0] == codes.ROUND, op[:, 1], op[:, 0])
+    shares = dict.fromkeys([*JITTER[:3]], 2) | {codes.WARP: 5}
+    alone = (
+        codes.HUE,
+        codes.BLUR,
+        codes.GRAYSCALE,
+        codes.SHARPNESS,
+        codes.POSTERIZE,
+        codes.SOLARIZE,
+        codes.AUTOCONTRAST,
+    )
+    shares |= dict.fromkeys([*alone, codes.EQUALIZE, codes.END], 1)
     assert sum(shares.values()) == 20 and set(code) == set(shares)
     assert chisquare([(code == c).sum() for c in shares], np.array([*shares.values()]) * 1000).pvalue > UNLIKELY
     for c in JITTER[:3]:  # torchvision's 1 - 0.27 and 1 + 0.27, and a jitter of 0.24
         apart = abs(numbers[code == c][:, 0, 0] - 1)
         assert ((abs(apart - 0.27) < 1e-6) | (apart <= 0.24 + 1e-6)).all()
         assert binomtest(int((apart > 0.25).sum()), len(apart), 0.5).pvalue > UNLIKELY
-    hue, blur = numbers[code == base.HUE][:, 0, 0], numbers[code == base.BLUR][:, 0]
+    hue, blur = numbers[code == codes.HUE][:, 0, 0], numbers[code == codes.BLUR][:, 0]
     assert 0.14 < abs(hue).max() <= 0.15 and (blur[:, 1] == 1).all()  # a kernel of three pixels
-    a, b, tx, c, d, ty = numbers[code == base.WARP][:, 0, :6].T
+    a, b, tx, c, d, ty = numbers[code == codes.WARP][:, 0, :6].T
     sheared = (a == 1) & (d == 1) & ((b != 0) | (c != 0))
     np.testing.assert_allclose(tx[sheared], -b[sheared] * SIDE / 2, atol=1e-5)  # about the centre
     np.testing.assert_allclose(ty[sheared], -c[sheared] * SIDE / 2, atol=1e-5)
@@ -499,16 +508,16 @@ def test_the_extended_randaugment_samples_twenty_ops_uniformly():
 
 def test_autoaugment_of_massrls_tensorflow_code_follows_its_simclr():
     below, above = (sample_ops(STRATEGIES[name](), 500)[0] for name in ("massrl_tf_simclr", "massrl_tf_autoaugment"))
-    last = (below != base.END).sum(axis=1)
-    np.testing.assert_array_equal(below[:, :6], np.where(np.arange(6) < last[:, None], above[:, :6], base.END))
-    assert ((above != base.END).sum(axis=1) > last).mean() > 0.5
+    last = (below != codes.END).sum(axis=1)
+    np.testing.assert_array_equal(below[:, :6], np.where(np.arange(6) < last[:, None], above[:, :6], codes.END))
+    assert ((above != codes.END).sum(axis=1) > last).mean() > 0.5
 
 
 def test_simclr_accepts_the_numbers_of_massrls_code():
     made = STRATEGIES["simclr"](jitter=(0.4, 0.4, 0.2, 0.1), blur=1.0, solarize=0.2, crop="UniformCrop")
     op, numbers = sample_ops(made, 4000)
-    assert (op == base.BLUR).any(axis=1).all() and abs(numbers[op == base.HUE][:, 0]).max() <= 0.1
-    assert binomtest(int((op == base.SOLARIZE).any(axis=1).sum()), 4000, 0.2).pvalue > UNLIKELY
+    assert (op == codes.BLUR).any(axis=1).all() and abs(numbers[op == codes.HUE][:, 0]).max() <= 0.1
+    assert binomtest(int((op == codes.SOLARIZE).any(axis=1).sum()), 4000, 0.2).pvalue > UNLIKELY
     assert made.crop.ratio == (0.5, 1.0)
 
 

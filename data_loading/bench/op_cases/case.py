@@ -13,10 +13,11 @@ from PIL import Image
 
 from data_loading.kernel.rng import STATE
 from data_loading.ops import own, program
-from data_loading.ops.base import ARGS, OPS, PARAMS, Op
+from data_loading.ops.base import OPS, PARAMS, Op
 from data_loading.ops.choose import Choose
 from data_loading.ops.crop import Crop, Resize
 from data_loading.ops.normalize import Normalize
+from data_loading.ops.step import ARGS
 from data_loading.render.numba_renderer import Renderer
 from data_loading.strategies import Strategy
 from data_loading.views.plan import Plan
@@ -76,7 +77,7 @@ class OpCase:
     def steps(self) -> tuple:
         """The steps of the op's program, (code, numbers, ((position, word), ...)) each; none for a crop.
 
-        codes: of ops.base.STEPS.
+        Codes are those of ops.step.STEPS.
         """
         return self.written if self.made is None else steps_of(self.made, self.side)
 

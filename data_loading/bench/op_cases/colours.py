@@ -15,7 +15,7 @@ from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 from data_loading import ops
 from data_loading.bench.op_cases.case import OPENCV, PILLOW, TORCHVISION, OpCase, Picture, case
-from data_loading.ops.base import THICKNESS
+from data_loading.ops.thickness import THICKNESS
 
 LEVELS = np.arange(256)
 

@@ -16,8 +16,11 @@ from data_loading import ops
 from data_loading.bench.op_cases.case import OPENCV, PILLOW, TORCHVISION, OpCase, case
 from data_loading.ops import crop as crops_
 from data_loading.ops import elastic as elastic_
-from data_loading.ops.base import AFFINE, ELASTIC, ERASING, Op
+from data_loading.ops.affine import AFFINE
+from data_loading.ops.base import Op
 from data_loading.ops.crop import Crop
+from data_loading.ops.elastic import ELASTIC
+from data_loading.ops.erasing import ERASING
 
 NEAREST, BILINEAR = Image.Resampling.NEAREST, Image.Resampling.BILINEAR
 TV_NEAREST, TV_BILINEAR = tv.InterpolationMode.NEAREST, tv.InterpolationMode.BILINEAR

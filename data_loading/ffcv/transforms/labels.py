@@ -13,7 +13,7 @@ import numpy as np
 from data_loading.ffcv.pipeline.operation import LabelOp
 from data_loading.ffcv.transforms import image
 from data_loading.ffcv.transforms.crops import RandomResizedCrop
-from data_loading.ops import base
+from data_loading.ops import blur, color_jitter, flip, grayscale, solarize, warp
 from data_loading.views.plan import Plan
 
 
@@ -49,7 +49,7 @@ class _Steps(LabelOp):
 class LabelRandomHorizontalFlip(_Steps):
     """int32 (B, 1): 1 where the view is mirrored, else 0."""
 
-    dtype, codes, image_op = np.int32, (base.FLIP,), image.RandomHorizontalFlip
+    dtype, codes, image_op = np.int32, (flip.FLIP,), image.RandomHorizontalFlip
 
     def read(self, plan: Plan, view: int, height: np.ndarray, width: np.ndarray) -> np.ndarray:
         return plan.acted("flip")[view, :, None]
@@ -58,7 +58,7 @@ class LabelRandomHorizontalFlip(_Steps):
 class LabelGrayscale(_Steps):
     """float32 (B, 1): 0 where the view has become gray, 1 where it has kept its colours (FFCV-SSL's polarity)."""
 
-    codes, image_op = (base.GRAYSCALE,), image.RandomGrayscale
+    codes, image_op = (grayscale.GRAYSCALE,), image.RandomGrayscale
 
     def read(self, plan: Plan, view: int, height: np.ndarray, width: np.ndarray) -> np.ndarray:
         return ~plan.acted("grayscale")[view, :, None]
@@ -67,7 +67,7 @@ class LabelGrayscale(_Steps):
 class LabelSolarization(_Steps):
     """float32 (B, 1): 1 where the view is solarized, else 0."""
 
-    codes, image_op = (base.SOLARIZE,), image.RandomSolarization
+    codes, image_op = (solarize.SOLARIZE,), image.RandomSolarization
 
     def read(self, plan: Plan, view: int, height: np.ndarray, width: np.ndarray) -> np.ndarray:
         return plan.acted("solarize")[view, :, None]
@@ -76,7 +76,7 @@ class LabelSolarization(_Steps):
 class LabelGaussianBlur(_Steps):
     """float32 (B, 1): sigma in pixels; 0 where the view is not blurred."""
 
-    codes, image_op = (base.BLUR,), image.GaussianBlur
+    codes, image_op = (blur.BLUR,), image.GaussianBlur
 
     def read(self, plan: Plan, view: int, height: np.ndarray, width: np.ndarray) -> np.ndarray:
         return np.nan_to_num(plan.number("blur", "sigma"), nan=0.0)[view, :, None]
@@ -85,7 +85,13 @@ class LabelGaussianBlur(_Steps):
 class LabelColorJitter(_Steps):
     """float32 (B, 4): factors of brightness, contrast and saturation, and the turn of the hue; 1, 1, 1, 0 for none."""
 
-    codes = (base.BRIGHTNESS, base.CONTRAST, base.SATURATION, base.HUE, base.COLOR_JITTER)
+    codes = (
+        color_jitter.BRIGHTNESS,
+        color_jitter.CONTRAST,
+        color_jitter.SATURATION,
+        color_jitter.HUE,
+        color_jitter.COLOR_JITTER,
+    )
     image_op = image.RandomColorJitter
 
     def read(self, plan: Plan, view: int, height: np.ndarray, width: np.ndarray) -> np.ndarray:
@@ -97,7 +103,7 @@ class LabelColorJitter(_Steps):
 class LabelTranslate(_Steps):
     """float32 (B, 2): padding minus the pixels by which the view is shifted down, and right, as FFCV-SSL counts."""
 
-    codes = (base.WARP,)
+    codes = (warp.WARP,)
     image_op = image.RandomTranslate
 
     def read(self, plan: Plan, view: int, height: np.ndarray, width: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from data_loading.fields import RGBImageField
 from data_loading.loading.loader import Loader
 from data_loading.loading.replay import replay_image
 from data_loading.ops import Grayscale, HorizontalFlip, Resize, Translate
-from data_loading.ops.base import GRAYSCALE
+from data_loading.ops.grayscale import GRAYSCALE
 from data_loading.sources.dataset_writer import DatasetWriter
 from data_loading.strategies import Strategy
 from data_loading.views.view_set import ViewSet

@@ -1,0 +1,89 @@
+"""Ops that need the whole image: each is compiled when a view set first uses it, and called by its address.
+
+So a view set that needs none of them does not wait for them, and a user's own op is called in the same way.
+A kernel behind a pointer takes: image and scratch float32 (3, height, width), arg float32 and word uint32 (ARGS,),
+small float32 (SMALL,), memory whose first six numbers are the affine map just before (for elastic), else the identity.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from data_loading.kernel.jit import cached_cfunc, jit
+from data_loading.ops.base import Op
+from data_loading.ops.step import ARGS, STEPS
+
+F32 = np.float32
+SMALL = 1024
+_f32, _u32 = types.CPointer(types.float32), types.CPointer(types.uint32)
+KERNEL = types.void(_f32, _f32, types.int64, types.int64, _f32, _u32, _f32)
+
+
+@jit
+def planes(image, scratch, height, width):
+    return numba.carray(image, (3, height, width)), numba.carray(scratch, (3, height, width))
+
+
+@jit
+def words(arg, word, small):
+    return numba.carray(arg, (ARGS,)), numba.carray(word, (ARGS,)), numba.carray(small, (SMALL,))
+
+
+_compiled: dict[int, object] = {}  # kept, or their machine code would go
+LOCK = threading.RLock()  # two threads that ask for one kernel get one address
+
+
+def address(code: int) -> int:
+    """Of the kernel of a step, compiled or taken from disk now if it was not yet."""
+    with LOCK:
+        if code not in _compiled:
+            _compiled[code] = cached_cfunc(STEPS[code].image_kernel, KERNEL)
+        return _compiled[code].address
+
+
+def table(used: Iterable[Op]) -> np.ndarray:
+    """(256,) int64: by code, the addresses of the kernels that the ops' steps need; 0 for all others."""
+    out = np.zeros(256, np.int64)
+    for op in used:
+        for code in op.writes:
+            own = op.kernel_address()
+            if own or code in STEPS and STEPS[code].image_kernel is not None:
+                out[code] = own or address(code)
+    return out
+
+
+@intrinsic
+def call(typing, address, image, scratch, arg, word, small):
+    """Call a kernel at an address; image and scratch are contiguous (3, H, W)."""
+
+    def code(context, builder, signature, arguments):
+        image, scratch, arg, word, small = (
+            context.make_array(kind)(context, builder, value)
+            for kind, value in zip(signature.args[1:], arguments[1:], strict=True)
+        )
+        _, height, width = (builder.extract_value(image.shape, i) for i in range(3))
+        passed = [image.data, scratch.data, height, width, arg.data, word.data, small.data]
+        call_at(builder, arguments[0], passed)
+        return context.get_dummy_value()
+
+    return types.void(address, image, scratch, arg, word, small), code
+
+
+def call_at(builder, address, values) -> None:
+    kind = ir.FunctionType(ir.VoidType(), [value.type for value in values])
+    builder.call(builder.inttoptr(address, kind.as_pointer()), values)
+
+
+@jit(inline=True)
+def clamp_plane(plane):
+    """What a user's own kernel has left above 255 or below 0 is cut, NaN too."""
+    flat = plane.reshape(-1)
+    for i in range(flat.size):
+        flat[i] = min(max(F32(0.0), flat[i]), F32(255.0))
