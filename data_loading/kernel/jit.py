@@ -48,20 +48,22 @@ def cache_folder() -> str | None:
     return str(folder) if os.access(folder, os.W_OK) else None
 
 
-def jit(function=None, *, inline: bool = False):
+def jit(function=None, *, inline: bool = False, borrow: bool = False):
     """Decorator: compile with numba.njit, without the GIL, with C's division (no ZeroDivisionError), cached on disk.
 
     inline: inline the function into its caller; for functions with one caller, so that they are optimised only once.
+    borrow: keep no reference counts of arrays, for a function that makes none (nor do those that are inlined into it).
+    By default numba increments and decrements a count, atomically, whenever an array is taken from a named tuple.
     """
     if function is None:
-        return partial(jit, inline=inline)
+        return partial(jit, inline=inline, borrow=borrow)
     folder = cache_folder()
     before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, folder or ""
     try:  # numba reads CACHE_DIR when the decorator runs
         # No fastmath: if LLVM may reorder or fuse operations, the last bit depends on inlining, and kernels loaded from
         # the cache could render other pixels than freshly compiled ones.
-        how = "always" if inline else "never"
-        return _at_level_1(numba.njit(function, nogil=True, cache=folder is not None, error_model="numpy", inline=how))
+        how = {"inline": "always" if inline else "never"} | ({"_nrt": False} if borrow else {})
+        return _at_level_1(numba.njit(function, nogil=True, cache=folder is not None, error_model="numpy", **how))
     finally:
         numba.config.CACHE_DIR = before
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import os
+from typing import NamedTuple
 
 import numpy as np
 
@@ -32,11 +33,77 @@ F32 = np.float32
 KINDS = {"float32": 0, "uint8": 1, "float16": 2, "bfloat16": 3}
 
 
+class Images(NamedTuple):
+    """Decoded images: image i's pixels (height[i], width[i], 3) lie in memory from start[i] on."""
+
+    memory: np.ndarray  # (bytes,) uint8
+    start: np.ndarray  # (n,) int64 each
+    height: np.ndarray
+    width: np.ndarray
+
+
+class Programs(NamedTuple):
+    """The arrays of a Plan: V views of B samples, K steps."""
+
+    box: np.ndarray  # (V, B, 4) float32
+    op: np.ndarray  # (V, B, K) uint8
+    arg: np.ndarray  # (V, B, K, ARGS) float32
+    word: np.ndarray  # (V, B, K, ARGS) uint32, the memory of arg
+
+
+class Group(NamedTuple):
+    """The views of one side, which lie in one block of memory; arrays by position in the block."""
+
+    members: np.ndarray  # (G,) int64: the numbers of the views in the view set
+    order: np.ndarray  # (G,) int64: positions, those of views of one crop one after another
+    crops: np.ndarray  # (G,) int64: the crop's number
+    edges: np.ndarray  # (G,) int64: CROP, IMAGE or PAD
+    shared: np.ndarray  # (G,) bool: another view of the group has that crop, too
+    side: int  # in pixels
+    cubic: bool
+
+
+class Output(NamedTuple):
+    """A group's block of a batch: (G, B, 3, S, S), flat, in the array of its dtype; the other two are not used."""
+
+    batch: int  # B
+    kind: int  # of KINDS
+    scale: np.ndarray  # (3,) float32: x scale + bias is stored
+    bias: np.ndarray
+    floats: np.ndarray  # float32
+    bytes: np.ndarray  # uint8
+    halves: np.ndarray  # int16: the bits of float16 or bfloat16
+
+
+class Source(NamedTuple):
+    """Where the rows of one view come from: an image and its taps, or a crop in Scratch.base that views share."""
+
+    memory: np.ndarray  # (bytes,) uint8
+    start: int
+    width: int
+    taps: tuple[int, int, int, int]  # of find_taps
+    shared: bool
+    flipped: bool  # rows of a shared crop are read backwards; the taps of any other one are reversed already
+
+
+class Pass(NamedTuple):
+    """Steps that run while a view's rows go through a tile once: k to a - 1, a blur at a, then up to b - 1."""
+
+    k: int
+    a: int
+    b: int
+    radius: int  # of the blur in pixels, 0: none
+    mean: np.float32  # of the image's gray, for a contrast at k
+    from_plane: bool  # its rows come from Scratch.plane, where the pass before has left them
+    last: bool  # its rows go into the batch, else into Scratch.plane
+    sums_gray: bool  # a contrast follows
+
+
 class Renderer:
     """One thread's scratch memory and the tables of a view set; not to be shared between threads.
 
     largest: the longest side of any image, in pixels.  normalize: None keeps 0..255.  dtype: of the batch, a name.
-    With MASSRL_REFERENCE=1 in the environment the NumPy references draw the views, hundreds of times slower.
+    With MASSRL_REFERENCE=1 in the environment the NumPy references render the views, hundreds of times slower.
     """
 
     def __init__(self, view_set: ViewSet, largest: int, normalize: Normalize | None, dtype: str | None = None):
@@ -45,90 +112,77 @@ class Renderer:
         self.view_set = view_set
         self.by_reference = os.environ.get("MASSRL_REFERENCE", "0") not in ("", "0")
         self.scale, self.bias = normalize.scale_bias() if normalize else (np.ones(3, F32), np.zeros(3, F32))
-        self.cubic = view_set.interpolation == "bicubic"
         self.groups, addresses = [], whole_image.table(view_set.all_ops())
         for side, members in view_set.groups():
             crops = np.array([view_set.views[v].crop for v in members], np.int64)
             order = np.argsort(crops, kind="stable")  # views of one crop follow each other: it is resized once
             edges = np.array([EDGES[view_set.crop_rule(c).edge] for c in crops])
             shared = np.array([(crops == c).sum() > 1 for c in crops])
-            tables = (np.asarray(members, np.int64), order, crops, edges, shared)
-            self.groups.append((tables, scratch(side, largest, addresses)))
+            cubic = view_set.interpolation == "bicubic"
+            group = Group(np.asarray(members, np.int64), order, crops, edges, shared, side, cubic)
+            self.groups.append((group, scratch(side, largest, addresses)))
 
     def __call__(self, memory, start, height, width, plan: Plan, first: int, outs: list[np.ndarray]) -> None:
         """Render samples first, first + 1, ... of a plan.
 
         memory uint8 (bytes,): sample i's pixels (H, W, 3) lie at start[i] (int64), its sides are height[i], width[i].
         outs: for each group of the view set (V, B, 3, S, S): float32, uint8, or the bits of 16-bit floats as int16.
+        ViewError for a plan of other images or of another view set.
         """
         if self.by_reference:
             facts = (memory, start, height, width, plan, first, outs)
             reference.render(self.view_set, *facts, self.scale, self.bias, self.dtype)
             return
+        images = Images(memory, start, height, width)
+        programs = Programs(plan.box, plan.op, plan.numbers, plan.arg)
         try:
-            for (tables, memory_of_thread), out in zip(self.groups, outs, strict=True):
+            for (group, s), out in zip(self.groups, outs, strict=True):
                 flat = out.reshape(-1)
+                kinds = [flat if self.kind == 0 else s.edge, flat if self.kind == 1 else s.edge8]
+                kinds.append(flat if self.kind >= 2 else s.edge16)
                 render(
-                    memory, start, height, width, plan.box, plan.op, plan.numbers, plan.arg, first, *tables,
-                    self.cubic, self.scale, self.bias, self.kind, out.shape[1], out.shape[3],
-                    flat if self.kind == 0 else memory_of_thread.edge,
-                    flat if self.kind == 1 else memory_of_thread.edge8,
-                    flat if self.kind >= 2 else memory_of_thread.edge16,
-                    memory_of_thread,
-                )  # fmt: skip
-        except ValueError as error:  # of a plan that was drawn for other images or another view set
+                    images, programs, first, group, Output(out.shape[1], self.kind, self.scale, self.bias, *kinds), s
+                )
+        except ValueError as error:
             raise ViewError(f"the plan does not fit: {error}") from error
 
 
 CROP, IMAGE, PAD = 0, 1, 2
-FAR = F32(1e8)  # pixels: a padded crop may lie far outside its image, but 32-bit places must hold it
+FAR = F32(1e8)  # pixels: a padded crop may lie far outside its image, but positions must fit 32 bits
 EDGES = {"crop": CROP, "image": IMAGE, "pad": PAD}
 
 
-@jit
-def render(
-    memory, start, height, width, box, op, arg, word, first, members, order, crops, edges, shared,
-    cubic, scale, bias, kind, batch, side, floats, bytes_, halves, s,
-):  # fmt: skip
-    """See Renderer."""
-    for i in range(start.size):
+@jit(borrow=True)
+def render(images, programs, first, group, out, s):
+    """Render a group's views of images 0, 1, ..., which are samples first, first + 1, ... of the programs.
+
+    images: Images.  programs: Programs.  group: Group.  out: Output.  s: Scratch of the group's side.
+    """
+    side = group.side
+    for i in range(images.start.size):
         b = first + i
         crop = -1
-        for k in range(order.size):
-            g = order[k]  # place in the group's block
-            v = members[g]  # number of the view
-            flipped = op[v, b, 0] == FLIP  # the first step costs nothing: rows are read backwards
-            place = (g * batch + b) * 3 * side * side
-            if not fits(box[v, b], height[i], width[i], edges[g], side, s.line.size // 3):
+        for k in range(group.order.size):
+            g = group.order[k]
+            v, shared = group.members[g], group.shared[g]
+            box, op = programs.box[v, b], programs.op[v, b]
+            flipped = op[0] == FLIP  # the first step costs nothing: rows are read backwards
+            place = (g * out.batch + b) * 3 * side * side
+            if not fits(box, images.height[i], images.width[i], group.edges[g], side, s.resize.line.size // 3):
                 raise ValueError("a box lies outside its image")
-            if kind <= 1 and direct_copy.is_copy(box[v, b], side, op[v, b], 1 if flipped else 0):
-                x0, y0 = int(box[v, b, 0]), int(box[v, b, 1])
-                if kind == 0:
-                    direct_copy.kernel(
-                        memory, start[i], height[i], width[i], x0, y0, flipped, side, scale, bias, floats, place
-                    )
-                else:
-                    direct_copy.kernel(
-                        memory, start[i], height[i], width[i], x0, y0, flipped, side, scale, bias, bytes_, place
-                    )
+            if out.kind <= 1 and direct_copy.is_copy(box, side, op, 1 if flipped else 0):
+                copy(images, i, box, flipped, side, out, place)
                 continue
-            if not shared[g] or crops[g] != crop:
-                crop = crops[g]
-                turned = flipped and not shared[g]
-                taps = find_taps(box[v, b], height[i], width[i], edges[g], cubic, turned, side, s)
-                if shared[g]:
-                    for y in range(side):
-                        resize_row(
-                            memory, start[i], width[i], taps, y, side, cubic,
-                            s.columns, s.column_weight, s.rows, s.row_weight, s.line, s.tile, ZERO,
-                        )  # fmt: skip
-                        if cubic:
-                            resize.clamp(s.tile)
-                        put_row(s.tile, ZERO, side, s.base, y * side, side * side)
-            view(
-                memory, start[i], width[i], taps, cubic, shared[g], flipped, op[v, b], arg[v, b], word[v, b],
-                scale, bias, kind, side, floats, bytes_, halves, place, s,
-            )  # fmt: skip
+            if not shared or group.crops[g] != crop:
+                crop = group.crops[g]
+                reverse = flipped and not shared
+                taps = find_taps(
+                    box, images.height[i], images.width[i], group.edges[g], group.cubic, reverse, side, s.resize
+                )
+                if shared:
+                    resize_whole(images.memory, images.start[i], images.width[i], taps, side, group.cubic, s)
+            source = Source(images.memory, images.start[i], images.width[i], taps, shared, flipped)
+            view(source, op, programs.arg[v, b], programs.word[v, b], side, group.cubic, out, place, s)
 
 
 @jit(inline=True)
@@ -143,9 +197,23 @@ def fits(box, height, width, edge, side, largest):
     return near and w > 0 and h > 0 and w <= most and h <= most
 
 
+@jit(inline=True)
+def copy(images, i, box, flipped, side, out, place):
+    """Write a view that is not resized and has no step but a flip from image i to `place` of the batch."""
+    memory, start, height, width = images.memory, images.start[i], images.height[i], images.width[i]
+    x0, y0 = int(box[0]), int(box[1])
+    if out.kind == 0:
+        direct_copy.kernel(memory, start, height, width, x0, y0, flipped, side, out.scale, out.bias, out.floats, place)
+    else:
+        direct_copy.kernel(memory, start, height, width, x0, y0, flipped, side, out.scale, out.bias, out.bytes, place)
+
+
 @jit
 def find_taps(box, height, width, edge, cubic, flip, side, s):
-    """Write the taps of both axes -> (pairs of taps across, taps down, first source column, number of columns)."""
+    """Write the taps of both axes into s (Resizing) -> (pairs of taps across, taps down, first column, columns).
+
+    The columns are those of the source that are read.
+    """
     x0, x1, y0, y1 = 0, width, 0, height
     if edge == CROP:
         x0, y0 = int(box[0]), int(box[1])
@@ -161,101 +229,139 @@ def find_taps(box, height, width, edge, cubic, flip, side, s):
         left, right = min(left, s.columns[x]), max(right, s.columns[x])
     right += across
     for x in range(s.columns.size):
-        s.columns[x] = 3 * (s.columns[x] - left) if x < side else 0  # places in the row
+        s.columns[x] = 3 * (s.columns[x] - left) if x < side else 0  # positions in the row of interleaved RGB
     return pairs, down, left, right - left
 
 
 @jit
-def resize_row(memory, start, width, taps, y, side, cubic, first, weight, rows, row_weight, line, tile, row):
-    """Row y of the resized crop -> tile, from `row` on; taps, first, weight, rows, row_weight: of find_taps."""
+def resize_row(memory, start, width, taps, y, side, cubic, s, tile, row):
+    """Write row y of the resized crop into the tile, from `row` on; taps, s: of find_taps."""
     pairs, down, left, columns = taps
-    at = start + 3 * (rows[y] * width + left)
-    resize.vertical(memory, at, 3 * width, 3 * columns, row_weight, rows.size, y, down, line)
-    resize.horizontal(line, first, weight, pairs, side, resize.CUBIC_UNIT if cubic else resize.UNIT, tile, row)
+    at = start + 3 * (s.rows[y] * width + left)
+    resize.vertical(memory, at, 3 * width, 3 * columns, s.row_weight, s.rows.size, y, down, s.line)
+    unit = resize.CUBIC_UNIT if cubic else resize.UNIT
+    resize.horizontal(s.line, s.columns, s.column_weight, pairs, side, unit, tile, row)
 
 
 @jit(inline=True)
-def view(
-    memory, start, width, taps, cubic, shared, flipped, op, arg, word,
-    scale, bias, kind, side, floats, bytes_, halves, place, s,
-):  # fmt: skip
-    """One view, in as many passes as its program needs."""
-    size = side * side
-    tile, single, ring, plane = s.tile, s.single, s.ring, s.plane
-    pitch = s.columns.size
-    block = tile.size // (3 * pitch)
-    columns, column_weight, rows, row_weight, line = s.columns, s.column_weight, s.rows, s.row_weight, s.line
-    k = 1 if flipped else 0  # the next step
+def resize_whole(memory, start, width, taps, side, cubic, s):
+    """Write a resized crop that several views share into s.base."""
+    for y in range(side):
+        resize_row(memory, start, width, taps, y, side, cubic, s.resize, s.tile, ZERO)
+        if cubic:
+            resize.clamp(s.tile)
+        put_row(s.tile, ZERO, side, s.base, y * side, side * side)
+
+
+@jit(inline=True)
+def view(source, op, arg, word, side, cubic, out, place, s):
+    """Render one view to `place` of the batch, in as many passes as its program needs.
+
+    op (K,) uint8, arg and word (K, ARGS) float32 and uint32: its program.
+    """
+    k = 1 if source.flipped else 0  # the next step
     mean, known = F32(0.0), False  # of gray, for a contrast that is step k
     in_plane = False
     while True:
-        # The pass runs steps k..a-1 on rows, then a blur at a, then steps up to b-1 on the blurred rows.
-        a = k + 1 if known else k
-        while a < op.size and program.on_rows(op[a]):
-            a += 1
-        b, radius = a, 0
-        if a < op.size and op[a] == BLUR:
-            radius = blur.blur_radius(arg[a, 0], arg[a, 1], side, side)
-            b += 1
-            while b < op.size and program.on_rows(op[b]):
-                b += 1
+        a, b, radius = ends(op, arg, k, known, side)
         last = b == op.size or op[b] == END
         before_contrast = not last and op[b] == CONTRAST
         if last or before_contrast or not in_plane or b > k:
-            if radius > 0:
-                blur.gaussian(arg[a, 0], radius, s.taps)
-            gray, done = 0.0, ZERO
-            for top in range(0, side, block):
-                here = min(block, side - top)
-                for y in range(top, top + here):
-                    row = (y - top) * pitch
-                    if in_plane:
-                        take_row(plane, y * side, size, side, NO, tile, row, pitch)
-                    elif shared:
-                        take_row(s.base, y * side, size, side, flipped, tile, row, pitch)
-                    else:
-                        resize_row(
-                            memory, start, width, taps, y, side, cubic,
-                            columns, column_weight, rows, row_weight, line, tile, row,
-                        )  # fmt: skip
-                if cubic and not in_plane and not shared:
-                    resize.clamp(tile)
-                for j in range(k, a):
-                    program.rows(op[j], arg[j], mean, tile, side, pitch)
-                if radius == 0:
-                    for j in range(a + 1, b):
-                        program.rows(op[j], arg[j], mean, tile, side, pitch)
-                for y in range(top, top + here):
-                    ready, row = tile, (y - top) * pitch
-                    if radius > 0:
-                        at = y % (2 * radius + 1) * single.size
-                        blur.across(tile, row, pitch, side, radius, s.taps, s.lines, ring, at)
-                        ready, row = single, ZERO
-                    while done <= y - radius or (y == side - 1 and done < side):
-                        if radius > 0:
-                            blur.down(ring, done, side, radius, s.taps, s.places, single)
-                            for j in range(a + 1, b):
-                                program.rows(op[j], arg[j], mean, single, side, pitch)
-                        at = done * side
-                        if not last:
-                            put_row(ready, row, side, plane, at, size)
-                            if before_contrast:
-                                gray += gray_sum(ready, row, side)
-                        elif kind == 0:
-                            normalize.kernel(ready, row, side, scale, bias, floats, place + at, size, s.edge)
-                        elif kind == 1:
-                            normalize.kernel(ready, row, side, scale, bias, bytes_, place + at, size, s.edge8)
-                        else:
-                            normalize.kernel16(
-                                ready, row, side, scale, bias, kind == 3, halves, place + at, size, s.edge16
-                            )
-                        done += 1
-            mean = F32(gray / size)
+            now = Pass(k, a, b, radius, mean, in_plane, last, before_contrast)
+            mean = F32(run(now, source, op, arg, side, cubic, out, place, s) / (side * side))
         if last:
             return
         in_plane, known, k = True, before_contrast, b
         if not before_contrast and op[b] != BLUR:
-            take_image(plane, s.image)
+            take_image(s.plane, s.image)
             while k < op.size and program.on_image(op[k]):
                 k = program.run_on_image(op, arg, word, k, s.image, s.spare, s.small, s.addresses)
-            put_image(s.image, plane)
+            put_image(s.image, s.plane)
+
+
+@jit
+def ends(op, arg, k, known, side):
+    """The next pass: steps k to a - 1 on rows, perhaps a blur at a, then steps up to b - 1 -> (a, b, blur's radius).
+
+    known: step k is a contrast and the image's mean gray is known.
+    """
+    a = k + 1 if known else k
+    while a < op.size and program.on_rows(op[a]):
+        a += 1
+    b, radius = a, 0
+    if a < op.size and op[a] == BLUR:
+        radius = blur.blur_radius(arg[a, 0], arg[a, 1], side, side)
+        b += 1
+        while b < op.size and program.on_rows(op[b]):
+            b += 1
+    return a, b, radius
+
+
+@jit(inline=True)
+def run(now, source, op, arg, side, cubic, out, place, s):
+    """Run a Pass over all rows of a view -> the sum of their gray where a contrast follows, else 0."""
+    tile, radius, pitch = s.tile, now.radius, s.resize.columns.size
+    block = tile.size // (3 * pitch)
+    if radius > 0:
+        blur.gaussian(arg[now.a, 0], radius, s.blur.taps)
+    gray, done = 0.0, ZERO
+    for top in range(0, side, block):
+        here = min(block, side - top)
+        read(now.from_plane, source, top, here, side, cubic, tile, s)
+        steps(op, arg, now.k, now.a, now.mean, tile, side, pitch)
+        if radius == 0:
+            steps(op, arg, now.a + 1, now.b, now.mean, tile, side, pitch)
+        for y in range(top, top + here):
+            ready, row = tile, (y - top) * pitch
+            if radius > 0:
+                at = y % (2 * radius + 1) * s.blur.single.size
+                blur.across(tile, row, pitch, side, radius, s.blur.taps, s.blur.lines, s.blur.ring, at)
+                ready, row = s.blur.single, ZERO
+            while done <= y - radius or (y == side - 1 and done < side):
+                if radius > 0:
+                    blur.down(s.blur.ring, done, side, radius, s.blur.taps, s.blur.places, ready)
+                    steps(op, arg, now.a + 1, now.b, now.mean, ready, side, pitch)
+                if now.last:
+                    write(ready, row, done, side, out, place, s)
+                else:
+                    put_row(ready, row, side, s.plane, done * side, side * side)
+                    if now.sums_gray:
+                        gray += gray_sum(ready, row, side)
+                done += 1
+    return gray
+
+
+@jit(inline=True)
+def read(from_plane, source, top, here, side, cubic, tile, s):
+    """Bring rows top to top + here - 1 of a view into the tile."""
+    pitch = s.resize.columns.size
+    for y in range(top, top + here):
+        row = (y - top) * pitch
+        if from_plane:
+            take_row(s.plane, y * side, side * side, side, NO, tile, row, pitch)
+        elif source.shared:
+            take_row(s.base, y * side, side * side, side, source.flipped, tile, row, pitch)
+        else:
+            resize_row(source.memory, source.start, source.width, source.taps, y, side, cubic, s.resize, tile, row)
+    if cubic and not from_plane and not source.shared:
+        resize.clamp(tile)
+
+
+@jit
+def steps(op, arg, first, end, mean, tile, side, pitch):
+    """Run steps first to end - 1 of a program, which need no other rows, on a tile."""
+    for j in range(first, end):
+        program.rows(op[j], arg[j], mean, tile, side, pitch)
+
+
+@jit(inline=True)
+def write(ready, row, y, side, out, place, s):
+    """Write row y of a view, which starts at `row` of `ready`, into the batch."""
+    at, size = place + y * side, side * side
+    if out.kind == 0:
+        normalize.kernel(ready, row, side, out.scale, out.bias, out.floats, at, size, s.edge)
+    elif out.kind == 1:
+        normalize.kernel(ready, row, side, out.scale, out.bias, out.bytes, at, size, s.edge8)
+    else:
+        brain = out.kind == 3
+        normalize.kernel16(ready, row, side, out.scale, out.bias, brain, out.halves, at, size, s.edge16)

@@ -13,62 +13,79 @@ F32 = np.float32
 TILE = 512  # pixels of a tile: more of them cost fewer calls, but must stay in the nearest cache
 
 
+class Resizing(NamedTuple):
+    """The taps of both axes for one crop, and what is needed to find and to apply them; see ops/resize.py."""
+
+    weight: np.ndarray  # (K, pitch) float32: the taps of one axis, before they become whole numbers
+    whole: np.ndarray  # (K pitch,) int32
+    columns: np.ndarray  # (pitch,) int64: the first tap of each column, as a position in the source row
+    column_weight: np.ndarray  # int32, in pairs
+    rows: np.ndarray  # (pitch,) int64: the first tap of each row, as a source row
+    row_weight: np.ndarray  # (K pitch,) int32
+    line: np.ndarray  # (3 largest + 16,) int16: a source row, resized vertically
+
+
+class Blurring(NamedTuple):
+    """What a blur of radius r needs; see ops/blur.py."""
+
+    lines: np.ndarray  # a row with margins, int16 in 128ths of a level
+    ring: np.ndarray  # the last 2 r + 1 rows, blurred along the row, int16 in 128ths
+    taps: np.ndarray  # (r + 1,) int32
+    places: np.ndarray  # (2 r + 1,) int64: where the rows lie in the ring
+    single: np.ndarray  # (3 pitch,) float32: one row, blurred along the columns, too
+
+
 class Scratch(NamedTuple):
     """A thread's memory for views of one side S; pitch is S rounded up to whole vectors."""
 
-    weight: np.ndarray  # (K, pitch): the taps of one axis, before they become whole numbers
-    whole: np.ndarray
-    columns: np.ndarray  # the taps of both axes: (pitch,) int64, int32
-    column_weight: np.ndarray
-    rows: np.ndarray
-    row_weight: np.ndarray
-    line: np.ndarray  # a source row, resized vertically: int16
-    tile: np.ndarray  # (3 R pitch,) some rows of the view
-    single: np.ndarray  # (3 pitch,) one row, behind a blur
-    base: np.ndarray  # (3 S S + 16,) a resized crop that several views share
-    plane: np.ndarray  # (3 S S + 16,) a view between two passes; like base int16, in 128ths, to stay in a near cache
-    image: np.ndarray  # (3, S, S) the same for ops that need the whole image
-    spare: np.ndarray
-    lines: np.ndarray  # a row with margins, to be blurred; like ring in 128ths
-    ring: np.ndarray  # the rows of a blur
-    taps: np.ndarray
-    places: np.ndarray
-    small: np.ndarray  # what kernels of whole images need beside scratch
-    addresses: np.ndarray  # of the kernels of whole images
-    edge: np.ndarray  # (16,) of each dtype of a batch
+    resize: Resizing
+    blur: Blurring
+    tile: np.ndarray  # (3 R pitch,) float32: R rows of the view
+    base: np.ndarray  # (3 S S + 16,) int16 in 128ths, to stay in a near cache: a resized crop that several views share
+    plane: np.ndarray  # (3 S S + 16,) int16 in 128ths: a view between two passes
+    image: np.ndarray  # (3, S, S) float32: a view for ops that need the whole image
+    spare: np.ndarray  # (3, S, S) float32: their own scratch memory
+    small: np.ndarray  # (whole_image.SMALL,) float32: the rest of what they need
+    addresses: np.ndarray  # (256,) int64: of their kernels, by code
+    edge: np.ndarray  # (16,) float32, uint8, int16: the last vector of a row of the batch
     edge8: np.ndarray
     edge16: np.ndarray
 
 
 def scratch(side: int, largest: int, addresses: np.ndarray) -> Scratch:
-    """side of the views, largest side of any image, in pixels; addresses: whole_image.table().
+    """Allocate a Scratch.
 
-    Zeros: what lies behind a row's end is computed too.
+    side: of the views, in pixels.  largest: the longest side of any image.  addresses: whole_image.table().
+    It is filled with zeros, because numbers behind a row's end are computed, too.
     """
     pitch = -(-side // LANES) * LANES
     reach = resize.most_taps(largest, side)
     radius = blur.MARGIN
     return Scratch(
-        np.zeros((reach, pitch), F32),
-        np.zeros(reach * pitch, np.int32),
-        np.zeros(pitch, np.int64),
-        np.zeros(2 * (reach + 1) * pitch, np.int32),
-        np.zeros(pitch, np.int64),
-        np.zeros(reach * pitch, np.int32),
-        np.zeros(3 * largest + LANES, np.int16),
-        np.zeros(3 * pitch * max(1, TILE // pitch), F32),
-        np.zeros(3 * pitch, F32),
-        np.zeros(3 * side * side + LANES, np.int16),
-        np.zeros(3 * side * side + LANES, np.int16),
-        np.zeros((3, side, side), F32),
-        np.zeros((3, side, side), F32),
-        np.zeros(3 * (2 * radius + pitch), np.int16),
-        np.zeros((2 * radius + 1) * 3 * pitch, np.int16),
-        np.zeros(radius + 1, np.int32),
-        np.zeros(2 * radius + 1, np.int64),
-        np.zeros(whole_image.SMALL, F32),
-        addresses,
-        np.zeros(LANES, F32),
-        np.zeros(LANES, np.uint8),
-        np.zeros(LANES, np.int16),
+        Resizing(
+            weight=np.zeros((reach, pitch), F32),
+            whole=np.zeros(reach * pitch, np.int32),
+            columns=np.zeros(pitch, np.int64),
+            column_weight=np.zeros(2 * (reach + 1) * pitch, np.int32),
+            rows=np.zeros(pitch, np.int64),
+            row_weight=np.zeros(reach * pitch, np.int32),
+            line=np.zeros(3 * largest + LANES, np.int16),
+        ),
+        Blurring(
+            lines=np.zeros(3 * (2 * radius + pitch), np.int16),
+            ring=np.zeros((2 * radius + 1) * 3 * pitch, np.int16),
+            taps=np.zeros(radius + 1, np.int32),
+            places=np.zeros(2 * radius + 1, np.int64),
+            single=np.zeros(3 * pitch, F32),
+        ),
+        tile=np.zeros(3 * pitch * max(1, TILE // pitch), F32),
+        base=np.zeros(3 * side * side + LANES, np.int16),
+        plane=np.zeros(3 * side * side + LANES, np.int16),
+        image=np.zeros((3, side, side), F32),
+        spare=np.zeros((3, side, side), F32),
+        small=np.zeros(whole_image.SMALL, F32),
+        addresses=addresses,
+        edge=np.zeros(LANES, F32),
+        edge8=np.zeros(LANES, np.uint8),
+        edge16=np.zeros(LANES, np.int16),
     )
