@@ -75,7 +75,7 @@ class Worker:
 
     def _halves(self, plan: Plan, b: int) -> bool:
         """Whether all boxes of sample b, halved, are still at least as large as their views."""
-        box, target = plan.box[:, b], 2 * self.assembler.drawer.view_size
+        box, target = plan.box[:, b], 2 * self.assembler.drawer.views.size
         return bool((box[:, 2] - box[:, 0] >= target).all() and (box[:, 3] - box[:, 1] >= target).all())
 
     def _render(self, pending: PendingBatch, b: int, pixels: np.ndarray, start: int) -> None:

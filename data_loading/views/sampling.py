@@ -1,13 +1,17 @@
-"""Drawing: what a view set compiles to, and how plans are drawn from it; compiled, one call a batch."""
+"""Sampling: the tables that a view set is made into, and how plans are sampled from them; compiled, one call a batch.
+
+Every number is keyed by (seed, epoch, sample, stream), see kernel/rng.py.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
+from typing import NamedTuple
 
 import numpy as np
 
 from data_loading.errors import ViewError
-from data_loading.kernel.jit import ZERO, jit
+from data_loading.kernel.jit import NO, ZERO, jit
 from data_loading.kernel.rng import (
     DRAW,
     KEY_EPOCH,
@@ -42,8 +46,68 @@ def numbers_of(op: Op | Crop) -> list[float]:
     return params
 
 
+class Samples(NamedTuple):
+    """The samples of a batch, and the seed and epoch of their random numbers."""
+
+    seed: np.uint32
+    epoch: np.uint32
+    number: np.ndarray  # (B,) int64: the row in the file
+    height: np.ndarray  # (B,) of the images, in pixels
+    width: np.ndarray
+
+
+class ViewTable(NamedTuple):
+    """By view, (V,)."""
+
+    crop: np.ndarray  # int64: its number
+    size: np.ndarray  # int64: the side in pixels
+    strategy: np.ndarray  # int64: the number of its strategy, -1 where it is sampled for each sample
+    strategy_stream: np.ndarray  # uint32: of which it is sampled then
+
+
+class CropTable(NamedTuple):
+    """By crop, (C,)."""
+
+    rule: np.ndarray  # int64
+    params: np.ndarray  # (C, PARAMS) float64
+    stream: np.ndarray  # uint32
+    seed: np.ndarray  # int64, -1: the run's
+    fixed: np.ndarray  # bool: the epoch is left out
+    partner: np.ndarray  # int64: the crop that it must not overlap, -1: none
+
+
+class OpTable(NamedTuple):
+    """By view, strategy that may be chosen for it (one, unless the view set samples them) and op, (V, S, K)."""
+
+    rule: np.ndarray  # int64, 0: no op
+    p: np.ndarray  # float64
+    params: np.ndarray  # (V, S, K, PARAMS) float64
+    stream: np.ndarray  # uint32
+    seed: np.ndarray  # int64, -1: the run's
+    fixed: np.ndarray  # bool: the epoch is left out
+
+
+class PolicyTable(NamedTuple):
+    """The ops of all policies, E in all, one after another."""
+
+    start: np.ndarray  # (P + 1,) int64: where each policy's begin
+    rule: np.ndarray  # (E,) int64
+    p: np.ndarray  # (E,) float64
+    params: np.ndarray  # (E, PARAMS) float64
+
+
+class PlanArrays(NamedTuple):
+    """The arrays of a Plan, see there, to be filled."""
+
+    box: np.ndarray
+    strategy: np.ndarray
+    op: np.ndarray
+    arg: np.ndarray  # (V, B, K, ARGS) float32
+    word: np.ndarray  # uint32, the memory of arg
+
+
 class Policies:
-    """The ops inside all Choose of a view set, one after another, and where each policy's begin."""
+    """Collects the ops inside all Choose of a view set."""
 
     def __init__(self):
         self.ops: list[Op] = []
@@ -51,7 +115,7 @@ class Policies:
         self._first: dict[int, int] = {}
 
     def params(self, op: Choose) -> list[float]:
-        """The first policy of a Choose, their number, and how often one is drawn."""
+        """The number of a Choose's first policy, how many it has, and how many times one is chosen."""
         if id(op) not in self._first:  # several views may hold the same one
             self._first[id(op)] = len(self.start) - 1
             for policy in op.policies:
@@ -59,55 +123,59 @@ class Policies:
                 self.start.append(len(self.ops))
         return [self._first[id(op)], len(op.policies), op.times]
 
-    def tables(self) -> tuple[np.ndarray, ...]:
-        """start (P + 1,), rule (E,), p (E,), params (E, PARAMS)."""
+    def table(self) -> PolicyTable:
         params = np.zeros((max(len(self.ops), 1), PARAMS))
         for row, op in zip(params, self.ops, strict=False):
             params_of = numbers_of(op)
             row[: len(params_of)] = params_of
         rule, p = [op.rule for op in self.ops] or [0], [op.p for op in self.ops] or [0.0]
-        return np.array(self.start, np.int64), np.array(rule, np.int64), np.array(p), params
+        return PolicyTable(np.array(self.start, np.int64), np.array(rule, np.int64), np.array(p), params)
 
 
 class Drawer:
-    """The tables that one view set compiles to, and the drawing of plans from them.
+    """Samples the plans of one view set under one seed.
 
-    Arrays over (V, S, K): view, strategy that may be drawn for it (one, unless the view set draws them), op.
+    All that can be decided once (rules, numbers, names of streams) is in tables, so that a plan is two compiled calls.
     """
 
     def __init__(self, view_set: ViewSet, seed: int):
         self.view_set, self.seed = view_set, seed
         views = view_set.views
-        self._programs([view_set.programs(v) for v in range(len(views))])
+        programs = [view_set.programs(v) for v in range(len(views))]
+        self.steps = max([sum(op.steps for op in ops) for choices in programs for ops in choices] + [1])
+        self.ops, self.policies = self._programs(programs)
         self.owns = own.table(view_set.all_ops())
-        self.strategy = np.array([view_set.strategy_number(v) for v in range(len(views))], np.int64)
-        self.strategy_stream = np.array([stream(f"{view.name}/strategy") for view in views], U32)
-        self.view_crop = np.array([view.crop for view in views], np.int64)
-        self.view_size = np.array([view.size for view in views], np.int64)
-        self._crops()
+        self.views = ViewTable(
+            crop=np.array([view.crop for view in views], np.int64),
+            size=np.array([view.size for view in views], np.int64),
+            strategy=np.array([view_set.strategy_number(v) for v in range(len(views))], np.int64),
+            strategy_stream=np.array([stream(f"{view.name}/strategy") for view in views], U32),
+        )
+        self.crops = self._crops()
 
-    def _programs(self, programs: list[list[list[Op]]]) -> None:
+    def _programs(self, programs: list[list[list[Op]]]) -> tuple[OpTable, PolicyTable]:
         """The tables of all ops: programs[v][s] are those of view v under strategy s."""
         most = max([len(ops) for choices in programs for ops in choices] + [1])
-        self.steps = max([sum(op.steps for op in ops) for choices in programs for ops in choices] + [1])
         shape = (len(programs), len(programs[0]), most)
-        self.rule = np.zeros(shape, np.int64)  # 0: no op
-        self.p = np.zeros(shape)
-        self.params = np.zeros((*shape, PARAMS))
-        self.stream = np.zeros(shape, U32)
-        self.own_seed = np.full(shape, -1, np.int64)
-        self.fixed = np.zeros(shape, np.bool_)
+        table = OpTable(
+            rule=np.zeros(shape, np.int64),
+            p=np.zeros(shape),
+            params=np.zeros((*shape, PARAMS)),
+            stream=np.zeros(shape, U32),
+            seed=np.full(shape, -1, np.int64),
+            fixed=np.zeros(shape, np.bool_),
+        )
         policies = Policies()
         for v, choices in enumerate(programs):
             for s, ops in enumerate(choices):
                 for i, (op, name) in enumerate(zip(ops, self._streams(v, s, ops), strict=True)):
                     at = (v, s, i)
-                    self.rule[at], self.p[at], self.fixed[at] = op.rule, op.p, op.fixed
+                    table.rule[at], table.p[at], table.fixed[at] = op.rule, op.p, op.fixed
                     params = policies.params(op) if isinstance(op, Choose) else numbers_of(op)
-                    self.params[at][: len(params)] = params
-                    self.stream[at] = stream(name)
-                    self.own_seed[at] = -1 if op.seed is None else op.seed
-        self.policies = policies.tables()
+                    table.params[at][: len(params)] = params
+                    table.stream[at] = stream(name)
+                    table.seed[at] = -1 if op.seed is None else op.seed
+        return table, policies.table()
 
     def _streams(self, v: int, s: int, ops: list[Op]) -> list[str]:
         """The names of the random streams of a view's ops."""
@@ -122,21 +190,24 @@ class Drawer:
             raise ViewError(f"view {view}: two ops are named {twice[0]!r} and would draw the same numbers; rename one")
         return names
 
-    def _crops(self) -> None:
+    def _crops(self) -> CropTable:
         crops = sorted({view.crop for view in self.view_set.views})
         rules = [self.view_set.crop_rule(c) for c in crops]
-        self.crop_rule = np.array([r.rule for r in rules], np.int64)
-        self.crop_params = np.zeros((len(crops), PARAMS))
+        all_params = np.zeros((len(crops), PARAMS))
         for c, r in zip(crops, rules, strict=True):
             params = numbers_of(r)
-            self.crop_params[c, : len(params)] = params
-        self.crop_seed = np.array([-1 if r.seed is None else r.seed for r in rules], np.int64)
-        self.crop_fixed = np.array([r.fixed for r in rules], np.bool_)
-        self.partner = np.array([self.view_set.crop_partner(c) for c in crops], np.int64)
-        self.crop_stream = np.array([stream(self.view_set.crop_stream(c)) for c in crops], U32)
+            all_params[c, : len(params)] = params
+        return CropTable(
+            rule=np.array([r.rule for r in rules], np.int64),
+            params=all_params,
+            stream=np.array([stream(self.view_set.crop_stream(c)) for c in crops], U32),
+            seed=np.array([-1 if r.seed is None else r.seed for r in rules], np.int64),
+            fixed=np.array([r.fixed for r in rules], np.bool_),
+            partner=np.array([self.view_set.crop_partner(c) for c in crops], np.int64),
+        )
 
     def __call__(self, epoch: int, samples: np.ndarray, height: np.ndarray, width: np.ndarray) -> Plan:
-        """samples (B,) int64, height and width (B,) in pixels -> Plan."""
+        """Sample the plan of a batch: samples (B,) int64, height and width (B,) of their images in pixels."""
         n_views, n = len(self.view_set), len(samples)
         plan = Plan(
             np.empty((n_views, n, 4), F32),
@@ -144,79 +215,82 @@ class Drawer:
             np.zeros((n_views, n, self.steps, ARGS), U32),
             np.zeros((n_views, n), np.uint8),
         )
-        draw_boxes(
-            U32(self.seed), U32(epoch), samples, height, width,
-            self.crop_rule, self.crop_params, self.crop_stream, self.crop_seed, self.crop_fixed,
-            self.partner, self.view_crop, self.view_size, plan.box,
-        )  # fmt: skip
-        draw_programs(
-            U32(self.seed), U32(epoch), samples, self.strategy, self.strategy_stream,
-            self.rule, self.p, self.params, self.stream, self.own_seed, self.fixed, *self.policies, self.owns,
-            self.view_size, plan.strategy, plan.op, plan.arg.view(F32), plan.arg,
-        )  # fmt: skip
+        batch = Samples(U32(self.seed), U32(epoch), samples, height, width)
+        arrays = PlanArrays(plan.box, plan.strategy, plan.op, plan.numbers, plan.arg)
+        state = np.empty(STATE, U32)
+        sample_boxes(state, batch, self.views, self.crops, arrays.box, np.empty(4, F32))
+        sample_programs(state, batch, self.views, self.ops, self.policies, self.owns, arrays)
         return plan
 
 
-@jit
-def start(state, seed, own_seed, epoch, fixed, sample, stream_number):
-    """Set a drawing state to the first draw of one stream of one sample; own_seed: -1 for none."""
-    state[KEY_SEED] = seed if own_seed < 0 else U32(own_seed)
-    state[KEY_EPOCH] = U32(0) if fixed else epoch
+@jit(borrow=True)
+def start(state, samples, b, stream_number, own_seed, fixed):
+    """Set a random state to the first number of a stream of sample b; own_seed: -1 for the run's seed."""
+    sample = samples.number[b]
+    state[KEY_SEED] = samples.seed if own_seed < 0 else U32(own_seed)
+    state[KEY_EPOCH] = U32(0) if fixed else samples.epoch
     state[SAMPLE_LOW], state[SAMPLE_HIGH] = U32(sample & 0xFFFFFFFF), U32(sample >> 32)
     state[STREAM], state[DRAW] = stream_number, U32(0)
 
 
-@jit
-def draw_boxes(
-    seed, epoch, samples, height, width, rule, params, streams, own_seed, fixed, partner, view_crop, view_size, box
-):
-    state, other = np.empty(STATE, U32), np.empty(4, F32)
-    for v in range(view_crop.size):
-        c = view_crop[v]
-        p = partner[c]
-        for b in range(samples.size):
-            # Views of one crop draw it again from the same numbers, which costs less than keeping it.
+@jit(borrow=True)
+def sample_boxes(state, samples, views, crops, box, other):
+    """Fill box (V, B, 4) float32.
+
+    samples: Samples.  views: ViewTable.  crops: CropTable.  Memory: state (STATE,) uint32, other (4,) float32.
+    """
+    for v in range(views.crop.size):
+        c, size = views.crop[v], views.size[v]
+        p = crops.partner[c]
+        for b in range(samples.number.size):
+            height, width = samples.height[b], samples.width[b]
+            # Views of one crop sample it again from the same numbers, which costs less than keeping it.
             if p >= 0:
-                start(state, seed, own_seed[p], epoch, fixed[p], samples[b], streams[p])
-                crop.draw(rule[p], params[p], state, height[b], width[b], view_size[v], other)
-            start(state, seed, own_seed[c], epoch, fixed[c], samples[b], streams[c])
+                start(state, samples, b, crops.stream[p], crops.seed[p], crops.fixed[p])
+                crop.draw(crops.rule[p], crops.params[p], state, height, width, size, other)
+            start(state, samples, b, crops.stream[c], crops.seed[c], crops.fixed[c])
             if p >= 0:
-                crop.draw_disjoint(params[c], state, height[b], width[b], other, box[v, b])
+                crop.draw_disjoint(crops.params[c], state, height, width, other, box[v, b])
             else:
-                crop.draw(rule[c], params[c], state, height[b], width[b], view_size[v], box[v, b])
+                crop.draw(crops.rule[c], crops.params[c], state, height, width, size, box[v, b])
 
 
-@jit
-def draw_programs(
-    seed, epoch, samples, strategies, strategy_streams, rule, p, params, streams, own_seed, fixed,
-    first_op, policy_rule, policy_p, policy_params, owns, size, strategy, op, arg, word,
-):  # fmt: skip
-    """strategies (V,): the number of each view's strategy, -1 where it is drawn for each sample."""
-    state = np.empty(STATE, U32)
-    for v in range(rule.shape[0]):
-        for b in range(samples.size):
-            s, which = ZERO, strategies[v]
+@jit(borrow=True)
+def sample_programs(state, samples, views, ops, policies, owns, plan):
+    """Fill the programs and strategies of a plan (PlanArrays).
+
+    samples: Samples.  views: ViewTable.  ops: OpTable.  policies: PolicyTable.  owns: own.table().
+    Memory: state (STATE,) uint32.
+    """
+    for v in range(ops.rule.shape[0]):
+        for b in range(samples.number.size):
+            s, which = ZERO, views.strategy[v]
             if which < 0:
-                start(state, seed, -1, epoch, False, samples[b], strategy_streams[v])
-                s = which = integer(state, rule.shape[1])
-            strategy[v, b] = which
+                start(state, samples, b, views.strategy_stream[v], -1, NO)
+                s = which = integer(state, ops.rule.shape[1])
+            plan.strategy[v, b] = which
+            op, arg, word = plan.op[v, b], plan.arg[v, b], plan.word[v, b]
             n = ZERO
-            for i in range(rule.shape[2]):
-                one = rule[v, s, i]
-                if one == 0:
+            for i in range(ops.rule.shape[2]):
+                rule = ops.rule[v, s, i]
+                if rule == 0:
                     break
-                start(state, seed, own_seed[v, s, i], epoch, fixed[v, s, i], samples[b], streams[v, s, i])
-                if uniform(state, 0.0, 1.0) >= p[v, s, i]:
+                start(state, samples, b, ops.stream[v, s, i], ops.seed[v, s, i], ops.fixed[v, s, i])
+                if uniform(state, 0.0, 1.0) >= ops.p[v, s, i]:
                     continue
-                numbers = params[v, s, i]
-                if one != CHOOSE:
-                    n = program.draw(one, numbers, state, size[v], owns, op[v, b], arg[v, b], word[v, b], n)
-                    continue
-                for _ in range(int(numbers[2])):
-                    policy = int(numbers[0]) + integer(state, int(numbers[1]))
-                    for j in range(first_op[policy], first_op[policy + 1]):
-                        if uniform(state, 0.0, 1.0) < policy_p[j]:
-                            n = program.draw(
-                                policy_rule[j], policy_params[j], state, size[v], owns,
-                                op[v, b], arg[v, b], word[v, b], n,
-                            )  # fmt: skip
+                params = ops.params[v, s, i]
+                if rule == CHOOSE:
+                    n = choose(params, policies, state, views.size[v], owns, op, arg, word, n)
+                else:
+                    n = program.draw(rule, params, state, views.size[v], owns, op, arg, word, n)
+
+
+@jit(borrow=True)
+def choose(params, policies, state, size, owns, op, arg, word, n):
+    """Write the steps of a Choose from step n on -> the number of the next step; params: of Policies.params."""
+    for _ in range(int(params[2])):
+        policy = int(params[0]) + integer(state, int(params[1]))
+        for j in range(policies.start[policy], policies.start[policy + 1]):
+            if uniform(state, 0.0, 1.0) < policies.p[j]:
+                n = program.draw(policies.rule[j], policies.params[j], state, size, owns, op, arg, word, n)
+    return n
