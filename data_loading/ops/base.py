@@ -23,7 +23,7 @@ class Op(Described):
     """An augmentation that is applied to a view with probability `p`, decided for each sample.
 
     name:  names the random stream; without it the stream is named by view, op and occurrence.
-    share: ops with one `share` name draw the same numbers in every view of a sample.
+    share: ops with equal `share` names get equal random numbers in every view of a sample.
     seed:  used in place of the run's seed.
     fixed: leaves the epoch out, so that a sample is treated alike in every epoch.
     """
@@ -44,15 +44,15 @@ class Op(Described):
 
     @property
     def writes(self) -> tuple[int, ...]:
-        """The codes of the steps that it may write, as far as they need the whole image."""
+        """Codes among which are those of all steps that need the whole image and that this op may write."""
         return (self.rule,)
 
     def kernel_address(self) -> int:
-        """Of a user's own kernel; 0 for the ops of this package."""
+        """Address of the compiled user kernel; 0 for built-in ops."""
         return 0
 
     def params(self) -> list[float]:
-        """Up to PARAMS numbers for the drawing rule."""
+        """Up to PARAMS numbers for the function that samples the op's steps."""
         return []
 
 
@@ -72,11 +72,11 @@ def set_stream(op, name: str | None, share: str | None, seed: int | None, fixed:
 def magnitude_params(
     op: object, name: str, value: float | tuple[float, float], low: float, high: float, bins: int, about: float | None
 ) -> list[float]:
-    """Five numbers from which `magnitude` draws one, checked.
+    """Check a magnitude and return the five numbers from which `magnitude` samples it.
 
     value: the number itself, or the ends of an interval, of which either may be the larger.
     bins: 0, any number of the interval; 2 or more, one of so many at equal distances, both ends included.
-    about: with probability 1/2 the number is mirrored about this one; None: never.
+    about: with probability 1/2 the sampled x becomes 2 about - x; None: never.
     """
     ends = tuple(value) if isinstance(value, tuple | list) else (value, value)
     if len(ends) != 2 or not all(is_number(end) and low <= end <= high for end in ends):
@@ -91,7 +91,7 @@ def magnitude_params(
 
 @jit
 def magnitude(params, state):
-    """A number drawn as the first five of `params` say: see magnitude_params."""
+    """Sample a number from the first five of `params`, which magnitude_params has made."""
     low, high, bins = params[0], params[1], int(params[2])
     value = uniform(state, low, high) if bins == 0 else low + (high - low) * integer(state, bins) / (bins - 1)
     if params[3] > 0.0 and uniform(state, 0.0, 1.0) < 0.5:
@@ -101,7 +101,7 @@ def magnitude(params, state):
 
 @jit
 def copy_plane(source, target):
-    """target = source, float32 (3, H, W). (numba's own assignment of slices takes seconds to compile.)"""
+    """Copy source to target, float32 (3, H, W). (numba's own assignment of slices takes seconds to compile.)"""
     a, b, i = source.reshape(-1), target.reshape(-1), 0
     while i + LANES <= a.size:
         store(b, i, load(a, i))
@@ -112,33 +112,33 @@ def copy_plane(source, target):
 
 
 def is_number(value: object) -> bool:
-    """Whether it is a real number, of Python or NumPy; NaN is one, but lies in no interval."""
+    """Whether value is a real number of Python or NumPy and no bool; NaN is one, but lies in no interval."""
     return isinstance(value, Real) and not isinstance(value, bool | np.bool_)
 
 
 def within(op: object, name: str, value: float, low: float, high: float) -> float:
-    """`value` where low <= value <= high, else an error that names op and argument."""
+    """Check that `value` is a number in [low, high] and return it as a float; the ViewError names op and argument."""
     if not is_number(value) or not low <= value <= high:
         raise ViewError(f"{type(op).__name__}: {name} is {value!r}; it must be a number from {low:g} to {high:g}")
     return float(value)
 
 
 def whole(op: object, name: str, value: int, low: int, high: int) -> int:
-    """The same of a whole number."""
+    """Check that `value` is an integer in [low, high] and return it; the ViewError names op and argument."""
     if not is_number(value) or not low <= value <= high or value != int(value):
         raise ViewError(f"{type(op).__name__}: {name} is {value!r}; it must be a whole number from {low} to {high}")
     return int(value)
 
 
 def flag(op: object, name: str, value: bool) -> bool:
-    """True or False, else an error that names op and argument."""
+    """Check that `value` is True or False and return it; the ViewError names op and argument."""
     if not isinstance(value, bool | np.bool_):
         raise ViewError(f"{type(op).__name__}: {name} is {value!r}; it must be true or false")
     return bool(value)
 
 
 def interval(op: object, name: str, value, low: float, high: float) -> tuple[float, float]:
-    """A pair low <= a <= b <= high, from a sequence of two numbers."""
+    """Check that `value` is a pair with low <= first <= second <= high; the ViewError names op and argument."""
     pair = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else ()
     if len(pair) != 2 or not all(map(is_number, pair)) or not low <= pair[0] <= pair[1] <= high:
         raise ViewError(

@@ -45,7 +45,7 @@ def reference(image: np.ndarray, other: np.ndarray, box: np.ndarray) -> np.ndarr
 
 
 def tensor(images, others, box: np.ndarray):
-    """The same of batches (..., B, C, H, W) with a box (4, B) for each image, on any device."""
+    """`reference` of batches (..., B, C, H, W), a box (4, B) for each image, on any device."""
     import torch
 
     x0, y0, x1, y1 = torch.as_tensor(box, device=images.device)[:, :, None, None, None]  # (B, 1, 1, 1) each

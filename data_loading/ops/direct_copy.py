@@ -1,6 +1,6 @@
 """Copy: a view that is not resized and has no step but a flip, straight from the image into the batch.
 
-Loading of small raw images is nothing else, whence a kernel of its own: several times as fast as the general way.
+Loading of small raw images is nothing else, so it has its own kernel, which is several times as fast as resizing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ F32 = np.float32
 
 @jit
 def is_copy(box, side, op, next_step):
-    """Whether a view is one: box (4,) of whole pixels and of its own size, and no step from next_step on."""
+    """Whether a view can be copied: box (4,) is of whole pixels and of the view's side; no step from next_step on."""
     whole = box[0] == np.floor(box[0]) and box[1] == np.floor(box[1])
     same = box[2] - box[0] == side and box[3] - box[1] == side
     return whole and same and (next_step >= op.size or op[next_step] == 0)

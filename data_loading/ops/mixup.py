@@ -29,7 +29,7 @@ def reference(images: np.ndarray, others: np.ndarray, weight: np.ndarray) -> np.
 
 
 def tensor(images, others, weight: np.ndarray):
-    """The same of tensors of any device and dtype; whole numbers are rounded half up."""
+    """`reference` of tensors of any device and dtype, weight broadcast to images; integers are rounded half up."""
     import torch
 
     weight = torch.as_tensor(weight, dtype=torch.float32, device=images.device)

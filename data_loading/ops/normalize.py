@@ -27,7 +27,7 @@ class Normalize:
         self.mean, self.std = tuple(map(float, mean)), tuple(map(float, std))
 
     def scale_bias(self) -> tuple[np.ndarray, np.ndarray]:
-        """x scale + bias does it from 0..255: two float32 (3,)."""
+        """Two float32 (3,), scale and bias: x scale + bias normalises x in 0..255."""
         mean, std = np.asarray(self.mean), np.asarray(self.std)
         return (1 / (255 * std)).astype(F32), (-mean / std).astype(F32)
 
@@ -72,7 +72,10 @@ def kernel(tile, row, width, scale, bias, out, place, step, edge):
 
 @jit
 def kernel16(tile, row, width, scale, bias, brain, out, place, step, edge):
-    """The same into 16-bit floats, whose bits int16 arrays hold: bfloat16 where `brain`, else float16."""
+    """Write x scale + bias of the row at `row` of a tile to out[place + c step :][:width] as 16-bit floats.
+
+    out, edge (16,): int16 arrays that hold the bits of bfloat16 where `brain`, else of float16.
+    """
     n = tile.size // 3
     for c in range(3):
         i, o = c * n + row, place + c * step

@@ -1,4 +1,4 @@
-"""A user's own op: one class in one file, compiled by numba and called by its address, as ops/image.py has it."""
+"""A user's own op: one class in one file, compiled by numba and called by its address, as whole_image.py does."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class OwnOp(Op):
 
     @classmethod
     def addresses(cls) -> tuple[int, int]:
-        """Of the compiled draw and kernel, which are kept from being collected."""
+        """The addresses of the compiled `draw` and `kernel`, which this class keeps alive."""
         with LOCK:
             if cls._addresses is None:
                 try:

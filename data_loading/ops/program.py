@@ -49,10 +49,12 @@ for _step in STEPS.values():
 
 
 @jit
-def draw(rule, params, state, size, owns, op, arg, word, n):
-    """Write an op's steps from place n on: op (K,), arg (K, ARGS) float32, word the same as uint32 -> next n.
+def draw(rule, params, state, size, owns, op, arg, word, n):  # noqa: C901 - one if an op: see above
+    """Sample an op's numbers and write its steps from step n on -> the number of the next step.
 
-    size: side of the view in pixels; owns: own.table().
+    rule: the op's code.  params (PARAMS,) float64: what its `params()` has returned.  state: of kernel/rng.py.
+    size: side of the view in pixels.  owns: own.table().
+    op (K,) uint8, arg and word (K, ARGS) float32 and uint32, one memory: the program.
     """
     if rule == color_jitter.COLOR_JITTER:
         return color_jitter.draw(params, state, op, arg, n)
@@ -94,7 +96,7 @@ def draw(rule, params, state, size, owns, op, arg, word, n):
         sharpness.SHARPNESS,
     ):
         arg[n, 0] = magnitude(params, state)
-    return n + 1  # the others draw nothing
+    return n + 1  # the others have no numbers
 
 
 @jit
@@ -111,7 +113,10 @@ def on_image(code):
 
 @jit
 def rows(code, arg, mean, tile, width, pitch):
-    """Run one step on a tile: float32 (3 R pitch,), R rows of each channel; mean: of the gray, for contrast."""
+    """Run one step on a tile (3 R pitch,) float32, R rows of each channel, in place.
+
+    arg (ARGS,) float32: its numbers.  mean: of the whole image's gray, for contrast.  width: pixels of a row.
+    """
     if code == color_jitter.BRIGHTNESS:
         color_jitter.brightness(tile, arg[0])
     elif code == color_jitter.CONTRAST:

@@ -111,7 +111,7 @@ def taps(low, high, limit_low, limit_high, n, cubic, pad, flip, first, weight):
 
 @jit
 def copied(low, limit_low, limit_high, n, flip, first, weight):
-    """The taps where nothing is resized: one each, of weight 1 inside the limits and 0 outside."""
+    """`taps` where nothing is resized: one tap a pixel, of weight 1 inside the limits and 0 outside."""
     for i in range(first.size):
         at = n - 1 - i if flip and i < n else i
         inside = i < n and limit_low <= low + i < limit_high
@@ -198,7 +198,7 @@ def vertical(source, at, stride, n, weight, pitch, y, count, row):
 
 @jit
 def vertical_exact(source, at, stride, n, weight, pitch, y, count, row):
-    """The same, rounded once: for so many taps that what rounding loses would add up, and for the shortest rows."""
+    """`vertical` with one rounding a pixel: for more than MOST_FAST taps, and for rows shorter than a vector."""
     unit = F32(1 / 32768)  # store makes it 128 times as much
     i = 0
     while i < n and n >= 4 * LANES:

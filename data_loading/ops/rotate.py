@@ -20,7 +20,7 @@ class Rotate(Op):
     """Rotate about the centre, counter-clockwise.
 
     degrees: a number, or an interval that it is drawn from.  bins: 0 draws any number of the interval, n one of n at
-    equal distances.  mirror: half of the rotations go the other way.  interpolation: "nearest" or "bilinear".
+    equal distances.  mirror: half of the angles change sign.  interpolation: "nearest" or "bilinear".
     fill: what stands outside the image, 0 to 255.
     """
 

@@ -1,4 +1,4 @@
-"""Rows on their way between a tile (float32) and the planes of a whole view (int16, 128 to a level)."""
+"""Copies between a tile (float32 in levels) and the planes of a whole view (int16 in 128ths of a level)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ F32 = np.float32
 
 @jit
 def put_row(tile, row, width, plane, place, step):
-    """The row of a tile that starts at `row` -> rows of three planes `step` apart, exactly `width` pixels of each."""
+    """Copy the row of the tile that starts at `row` into the plane: `width` pixels of three channels `step` apart."""
     n = tile.size // 3
     for c in range(3):
         i, o = c * n + row, place + c * step
@@ -27,7 +27,7 @@ def put_row(tile, row, width, plane, place, step):
 
 @jit
 def take_row(plane, place, step, width, flip, tile, row, pitch):
-    """The other way; flip: mirrored."""
+    """Copy a row of the plane, three channels `step` apart from `place` on, into the tile at `row`; flip: mirrored."""
     n = tile.size // 3
     for c in range(3):
         o, t = place + c * step, c * n + row
@@ -46,7 +46,7 @@ def take_row(plane, place, step, width, flip, tile, row, pitch):
 
 @jit
 def put_image(image, plane):
-    """image (3, H, W) float32 -> plane, clamped to 0..255: a user's own op may have left the range."""
+    """Copy image (3, H, W) float32 into the plane, clamped to 0..255, which a user's own op may have left."""
     flat = image.reshape(-1)
     i = 0
     while i + LANES <= flat.size:
@@ -60,7 +60,7 @@ def put_image(image, plane):
 
 @jit
 def take_image(plane, image):
-    """The other way."""
+    """Copy the plane into image (3, H, W) float32."""
     flat = image.reshape(-1)
     i = 0
     while i + LANES <= flat.size:

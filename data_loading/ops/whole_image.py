@@ -1,8 +1,10 @@
-"""Ops that need the whole image: each is compiled when a view set first uses it, and called by its address.
+"""Kernels that need the whole image: each is compiled when a view set first uses it, and called by its address.
 
-So a view set that needs none of them does not wait for them, and a user's own op is called in the same way.
-A kernel behind a pointer takes: image and scratch float32 (3, height, width), arg float32 and word uint32 (ARGS,),
-small float32 (SMALL,), memory whose first six numbers are the affine map just before (for elastic), else the identity.
+So a view set that needs none of them does not wait for them, and a user's own op is called like a built-in one.
+The `image_kernel` of a step is a plain function (image, scratch, height, width, arg, word, small) of pointers and two
+integers, which `planes` and `words` turn into arrays: image, which it changes in place, and scratch (3, height, width)
+float32; the step's words (ARGS,) as arg float32 and as word uint32; small (SMALL,) float32, more scratch memory. If the
+step joins the one before it, small[0] is 1 and small[1:1 + ARGS] are that step's numbers, else small[0] is 0.
 """
 
 from __future__ import annotations
@@ -21,18 +23,20 @@ from data_loading.ops.base import Op
 from data_loading.ops.step import ARGS, STEPS
 
 F32 = np.float32
-SMALL = 1024
+SMALL = 1024  # numbers
 _f32, _u32 = types.CPointer(types.float32), types.CPointer(types.uint32)
 KERNEL = types.void(_f32, _f32, types.int64, types.int64, _f32, _u32, _f32)
 
 
 @jit
 def planes(image, scratch, height, width):
+    """The arrays image and scratch, (3, height, width) float32, from their pointers."""
     return numba.carray(image, (3, height, width)), numba.carray(scratch, (3, height, width))
 
 
 @jit
 def words(arg, word, small):
+    """The arrays arg, word (ARGS,) and small (SMALL,) from their pointers."""
     return numba.carray(arg, (ARGS,)), numba.carray(word, (ARGS,)), numba.carray(small, (SMALL,))
 
 
@@ -41,7 +45,7 @@ LOCK = threading.RLock()  # two threads that ask for one kernel get one address
 
 
 def address(code: int) -> int:
-    """Of the kernel of a step, compiled or taken from disk now if it was not yet."""
+    """The address of a step's compiled kernel; compiles it, or loads it from disk, at the first call."""
     with LOCK:
         if code not in _compiled:
             _compiled[code] = cached_cfunc(STEPS[code].image_kernel, KERNEL)
@@ -49,7 +53,7 @@ def address(code: int) -> int:
 
 
 def table(used: Iterable[Op]) -> np.ndarray:
-    """(256,) int64: by code, the addresses of the kernels that the ops' steps need; 0 for all others."""
+    """By code, the addresses of the kernels that the ops' steps need, 0 for all others: (256,) int64."""
     out = np.zeros(256, np.int64)
     for op in used:
         for code in op.writes:
@@ -77,13 +81,14 @@ def call(typing, address, image, scratch, arg, word, small):
 
 
 def call_at(builder, address, values) -> None:
+    """Emit the call of a C function without result at an address (an integer in the code that is built)."""
     kind = ir.FunctionType(ir.VoidType(), [value.type for value in values])
     builder.call(builder.inttoptr(address, kind.as_pointer()), values)
 
 
 @jit(inline=True)
 def clamp_plane(plane):
-    """What a user's own kernel has left above 255 or below 0 is cut, NaN too."""
+    """Clamp to 0..255 what a user's own kernel has written; NaN becomes 0."""
     flat = plane.reshape(-1)
     for i in range(flat.size):
         flat[i] = min(max(F32(0.0), flat[i]), F32(255.0))

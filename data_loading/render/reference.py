@@ -11,7 +11,10 @@ from data_loading.views.view_set import ViewSet
 
 
 def render(view_set: ViewSet, memory, start, height, width, plan: Plan, first: int, outs, scale, bias, kind: str):
-    """As Renderer.__call__; scale, bias (3,): of the normalisation; kind: the dtype's name."""
+    """Renderer.__call__ in NumPy: writes samples first, first + 1, ... into outs.
+
+    scale, bias (3,): x scale + bias is stored.  kind: the name of the batch's dtype.
+    """
     for (side, members), out in zip(view_set.groups(), outs, strict=True):
         for i in range(len(start)):
             h, w = int(height[i]), int(width[i])

@@ -1,6 +1,6 @@
-"""The same as render.py on batches of tensors, on any device: what a plan says, done to images that are there already.
+"""The views that a plan describes, made of image tensors on any device by torch alone.
 
-Each step of a program runs on all the views that have it at that place, whatever their numbers.
+Step k of all programs runs at once for all views that have the same code there, whatever their numbers.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from data_loading.views.view_set import ViewSet
 def render(view_set: ViewSet, images: Tensor, plan: Plan, normalise: Normalize | None = None) -> list[Tensor]:
     """The views of images (B, 3, H, W) in 0..255, of any dtype and device -> V tensors (B, 3, S, S) float32.
 
-    They come in the view set's order, those of one size as slices of one tensor. normalise: None keeps 0..255.
-    The plan is one for B samples of that height and width. Autocast is left: half precision would round the colours.
+    In the view set's order; views of one size are slices of one tensor. normalise: None keeps 0..255.
+    plan: of B samples of that height and width. Autocast is switched off: half precision would round the colours.
     """
     if plan.box.shape[:2] != (len(view_set), len(images)):
         raise ViewError(f"the plan is one of {plan.box.shape[:2]} views and samples, not of this view set and batch")
@@ -82,7 +82,7 @@ def _alike(op: np.ndarray, following: np.ndarray, last: np.ndarray) -> Iterator[
 
 
 def _numbers(code: int, words: np.ndarray, device: torch.device) -> list[Tensor]:
-    """What a tensor form takes: (n,) of each number, float32, or int64 for a key's word; words (n, ARGS) uint32."""
+    """The numbers among words (n, ARGS) uint32 of n steps, each (n,): float32, or int64 for a key's word."""
     columns = [
         words[:, i].astype(np.int64) if name == KEY else words[:, i].copy().view(np.float32)
         for i, name in enumerate(STEPS[code].numbers)
