@@ -1,4 +1,9 @@
-"""Losses: pure functions of tensors, usable alone."""
+"""Losses: pure functions of tensors. They need no method, no configuration and no process group.
+
+A loss returns a scalar, averaged over images, and computes in float32 for half-precision inputs, also inside autocast.
+With several processes the caller gathers the embeddings first (massrl.distributed.gather). `nearest_neighbour` (NNCLR)
+and `sinkhorn` (SwAV) prepare inputs of a loss; `feature_std` measures collapse.
+"""
 
 from massrl.losses.barlow_twins import barlow_twins
 from massrl.losses.cosine_distance import cosine_distance, pairwise_cosine_distance

@@ -12,6 +12,7 @@ from massrl.losses.precision import full_precision
 def negative_cosine(p: Tensor, z: Tensor) -> Tensor:
     """SimSiam, arXiv:2011.10566, eq. 1:  D(p, z) = -cos(p, z).
 
-    p, z: (..., D), any norm. Mean over all but the last axis. Gradient flows to both: detach the target in the call.
+    p: (..., D) predictions, z: (..., D) targets, float; normalised here. Returns a scalar in -1..1: the mean over all
+    axes but the last. Gradient flows to both; the caller detaches the target (the stop-gradient).
     """
     return -F.cosine_similarity(p, z, dim=-1).mean()

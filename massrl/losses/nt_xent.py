@@ -11,14 +11,16 @@ from massrl.losses.precision import full_precision
 
 @full_precision
 def nt_xent(z: Tensor, tau: float = 0.5) -> Tensor:
-    """SimCLR, arXiv:2002.05709, eq. 1, for V views:  l_ij = -log exp(s_ij/tau) / sum_{k != i} exp(s_ik/tau), s cosine.
+    """SimCLR, arXiv:2002.05709, eq. 1, for V views:  l_ij = -log exp(s_ij/tau) / sum_{k != i} exp(s_ik/tau).
 
-    z: (V, B, D), z[v, b] is view v of image b; any norm. Mean over all ordered pairs (i, j) of views of one image.
-    With more than two views the other positives of i stand in its denominator too. Gradient flows to all of z.
+    s is the cosine.  z: (V, B, D) float, z[v, b] is the embedding of view v of image b; normalised here. V
+    must be at least 2.
+    Returns a scalar: the mean of l_ij over all ordered pairs (i, j) of views of one image. With V > 2 the other
+    positives of i are part of its denominator. Gradient flows to all of z.
     """
     V, B, D = z.shape
     z = F.normalize(z.flatten(0, 1), dim=1)  # (V*B, D)
     logits = (z @ z.T / tau).fill_diagonal_(float("-inf"))  # (V*B, V*B), k != i
     log_p = logits.log_softmax(1).view(V, B, V, B)
-    positives = torch.einsum("vbwb->vwb", log_p)  # (V, V, B), the same image b in views v and w
-    return -positives[~torch.eye(V, dtype=torch.bool)].mean()  # a mask on the CPU: one on a GPU would be waited for
+    positives = torch.einsum("vbwb->vwb", log_p)  # (V, V, B), views v and w of image b
+    return -positives[~torch.eye(V, dtype=torch.bool)].mean()  # CPU mask: a GPU mask would synchronise

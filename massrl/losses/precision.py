@@ -1,4 +1,4 @@
-"""Half precision ends where a loss begins."""
+"""Losses run in float32 at least, whatever the precision of the network."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ HALF = (torch.float16, torch.bfloat16)
 
 
 def full_precision(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Run a loss outside autocast, on float32 in place of half-precision tensors; float64 stays as it is.
+    """Decorator: cast float16 and bfloat16 arguments to float32 and run the loss with autocast off.
 
-    Casting alone would not do: inside autocast a matrix product of float32 tensors is a bfloat16 product.
+    float64 stays float64. Casting alone is not enough: autocast would run a product of float32 matrices in half
+    precision.
     """
 
     @functools.wraps(loss)
     def run(*args, **kwargs) -> Tensor:
         device = next(x.device for x in (*args, *kwargs.values()) if isinstance(x, Tensor))
         args, kwargs = tuple(map(_full, args)), {k: _full(v) for k, v in kwargs.items()}
-        if not torch.is_autocast_enabled(device.type):  # entering a context takes as long as a small loss
+        if not torch.is_autocast_enabled(device.type):  # entering the context costs as much as a small loss
             return loss(*args, **kwargs)
         with torch.autocast(device.type, enabled=False):
             return loss(*args, **kwargs)
@@ -30,4 +31,5 @@ def full_precision(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 def _full(value):
+    """`value` as float32 if it is a half-precision tensor, else unchanged."""
     return value.float() if isinstance(value, Tensor) and value.dtype in HALF else value

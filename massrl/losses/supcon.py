@@ -1,4 +1,4 @@
-"""SupCon: the contrastive loss whose positives are all views of all images of a class."""
+"""SupCon: a contrastive loss whose positives are all views of all images with the anchor's label."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from massrl.losses.precision import full_precision
 
 @full_precision
 def supcon(z: Tensor, labels: Tensor, tau: float = 0.1, base_tau: float | None = None) -> Tensor:
-    """SupCon, arXiv:2004.11362, eq. 2 (L_out), with A(i) all views but i, P(i) those of A(i) with i's label, s cosine:
-    L_i = -1/|P(i)| sum_{p in P(i)} log exp(s_ip/tau) / sum_{a in A(i)} exp(s_ia/tau).
+    """SupCon, arXiv:2004.11362, eq. 2 (L_out):
+    L_i = -1/|P(i)| sum_{p in P(i)} log exp(s_ip/tau) / sum_{a in A(i)} exp(s_ia/tau),
+    where s is the cosine, A(i) are all views except i, and P(i) the views in A(i) with the label of i.
 
-    z: (V, B, D), z[v, b] is view v of image b; any norm, it is normalised here.  labels: (B,), any integers.
-    Mean over the anchors i that have a positive; one that has none (only with V = 1) is left out, and where no anchor
-    has one the loss is 0.  base_tau: times tau / base_tau, as the authors' codes have it (0.07 in PyTorch, 1 in
-    TensorFlow); None leaves the equation as it is.  Gradient flows to all of z.
+    z: (V, B, D) float, z[v, b] is the embedding of view v of image b; normalised here.  labels: (B,) integers.
+    base_tau: multiply the loss by tau / base_tau, as the authors' code does (base_tau is 0.07 in PyTorch, 1 in
+    TensorFlow); None (the default) is the paper's equation.
+    Returns a scalar: the mean of L_i over the anchors i that have a positive. Anchors without one (possible only with
+    V = 1) are left out; without any positive the loss is 0. Gradient flows to all of z.
     """
     V, B, _ = z.shape
     z = F.normalize(z.flatten(0, 1), dim=1)  # (V*B, D)

@@ -1,4 +1,4 @@
-"""SwAV: predict the prototypes that another view of the image is assigned to."""
+"""SwAV: predict the prototype assignment of another view of the image."""
 
 from __future__ import annotations
 
@@ -12,24 +12,26 @@ from massrl.losses.swapped import swapped_cross_entropy
 @torch.no_grad()
 @full_precision
 def sinkhorn(scores: Tensor, epsilon: float = 0.05, iterations: int = 3) -> Tensor:
-    """SwAV, arXiv:2006.09882, eq. 3 to 5: assignments of B images to K prototypes that all get equal shares,
-    Q = diag(u) exp(scores/epsilon) diag(v), by turns divided by the sums of prototypes and of images.
+    """SwAV, arXiv:2006.09882, eq. 3 to 5: soft assignments of B images to K prototypes of equal total weight,
+    Q = diag(u) exp(scores/epsilon) diag(v), by Sinkhorn-Knopp (normalise columns and rows in turn).
 
-    scores: (B, K) cosines, B images of all processes (and of the queue) -> (B, K), whose rows sum to 1. No gradient.
+    scores: (B, K) cosines of images of all processes (and of the queue) to prototypes.
+    Returns (B, K) without gradient; each row sums to 1, each column to B/K up to convergence.
     """
-    # The first turn in logarithms: no overflow, whatever the scores. Afterwards no sum is below 1/(B K).
+    # First iteration in the log domain, so that exp cannot overflow. Afterwards no sum is below 1/(B K).
     q = (scores / epsilon).log_softmax(0).softmax(1)
     for _ in range(iterations - 1):
-        q /= q.sum(0)  # each prototype gets an equal share of the images
-        q /= q.sum(1, keepdim=True)  # each image is given away once
+        q /= q.sum(0)  # equal total weight for every prototype
+        q /= q.sum(1, keepdim=True)  # a distribution for every image
     return q
 
 
 @full_precision
 def swav(scores: Tensor, assignments: Tensor, tau: float = 0.1) -> Tensor:
-    """SwAV, arXiv:2006.09882, eq. 1 and 2, with multi-crop (eq. 6): mean over assigned views a and views v != a of
-    -sum_k q_a^k log softmax(scores_v/tau)^k, mean over images.
+    """SwAV, arXiv:2006.09882, eq. 1 and 2, with multi-crop (eq. 6):
+    mean over assigned views a, views v != a and images of  -sum_k q_a^k log softmax(scores_v/tau)^k.
 
-    scores: (V, B, K) of all views, assignments: (A, B, K) of the first A of them. Only `scores` carries gradient.
+    scores: (V, B, K) cosines of all views to the prototypes, assignments: (A, B, K) q of the first A views, as
+    `sinkhorn` returns them. Returns a scalar. Gradient flows to `scores` only.
     """
     return swapped_cross_entropy(scores, assignments, tau)

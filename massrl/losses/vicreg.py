@@ -1,4 +1,4 @@
-"""The three terms of VICReg: views agree, channels vary, and channels differ."""
+"""VICReg: invariance between views, variance of each channel, covariance between channels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from massrl.losses.precision import full_precision
 
 
 class VICRegTerms(NamedTuple):
-    """Without their weights: s(Z1, Z2), v(Z1) + v(Z2), c(Z1) + c(Z2)."""
+    """The terms of VICReg without their weights, scalars: s(Z1, Z2), v(Z1) + v(Z2), c(Z1) + c(Z2)."""
 
     invariance: Tensor
     variance: Tensor
@@ -20,14 +20,17 @@ class VICRegTerms(NamedTuple):
 
 @full_precision
 def vicreg_terms(z1: Tensor, z2: Tensor, gamma: float = 1.0, eps: float = 1e-4) -> VICRegTerms:
-    """VICReg, arXiv:2105.04906, with mean over channels as in its algorithm 1 (eq. 5 sums them):
-    s = mean over b, j of (z1[b, j] - z2[b, j])^2
+    """VICReg, arXiv:2105.04906, the three terms of eq. 6 without their weights:
+    s = mean over b, j of (z1[b, j] - z2[b, j])^2              (algorithm 1; eq. 5 sums over j)
     v(Z) = mean over j of max(0, gamma - sqrt(Var(Z_j) + eps))     (eq. 1, 2)
-    c(Z) = 1/D sum_{i != j} Cov(Z)_ij^2     (eq. 3, 4)
-    Var and Cov with 1/(B - 1).  z1, z2: (B, D), not normalised, of the whole global batch. Gradient flows to both.
+    c(Z) = 1/D sum_{i != j} Cov(Z)_ij^2                            (eq. 3, 4)
+    Var and Cov are unbiased (1/(B - 1)).
+
+    z1, z2: (B, D) float, embeddings of two views of the global batch; not normalised. Gradient flows to both.
     """
 
     def spread(z: Tensor) -> tuple[Tensor, Tensor]:
+        """(v(Z), c(Z)) of z (B, D)."""
         B, D = z.shape
         z = z - z.mean(0)
         cov = z.T @ z / (B - 1)  # (D, D)
@@ -49,7 +52,8 @@ def vicreg(
 ) -> Tensor:
     """VICReg, arXiv:2105.04906, eq. 6:  sim_weight s + var_weight [v(Z1) + v(Z2)] + cov_weight [c(Z1) + c(Z2)].
 
-    The terms, and what z1 and z2 are: `vicreg_terms`. The authors' code halves v: that is var_weight 12.5 here.
+    z1, z2: (B, D) float, embeddings of two views of the global batch; not normalised. s, v and c are defined in
+    `vicreg_terms`. Returns a scalar; gradient flows to both. The authors' code halves v: set var_weight=12.5 for it.
     """
     terms = vicreg_terms(z1, z2, gamma, eps)
     return sim_weight * terms.invariance + var_weight * terms.variance + cov_weight * terms.covariance
