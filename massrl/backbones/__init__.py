@@ -1,4 +1,4 @@
-"""Backbones: a name -> an encoder (B, in_chans, H, W) -> (B, F) with `.num_features` = F; docs/backbones.md."""
+"""Backbones: encoders (B, in_chans, H, W) -> (B, F), made by name; `num_features` is F. See docs/backbones.md."""
 
 from massrl.backbones.making import build, reinitialise, width_of, without_weights
 from massrl.backbones.names import BACKBONES, STEMS, names, takes_small_stem

@@ -1,4 +1,4 @@
-"""From a name and arguments to an encoder."""
+"""Make an encoder from its name and arguments, and make it again with other random weights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from data_loading.errors import ConfigError, near_miss
 from massrl.backbones import stems, weights_file
 from massrl.backbones.names import BACKBONES, STEMS, find, takes_small_stem
 
-_FILL = ContextVar("_FILL", default=True)
+_FILL = ContextVar("_FILL", default=True)  # False inside `without_weights`: `build` reads no weights
 
 
 def build(
@@ -30,14 +30,18 @@ def build(
     pretrained: bool | str = False,
     **args: Any,
 ) -> nn.Module:
-    """The encoder of that name: ours, a ResNet of torchvision, or timm's; timm:NAME and torchvision:NAME say whose.
+    """Make an encoder: images (B, in_chans, H, W) -> features (B, num_features).
 
-    stem: "cifar" (3 x 3, stride 1, padding 1, no max-pool) keeps small images large; ResNets have it.
-    weights: a file to start from; weights_key: which of the state dicts in it, or under which prefix of its keys.
-    pretrained: start from the weights that timm or torchvision has; a word names which of them.
-    weights_except: parts that stay random all the same, as [conv1].
-    args: passed on to the constructor; `in_chans` is taken by all.
-    Raises UnknownName with the nearest name, ConfigError for arguments and for weights that do not fit.
+    name: a backbone of massrl, torchvision or timm; `timm:NAME` and `torchvision:NAME` choose the library.
+    stem: "cifar" replaces the first layers of a ResNet by a 3 x 3 convolution with stride 1, padding 1 and no max-pool,
+        for images of up to about 64 pixels; "imagenet" leaves the network as published.
+    weights: a file with weights to start from (.pt, .pth, .ckpt, .safetensors).
+    weights_key: which state dict of the file to take, or the prefix of the keys to take.
+    weights_except: modules that keep their random weights, for example [conv1].
+    pretrained: True for the library's default pretrained weights; a string names one of several.
+    args: arguments of the constructor; every backbone takes `in_chans` (default 3).
+    Raises UnknownName for an unknown name, with the nearest one, and ConfigError for arguments or weights that do not
+    fit.
     """
     if stem not in STEMS:
         raise ConfigError(f"backbone_args.stem is {stem!r}; choose one of {', '.join(STEMS)}")
@@ -49,20 +53,20 @@ def build(
         )
     in_chans = args.get("in_chans", 3)
     if not isinstance(in_chans, int) or in_chans < 1:
-        raise ConfigError(f"backbone_args.in_chans is {in_chans!r}; it must be a whole number of at least 1")
+        raise ConfigError(f"backbone_args.in_chans is {in_chans!r}; it must be an integer of at least 1")
     make = {"massrl": _own, "torchvision": _torchvision, "timm": _timm}[library]
     try:
         backbone = make(plain, args)
-    except TypeError as error:  # an argument that the constructor does not take
+    except TypeError as error:  # the constructor has no such argument
         raise ConfigError(_unfit(name, library, plain, error)) from None
-    except (ValueError, ArithmeticError, AssertionError, RuntimeError) as error:  # a value that it does not take
+    except (ValueError, ArithmeticError, AssertionError, RuntimeError) as error:  # the constructor rejects a value
         line = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ConfigError(f"backbone {name!r} cannot be made with these backbone_args: {line}") from None
     if stem == "cifar" and library != "massrl":
         stems.make_small(backbone)
     if _FILL.get() and (weights is not None or pretrained):
         if weights is not None and pretrained:
-            raise ConfigError("backbone_args have both weights and pretrained; leave one out")
+            raise ConfigError("backbone_args have both weights and pretrained; remove one of them")
         if weights is not None:
             source, found = str(weights), weights_file.read(weights, weights_key)
         else:
@@ -70,7 +74,7 @@ def build(
         weights_file.fill(backbone, found, name, source, _names(weights_except))
     elif _FILL.get() and (weights_key is not None or weights_except):
         raise ConfigError(
-            "backbone_args.weights_key and weights_except go with weights or pretrained; give one of them"
+            "backbone_args.weights_key and weights_except have no effect without weights or pretrained; set one"
         )
     backbone.recipe = {"name": name, "stem": stem, **args}  # for `reinitialise`: the architecture, not its weights
     return backbone
@@ -78,7 +82,7 @@ def build(
 
 @contextmanager
 def without_weights() -> Iterator[None]:
-    """`build` leaves all weights random in here, for those who put others in their place: no file is read."""
+    """Context in which `build` reads no weights and leaves them random: the caller loads a checkpoint afterwards."""
     token = _FILL.set(False)
     try:
         yield
@@ -87,7 +91,7 @@ def without_weights() -> Iterator[None]:
 
 
 def width_of(backbone: nn.Module) -> int:
-    """`num_features` of an encoder, or a ConfigError that asks for it."""
+    """The attribute `num_features` of an encoder. Raises ConfigError when it is missing or not an int."""
     width = getattr(backbone, "num_features", None)
     if not isinstance(width, int):
         raise ConfigError(f"backbone {type(backbone).__name__} has no num_features; set it to the width of its output")
@@ -95,21 +99,22 @@ def width_of(backbone: nn.Module) -> int:
 
 
 def reinitialise(backbone: nn.Module, seed: int) -> nn.Module:
-    """The same architecture with random weights drawn from a seed; global random state is left as it was.
+    """Return the same architecture with new random weights; torch's global random state does not change.
 
-    What `build` made, also as a part of another module, is built anew, with its own initialisation, never with weights
-    of a file; other modules have their `reset_parameters` called, in place. Raises ConfigError where a parameter
-    belongs to a module that has none.
+    seed: of the random weights.  Modules made by `build` are made again with their own initialisation (also inside
+    another module, and never with weights from a file). For other modules `reset_parameters` is called, in place.
+    Raises ConfigError for a module that has parameters but no `reset_parameters`.
     """
     device = next((p.device for p in backbone.parameters()), torch.device("cpu"))
-    # Drawn on the CPU by its default generator alone: torch.manual_seed would disturb those of other devices.
+    # Sample on the CPU with its default generator only: torch.manual_seed would reseed the GPU generators too.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         fresh = _anew(backbone.cpu(), type(backbone).__name__)
     return fresh.to(device).train(backbone.training)
 
 
-def _anew(module: nn.Module, place: str) -> nn.Module:
+def _anew(module: nn.Module, path: str) -> nn.Module:
+    """Reinitialise a module and its children; `path` names it in an error."""
     recipe = getattr(module, "recipe", None)
     if recipe:
         return build(**recipe)
@@ -117,9 +122,9 @@ def _anew(module: nn.Module, place: str) -> nn.Module:
     if reset is not None:
         reset()
     elif next(module.parameters(recurse=False), None) is not None:
-        raise ConfigError(f"backbone {place} ({type(module).__name__}) has parameters and no reset_parameters method")
+        raise ConfigError(f"backbone {path} ({type(module).__name__}) has parameters and no reset_parameters method")
     for name, part in module.named_children():
-        setattr(module, name, _anew(part, f"{place}.{name}"))
+        setattr(module, name, _anew(part, f"{path}.{name}"))
     return module
 
 
@@ -133,9 +138,7 @@ def _torchvision(name: str, args: dict[str, Any]) -> nn.Module:
     args = dict(args)
     in_chans = args.pop("in_chans", 3)
     model = get_model(name, weights=None, **args)
-    for word in (
-        args.keys() - inspect.signature(type(model)).parameters.keys()
-    ):  # ConvNeXt ignores what it does not know
+    for word in args.keys() - inspect.signature(type(model)).parameters.keys():  # ConvNeXt ignores unknown arguments
         raise TypeError(f"{type(model).__name__}.__init__() got an unexpected keyword argument {word!r}")
     stems.drop_head(model)
     if in_chans != 3:
@@ -150,54 +153,56 @@ def _timm(name: str, args: dict[str, Any], pretrained: bool = False) -> nn.Modul
         return timm.create_model(name, pretrained=pretrained, num_classes=0, **more, **args)
 
     try:
-        # ViTs: position embeddings follow the size of the view, as multi-crop needs it. At img_size nothing changes.
+        # ViTs: interpolate position embeddings to the size of the view, for multi-crop. No change at img_size.
         model = make() if "dynamic_img_size" in args else make(dynamic_img_size=True)
     except TypeError as error:
         if "'dynamic_img_size'" not in str(error) or "dynamic_img_size" in args:
             raise
-        model = make()  # any other model: most take every size as they are
-    # Some models have a layer between pooling and classifier: what comes out is then not num_features wide.
+        model = make()  # models without that argument: most accept any image size
+    # Models with a layer between pooling and classifier return features of width head_hidden_size.
     model.num_features = getattr(model, "head_hidden_size", None) or model.num_features
     return model
 
 
 def _pretrained(name: str, library: str, plain: str, which: bool | str, args: dict[str, Any]):
-    """(where they are from, state dict) of a library's weights."""
+    """(description, state dict) of the pretrained weights of a library.
+
+    which: True for the default weights, or the name of one set. Raises ConfigError when there are none, the name is
+    unknown, or they cannot be downloaded.
+    """
     from pytorch_lightning.utilities import rank_zero_info
 
     if library == "massrl":
-        raise ConfigError(f"backbone {name!r} has no pretrained weights; give a file: backbone_args: {{weights: FILE}}")
+        raise ConfigError(f"backbone {name!r} has no pretrained weights; name a file: backbone_args: {{weights: FILE}}")
     tags = _tags(library, plain)
     if not tags:
-        raise ConfigError(
-            f"{library} has no pretrained weights of {plain}; leave pretrained out, or give weights: FILE"
-        )
+        raise ConfigError(f"{library} has no pretrained weights for {plain}; remove pretrained, or set weights: FILE")
     if isinstance(which, str) and which not in tags:
         raise ConfigError(
-            f"backbone_args.pretrained: {library} has no weights {which!r} of {plain}.{near_miss(which, tags)} "
+            f"backbone_args.pretrained: {library} has no weights {which!r} for {plain}.{near_miss(which, tags)} "
             f"Known: {', '.join(tags)}"
         )
-    rank_zero_info(f"{name}: getting the pretrained weights of {library}")
+    rank_zero_info(f"{name}: loading the pretrained weights of {library}")
     try:
         if library == "torchvision":
             entry = tags[which if isinstance(which, str) else "DEFAULT"]
             return f"{library} ({entry.name})", entry.get_state_dict(progress=False, check_hash=True)
         full = f"{plain.partition('.')[0]}.{which}" if isinstance(which, str) else plain
-        # With 3 channels, as the weights: timm would fit the first convolution to others without a word.
+        # Always with 3 channels: timm would adapt the weights of the first convolution to in_chans silently.
         with torch.random.fork_rng(devices=[]):
             model = _timm(full, {k: v for k, v in args.items() if k != "in_chans"}, pretrained=True)
         return f"{library} ({model.pretrained_cfg.get('tag') or full})", model.state_dict()
-    except Exception as error:  # network, hub and file errors of three libraries have no common class
+    except Exception as error:  # network, hub and file errors have no common base class
         line = str(error).strip().partition("\n")[0][:200]
         raise ConfigError(
-            f"backbone {name!r}: the pretrained weights of {library} could not be had "
-            f"({type(error).__name__}: {line}); without a network, bring the file here and give backbone_args: "
-            "{weights: FILE} in place of pretrained"
+            f"backbone {name!r}: the pretrained weights of {library} could not be loaded "
+            f"({type(error).__name__}: {line}); without a network, copy the file here and set backbone_args: "
+            "{weights: FILE} instead of pretrained"
         ) from error
 
 
 def _tags(library: str, plain: str) -> dict[str, Any]:
-    """The names of a model's weights in its library."""
+    """Pretrained weights of a model by name: torchvision's enum members, or timm's full model names."""
     if library == "torchvision":
         from torchvision.models import get_model_weights
 
@@ -210,27 +215,30 @@ def _tags(library: str, plain: str) -> dict[str, Any]:
 
 
 def _names(given: Sequence[str] | str) -> list[str]:
+    """weights_except as a list of module names; a single string is one name."""
     if isinstance(given, str):
         return [given]
     if not isinstance(given, list | tuple) or not all(isinstance(part, str) for part in given):
-        raise ConfigError(f"backbone_args.weights_except is {given!r}; give a list of parts, as [conv1]")
+        raise ConfigError(
+            f"backbone_args.weights_except is {given!r}; give a list of module names, for example [conv1]"
+        )
     return list(given)
 
 
 def _unfit(name: str, library: str, plain: str, error: TypeError) -> str:
-    """A constructor's TypeError as a sentence with the nearest argument."""
+    """The error message for a constructor's TypeError, with the nearest valid argument."""
     match = re.search(r"unexpected keyword argument '(\w+)'", str(error))
     if not match:
-        return f"backbone {name!r}: {error}; backbone_args must fit its constructor"
+        return f"backbone {name!r}: {error}; backbone_args must be arguments of its constructor"
     known = [*list(inspect.signature(build).parameters)[1:-1], "in_chans", *_arguments(library, plain, str(error))]
     return (
         f"backbone {name!r} takes no argument {match[1]!r}.{near_miss(match[1], known)} backbone_args are "
-        f"{', '.join(known[:5])} and what its constructor takes"
+        f"{', '.join(known[:5])} and the arguments of its constructor"
     )
 
 
 def _arguments(library: str, plain: str, message: str) -> list[str]:
-    """The arguments of the class whose constructor wrote the message."""
+    """Argument names of the class whose constructor raised a TypeError with this message; [] if it is not known."""
     if library == "massrl":
         return list(inspect.signature(BACKBONES[plain]).parameters)
     if library == "torchvision":

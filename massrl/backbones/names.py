@@ -1,16 +1,16 @@
-"""Which names there are: our own, torchvision's and timm's; which of them take which stem."""
+"""Names of backbones: which library a name belongs to, and which backbones accept the stem for small images."""
 
 from __future__ import annotations
 
 from data_loading.config.registry import Registry
 from data_loading.errors import UnknownName, near_miss
 
-BACKBONES = Registry("backbone")  # our own; timm's and torchvision's are known by their names
+BACKBONES = Registry("backbone")  # massrl's own; the others are looked up in timm and torchvision
 STEMS = ("imagenet", "cifar")
-RESNETS = ("resnet", "resnext", "wide_resnet")  # families of torchvision; these need no prefix ...
-TORCHVISION = (*RESNETS, "convnext", "vit_")  # ... and a plain name of the others is timm's, where timm has it
-TIMM_RESNETS = ("resnet", "resnest", "res2net", "sknet")  # modules of timm whose models have conv1 and maxpool
-# What `massrl list backbones` shows beside our own; any other name of timm works as well.
+RESNETS = ("resnet", "resnext", "wide_resnet")  # torchvision's families that are preferred over timm's without a prefix
+TORCHVISION = (*RESNETS, "convnext", "vit_")  # all families supported from torchvision
+TIMM_RESNETS = ("resnet", "resnest", "res2net", "sknet")  # timm modules whose models have `conv1` and `maxpool`
+# Shown by `massrl list backbones` after massrl's own; every other timm name works as well.
 CURATED = {
     "resnet18": "ResNet-18 of torchvision, 512 features",
     "resnet34": "ResNet-34 of torchvision, 512 features",
@@ -20,8 +20,8 @@ CURATED = {
     "wide_resnet50_2": "ResNet-50 with doubled width, of torchvision, 2048 features",
     "wide_resnet101_2": "ResNet-101 with doubled width, of torchvision, 2048 features",
     "torchvision:convnext_tiny": "ConvNeXt-T of torchvision, 768 features",
-    "torchvision:vit_b_16": "ViT-B/16 of torchvision, of a fixed size (image_size), 768 features",
-    "timm:resnet50": "the same architecture of timm, 2048 features; timm:NAME builds any model of timm",
+    "torchvision:vit_b_16": "ViT-B/16 of torchvision, views of one size (image_size), 768 features",
+    "timm:resnet50": "ResNet-50 of timm, 2048 features; timm:NAME builds any model of timm",
     "timm:convnext_tiny": "ConvNeXt-T of timm, 768 features",
     "timm:convnext_small": "ConvNeXt-S of timm, 768 features",
     "timm:convnext_base": "ConvNeXt-B of timm, 1024 features",
@@ -34,18 +34,19 @@ CURATED = {
 
 
 def names() -> dict[str, str]:
-    """Names to list and a line about each: our own and a choice of torchvision's and timm's."""
+    """{name: one-line description} of massrl's own backbones and of a selection from torchvision and timm."""
     return {**{name: BACKBONES.summary(name) for name in BACKBONES}, **CURATED}
 
 
 def find(name: str) -> tuple[str, str]:
-    """(library, name there) of a backbone; library is "massrl", "torchvision" or "timm".  Raises UnknownName.
+    """(library, name in that library) of a backbone; library is "massrl", "torchvision" or "timm".
 
-    Without a prefix: ours, else a ResNet of torchvision, else timm's, else torchvision's.
+    A name without a prefix is looked up in massrl, then among torchvision's ResNets, then in timm, then in the rest of
+    torchvision. Raises UnknownName, with the nearest name, when none has it.
     """
     library, _, plain = name.rpartition(":")
     if library not in ("", "timm", "torchvision"):
-        raise UnknownName(f"no library {library!r} for backbone {name!r}; write timm:NAME or torchvision:NAME")
+        raise UnknownName(f"unknown library {library!r} in backbone {name!r}; write timm:NAME or torchvision:NAME")
     if not library and name in BACKBONES:
         return "massrl", name
     if library != "timm" and plain in torchvision_names() and (library or plain.startswith(RESNETS)):
@@ -58,9 +59,10 @@ def find(name: str) -> tuple[str, str]:
 
 
 def takes_small_stem(name: str) -> bool:
-    """Whether stem "cifar" fits the backbone of that name; ours are made for small images as they are.
+    """Whether the backbone accepts stem="cifar": ResNets, and massrl's own, whose stem is that already.
 
-    Raises UnknownName."""
+    Raises UnknownName for an unknown name.
+    """
     library, plain = find(name)
     if library != "timm":
         return library == "massrl" or plain.startswith(RESNETS)
@@ -70,12 +72,14 @@ def takes_small_stem(name: str) -> bool:
 
 
 def torchvision_names() -> list[str]:
+    """Names of the supported torchvision classification models."""
     from torchvision import models
 
     return [name for name in models.list_models(module=models) if name.startswith(TORCHVISION)]
 
 
 def is_timm(name: str) -> bool:
+    """Whether timm has a model of that name."""
     import timm
 
     return timm.is_model(name)
@@ -91,4 +95,4 @@ def _unknown(name: str, plain: str, library: str) -> str:
         "torchvision": torchvision_names(),
     }[library]
     near = near_miss(plain, pool).replace("mean '", f"mean '{prefix}")
-    return f"no backbone named {name!r}.{near} massrl list backbones shows a choice; any name of timm works"
+    return f"no backbone named {name!r}.{near} `massrl list backbones` shows a selection; every timm name works"

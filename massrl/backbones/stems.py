@@ -1,4 +1,4 @@
-"""The first and the last layer of a ready-made network: another stem, other channels, no classifier."""
+"""Change a ready-made network: a stem for small images, another number of input channels, no classifier."""
 
 from __future__ import annotations
 
@@ -8,28 +8,33 @@ from torch import nn
 
 
 def make_small(resnet: nn.Module) -> None:
-    """The stem for small images: 3 x 3, stride 1, padding 1, no max-pool."""
+    """Replace the stem of a ResNet of timm or torchvision, in place: 3 x 3, stride 1, padding 1, no max-pool."""
     first = next(part for part in resnet.conv1.modules() if isinstance(part, nn.Conv2d))
-    last = [part for part in resnet.conv1.modules() if isinstance(part, nn.Conv2d)][-1]  # deep stems have three
+    last = [part for part in resnet.conv1.modules() if isinstance(part, nn.Conv2d)][
+        -1
+    ]  # deep stems have three convolutions
     resnet.conv1 = nn.Conv2d(first.in_channels, last.out_channels, 3, stride=1, padding=1, bias=False)
     nn.init.kaiming_normal_(resnet.conv1.weight, mode="fan_out", nonlinearity="relu")
     resnet.maxpool = nn.Identity()
 
 
 def drop_head(model: nn.Module) -> None:
-    """Features in place of classes, for a network of torchvision; sets num_features."""
+    """Remove the classifier of a torchvision network, in place, and set its `num_features`."""
     name = next(name for name in ("fc", "classifier", "heads") if hasattr(model, name))
     head = getattr(model, name)
     linear = head[-1] if isinstance(head, nn.Sequential) else head
     model.num_features = linear.in_features
     if linear is head:
         setattr(model, name, nn.Identity())
-    else:  # ConvNeXt has a norm before it, which stays
+    else:  # ConvNeXt: keep the norm before the classifier
         head[-1] = nn.Identity()
 
 
 def take_channels(model: nn.Module, in_chans: int) -> None:
-    """The first convolution of a network of torchvision for in_chans channels, initialised as its authors do."""
+    """Replace the first convolution of a torchvision network, in place, by one for `in_chans` channels.
+
+    Its random initialisation is that of torchvision's constructor.
+    """
     path, old = next((path, part) for path, part in model.named_modules() if isinstance(part, nn.Conv2d))
     shape = {key: getattr(old, key) for key in ("kernel_size", "stride", "padding")}
     conv = nn.Conv2d(in_chans, old.out_channels, bias=old.bias is not None, **shape)

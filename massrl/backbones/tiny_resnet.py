@@ -1,4 +1,4 @@
-"""A ResNet that trains on a CPU in minutes; an example of a backbone of one's own with a name."""
+"""TinyResNet: a ResNet that trains on a CPU in minutes, and an example of how to register a backbone."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from massrl.backbones.names import BACKBONES
 
 
 def _conv(a: int, b: int, stride: int = 1) -> nn.Sequential:
+    """3 x 3 convolution from a to b channels, BatchNorm, ReLU."""
     return nn.Sequential(nn.Conv2d(a, b, 3, stride, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU(inplace=True))
 
 
@@ -26,10 +27,12 @@ class _Residual(nn.Module):
 
 @BACKBONES.register(name="tiny_resnet")
 class TinyResNet(nn.Module):
-    """A small ResNet for CPUs and images of 8 to 64 pixels; width=16 gives 64 features."""
+    """A small ResNet for CPUs and images of 8 to 64 pixels; 64 features with width=16 (4 * width)."""
 
     def __init__(self, width: int = 16, stages: int = 1, in_chans: int = 3):
-        """width: of the first layer, doubled twice.  stages: how often the side is halved; 1 for 8 px, 2 to 3 above."""
+        """width: channels of the first layer; the last has 4 * width.  stages: how often height and width are halved:
+        1 for images of 8 pixels, 2 or 3 for larger ones.
+        """
         super().__init__()
         if min(width, stages, in_chans) < 1:
             raise ConfigError(f"tiny_resnet: width {width}, stages {stages}, in_chans {in_chans} must be at least 1")
@@ -39,8 +42,9 @@ class TinyResNet(nn.Module):
         for _ in range(stages):
             layers += [_conv(w, w, stride=2), _Residual(w)]
         self.layers = nn.Sequential(*layers, _conv(w, 2 * w))
-        self.to(memory_format=torch.channels_last)  # the faster form on CPUs
+        self.to(memory_format=torch.channels_last)  # faster on CPUs
 
     def forward(self, x: Tensor) -> Tensor:
+        """Images (B, in_chans, H, W) -> features (B, 4 * width), averaged over the feature map."""
         x = self.layers(x.contiguous(memory_format=torch.channels_last))  # (B, 4 width, H', W')
         return x.mean((2, 3))

@@ -1,4 +1,4 @@
-"""Weights to start from: read from a file, put into a backbone, and said in a sentence; a mismatch is refused."""
+"""Read weights from a file and load them into a backbone; report in one line what matched, and refuse a mismatch."""
 
 from __future__ import annotations
 
@@ -12,19 +12,21 @@ from torch import Tensor, nn
 from data_loading.errors import CheckpointError, ConfigError, near_miss
 from massrl.runs.checkpoint import UnsafeFile, read_file
 
-NESTS = ("state_dict", "model_state_dict", "model", "network", "net")  # where files keep their state dict
-# Prefixes of keys.
+NESTS = ("state_dict", "model_state_dict", "model", "network", "net")  # keys under which files nest their state dict
+# Prefixes of parameter names that are stripped.
 WRAPPERS = ("module", "_orig_mod", "backbone", "encoder", "model", "encoder_q", "base_encoder", "method")
-HEADS = ("fc", "head", "heads", "classifier")  # a classifier is left out, under whichever name
-# Counters and tables that are computed, not learnt; files of other versions have or lack them.
+HEADS = ("fc", "head", "heads", "classifier")  # names of classifiers, which are not loaded
+# Computed buffers, not weights; whether a file has them depends on the version that wrote it.
 DERIVED = ("num_batches_tracked", "relative_position_index", "relative_coords_table", "attn_mask")
-FEW = 4  # names in a sentence
+FEW = 4  # names listed in a message
 
 
 def read(path: str | Path, key: str | None = None) -> dict[str, Tensor]:
-    """The state dict of a file: of its own or nested one level deep.
+    """The state dict in a file, at the top level or nested one level deep: {parameter name: tensor on the CPU}.
 
-    key: which of several state dicts, or the prefix of the keys to take.  Raises ConfigError in one sentence.
+    path: .pt, .pth or .ckpt as torch.save writes them (tensors and plain values only), or .safetensors.
+    key: which of several state dicts to take, or the prefix of the parameter names to take.
+    Raises ConfigError when the file cannot be read, or does not determine one state dict.
     """
     if not isinstance(path, str | Path):
         raise ConfigError(f"backbone_args.weights is {path!r}; name a file")
@@ -55,10 +57,12 @@ def read(path: str | Path, key: str | None = None) -> dict[str, Tensor]:
 
 
 def fill(backbone: nn.Module, found: Mapping[str, Tensor], name: str, source: str, leave: Sequence[str] = ()) -> str:
-    """Put the weights into the backbone; says, logs and returns what matched, what is missing, what was not used.
+    """Load weights into the backbone, in place; log and return a line: what matched, stays random, is unused.
 
-    leave: names of parts that stay random.  Raises ConfigError where any other weight of the backbone is not there or
-    has another shape, or where the file goes on where the backbone ends (as ResNet-34's in a ResNet-18).
+    found: a state dict, as `read` returns it; wrappers such as "module." in its names are stripped.  name, source: of
+    the backbone and of the weights, for messages.  leave: names of modules that keep their random weights.
+    Raises ConfigError when another weight of the backbone is missing in `found`, has another shape or is not finite,
+    or when `found` has further weights of the backbone's modules (a ResNet-34's, loaded into a ResNet-18).
     """
     from pytorch_lightning.utilities import rank_zero_info
 
@@ -67,7 +71,8 @@ def fill(backbone: nn.Module, found: Mapping[str, Tensor], name: str, source: st
         if not any(_within(k, [part]) for k in mine):
             tops = dict.fromkeys(k.partition(".")[0] for k in mine)
             raise ConfigError(
-                f"backbone_args.weights_except: {name} has no part {part!r}.{near_miss(part, tops)} It has {_few(tops)}"
+                f"backbone_args.weights_except: {name} has no module {part!r}.{near_miss(part, tops)} It has "
+                f"{_few(tops)}"
             )
     prefix = _prefix(found, mine)
     inside = {k.removeprefix(prefix): v for k, v in found.items() if k.startswith(prefix)}
@@ -83,35 +88,36 @@ def fill(backbone: nn.Module, found: Mapping[str, Tensor], name: str, source: st
         raise ConfigError(_mismatch(name, source, mine, inside, missing, shapes, beyond, len(wanted) - len(left)))
     broken = [k for k in wanted if k not in left and not inside[k].isfinite().all()]
     if broken:
-        raise ConfigError(f"{source} has numbers that are not finite (NaN), in {_counted(broken)}; take another file")
+        raise ConfigError(f"{source} has NaN or infinite values in {_counted(broken)}; use another file")
     fits = {k: v for k, v in inside.items() if k in mine and not _within(k, leave) and v.shape == mine[k].shape}
     backbone.load_state_dict(fits, strict=False)
     outside = [k for k in found if not k.startswith(prefix)]
-    said = [f"{name}: {len(wanted) - len(left)} of {len(wanted)} weights from {source}"]
-    said[0] += f", there under {prefix.removesuffix('.')!r}" if prefix else ""
-    said += [f"left random by weights_except: {_counted(left)}" if left else "none missing"]
-    said += [f"classifier dropped: {_counted(head)}"] if head else []
-    said += [f"not used: {_counted([*extra, *outside])}"] if extra or outside else []
-    sentence = "; ".join(said)
-    rank_zero_info(sentence)
-    return sentence
+    parts = [f"{name}: {len(wanted) - len(left)} of {len(wanted)} weights from {source}"]
+    parts[0] += f", there under {prefix.removesuffix('.')!r}" if prefix else ""
+    parts += [f"left random by weights_except: {_counted(left)}" if left else "none missing"]
+    parts += [f"classifier dropped: {_counted(head)}"] if head else []
+    parts += [f"not used: {_counted([*extra, *outside])}"] if extra or outside else []
+    line = "; ".join(parts)
+    rank_zero_info(line)
+    return line
 
 
 def _content(path: Path) -> Mapping[str, Any]:
+    """The mapping stored in a file, read without running any code in it. Raises ConfigError."""
     try:
         if path.suffix == ".safetensors":
             content = _safetensors(path)
         else:
-            content = read_file(path, safe=[argparse.Namespace])  # a box of settings in many authors' files
+            content = read_file(path, safe=[argparse.Namespace])  # many published checkpoints hold their settings so
     except UnsafeFile:
         raise ConfigError(
-            f"backbone_args.weights: {path}: holds objects other than tensors, which could run code; save its "
-            "state dict alone as a new file, where you trust its origin"
+            f"backbone_args.weights: {path}: holds objects other than tensors, which could run code; if you trust its "
+            "origin, save its state dict alone to a new file"
         ) from None
     except CheckpointError:
         raise ConfigError(
-            f"backbone_args.weights: {path}: not a file of weights, or cut short; .pt, .pth and .ckpt as torch.save "
-            "writes them and .safetensors are read"
+            f"backbone_args.weights: {path}: not a file of weights, or truncated; supported are .safetensors and .pt, "
+            ".pth and .ckpt as torch.save writes them"
         ) from None
     if not isinstance(content, Mapping):
         raise ConfigError(f"backbone_args.weights: {path}: holds a {type(content).__name__}, not a state dict")
@@ -132,7 +138,7 @@ def _tensors(content: Mapping[Any, Any]) -> dict[str, Tensor]:
 
 
 def _prefix(found: Iterable[str], mine: Mapping[str, Tensor]) -> str:
-    """The chain of wrappers ("module.backbone.") under which most keys of the backbone are found; often none."""
+    """The prefix ("module.backbone.", often "") under which `found` has most parameter names of the backbone."""
     chains = {"": None}  # ordered, the shortest first
     for key in found:
         chain = ""
@@ -146,6 +152,7 @@ def _prefix(found: Iterable[str], mine: Mapping[str, Tensor]) -> str:
 
 
 def _within(key: str, parts: Iterable[str]) -> bool:
+    """Whether a parameter belongs to one of the named modules."""
     return any(key == part or key.startswith(f"{part}.") for part in parts)
 
 
@@ -159,7 +166,7 @@ def _counted(names: Sequence[str]) -> str:
 
 
 def _mismatch(name, source, mine, inside, missing, shapes, beyond, total) -> str:
-    """Why the weights are refused, and what to do."""
+    """The error message for weights that do not fit: what differs, and what to change."""
     fitting = total - len(missing) - len(shapes)
     found = [f"{source} does not fit {name}: {fitting} of {total} weights match"]
     if missing:
@@ -173,11 +180,11 @@ def _mismatch(name, source, mine, inside, missing, shapes, beyond, total) -> str
     parts = ", ".join(dict.fromkeys(k.partition(".")[0] for k in [*missing, *shapes]))
     first = next(iter(mine)).rpartition(".")[0]
     if all(_within(k, [first]) for k in bad):
-        todo = f"give its stem and in_chans, or leave that layer random: backbone_args: {{weights_except: [{first}]}}"
+        todo = f"set its stem and in_chans, or leave that layer random: backbone_args: {{weights_except: [{first}]}}"
     elif all(_within(k, ["pos_embed", "patch_embed", "conv_proj"]) for k in bad):
-        todo = "give the img_size, patch_size and in_chans that it was made with (views may have other sizes)"
+        todo = "set the img_size, patch_size and in_chans of the file's model (views may have other sizes)"
     elif beyond or fitting < total / 2:
-        todo = f"it has {_few(inside)}: give the backbone and the arguments that it was made with"
+        todo = f"it has {_few(inside)}: set the backbone and the arguments of the file's model"
     else:
-        todo = f"give the arguments that it was made with, or name what may stay random: weights_except: [{parts}]"
+        todo = f"set the arguments of the file's model, or name what may stay random: weights_except: [{parts}]"
     return f"{'; '.join(found)}; {todo}"

@@ -135,13 +135,13 @@ def test_a_missing_weight_is_refused_and_named(donor, tmp_path):
 def test_weights_that_are_not_finite_are_refused_with_their_name(donor, tmp_path):
     donor.layers[0][0].weight.data[0, 0, 0, 0] = torch.nan
     torch.save(donor.state_dict(), tmp_path / "nan.pt")
-    refused(r"not finite \(NaN\), in 1 \(layers.0.0.weight\); take another", **TINY, weights=tmp_path / "nan.pt")
+    refused(r"NaN or infinite values in 1 \(layers.0.0.weight\); use another", **TINY, weights=tmp_path / "nan.pt")
 
 
 def test_weights_and_weights_except_of_other_kinds_are_refused(donor, tmp_path):
     refused("backbone_args.weights is 3; name a file", **TINY, weights=3)
     torch.save(donor.state_dict(), tmp_path / "a.pt")
-    refused(r"weights_except is 3; give a list of parts", **TINY, weights=tmp_path / "a.pt", weights_except=3)
+    refused(r"weights_except is 3; give a list of module names", **TINY, weights=tmp_path / "a.pt", weights_except=3)
 
 
 def test_weights_of_another_width_are_refused_with_their_shapes(donor, tmp_path):
@@ -160,7 +160,7 @@ def test_a_deeper_network_whose_first_layers_would_fit_is_refused(tmp_path):
 
 
 def test_another_architecture_is_refused(resnet):
-    refused("0 of .* weights match; .*it has conv1.weight, .*: give the backbone", **TINY, weights=resnet[0])
+    refused("0 of .* weights match; .*it has conv1.weight, .*: set the backbone", **TINY, weights=resnet[0])
 
 
 @pytest.mark.parametrize("args", [{"stem": "cifar"}, {"in_chans": 1}, {"stem": "cifar", "in_chans": 4}])
@@ -196,14 +196,14 @@ def test_what_is_left_out_stays_random_also_where_it_would_fit_and_must_be_there
     got = build(**TINY, weights=tmp_path / "a.pt", weights_except=["layers.0"])
     assert torch.equal(got.layers[0][0].weight, fresh.layers[0][0].weight)
     assert torch.equal(got.layers[1][0].weight, donor.layers[1][0].weight)
-    refused("no part 'layer'. Did you mean 'layers'", **TINY, weights=tmp_path / "a.pt", weights_except=["layer"])
-    refused("go with weights or pretrained", **TINY, weights_except=["layers"])
+    refused("no module 'layer'. Did you mean 'layers'", **TINY, weights=tmp_path / "a.pt", weights_except=["layer"])
+    refused("have no effect without weights or pretrained", **TINY, weights_except=["layers"])
 
 
 def test_a_vit_of_another_grid_is_told_which_arguments_to_give(tmp_path):
     vit = {"name": "timm:vit_tiny_patch16_224", "depth": 1, "patch_size": 8}
     torch.save(build(**vit, img_size=32).state_dict(), tmp_path / "a.pt")
-    refused("pos_embed .*give the img_size, patch_size", **vit, img_size=64, weights=tmp_path / "a.pt")
+    refused("pos_embed .*set the img_size, patch_size", **vit, img_size=64, weights=tmp_path / "a.pt")
     with torch.no_grad():
         assert build(**vit, img_size=32, weights=tmp_path / "a.pt").eval()(torch.zeros(1, 3, 64, 64)).shape == (1, 192)
 
@@ -218,8 +218,8 @@ BAD = {
     "none.pt": lambda path, _: None,
 }
 SAID = {
-    "text": "not a file of weights, or cut short",
-    "cut": "not a file of weights, or cut short",
+    "text": "not a file of weights, or truncated",
+    "cut": "not a file of weights, or truncated",
     "list": "holds a list, not a state dict",
     "empty": "holds no weights",
     "objects": "objects other than tensors, which could run code",
@@ -265,15 +265,15 @@ def test_without_a_network_pretrained_is_one_sentence_that_says_what_to_do(tmp_p
     monkeypatch.setattr("torch.hub.urlopen", offline)
     monkeypatch.setattr("timm.models._hub.hf_hub_download", offline)
     for name in ("resnet18", "timm:vit_tiny_patch16_224"):
-        said = refused("could not be had \\(URLError: .*Name or service not known", name=name, pretrained=True)
-        assert "backbone_args: {weights: FILE} in place of pretrained" in said
+        said = refused("could not be loaded \\(URLError: .*Name or service not known", name=name, pretrained=True)
+        assert "backbone_args: {weights: FILE} instead of pretrained" in said
 
 
 def test_a_wrong_name_of_pretrained_weights_is_answered_with_the_nearest():
     refused("Did you mean 'IMAGENET1K_V2'", name="resnet50", pretrained="IMAGENET_V2")
     refused("Did you mean 'augreg_in21k'", name="timm:vit_tiny_patch16_224", pretrained="augreg_in21")
     refused("tiny_resnet' has no pretrained weights", **TINY, pretrained=True)
-    refused("timm has no pretrained weights of botnet50ts_256", name="timm:botnet50ts_256", pretrained=True)
+    refused("timm has no pretrained weights for botnet50ts_256", name="timm:botnet50ts_256", pretrained=True)
     refused("both weights and pretrained", name="resnet18", pretrained=True, weights="a.pt")
 
 
