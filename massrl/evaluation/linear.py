@@ -1,10 +1,10 @@
-"""Linear probe: multinomial logistic regression on frozen features, by L-BFGS to convergence.
+"""Linear probe: multinomial logistic regression on frozen features, fitted by L-BFGS to convergence.
 
     minimise over W, b:   C * sum_i -log softmax(W x_i + b)[y_i]  +  1/2 ||W||^2        (b is not penalised)
-    x = (feature - m) * norm / r      m: mean of the training features,  r: root of the mean of ||feature - m||^2
-One scalar, so the geometry stays; after it the training features have a root-mean-square norm of `norm` whatever their
-number, and one C suits encoders of any width, and pixels. C has scikit-learn's meaning. m and r use no labels: they are
-taken over all training features, also when only some labels are used.
+    x = (feature - m) * norm / r      m: mean of the training features,  r: root mean square of ||feature - m||
+Features are scaled by a single scalar, which keeps their geometry. The scaled training features have root-mean-square
+norm `norm` whatever their number and width, so one C suits every encoder and raw pixels. C is scikit-learn's. m and r
+use no labels and are computed from all training features, also when the probe uses only some labels.
 """
 
 from __future__ import annotations
@@ -22,15 +22,16 @@ from data_loading.errors import ConfigError
 from massrl.evaluation.protocol import Protocol, check_pair
 
 log = logging.getLogger(__name__)
-SMALL = 10**8  # multiplications of one product of samples and weights
+SMALL = 10**8  # multiplications in x @ weight.T, below which BLAS runs on one thread
 
 
 @dataclass(frozen=True)
 class Linear(Protocol):
     """The `linear` protocol.
 
-    C: inverse strength of the penalty; C_one_per_class: the same with one label a class. norm: root-mean-square norm of
-    the scaled features. tol: largest gradient entry of the mean objective at the end. max_iter: of L-BFGS.
+    C: inverse strength of the L2 penalty.  C_one_per_class: C when every class has one label.  norm: root-mean-square
+    norm of the scaled features.  tol: L-BFGS stops when no entry of the gradient of the mean objective exceeds it.
+    max_iter: iterations of L-BFGS at most; a warning is logged when they are reached.
     """
 
     name: ClassVar[str] = "linear"
@@ -47,26 +48,32 @@ class Linear(Protocol):
                 raise ConfigError(f"{what} is {getattr(self, what)}; it must be above 0")
 
     def scale(self, x: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
-        """x (N, F), and others (M, F), less x's mean and times one scalar, both taken from x; float64."""
+        """Centre and scale features, [x, *others], by the mean and root-mean-square norm of x; float64.
+
+        x (N, F) training features, others (M, F) each. Collapsed features (all rows equal) become zero.
+        """
         mean = x.mean(0, dtype=np.float64)
         centred = [np.asarray(a, np.float64) - mean for a in (x, *others)]
         rms = np.sqrt(np.mean(np.sum(centred[0] ** 2, axis=1)))
-        return [a * (self.norm / rms if rms > 0 else 1.0) for a in centred]  # rms 0: collapsed features stay zero
+        return [a * (self.norm / rms if rms > 0 else 1.0) for a in centred]  # rms 0: collapsed
 
     def strength(self, y: np.ndarray) -> float:
-        """C for these labels: another one when no class has two."""
+        """C for labels y (N,): `C_one_per_class` when no class has two labels, else `C`."""
         return self.C_one_per_class if len(np.unique(y)) == len(y) else self.C
 
     def accuracy(
         self, x: np.ndarray, y: np.ndarray, test_x: np.ndarray, test_y: np.ndarray, subset: np.ndarray | None = None
     ) -> float:
-        """Share of test samples named rightly, in 0..1, by a probe trained on rows `subset` of x (default: all)."""
+        """Test accuracy in 0..1 of a probe trained on the rows `subset` of x (default: all rows).
+
+        x (N, F), test_x (M, F) features; y (N,), test_y (M,) int64 labels. Raises ConfigError when they do not fit.
+        """
         check_pair(x, y, test_x, test_y)
         x, test_x = self.scale(x, test_x)
         return self.scaled_accuracy(x, y, test_x, test_y, subset)
 
     def scaled_accuracy(self, x, y, test_x, test_y, subset=None) -> float:
-        """The same for features that `scale` has made, so that many subsets need it only once."""
+        """`accuracy` for features that `scale` has returned: scale once, then evaluate many label subsets."""
         if subset is not None:
             x, y = x[subset], y[subset]
         classes = np.unique(y)
@@ -79,10 +86,11 @@ class Linear(Protocol):
 
 
 def fit(x: np.ndarray, y: np.ndarray, C: float, tol: float = 1e-6, max_iter: int = 5000):
-    """Weights (K, F), bias (K,) and the number of iterations, for features x (N, F) float64 and labels y (N,).
+    """Fit the probe: weights (K, F), bias (K,), and the number of iterations, for x (N, F) float64 and labels y (N,).
 
-    With fewer samples than dimensions the optimal weights lie in the span of the samples, so that the fit is made in
-    that basis and turned back: the same optimum, at the cost of N dimensions in place of F.
+    K is the number of distinct labels, in ascending order. C, tol, max_iter: as in `Linear`.
+    With fewer samples than dimensions the optimal weights lie in the span of the samples: fit in an orthonormal basis
+    of that span (N dimensions instead of F) and transform back. The optimum does not change.
     """
     if len(x) < x.shape[1]:
         basis, small = np.linalg.qr(x.T)  # (F, N), (N, N): x = small.T @ basis.T
@@ -94,6 +102,7 @@ def fit(x: np.ndarray, y: np.ndarray, C: float, tol: float = 1e-6, max_iter: int
     decay = 1 / (C * n)  # the objective divided by C * n, so that tol does not depend on the number of samples
 
     def objective(flat: np.ndarray):
+        """(value, gradient) at the flattened weights and bias."""
         weight, bias = flat[: count * width].reshape(count, width), flat[count * width :]
         logits = x @ weight.T + bias  # (N, K)
         value = -log_softmax(logits, axis=1)[rows, codes].mean() + decay / 2 * np.sum(weight**2)
@@ -102,9 +111,9 @@ def fit(x: np.ndarray, y: np.ndarray, C: float, tol: float = 1e-6, max_iter: int
         error /= n
         return value, np.concatenate([(error.T @ x + decay * weight).ravel(), error.sum(0)])
 
-    # ftol 0: stop by the gradient, not by a small step of the value
+    # ftol 0: stop by the gradient, never by a small change of the value
     options = {"maxiter": max_iter, "maxfun": 2 * max_iter, "gtol": tol, "ftol": 0.0, "maxcor": 20, "maxls": 50}
-    # Small products are faster on one thread, and several times so on a machine that is shared.
+    # Small products are faster on one thread, by several times on a shared machine.
     with threadpool_limits(1 if n * width * count < SMALL else None, "blas"):
         found = minimize(objective, np.zeros(count * (width + 1)), jac=True, method="L-BFGS-B", options=options)
     return found.x[: count * width].reshape(count, width), found.x[count * width :], found.nit

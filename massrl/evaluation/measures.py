@@ -1,4 +1,4 @@
-"""Measures that need no labels: how many directions the features use, and how near two views of an image lie."""
+"""Measures without labels: effective rank of the features, and alignment of two views of an image."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from massrl.nn.modes import evaluating
 
 
 def rankme(x: np.ndarray) -> float:
-    """Effective rank of features x (N, F): exp(-sum p log p) over their singular values, p = s / sum(s) + 1e-7.
+    """Effective rank of features x (N, F):  exp(-sum p log p),  p = s / sum(s) + 1e-7,  s the singular values of x.
 
-    Garrido et al., "RankMe", arXiv:2210.02885, eq. 1. From 1 (one direction) to min(N, F); not centred, as there.
+    Garrido et al., "RankMe", arXiv:2210.02885, eq. 1. Ranges from 1 (all features on one line) to min(N, F). As in the
+    paper, features are not centred.
     """
     s = np.linalg.svd(np.asarray(x, np.float64), compute_uv=False)
     p = s / max(s.sum(), np.finfo(np.float64).tiny) + 1e-7
@@ -27,9 +28,10 @@ def rankme(x: np.ndarray) -> float:
 
 
 def alignment(x: Tensor, y: Tensor) -> float:
-    """Mean squared distance of positives on the unit sphere: mean ||x_i - y_i||^2, x and y (N, F) of any norm; 0 to 4.
+    """Mean squared distance of positive pairs on the unit sphere:  mean over i of ||x_i/|x_i| - y_i/|y_i|||^2, in 0..4.
 
-    Wang & Isola, "Understanding Contrastive Representation Learning", arXiv:2005.10242, with alpha = 2.
+    Wang & Isola, "Understanding Contrastive Representation Learning through Alignment and Uniformity on the
+    Hypersphere", arXiv:2005.10242, with alpha = 2.  x, y: (N, F) features of two views of the same N images.
     """
     return float((F.normalize(x.double(), dim=1) - F.normalize(y.double(), dim=1)).square().sum(1).mean())
 
@@ -48,7 +50,13 @@ def view_alignment(
     indices: Sequence[int] | None = None,
     seed: int = 0,
 ) -> float:
-    """Alignment of the features of the first two global views of each image, drawn with `seed`."""
+    """`alignment` of the features of two random views of each image, in 0..4.
+
+    backbone: images (B, 3, size, size) -> (B, F), used in eval mode.  path: a .beton file or a folder.
+    views: a view set or its name; its first two global views are used.  size: of the views, pixels.
+    mean, std: of the normalisation (the loader's default when None).  indices: rows to use (default: all).
+    seed: of the views.
+    """
     normalise = {k: v for k, v in (("mean", mean), ("std", std)) if v is not None}
     options = {"size": size, "num_workers": num_workers, "indices": indices, "seed": seed}
     loader = Loader(path, batch_size, views, order="sequential", **options, **normalise)

@@ -1,4 +1,8 @@
-"""Which training labels a probe may see: draws keyed by (seed, draw, row), so every encoder gets the same ones."""
+"""Random label subsets: which training labels a probe may use.
+
+A subset is a function of (seed, subset number, row), so every encoder is evaluated on the same subsets and accuracies
+are paired.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,10 @@ NAMES = ("one", "10pct", "all")
 
 
 def fraction(labels: str | float) -> float | str:
-    """ "one", "all", or a fraction in (0, 1] from "10pct" or a number; "all" and 1.0 are the same."""
+    """Parse the argument `labels`: "one", "all", or a fraction in (0, 1) from "10pct" or 0.1; 1.0 gives "all".
+
+    Raises ConfigError for anything else.
+    """
     if labels in ("one", "all"):
         return str(labels)
     text = str(labels)
@@ -24,15 +31,16 @@ def fraction(labels: str | float) -> float | str:
 
 
 def draw(y: np.ndarray, labels: str | float, seed: int = 0, number: int = 0) -> np.ndarray:
-    """Sorted rows (n,) int64 of y (N,) int64 whose labels are used in draw `number`; rows with label -1 never are.
+    """Random label subset: sorted row indices (n,) int64 into the labels y (N,) int64; label -1 means unlabelled.
 
-    "one": one of each class; a fraction: that share of each class, rounded, at least one; "all": every labelled row.
-    Draws are nested: fewer labels of one draw are among more of them.
+    labels: "one": one row of each class; a fraction: that share of each class, rounded, at least one row; "all": every
+    labelled row.  seed, number: subset `number` of this seed. For one (seed, number) a smaller subset is contained in
+    a larger one. Raises ConfigError when no row is labelled.
     """
     share = fraction(labels)
     if share == "all":
         return np.flatnonzero(y >= 0)
-    # The raw words of Philox never change, unlike what numpy's permutation makes of them. Row i has word i.
+    # Sort rows by raw Philox output, row i by word i: it is stable across numpy versions, permutation() is not.
     keys = np.random.Philox(key=[seed, number]).random_raw(len(y))
     rows = []
     for c in np.unique(y[y >= 0]):
@@ -40,12 +48,12 @@ def draw(y: np.ndarray, labels: str | float, seed: int = 0, number: int = 0) -> 
         n = 1 if share == "one" else max(1, round(share * len(members)))
         rows.append(members[np.argsort(keys[members], kind="stable")[:n]])
     if not rows:
-        raise ConfigError("there are no labels to draw from: every label is -1")
+        raise ConfigError("there are no labels: every label is -1")
     return np.sort(np.concatenate(rows))
 
 
 def draws_of(labels: str | float, draws: int) -> int:
-    """How many draws differ: one when all labels are used."""
+    """Number of distinct label subsets: 1 when all labels are used, else `draws`. Raises ConfigError for draws < 1."""
     if draws < 1:
         raise ConfigError(f"draws is {draws}; it must be at least 1")
     return 1 if fraction(labels) == "all" else draws

@@ -1,4 +1,4 @@
-"""The table: every encoder judged by every protocol on the same label draws, with paired differences."""
+"""The table of accuracies: every encoder under every protocol, on shared label subsets, with paired differences."""
 
 from __future__ import annotations
 
@@ -24,18 +24,20 @@ Rows = Mapping[str, tuple[Features, Features]]
 
 
 def compare(rows: Rows, knn: KNN | None = None, linear: Linear | None = None, draws: int = 20, seed: int = 0) -> dict:
-    """Accuracies of every row: {"linear_1_per_class": {"pixels": {"mean", "std", "draws"}, ...}, "linear_10pct": ...,
-    "linear_all": ..., "knn": ..., "paired": ..., "protocols": ...}, in 0..1; std is None for one draw.
+    """Evaluate every row by the linear probe (one label per class, 10 %, all) and by kNN; accuracies in 0..1.
 
-    rows: name -> (train, test) features; all rows hold the same images in the same order.  "pixels" and "random" are
-    the baselines.  paired: for each measure and each other row, the differences to each baseline on equal draws.
+    rows: name -> (train, test) features; all rows have the same images in the same order. "pixels" and "random" are the
+    baselines.  draws: number of random label subsets, shared by all rows.  seed: of the subsets.
+    Returns {"linear_1_per_class": {row: {"mean", "std", "draws"}}, "linear_10pct": ..., "linear_all": ..., "knn": ...,
+    "paired": {measure: {row: {other row: as `difference`}}}, "protocols": {title: parameters}}; std is None for a
+    single subset. Raises ValueError when rows differ in their images, SourceError without labels.
     """
     knn, linear = knn or KNN(), linear or Linear()
     _same_images(rows)
     scores: dict[str, dict[str, np.ndarray]] = {measure: {} for measure in (*LINEAR, "knn")}
     for name, (train, test) in rows.items():
-        for measure, found in _scores(train, test, knn, linear, draws, seed).items():
-            scores[measure][name] = found
+        for measure, values in _scores(train, test, knn, linear, draws, seed).items():
+            scores[measure][name] = values
     result: dict = {m: {name: summary(values) for name, values in row.items()} for m, row in scores.items()}
     result["paired"] = {m: _paired(row) for m, row in scores.items()}
     result["protocols"] = {p.title: p.parameters() for p in (knn, linear)}
@@ -43,24 +45,28 @@ def compare(rows: Rows, knn: KNN | None = None, linear: Linear | None = None, dr
 
 
 def _scores(train: Features, test: Features, knn: KNN, linear: Linear, draws: int, seed: int) -> dict[str, np.ndarray]:
+    """{measure: accuracies (subsets,)} of one row."""
     x, test_x = linear.scale(train.x, test.x)
-    found = {}
+    scores = {}
     for measure, labels in LINEAR.items():
         subsets = (draw(train.y, labels, seed, number) for number in range(draws_of(labels, draws)))
-        found[measure] = np.array([linear.scaled_accuracy(x, train.y, test_x, test.y, rows) for rows in subsets])
-    found["knn"] = np.array([knn.accuracy(train.x, train.y, test.x, test.y)])
-    return found
+        scores[measure] = np.array([linear.scaled_accuracy(x, train.y, test_x, test.y, rows) for rows in subsets])
+    scores["knn"] = np.array([knn.accuracy(train.x, train.y, test.x, test.y)])
+    return scores
 
 
 def summary(values: np.ndarray) -> dict:
-    """{"mean", "std", "draws"}: std is the sample deviation over draws, None for one draw."""
+    """{"mean", "std", "draws"} of accuracies (subsets,): std is the sample standard deviation, None for one value."""
     std = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return {"mean": float(np.mean(values)), "std": std, "draws": len(values)}
 
 
 def difference(a: np.ndarray, b: np.ndarray) -> dict:
-    """a - b on equal draws: {"mean", "std", "low", "high", "won", "draws"}; (low, high) is Student's 95 % interval of
-    the mean over label draws (not over test sets or trainings), None for one draw; won counts the draws with a > b."""
+    """Paired difference a - b of accuracies (subsets,): {"mean", "std", "low", "high", "won", "draws"}.
+
+    low, high: Student's 95 % interval of the mean over label subsets (not over test sets or trainings); None for one
+    subset.  won: number of subsets with a > b.
+    """
     gain = summary(a - b)
     low = high = None
     if gain["std"] is not None:
@@ -70,7 +76,7 @@ def difference(a: np.ndarray, b: np.ndarray) -> dict:
 
 
 def _paired(row: dict[str, np.ndarray]) -> dict:
-    """Each method less each baseline, and less each method that is listed after it."""
+    """{method: {other: difference}} to each baseline and to each method that is listed after it."""
     methods = [name for name in row if name not in BASELINES]
     bases = [name for name in row if name in BASELINES]
     return {
@@ -80,24 +86,28 @@ def _paired(row: dict[str, np.ndarray]) -> dict:
 
 
 def _same_images(rows: Rows) -> None:
+    """Raise ValueError unless all rows have equal image indices and labels, SourceError without labels."""
     names = list(rows)
     for name in names:
         for part, ours, first in zip(("train", "test"), rows[name], rows[names[0]], strict=True):
             require_labels(ours, f"{name}, {part}")
             if not (np.array_equal(ours.index, first.index) and np.array_equal(ours.y, first.y)):
                 raise ValueError(
-                    f"rows {name!r} and {names[0]!r} differ in their {part} images; a pair needs equal ones"
+                    f"rows {name!r} and {names[0]!r} differ in their {part} images; paired differences need equal ones"
                 )
 
 
 def percent(entry: dict) -> str:
-    """ "94.8 ± 2.7", in per cent; without ± for one draw."""
+    """An entry of `summary` in per cent: "94.8 ± 2.7", or "94.8" for one subset."""
     mean = f"{100 * entry['mean']:.1f}"
     return mean if entry["std"] is None else f"{mean} ± {100 * entry['std']:.1f}"
 
 
 def format_table(result: dict, titles: Mapping[str, str] | None = None) -> str:
-    """The result of `compare` as text: one line a row, test accuracy in per cent ± deviation over label draws."""
+    """The result of `compare` as a text table: test accuracy in per cent ± standard deviation over label subsets.
+
+    titles: row -> what the table calls it. Paired differences follow, one line per measure and method.
+    """
     titles = {**BASELINES, **(titles or {})}
     measures = [m for m in HEADINGS if m in result]
     names = list(dict.fromkeys(name for m in measures for name in result[m]))
@@ -109,6 +119,7 @@ def format_table(result: dict, titles: Mapping[str, str] | None = None) -> str:
 
 
 def _gains(measure: str, paired: dict, titles: Mapping[str, str]) -> list[str]:
+    """Lines with the paired differences of one measure, in points, with 95 % intervals."""
     lines = []
     for name, bases in paired.items():
         parts = []
@@ -116,7 +127,7 @@ def _gains(measure: str, paired: dict, titles: Mapping[str, str]) -> list[str]:
             if gain["std"] is None:
                 continue
             interval = f"[{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}]"
-            won = f"{gain['won']} of {gain['draws']} draws"
+            won = f"better on {gain['won']} of {gain['draws']} subsets"
             parts.append(f"{100 * gain['mean']:+.1f} {interval} over {titles.get(base, base)} ({won})")
         if parts:
             lines.append(f"{HEADINGS[measure]}: {titles.get(name, name)} {', '.join(parts)}")
@@ -124,7 +135,7 @@ def _gains(measure: str, paired: dict, titles: Mapping[str, str]) -> list[str]:
 
 
 def aligned(cells: list[list[str]]) -> str:
-    """A text table: first column left, the others right, a rule below the head."""
+    """Format rows of cells as a text table: first column left-aligned, others right-aligned, a rule below the head."""
     widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
     lines = [
         "  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))

@@ -1,4 +1,4 @@
-"""The baseline of every accuracy: the same architecture with random weights, given a fair chance."""
+"""The untrained baseline: the same architecture with random weights and calibrated BatchNorm statistics."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from massrl.backbones import reinitialise
 from massrl.evaluation.features import device_of
 from massrl.nn.modes import evaluating
 
-CALIBRATION_IMAGES, CALIBRATION_BATCH = 2048, 256  # fixed: the baseline must not depend on how features are batched
+CALIBRATION_IMAGES, CALIBRATION_BATCH = 2048, 256  # fixed: the baseline must not depend on the evaluation's batch size
 
 
 def untrained_twin(
@@ -28,9 +28,13 @@ def untrained_twin(
     std: Sequence[float] | None = None,
     indices: Sequence[int] | None = None,
 ) -> nn.Module:
-    """A copy of backbone with random weights of `seed`, its BatchNorm calibrated on the clean training images of path.
+    """A copy of `backbone` with random weights and BatchNorm statistics of training images, in eval mode and frozen.
 
-    Without calibration the running statistics are those of no data at all, and BatchNorm does nothing.
+    Calibration uses up to 2048 images without augmentation; with its initial statistics BatchNorm is the identity.
+
+    path: .beton files or a folder with the training images.  size: of the images, pixels.  seed: of the weights and of
+    the choice of images.  mean, std: of the normalisation (the loader's default when None).  indices: rows to choose
+    from (default: all).
     """
     twin = reinitialise(copy.deepcopy(backbone), seed)
     normalise = {k: tuple(v) for k, v in (("mean", mean), ("std", std)) if v is not None}
@@ -39,6 +43,7 @@ def untrained_twin(
     loader = Loader(path, CALIBRATION_BATCH, "eval", order="random", drop_last=False, **options, **normalise)
 
     def images():
+        """The first `count` batches (B, 3, size, size), without padding rows."""
         for i, batch in enumerate(loader):
             if i == count:
                 break
@@ -50,7 +55,10 @@ def untrained_twin(
 
 @torch.no_grad()
 def calibrate(module: nn.Module, images) -> int:
-    """Set the running statistics of each BatchNorm to the average over batches of images; returns their number."""
+    """Set the running statistics of each BatchNorm to the average over batches, in place; return how many were used.
+
+    images: an iterable of batches (B, 3, H, W); batches of one image are skipped. Returns 0 without BatchNorm.
+    """
     norms = [part for part in module.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
     norms = [norm for norm in norms if norm.track_running_stats]
     if not norms:
@@ -60,10 +68,10 @@ def calibrate(module: nn.Module, images) -> int:
     with evaluating(module):
         for norm in norms:
             norm.reset_running_stats()
-            norm.momentum = None  # the plain average of all batches, not a moving one
+            norm.momentum = None  # None: cumulative instead of exponential average
             norm.training = True
         for batch in images:
-            if len(batch) > 1:  # a single image has no variance to learn from in a 1 x 1 map
+            if len(batch) > 1:  # BatchNorm rejects a single value per channel
                 module(batch.to(device))
                 count += 1
         for norm, momentum in zip(norms, momenta, strict=True):
