@@ -1,4 +1,4 @@
-"""How far every loss is from its equation in loops, in value and gradient, in one process and over two."""
+"""Compare every loss with its reference in loops, in value and gradient, and two processes with one."""
 
 from __future__ import annotations
 
@@ -17,31 +17,34 @@ from torch import Tensor
 from massrl.bench.cases import CASES, SIZES, Case
 
 WORLD, SEEDS = 2, 5
-PATIENCE = 300  # seconds for the two processes
+TIMEOUT = 300  # seconds for the two processes
 ROOT = Path(__file__).resolve().parents[2]
-Found = tuple[Tensor, dict[str, Tensor]]  # value, and gradient by input
+Measured = tuple[Tensor, dict[str, Tensor]]  # value, and {input name: gradient}
 
 
 @dataclass
 class Gap:
-    """The largest difference seen so far: absolute, and relative to the largest entry of what was expected."""
+    """The largest difference so far: absolute, and relative to the largest entry of the expected tensor."""
 
     absolute: float = 0.0
     relative: float = 0.0
 
-    def add(self, found: Tensor, expected: Tensor) -> None:
-        gap, size = (float(x.abs().max()) for x in (found - expected, expected))
+    def add(self, actual: Tensor, expected: Tensor) -> None:
+        """Take the difference of two tensors of one shape into account; NaN counts as largest."""
+        gap, size = (float(x.abs().max()) for x in (actual - expected, expected))
         relative = gap / size if size else (0.0 if gap == 0 else float("inf"))
-        # max() would lose a NaN
+        # max() can drop a NaN
         self.absolute = gap if gap > self.absolute or gap != gap else self.absolute
         self.relative = relative if relative > self.relative or relative != relative else self.relative
 
 
 @dataclass
 class Row:
-    """A case and its gaps: to the equation in value and in gradient; of two processes to one, in both (None: not run).
+    """Result of one case.
 
-    reference: the file that has the equation in loops.  within: whether all stay in the tolerance of the case.
+    value, gradient: differences of the loss from its reference.  processes: differences of two processes from one, of
+    value and gradient together; None if not run.  reference: path of the reference's file in the repository.
+    within: whether all differences are within the tolerance of the case.
     """
 
     name: str
@@ -55,7 +58,10 @@ class Row:
 
 
 def measure(sizes: Sequence[tuple[int, int]] = SIZES, seeds: int = SEEDS, processes: bool = True) -> list[Row]:
-    """Every case at each size (images, channels) and seed."""
+    """Measure every case at each size (images B, channels D; B even) and each seed in 0..seeds-1.
+
+    processes: also compare two processes with one. Returns one row per case, sorted by name.
+    """
     rows = []
     parts = over_processes(sizes, seeds) if processes else None
     for name, case in sorted(CASES.items()):
@@ -64,51 +70,55 @@ def measure(sizes: Sequence[tuple[int, int]] = SIZES, seeds: int = SEEDS, proces
         rows.append(row)
         for size, seed in each(sizes, seeds):
             inputs = case.inputs(*size, seed)
-            mine, equation = case.measure(case.loss, inputs), case.measure(case.reference, inputs)
-            row.within &= compared(case, mine, equation, row.value, row.gradient)
+            ours, expected = case.measure(case.loss, inputs), case.measure(case.reference, inputs)
+            row.within &= compare(case, ours, expected, row.value, row.gradient)
             if parts is not None:
                 together = mean_of(case, [part[name, size, seed] for part in parts])
-                row.within &= compared(case, together, mine, row.processes, row.processes)
+                row.within &= compare(case, together, ours, row.processes, row.processes)
     return rows
 
 
 def each(sizes: Iterable[tuple[int, int]], seeds: int) -> list[tuple[tuple[int, int], int]]:
+    """All pairs (size, seed)."""
     return [(tuple(size), seed) for size in sizes for seed in range(seeds)]
 
 
-def compared(case: Case, found: Found, expected: Found, value: Gap, gradient: Gap) -> bool:
-    """Add the differences to the gaps; whether all are within the tolerance of the case."""
-    pairs = [(value, found[0], expected[0]), *((gradient, found[1][k], expected[1][k]) for k in case.learns)]
+def compare(case: Case, actual: Measured, expected: Measured, value: Gap, gradient: Gap) -> bool:
+    """Add the differences to the two gaps; return whether all are within the tolerance of the case."""
+    pairs = [(value, actual[0], expected[0]), *((gradient, actual[1][k], expected[1][k]) for k in case.learns)]
     for gap, a, b in pairs:
         gap.add(a, b)
     return all(torch.allclose(a, b, **case.tolerance) for _, a, b in pairs)
 
 
-def mean_of(case: Case, parts: Sequence[Found]) -> Found:
-    """Value and gradient of one step as DDP makes them of the processes' own: means."""
+def mean_of(case: Case, parts: Sequence[Measured]) -> Measured:
+    """Combine the results of the processes as DDP does: the mean value, and the mean of the gradients."""
     grads = {}
     for key in case.learns:
-        mine = [grad[key] for _, grad in parts]
-        whole = torch.cat(mine, case.split[key]) if key in case.split else sum(mine)
+        own = [grad[key] for _, grad in parts]
+        whole = torch.cat(own, case.split[key]) if key in case.split else sum(own)
         grads[key] = whole / len(parts)
     return sum(value for value, _ in parts) / len(parts), grads
 
 
 def over_processes(sizes: Sequence[tuple[int, int]], seeds: int) -> list[dict]:
-    """What each of two processes finds from its own half of the images: {(case, size, seed): value and gradient}."""
+    """Results of two processes, each with half of the images: for each, {(case name, size, seed): Measured}."""
     with tempfile.TemporaryDirectory() as folder:
         return of_processes(_work, (folder, each(sizes, seeds)), Path(folder))
 
 
 def of_processes(work: Callable, args: tuple, folder: Path) -> list[dict]:
-    """What `work(rank, *args)` leaves as folder/RANK.pt in each of two processes; raises what one of them raised."""
-    # Spawned: a fork of a process with threads can hang.
+    """Run `work(rank, *args)` in two processes and load the file folder/RANK.pt that each writes.
+
+    Raises the exception of a process that failed, and TimeoutError after TIMEOUT seconds.
+    """
+    # spawn: forking a process that has threads can deadlock
     running = mp.start_processes(work, args, nprocs=WORLD, join=False, start_method="spawn")
     try:
-        deadline = time.monotonic() + PATIENCE
-        while not running.join(timeout=5):  # true when both have ended
+        deadline = time.monotonic() + TIMEOUT
+        while not running.join(timeout=5):  # True when both have ended
             if time.monotonic() > deadline:
-                raise TimeoutError(f"the two processes did not end within {PATIENCE} s")
+                raise TimeoutError(f"the two processes did not end within {TIMEOUT} s")
     finally:
         for process in running.processes:
             process.kill()
@@ -116,28 +126,31 @@ def of_processes(work: Callable, args: tuple, folder: Path) -> list[dict]:
 
 
 def _work(rank: int, folder: str, jobs: list[tuple[tuple[int, int], int]]) -> None:
+    """One of two processes: measure every case on this rank's half of the images, and save the results."""
     torch.set_num_threads(1)
-    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # both are on this machine
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # both processes are on this machine
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=WORLD)
-    found = {}
+    results = {}
     for name, case in sorted(CASES.items()):
         for size, seed in jobs:
-            mine = case.share(case.inputs(*size, seed), rank, WORLD)
-            found[name, size, seed] = case.measure(case.on_ranks, mine)
-    torch.save(found, Path(folder) / f"{rank}.pt")
+            own = case.share(case.inputs(*size, seed), rank, WORLD)
+            results[name, size, seed] = case.measure(case.on_ranks, own)
+    torch.save(results, Path(folder) / f"{rank}.pt")
     dist.destroy_process_group()
 
 
 def as_json(rows: Sequence[Row]) -> list[dict]:
+    """Rows as JSON values."""
     return [asdict(row) for row in rows]
 
 
 def number(gap: Gap | None) -> str:
+    """A gap as text: "absolute (relative)", "0", or "" if it was not measured."""
     return "" if gap is None else "0" if gap.absolute == 0 else f"{gap.absolute:.1e} ({gap.relative:.0e})"
 
 
 def page(rows: Sequence[Row], sizes: Sequence[tuple[int, int]], seeds: int) -> str:
-    """docs/conformance.md."""
+    """The Markdown text of docs/conformance.md."""
     head = ["Loss", "Source", "Equation", "Reference", "Value", "Gradient", "Two processes"]
     cells = [
         [f"`{r.name}`", r.source, code(r.equation), f"[{Path(r.reference).name}](../{r.reference})"]
@@ -145,30 +158,30 @@ def page(rows: Sequence[Row], sizes: Sequence[tuple[int, int]], seeds: int) -> s
         for r in rows
     ]
     table = ["| " + " | ".join(line) + " |" for line in (head, ["---"] * len(head), *cells)]
-    said = ", ".join(f"{B} x {D}" for B, D in sizes)
-    return "\n".join([*INTRODUCTION, f"Sizes (images x channels): {said}; seeds 0 to {seeds - 1}.", "", *table, ""])
+    text = ", ".join(f"{B} x {D}" for B, D in sizes)
+    return "\n".join([*INTRODUCTION, f"Sizes (images x channels): {text}; seeds 0 to {seeds - 1}.", "", *table, ""])
 
 
 def code(text: str) -> str:
-    """As code in a cell of a Markdown table."""
+    """Inline code for a cell of a Markdown table, with | escaped."""
     return f"`{text.replace('|', chr(92) + '|')}`"
 
 
 INTRODUCTION = (
-    "# Every loss beside its equation",
+    "# Every loss against its equation",
     "",
-    "Each loss of `massrl.losses` is held against its equation written out in loops over images and pairs, which",
-    "shares no code with it; `massrl/bench/cases` has one file a loss, and a file added there is compared, tested and",
-    "listed here. This page is written by",
+    "Each loss of `massrl.losses` is compared with a reference: its equation in loops over images and pairs, which",
+    "shares no code with the loss. `massrl/bench/cases` has one file per loss; a file added there is compared, tested",
+    "and listed here. This command writes the page:",
     "",
     "```bash",
     "massrl bench conformance --out docs/conformance.md",
     "```",
     "",
-    "All in float64. **Value**, **Gradient**: the largest difference between loss and equation, over all entries of",
-    "the gradient by every input that learns; in brackets relative to the largest entry of what the equation gives.",
-    "**Two processes**: the same between two processes with half of the images each, gradients averaged as DDP does,",
-    "and one process with all of them. A test fails where a difference leaves the tolerance of its case (relative",
-    "1e-10, where none is stated), and where this page and the cases disagree.",
+    "All numbers are float64. **Value** and **Gradient** are the largest absolute difference between loss and",
+    "reference, for the gradient over all entries and all inputs that need one; in brackets the difference relative to",
+    "the largest entry of the reference. **Two processes** compares two processes with half of the images each, whose",
+    "gradients are averaged as DDP does, with one process that has all images. A test fails when a difference exceeds",
+    "the tolerance of its case (by default 1e-10, relative), and when this page and the cases disagree.",
     "",
 )

@@ -1,4 +1,4 @@
-"""Every method on digits: its recipe, cut to a sixth, judged before and after."""
+"""Train every method on digits for a sixth of its recipe's epochs, and evaluate its encoder before and after."""
 
 from __future__ import annotations
 
@@ -22,19 +22,21 @@ from massrl.evaluation.untrained import untrained_twin
 from massrl.methods import Method
 from massrl.training.fit import quiet
 
-SHARE = 1 / 6  # of the epochs of a recipe, which is made for about a minute on one core
-DRAWS = 20  # of the labels
-ENDS = 0.1  # of the steps, at either end, that a loss is averaged over
+SHARE = 1 / 6  # of a recipe's epochs, which take about a minute on one core
+DRAWS = 20  # random label subsets
+ENDS = 0.1  # share of the steps over which the loss is averaged, at the start and at the end
 
 
 @dataclass
 class Result:
-    """What a short training made of an untrained encoder.
+    """Result of a short training of one method.
 
-    parameters: that learn.  loss_start, loss_end: means over the first and the last tenth of the steps; z_std over the
-    last tenth.  linear_1: accuracy, 0..1, of a linear classifier at one label a class (protocol `linear`), mean over
-    draws; before: of the same network with random weights.  rank: effective rank of the features.
-    step_overhead: share of a training step outside the backbone, None where it was not measured; `more` has the rest.
+    parameters: number of trainable parameters.  loss_start, loss_end: mean loss over the first and the last tenth of
+    the steps.  z_std: mean of `feature_std` over the last tenth.  linear_1_before, linear_1_after: test accuracy in
+    0..1 with one label per class (protocol `linear`), mean over random label subsets, of the untrained and of the
+    trained network.  rank_before, rank: effective rank of their training features.  seconds: of the training.
+    step_overhead: share in 0..1 of a training step's time outside the backbone, None if not measured; `more` holds the
+    other fields of that measurement.
     """
 
     method: str
@@ -52,16 +54,18 @@ class Result:
     more: dict[str, Any] = field(default_factory=dict)
 
     def add(self, overhead: Overhead) -> None:
+        """Add the measured overhead of a training step."""
         self.more = overhead.as_json()
         self.step_overhead = self.more["step_overhead"]
 
     def as_json(self) -> dict[str, Any]:
+        """All fields as JSON values, those of `more` at the top level."""
         values = asdict(self)
         return {**values.pop("more"), **values}
 
 
-class Noted(pl.Callback):
-    """Loss and z_std of every step."""
+class Recorded(pl.Callback):
+    """Records the loss and z_std of every step, without synchronising the GPU."""
 
     def __init__(self):
         self.loss: list[Tensor] = []
@@ -72,14 +76,17 @@ class Noted(pl.Callback):
         self.z_std.append(trainer.callback_metrics["z_std"])
 
     def ends(self) -> tuple[float, float, float]:
-        """(loss at the start, at the end, z_std at the end)."""
+        """(mean loss at the start, mean loss at the end, mean z_std at the end)."""
         loss, z_std = (torch.stack(values).double().cpu() for values in (self.loss, self.z_std))
         n = max(1, round(ENDS * len(loss)))
         return float(loss[:n].mean()), float(loss[-n:].mean()), float(z_std[-n:].mean())
 
 
 class Bench:
-    """Trains and judges methods on one pair of files; what is untrained is judged once for each architecture."""
+    """Trains and evaluates methods on digits. An untrained network is evaluated once per architecture.
+
+    seed: of weights, order, views and label subsets.  draws: number of random label subsets.
+    """
 
     def __init__(self, digits: Digits, seed: int = 0, draws: int = DRAWS, num_workers: int = 1):
         self.digits, self.seed, self.draws, self.num_workers = digits, seed, draws, num_workers
@@ -87,18 +94,21 @@ class Bench:
         self._untrained: dict[str, tuple[float, float]] = {}
 
     def run(self, name: str, share: float = SHARE, steps: int | None = None) -> Result:
-        """Train a method by its recipe for `share` of the epochs, or for `steps` of one epoch, and judge it."""
+        """Train a method by its recipe and evaluate its encoder.
+
+        share: fraction of the recipe's epochs.  steps: if given, only that many steps of one epoch.
+        """
         recipe = Recipe.of(name)
         method, data = recipe.make(self.digits, self.seed, self.num_workers)
         view = {"size": recipe.data["size"], "mean": recipe.data["mean"], "std": recipe.data["std"]}
         before, rank_before = self.untrained(method.encoder, view)
         length = {"max_epochs": max(1, round(share * recipe.epochs))} if steps is None else {"max_epochs": 1}
-        noted, start = Noted(), time.perf_counter()
+        recorded, start = Recorded(), time.perf_counter()
         with quiet(everything=True):
             trainer = pl.Trainer(
                 **length,
                 limit_train_batches=steps,
-                callbacks=[noted],
+                callbacks=[recorded],
                 logger=False,
                 enable_checkpointing=False,
                 enable_progress_bar=False,
@@ -109,8 +119,8 @@ class Bench:
             )
             trainer.fit(method, datamodule=data)
         seconds = time.perf_counter() - start
-        after, rank = self.judge(method.encoder, view)
-        loss_start, loss_end, z_std = noted.ends()
+        after, rank = self.evaluate(method.encoder, view)
+        loss_start, loss_end, z_std = recorded.ends()
         return Result(
             method=name,
             parameters=sum(p.numel() for p in method.parameters() if p.requires_grad),
@@ -126,23 +136,26 @@ class Bench:
         )
 
     def untrained(self, encoder: nn.Module, view: dict) -> tuple[float, float]:
-        """As `judge`, of the encoder with random weights."""
+        """`evaluate` for the encoder's architecture with random weights; cached."""
         key = json.dumps([str(encoder), view])
         if key not in self._untrained:
             options = {**view, "num_workers": self.num_workers}
             twin = untrained_twin(encoder, self.digits.train, seed=self.seed, **options)
-            self._untrained[key] = self.judge(twin, view)
+            self._untrained[key] = self.evaluate(twin, view)
         return self._untrained[key]
 
-    def judge(self, encoder: nn.Module, view: dict) -> tuple[float, float]:
-        """(accuracy at one label a class, effective rank) of an encoder's features."""
+    def evaluate(self, encoder: nn.Module, view: dict) -> tuple[float, float]:
+        """(test accuracy in 0..1 with one label per class, effective rank of the training features).
+
+        view: {"size", "mean", "std"} of the images.
+        """
         options = {**view, "num_workers": self.num_workers, "device": self.device}
         train, test = (extract(encoder, path, **options) for path in (self.digits.train, self.digits.test))
         return linear_1(train, test, self.draws, self.seed), rankme(train.x)
 
 
 def linear_1(train: Features, test: Features, draws: int, seed: int) -> float:
-    """`massrl linear --labels one`: the mean over draws."""
+    """Mean test accuracy in 0..1 over random subsets of one label per class, as `massrl linear --labels one`."""
     protocol = Linear()
     x, test_x = protocol.scale(train.x, test.x)
     subsets = (draw(train.y, "one", seed, number) for number in range(draws))

@@ -1,10 +1,10 @@
-"""Overhead: the share of a training step's time that is spent outside the backbone.
+"""Overhead: the share of a training step's time outside the forward and backward of the backbone.
 
-A step is Lightning's whole one: forward, loss, backward, optimiser, target, logging; not the loader. Beside each step
-the calls that it made of the backbones (the online one with gradient, the target's without) are made again on the same
-views, with a backward of the online ones, and nothing else; step and backbones alternate, and the overhead is the
-median over pairs of 1 - backbones / step. Heads, optimiser and target are the method's own and so part of the overhead;
-what they cost by the step and not by the image weighs less in a larger batch.
+A step is a whole Lightning step (forward, loss, backward, optimiser, target network, logging) without the loader. After
+each step its calls of the backbones (online with gradient, target without) are repeated on the same views, with one
+backward through the online ones, and timed. The overhead is the median over steps of 1 - backbones / step. It contains
+the method's heads, optimiser and target update; their cost per step, unlike that per image, weighs less in a larger
+batch.
 """
 
 from __future__ import annotations
@@ -27,16 +27,22 @@ from massrl.methods import METHODS, Method
 from massrl.training.fit import quiet
 
 SIZE, LOCAL_SIZE = 32, 16  # pixels
-BATCH = {"cuda": 256, "cpu": 16}  # on a CPU a step of 256 images takes a minute
+BATCH = {"cuda": 256, "cpu": 16}  # images per step; 256 take a minute on a CPU
 UNTIMED, ROUNDS = 1, {"cuda": 50, "cpu": 5}
 CLASSES = 10
-WIDEST = 2048  # of a head, as is usual on small images; some papers have 8192, and 65536 prototypes, on large ones
+WIDEST = (
+    2048  # largest width of a head, usual for small images; some papers have 8192, and 65536 prototypes, on ImageNet
+)
 
 
 @dataclass(frozen=True)
 class Overhead:
-    """share: median, in 0..1, and its 95 % interval over rounds.  step_ms: median time of a step; of the process's
-    processors where there is no GPU, so that others on the machine do not count."""
+    """Overhead of one method.
+
+    share: median in 0..1; low, high: its 95 % interval over steps.  step_ms: median time of a step, milliseconds: wall
+    time on a GPU, CPU time of the process otherwise, which other processes do not disturb.  batch: images per step.
+    views: number of (global, local) views.
+    """
 
     share: float
     low: float
@@ -47,6 +53,7 @@ class Overhead:
     device: str
 
     def as_json(self) -> dict[str, Any]:
+        """The result and its conditions as JSON values, under the keys of `massrl bench methods --json`."""
         return {
             "step_overhead": self.share,
             "step_overhead_interval": [self.low, self.high],
@@ -60,10 +67,11 @@ class Overhead:
 
 
 def measure(name: str, batch: int | None = None, rounds: int | None = None, **init_args: Any) -> Overhead:
-    """Of a method on a ResNet-18 with the stem for small images, on drawn views of 32 pixels, in float32.
+    """Measure the overhead of a method with a ResNet-18 (stem for small images) on random views of 32 pixels, float32.
 
-    Its arguments are the defaults, but no width of a head is above 2048. As many global views as the method needs,
-    and two local ones where it takes such.
+    batch: images per step.  rounds: timed steps.  init_args: arguments of the method; by default its own, except that
+    no head is wider than 2048. The step has the number of global views that the method needs, and two local views if
+    it takes any.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     batch, rounds = batch or BATCH[device], rounds or ROUNDS[device]
@@ -82,7 +90,7 @@ def measure(name: str, batch: int | None = None, rounds: int | None = None, **in
             accelerator="gpu" if device == "cuda" else "cpu",
             devices=1,
         )
-        trainer.fit(method, Same(drawn(batch, *views), UNTIMED + rounds))
+        trainer.fit(method, Repeated(random_batch(batch, *views), UNTIMED + rounds))
     step, alone = (np.array(seconds[UNTIMED:]) for seconds in (clock.step, clock.alone))
     share, low, high = median(1 - alone / step)
     where = torch.cuda.get_device_name() if device == "cuda" else f"cpu, {torch.get_num_threads()} threads"
@@ -90,12 +98,13 @@ def measure(name: str, batch: int | None = None, rounds: int | None = None, **in
 
 
 def widths(name: str) -> dict[str, int]:
-    """The widths of a method's heads that are above WIDEST, cut to it."""
+    """{argument: WIDEST} for the head widths of a method whose defaults are above WIDEST."""
     parameters = inspect.signature(METHODS[name].__init__).parameters
     return {k: WIDEST for k, p in parameters.items() if k.endswith("_dim") and (p.default or 0) > WIDEST}
 
 
-def drawn(images: int, views: int, local: int) -> Batch:
+def random_batch(images: int, views: int, local: int) -> Batch:
+    """A batch of normal noise with `views` global and `local` local views of each image, and labels in 0..9."""
     g = torch.Generator().manual_seed(0)
     sides = [SIZE] * views + [LOCAL_SIZE] * local
     return Batch.from_views(
@@ -103,8 +112,8 @@ def drawn(images: int, views: int, local: int) -> Batch:
     )
 
 
-class Same:
-    """A loader that gives one batch `steps` times: no time goes into making it."""
+class Repeated:
+    """A loader that yields one batch `steps` times, so that loading takes no time."""
 
     def __init__(self, batch: Batch, steps: int):
         self.batch, self.steps, self.batch_size = batch, steps, len(batch)
@@ -117,7 +126,7 @@ class Same:
 
 
 class Clock(pl.Callback):
-    """Times each step, then the backbones' part of it."""
+    """Times each step, and then the calls of the backbones in that step."""
 
     def __init__(self, rounds: int, device: str):
         self.step: list[float] = []
@@ -125,6 +134,7 @@ class Clock(pl.Callback):
         self.gpu = device == "cuda"
 
     def now(self) -> float:
+        """Seconds: wall time after synchronising the GPU, or CPU time of the process."""
         if self.gpu:
             torch.cuda.synchronize()
             return time.perf_counter()
@@ -142,7 +152,7 @@ class Clock(pl.Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Method, *_: Any) -> None:
         self.step.append(self.now() - self.begun)
         self.recording.__exit__(None, None, None)
-        pl_module.zero_grad()  # as before the step: adding to gradients takes longer
+        pl_module.zero_grad()  # as before the step: accumulating into gradients takes longer
         begun = self.now()
         self.calls.again()
         self.alone.append(self.now() - begun)
@@ -150,17 +160,19 @@ class Clock(pl.Callback):
 
 
 class Calls:
-    """The calls that a step makes of some modules: which one, on what, with gradient or without."""
+    """Records the calls of some modules (module, input, whether gradients are enabled) and repeats them."""
 
     def __init__(self, *modules: nn.Module):
         self.modules = modules
         self.made: list[tuple[nn.Module, Tensor, bool]] = []
 
     def forget(self) -> None:
+        """Delete the recorded calls."""
         self.made.clear()
 
     @contextmanager
     def recorded(self) -> Iterator[None]:
+        """Context in which calls are recorded."""
         with ExitStack() as stack:
             for module in self.modules:
                 stack.callback(module.register_forward_pre_hook(self._note).remove)
@@ -170,7 +182,7 @@ class Calls:
         self.made.append((module, args[0].detach(), torch.is_grad_enabled()))
 
     def again(self) -> None:
-        """All of them, and a backward through those with gradient."""
+        """Repeat all recorded calls, and one backward through those that had gradients enabled."""
         out = []
         for module, x, learns in self.made:
             with torch.set_grad_enabled(learns):

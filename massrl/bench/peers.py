@@ -1,4 +1,4 @@
-"""Our losses beside lightly's: value and time of forward and backward, on the same tensors, by turns."""
+"""Compare losses of massrl with lightly's: value, and time of forward and backward on equal tensors, alternating."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ from data_loading.errors import ConfigError
 from massrl import losses
 from massrl.nn import FeatureQueue
 
-PEERS = {"lightly": "lightly"}  # name -> package
+PEERS = {"lightly": "lightly"}  # name of a peer -> package
 IMAGES, ROUNDS, UNTIMED = 256, 21, 3
 Loss = Callable[..., Tensor]
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A loss of ours and lightly's of the same equation.
+    """A loss of massrl and lightly's loss of the same equation.
 
-    shapes: of the inputs that learn.  make: device -> (ours, theirs), functions of these inputs, each with all that a
-    step does beside it (assignments, queue, centre).  note: how lightly's arguments were set to the same equation.
+    shapes: of the inputs, all of which need a gradient.  make: device -> (ours, theirs), functions of the inputs that
+    return the loss and do what a training step does with it (assignments, queue, centre).  note: how the two were set
+    to one equation.
     """
 
     name: str
@@ -38,8 +39,11 @@ class Pair:
 
 @dataclass(frozen=True)
 class Row:
-    """ms: median of a round.  ratio: lightly's time over ours, its median and 95 % interval; above 1 ours is faster.
-    difference: of the values, relative to lightly's."""
+    """Result of one comparison.
+
+    ms, peer_ms: median time of a forward and backward, milliseconds.  ratio: the peer's time divided by ours, median;
+    above 1 ours is faster.  low, high: 95 % interval of the ratio.  difference: |ours - peer| / |peer| of the values.
+    """
 
     name: str
     peer: str
@@ -53,23 +57,27 @@ class Row:
     note: str
 
     def as_json(self) -> dict:
+        """All fields as JSON values."""
         return asdict(self)
 
 
 def measure(peer: str = "lightly", images: int = IMAGES, rounds: int = ROUNDS) -> list[Row]:
+    """Compare every pair on batches of `images`, timed `rounds` times. Raises ConfigError if the peer is missing."""
     check_installed(peer)
     return [compare(pair, peer, images, rounds) for pair in pairs(images)]
 
 
 def check_installed(peer: str) -> None:
+    """Raise ConfigError unless the peer's package is installed."""
     if find_spec(PEERS[peer]) is None:
-        raise ConfigError(f"{peer} is not installed here; pip install {PEERS[peer]}, or leave --peers out")
+        raise ConfigError(f"{peer} is not installed here; pip install {PEERS[peer]}, or omit --peers")
 
 
 def compare(pair: Pair, peer: str, images: int, rounds: int) -> Row:
+    """Time both losses of a pair in alternating order, and compare their values."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     g = torch.Generator().manual_seed(0)
-    # Two views of an image lie near each other.
+    # Embeddings of two views of an image are similar.
     base = {shape[-2:]: torch.randn(shape[-2:], generator=g) for shape in pair.shapes}
     inputs = [(base[s[-2:]] + 0.5 * torch.randn(s, generator=g)).to(device) for s in pair.shapes]
     functions = pair.make(device)
@@ -92,7 +100,7 @@ def compare(pair: Pair, peer: str, images: int, rounds: int) -> Row:
 
 
 def _seconds(function: Loss, inputs: list[Tensor], device: str) -> float:
-    """Of one forward and backward; of the process's processors where there is no GPU."""
+    """Seconds of one forward and backward: wall time on a GPU, CPU time of the process otherwise."""
     fresh = [x.clone().requires_grad_() for x in inputs]
     begun = _now(device)
     function(*fresh).sum().backward()
@@ -107,7 +115,7 @@ def _now(device: str) -> float:
 
 
 def pairs(B: int) -> list[Pair]:
-    """Widths are those that the methods are trained with on small images; 2 views, or 2 global and 6 local ones."""
+    """All pairs for B images, with widths that are usual on small images, and 2 views or 2 global and 6 local ones."""
     from lightly.loss import (
         BarlowTwinsLoss,
         DINOLoss,
@@ -159,7 +167,7 @@ def pairs(B: int) -> list[Pair]:
     wide = ((B, 2048), (B, 2048))
     return [
         Pair("nt_xent", two, lambda _: (lambda a, b: losses.nt_xent(torch.stack([a, b]), 0.5), nt_xent)),
-        Pair("info_nce", two, info_nce, "a queue of 16384, pushed in each step"),
+        Pair("info_nce", two, info_nce, "queue of 16384, updated in each step"),
         Pair("negative_cosine", wide, lambda _: (losses.negative_cosine, cosine)),
         Pair(
             "cosine_distance",
@@ -169,6 +177,6 @@ def pairs(B: int) -> list[Pair]:
         ),
         Pair("barlow_twins", wide, lambda _: (losses.barlow_twins, barlow)),
         Pair("vicreg", wide, lambda _: (losses.vicreg, vicreg), "mu_param 50: lightly halves the sum of the variances"),
-        Pair("dino", ((2, B, 4096), *[(B, 4096)] * 8), dino, "centre moved in each step"),
-        Pair("swav", ((B, 3000),) * 8, swav, "assignments included; scores made cosines by tanh on both sides"),
+        Pair("dino", ((2, B, 4096), *[(B, 4096)] * 8), dino, "centre updated in each step"),
+        Pair("swav", ((B, 3000),) * 8, swav, "assignments included; tanh keeps the scores in -1..1 on both sides"),
     ]

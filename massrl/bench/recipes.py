@@ -1,4 +1,4 @@
-"""Recipe: what a recipe for digits makes: a method, its data, and how long it is trained."""
+"""Recipe: method, data and length of training, read from a recipe for digits."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ DATA_SET = "digits"
 
 @dataclass(frozen=True)
 class Digits:
-    """The two .beton files of scikit-learn's digits: rows 0-1436 and the last 360."""
+    """scikit-learn's digits as two .beton files: train has rows 0 to 1436, test the last 360."""
 
     train: Path
     test: Path
 
     @classmethod
     def write(cls, folder: str | Path) -> Digits:
+        """Write digits_train.beton and digits_test.beton into a folder."""
         paths = {}
         for split in ("train", "test"):
             source = sources.open("digits", split=split)
@@ -37,7 +38,11 @@ class Digits:
 
 @dataclass(frozen=True)
 class Recipe:
-    """method: its name.  model: class_path and init_args.  data: of the data module.  epochs: of the whole recipe."""
+    """A parsed recipe.
+
+    method: name of the method.  model: {"class_path", "init_args"} of the method.  data: arguments of BetonDataModule.
+    epochs: trainer.max_epochs.
+    """
 
     method: str
     model: dict
@@ -46,19 +51,19 @@ class Recipe:
 
     @classmethod
     def of(cls, method: str) -> Recipe:
-        """From the file that is named after the method."""
-        METHODS[method]  # an unknown name is answered with the nearest
+        """Read the recipe for digits of a method. Raises UnknownName, or ConfigError when there is no recipe."""
+        METHODS[method]  # raises UnknownName, with the nearest name
         wanted = f"{DATA_SET}/{method.lower()}"
         name = next((name for name in recipes.names() if name.replace("_", "") == wanted), None)
         if name is None:
             raise ConfigError(
-                f"no recipe for {method}: its file is configs/pretrain/{wanted}.yaml, with or without _ between words"
+                f"no recipe for {method}: add configs/pretrain/{wanted}.yaml, with or without _ between words"
             )
         config = yaml.safe_load(recipes.path(name).read_text())
         return cls(method, config["model"], config["data"], config["trainer"]["max_epochs"])
 
     def make(self, digits: Digits, seed: int, num_workers: int = 1) -> tuple[Method, BetonDataModule]:
-        """A fresh method and its data, as `massrl pretrain` makes them, both of this seed."""
+        """Instantiate method and data module as `massrl pretrain` does.  seed: of weights, order and views."""
         parser = ArgumentParser(exit_on_error=False)
         parser.add_subclass_arguments(Method, "model")
         parser.add_class_arguments(BetonDataModule, "data")

@@ -1,4 +1,4 @@
-"""What was measured, as text."""
+"""Text tables of the results of `massrl bench`."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from massrl.evaluation.table import aligned
 
 
 def conformance(rows: Sequence[_conformance.Row]) -> str:
-    """A line a case: largest differences, in brackets relative to the largest entry of what was expected."""
+    """One line per case: largest differences, in brackets relative to the largest entry of the expected tensor."""
     head = ["largest difference", "value", "gradient", "two processes"]
     cells = [[r.name, *(number(gap) for gap in (r.value, r.gradient, r.processes))] for r in rows]
     return aligned([head, *cells])
 
 
 def methods(results: Sequence[_methods.Result]) -> str:
-    """A line a method; accuracies in per cent."""
+    """One line per method; accuracies in per cent."""
     head = [
         "on digits",
         "loss: start",
@@ -41,7 +41,7 @@ def methods(results: Sequence[_methods.Result]) -> str:
         return aligned([head, *cells])
     m = measured[0]
     foot = (
-        f"outside backbone: share of a step's time, ResNet-18, views of {m['overhead_views']['size']} pixels, batch "
+        f"outside backbone: share of a step's time; ResNet-18, views of {m['overhead_views']['size']} pixels, batch "
         f"{m['overhead_batch']}, {m['overhead_precision']}, heads at most {m['overhead_widest_head']} wide, on "
         f"{m['overhead_device']}"
     )
@@ -49,6 +49,7 @@ def methods(results: Sequence[_methods.Result]) -> str:
 
 
 def _overhead(r: _methods.Result) -> str:
+    """Overhead in per cent with its 95 % interval; "" if not measured."""
     if r.step_overhead is None:
         return ""
     low, high = r.more["step_overhead_interval"]
@@ -56,7 +57,7 @@ def _overhead(r: _methods.Result) -> str:
 
 
 def peers(rows: Sequence[_peers.Row]) -> str:
-    """A line a loss; above 1 x ours is faster."""
+    """One line per loss; a ratio above 1 means that ours is faster."""
     head = [
         "loss, forward and backward",
         "inputs",

@@ -42,7 +42,7 @@ def test_a_folder_of_another_comparison_is_refused_and_left_alone(tmp_path):
     Comparison(data, tmp_path / "runs", budget=8, seeds=5)  # more seeds go on with it
     before = (tmp_path / "runs/comparison.json").read_text()
     with pytest.raises(
-        ConfigError, match="runs holds a comparison with budget 8, not 16; name another folder by --out"
+        ConfigError, match="runs holds a comparison with budget 8, not 16; choose another folder by --out"
     ):
         Comparison(data, tmp_path / "runs", budget=16)
     other = (tmp_path / "other.npz").absolute()
@@ -51,7 +51,7 @@ def test_a_folder_of_another_comparison_is_refused_and_left_alone(tmp_path):
         Comparison(other, tmp_path / "runs", budget=8)
     assert (tmp_path / "runs/comparison.json").read_text() == before
     (tmp_path / "old/0-simclr-2-views-seed-0").mkdir(parents=True)
-    with pytest.raises(ConfigError, match="old holds runs, but no comparison.json that says of what"):
+    with pytest.raises(ConfigError, match="old has runs but no comparison.json that describes them"):
         Comparison(data, tmp_path / "old", budget=8)
     with pytest.raises(ConfigError, match="other.npz/strategies.json cannot be written|other.npz"):
         main(["strategies", str(data), "--out", str(other)])

@@ -1,4 +1,4 @@
-"""Cases: for each loss its equation written out once more, slowly. One file a loss; a file added here is found."""
+"""Cases: every loss with a slow, independent reference of its equation. One file per loss, loaded by name."""
 
 from importlib import import_module
 from pkgutil import iter_modules

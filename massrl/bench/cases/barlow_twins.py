@@ -1,4 +1,4 @@
-"""Barlow Twins, one pair of channels at a time."""
+"""Reference of Barlow Twins: loops over pairs of channels."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ LAMBDA = 0.05
 
 
 def reference(z1: Tensor, z2: Tensor) -> Tensor:
+    """Eq. 1 and 2 with lambda = LAMBDA, for z1, z2 (B, D); a scalar."""
     B, D = z1.shape
     total = 0
     for i in range(D):
@@ -28,7 +29,7 @@ Case(
     name="barlow_twins",
     source="Barlow Twins, arXiv:2103.03230, eq. 1 and 2",
     equation="sum_i (1 - C_ii)^2 + lambda sum_{i != j} C_ij^2, C_ij the correlation of channels i and j over images",
-    draw=lambda g, B, D: {k: torch.randn(B, D, dtype=torch.float64, generator=g) + 0.5 for k in ("z1", "z2")},
+    sample=lambda g, B, D: {k: torch.randn(B, D, dtype=torch.float64, generator=g) + 0.5 for k in ("z1", "z2")},
     loss=lambda z1, z2: barlow_twins(z1, z2, lambd=LAMBDA, eps=0.0),
     reference=reference,
     learns=("z1", "z2"),

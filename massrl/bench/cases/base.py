@@ -1,4 +1,4 @@
-"""Case: a loss beside an independent reference, and how its inputs are shared out over processes."""
+"""Case: a loss with an independent reference, and how its inputs are split over processes."""
 
 from __future__ import annotations
 
@@ -16,29 +16,31 @@ CASES: dict[str, Case] = {}
 
 
 def normal(g: torch.Generator, *shape: int) -> Tensor:
-    """Normal numbers in float64."""
+    """Standard normal numbers, float64."""
     return torch.randn(*shape, dtype=torch.float64, generator=g)
 
 
 @dataclass(frozen=True)
 class Case:
-    """A loss of massrl.losses and its equation in loops, in float64.
+    """A loss of massrl.losses and a reference of its equation in loops. Creating a case registers it in CASES.
 
-    name: of the case, that of the loss where it has only one, else "loss, what is special".
-    source: paper and equation.
+    name: the loss's name, with a suffix after a comma where a loss has several cases ("nt_xent, 3 views").
+    source: paper and equation number.
     equation: in plain text, one line.
-    draw: (generator, B, D) -> the inputs by name, float64.
-    loss, reference: functions of these inputs; the reference shares no code with the loss, with loops over images.
-    learns: inputs with a gradient.
-    split: input -> the axis of its images; others are the same on every process.
-    over_ranks: "gather" where the loss compares images (the method gathers its inputs, and every process computes all
-        of it), "mean" where each process averages over its own images.
+    sample: (generator, B, D) -> random inputs by name, float64.
+    loss, reference: functions of these inputs that return a scalar; the reference loops over images and shares no code
+        with the loss.
+    learns: names of the inputs that need a gradient.
+    split: input name -> axis of its images, which is split over processes; other inputs are equal on every process.
+    over_ranks: "gather" if the loss compares images: each process gathers its inputs and computes the whole loss.
+        "mean" if each process averages over its own images.
+    tolerance: rtol and atol of torch.allclose.
     """
 
     name: str
     source: str
     equation: str
-    draw: Callable[[torch.Generator, int, int], dict[str, Tensor]]
+    sample: Callable[[torch.Generator, int, int], dict[str, Tensor]]
     loss: Callable[..., Tensor]
     reference: Callable[..., Tensor]
     learns: tuple[str, ...]
@@ -48,26 +50,27 @@ class Case:
 
     def __post_init__(self) -> None:
         if self.name in CASES:
-            raise ConfigError(f"two cases are named {self.name!r}")
+            raise ConfigError(f"two cases are named {self.name!r}; give one of them another name")
         CASES[self.name] = self
 
     def inputs(self, B: int, D: int, seed: int = 0) -> dict[str, Tensor]:
-        return self.draw(torch.Generator().manual_seed(seed), B, D)
+        """Random inputs by name, for B images (even) and D channels, as a function of `seed`."""
+        return self.sample(torch.Generator().manual_seed(seed), B, D)
 
     def measure(self, function: Callable[..., Tensor], inputs: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Value of `function` on these inputs, and its gradient by each of `learns`."""
+        """(value, {input name: gradient}) of `function`, which is `loss` or `reference`, on these inputs."""
         fresh = {k: x.detach().clone().requires_grad_(k in self.learns) for k, x in inputs.items()}
         value = function(**fresh)
         grads = torch.autograd.grad(value, [fresh[k] for k in self.learns])
         return value.detach(), dict(zip(self.learns, grads, strict=True))
 
     def share(self, inputs: dict[str, Tensor], rank: int, world: int) -> dict[str, Tensor]:
-        """The part of the inputs of one process."""
+        """The inputs of process `rank` of `world`: its part of the images."""
         parts = {k: inputs[k].chunk(world, axis)[rank] for k, axis in self.split.items()}
         return {**inputs, **parts}
 
     def on_ranks(self, **mine: Tensor) -> Tensor:
-        """The loss as a method computes it on one of several processes, from the process's own part."""
+        """The loss as a method computes it in a process group, from the inputs `share` gives to this process."""
         if self.over_ranks == "gather":
             mine = {k: self._gathered(k, x) if k in self.split else x for k, x in mine.items()}
         return self.loss(**mine)

@@ -1,4 +1,4 @@
-"""InfoNCE, one query at a time, against a queue and within a batch."""
+"""References of InfoNCE, with a queue and within a batch: loops over queries."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from massrl.losses import info_nce, info_nce_batch
 
 
 def unit(x: Tensor) -> Tensor:
+    """x (D,) divided by its Euclidean norm."""
     return x / (x * x).sum().sqrt()
 
 
 def with_queue(q: Tensor, k: Tensor, queue: Tensor) -> Tensor:
+    """MoCo's eq. 1 with tau = 0.2, for q, k (B, D) and queue (Q, D); a scalar."""
     terms = []
     for i in range(len(q)):
         positive = torch.exp((unit(q[i]) * unit(k[i])).sum() / 0.2)
@@ -23,6 +25,7 @@ def with_queue(q: Tensor, k: Tensor, queue: Tensor) -> Tensor:
 
 
 def within_batch(q: Tensor, k: Tensor) -> Tensor:
+    """MoCo v3's eq. 1 without its factor 2 tau, with tau = 0.5, for q, k (B, D); a scalar."""
     terms = []
     for i in range(len(q)):
         each = [torch.exp((unit(q[i]) * unit(row)).sum() / 0.5) for row in k]
@@ -34,7 +37,7 @@ Case(
     name="info_nce",
     source="MoCo, arXiv:1911.05722, eq. 1",
     equation="-log exp(q.k/tau) / (exp(q.k/tau) + sum_j exp(q.queue_j/tau)), mean over q",
-    draw=lambda g, B, D: {"q": normal(g, B, D), "k": normal(g, B, D), "queue": normal(g, 7, D)},
+    sample=lambda g, B, D: {"q": normal(g, B, D), "k": normal(g, B, D), "queue": normal(g, 7, D)},
     loss=lambda q, k, queue: info_nce(q, k, queue, tau=0.2),
     reference=with_queue,
     learns=("q", "k", "queue"),
@@ -45,7 +48,7 @@ Case(
     name="info_nce_batch",
     source="MoCo v3, arXiv:2104.02057, eq. 1",
     equation="-log exp(q_i.k_i/tau) / sum_j exp(q_i.k_j/tau), mean over i",
-    draw=lambda g, B, D: {"q": normal(g, B, D), "k": normal(g, B, D)},
+    sample=lambda g, B, D: {"q": normal(g, B, D), "k": normal(g, B, D)},
     loss=lambda q, k: info_nce_batch(q, k, tau=0.5),
     reference=within_batch,
     learns=("q", "k"),

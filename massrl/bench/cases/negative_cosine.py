@@ -1,4 +1,4 @@
-"""The negative cosine of SimSiam, one image at a time."""
+"""Reference of SimSiam's negative cosine: a loop over images."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from massrl.losses import negative_cosine
 
 
 def reference(p: Tensor, z: Tensor) -> Tensor:
+    """Eq. 1 for p, z (B, D), mean over images; a scalar."""
     each = [-(p[b] @ z[b]) / (p[b].norm() * z[b].norm()) for b in range(len(p))]
     return sum(each) / len(each)
 
@@ -18,7 +19,7 @@ Case(
     name="negative_cosine",
     source="SimSiam, arXiv:2011.10566, eq. 1",
     equation="-p.z / (|p| |z|), mean over images",
-    draw=lambda g, B, D: {k: torch.randn(B, D, dtype=torch.float64, generator=g) for k in ("p", "z")},
+    sample=lambda g, B, D: {k: torch.randn(B, D, dtype=torch.float64, generator=g) for k in ("p", "z")},
     loss=negative_cosine,
     reference=reference,
     learns=("p", "z"),

@@ -1,4 +1,4 @@
-"""NT-Xent, one pair at a time."""
+"""Reference of NT-Xent: loops over pairs of views."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from massrl.losses import nt_xent
 
 
 def reference(z: Tensor) -> Tensor:
+    """Eq. 1 with tau = 0.2, for z (V, B, D); a scalar."""
     V, B, _ = z.shape
     flat = [z[v, b] / z[v, b].norm() for v in range(V) for b in range(B)]
     terms = []
@@ -26,7 +27,7 @@ for views in (2, 3):
         name="nt_xent" if views == 2 else "nt_xent, 3 views",
         source="SimCLR, arXiv:2002.05709, eq. 1",
         equation="l_ij = -log exp(s_ij/tau) / sum_{k != i} exp(s_ik/tau), s = cosine; mean over (i, j)",
-        draw=lambda g, B, D, V=views: {"z": normal(g, V, B, D)},
+        sample=lambda g, B, D, V=views: {"z": normal(g, V, B, D)},
         loss=lambda z: nt_xent(z, tau=0.2),
         reference=reference,
         learns=("z",),

@@ -1,4 +1,4 @@
-"""SupCon, one anchor and one positive at a time."""
+"""Reference of SupCon: loops over anchors and positives."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from massrl.bench.cases.base import Case
 from massrl.losses import supcon
 
 
-def draw(g: torch.Generator, B: int, D: int, V: int) -> dict[str, Tensor]:
-    """Classes of one, two and more images, in no order."""
+def sample(g: torch.Generator, B: int, D: int, V: int) -> dict[str, Tensor]:
+    """Embeddings (V, B, D), and labels (B,) with classes of one and of several images."""
     labels = torch.tensor([min(i, 3) if i % 2 else 3 for i in range(B)])
     return {"z": torch.randn(V, B, D, dtype=torch.float64, generator=g), "labels": labels}
 
 
 def reference(z: Tensor, labels: Tensor) -> Tensor:
+    """Eq. 2 with tau = 0.2, mean over anchors with a positive; a scalar."""
     V, B, _ = z.shape
     views = [(z[v, b] / z[v, b].norm(), int(labels[b])) for v in range(V) for b in range(B)]
     terms = []
@@ -33,7 +34,7 @@ for views in (2, 3, 1):
         name="supcon" if views == 2 else f"supcon, {views} view{'s' * (views > 1)}",
         source="SupCon, arXiv:2004.11362, eq. 2",
         equation="-1/|P(i)| sum_{p in P(i)} log exp(s_ip/tau) / sum_{a != i} exp(s_ia/tau), mean over i with some P(i)",
-        draw=lambda g, B, D, V=views: draw(g, B, D, V),
+        sample=lambda g, B, D, V=views: sample(g, B, D, V),
         loss=lambda z, labels: supcon(z, labels, tau=0.2),
         reference=reference,
         learns=("z",),

@@ -1,4 +1,4 @@
-"""SwAV, one image and one pair of views at a time, the assignments by the authors' loop."""
+"""Reference of SwAV: loops over images and pairs of views, with the authors' loop for the assignments."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from massrl.losses import sinkhorn, swav
 
 
 def assignments(scores: Tensor) -> Tensor:
-    """The authors' loop over exp(scores / 0.05) of (B, K), sums by hand."""
+    """The authors' Sinkhorn loop for scores (B, K), with epsilon = 0.05 and 3 iterations, in Python floats; (B, K)."""
     B, K = scores.shape
     Q = [[float(torch.exp(scores[b, k] / 0.05)) for b in range(B)] for k in range(K)]
     total = sum(map(sum, Q))
@@ -23,6 +23,7 @@ def assignments(scores: Tensor) -> Tensor:
 
 
 def reference(scores: Tensor, given: Tensor) -> Tensor:
+    """Eq. 1, 2 and 6 with tau = 0.1, for scores (V, B, K); `given` (2, B, K) are the scores that are assigned."""
     V, B, K = scores.shape
     q = [assignments(given[a]) for a in range(2)]
     terms = []
@@ -36,12 +37,12 @@ def reference(scores: Tensor, given: Tensor) -> Tensor:
     return sum(terms) / len(terms)
 
 
-# The scores that are assigned stand beside those that learn: the assignment carries no gradient.
+# Assigned scores are an input of their own, because the assignment has no gradient.
 Case(
     name="swav",
     source="SwAV, arXiv:2006.09882, eq. 1, 2 and 6, assignments by Sinkhorn (eq. 3 to 5, 3 iterations)",
     equation="mean over a, v != a of -sum_k q_a^k log softmax(s_v/tau)^k, q = sinkhorn(s_a/epsilon)",
-    draw=lambda g, B, D: {"scores": 0.2 * normal(g, 3, B, D), "given": 0.2 * normal(g, 2, B, D)},
+    sample=lambda g, B, D: {"scores": 0.2 * normal(g, 3, B, D), "given": 0.2 * normal(g, 2, B, D)},
     loss=lambda scores, given: swav(scores, torch.stack([sinkhorn(s) for s in given])),
     reference=reference,
     learns=("scores",),
