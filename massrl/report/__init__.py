@@ -1,4 +1,4 @@
-"""The report: one self-contained HTML page from a run folder. `build(run)` writes it and returns its path."""
+"""The report: one self-contained HTML page about a run folder, written by `build(run)`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from pathlib import Path
 
 
 def build(run: str | Path) -> Path:
-    """Write run/report.html from what the run folder holds; raises ConfigError where that is no run."""
-    from massrl.report.page import build as write  # matplotlib is heavy: only when a page is asked for
+    """Write run/report.html and its figures from the files of a run folder; return the path of the page.
+
+    Raises ConfigError when the folder is not a run or one of its files cannot be parsed.
+    """
+    from massrl.report.page import build as write  # imported here: matplotlib is slow to import
 
     return write(Path(run))
 

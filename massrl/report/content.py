@@ -1,4 +1,4 @@
-"""What a run folder holds, read once."""
+"""Read a run folder: its trainings, configuration, logs and measured accuracies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ from massrl.runs.folder import is_run, read_json
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder: its trainings by name (a plain run is its own), metrics.json, evaluation.json."""
+    """A run folder.
+
+    trainings: by name; a folder that `massrl pretrain` wrote is a single training.  metrics, evaluation: contents of
+    metrics.json and evaluation.json, {} when missing.
+    """
 
     path: Path
     trainings: dict[str, Training]
@@ -23,22 +27,25 @@ class Run:
 
     @property
     def accuracies(self) -> dict[str, dict]:
+        """{measure: {row: {"mean", "std", "draws"}}} of the measures in metrics.json, in 0..1."""
         return {m: self.metrics[m] for m in HEADINGS if self.metrics.get(m)}
 
     @property
     def paired(self) -> dict:
+        """Paired differences between rows, as massrl.evaluation.table.compare returns them; {} when missing."""
         return self.evaluation.get("paired") or self.metrics.get("paired") or {}
 
     @property
     def titles(self) -> dict[str, str]:
+        """{training: name of its method as written in the report}."""
         return {name: title(name) for name in self.trainings}
 
 
 def read(path: Path) -> Run:
-    """The run at path; raises ConfigError where there is none."""
+    """Read the run folder at path. Raises ConfigError when it does not exist or is not a run."""
     if not path.is_dir():
         raise ConfigError(
-            f"{path}: no such run folder; `massrl pretrain` and `massrl quickstart` print where theirs is"
+            f"{path}: no such run folder; `massrl pretrain` and `massrl quickstart` print the path of theirs"
         )
     if is_run(path):
         alone = Training(path)
@@ -48,5 +55,5 @@ def read(path: Path) -> Run:
         trainings = {p.name: Training(p) for p in folders}
     metrics = read_json(path / "metrics.json")
     if not trainings and not metrics:
-        raise ConfigError(f"{path}: not a run folder: it holds no config.yaml, metrics.csv or metrics.json")
+        raise ConfigError(f"{path}: not a run folder: it has no config.yaml, metrics.csv or metrics.json")
     return Run(path, trainings, metrics, read_json(path / "evaluation.json"))

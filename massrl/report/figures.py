@@ -1,4 +1,4 @@
-"""Draw the figures of a run into run/figures, from its checkpoints, data and features."""
+"""Plot the figures of a run into run/figures, from its checkpoints, data and features."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ Rows = Mapping[str, tuple[Features, Features]]
 
 
 def draw(run: Path, features: Rows, train: Path, test: Path, methods: Sequence[str]) -> None:
-    """Views of each method, the map of all rows' test features, and neighbours, into run/figures.
+    """Plot the views of each method, the t-SNE map of the test features, and nearest neighbours, into run/figures.
 
-    features: row -> (train, test); methods: the rows that were trained, checkpoints in run/<method>/checkpoints.
+    features: row name -> (train, test) features, with rows "pixels" and "random".  train, test: the image data.
+    methods: names of the trained rows, whose checkpoints are in run/<method>/checkpoints.
     """
     for name in methods:
         views_of_run(run / name, train, run / "figures" / f"views_{name}.png")
@@ -35,7 +36,10 @@ def draw(run: Path, features: Rows, train: Path, test: Path, methods: Sequence[s
 
 
 def views_of_run(run: Path, data: str | Path | Sequence[Path], path: Path) -> Path:
-    """The views that a run trained on, for the images of the first batch that seed 0 draws: rows are images."""
+    """Plot views as a run trained on them, one row per image, for the first 5 images of epoch 0 under seed 0.
+
+    data: the training data.  Returns `path`, the file of the figure.
+    """
     config = Checkpoint.read(run).data()
     view_set, normalise = view_sets.get(config["view_set"]), {"mean": config["mean"], "std": config["std"]}
     batch = next(iter(Loader(data, ROWS, view_set, num_workers=1, batches_ahead=1, drop_last=False, **normalise)))
@@ -44,7 +48,7 @@ def views_of_run(run: Path, data: str | Path | Sequence[Path], path: Path) -> Pa
 
 
 def draw_map(run: Path, features: Rows, test: Path) -> Path:
-    """t-SNE of the test features of every row, of at most MAP_POINTS images drawn with a key."""
+    """Plot t-SNE maps of the test features of every row, of at most MAP_POINTS random images (fixed seed)."""
     some = next(iter(features.values()))[1]
     rows = np.sort(np.random.default_rng(0).permutation(len(some))[:MAP_POINTS])
     points = {TITLES.get(name, title(name)): tsne(pair[1].x[rows]) for name, pair in features.items()}
@@ -53,40 +57,43 @@ def draw_map(run: Path, features: Rows, test: Path) -> Path:
 
 
 def draw_neighbours(run: Path, features: Rows, train: Path, test: Path) -> Path:
-    """Nearest training images of some test images, drawn with a key and not chosen, under each row's features."""
+    """Plot the nearest training images of random test images (fixed seed) under the features of each row."""
     _, test_features = next(iter(features.values()))
     queries = some_of_each(test_features.y, QUERIES)
     size = shown_side(train)
-    found, right = {}, {}
+    images, correct = {}, {}
     for name, (bank, test_rows) in features.items():
-        # centred by the mean of the training features, as the kNN protocol does it
+        # features are centred by the mean of the training features, as in the kNN protocol
         index = np.concatenate([near.numpy() for _, near in nearest(bank.x, test_rows.x[queries], NEAR)])
         label = TITLES.get(name, title(name))
-        found[label] = pixels(train, bank.index[index.ravel()], size).reshape(*index.shape, size, size, 3)
-        right[label] = bank.y[index] == test_rows.y[queries][:, None]
-    images = pixels(test, test_features.index[queries], size)
-    known = right if test_features.labelled else None
-    return style.save(run / "figures" / "neighbours.png", lambda: neighbours(images, found, known))
+        images[label] = pixels(train, bank.index[index.ravel()], size).reshape(*index.shape, size, size, 3)
+        correct[label] = bank.y[index] == test_rows.y[queries][:, None]
+    query_images = pixels(test, test_features.index[queries], size)
+    frames = correct if test_features.labelled else None
+    return style.save(run / "figures" / "neighbours.png", lambda: neighbours(query_images, images, frames))
 
 
 def pixels(path: str | Path | Sequence[Path], rows: np.ndarray, size: int) -> np.ndarray:
-    """The clean centre view of some rows of a file, uint8 (N, size, size, 3), in the order of rows."""
+    """Centre crops without augmentation, uint8 (N, size, size, 3), of the rows (N,) of a file, in their order."""
     loader = Loader(path, 64, "eval", size=size, num_workers=1, order="sequential", indices=rows, dtype="uint8")
     blocks = [batch.views[0][batch.valid].numpy() for batch in loader]
     return np.concatenate(blocks).transpose(0, 2, 3, 1)
 
 
 def shown_side(path: str | Path) -> int:
-    """Side at which images are shown: at most SIDE, and not above what most of them have."""
+    """Side in pixels at which to show images: their median side, at most SIDE."""
     with Reader(sources.as_beton(path)) as reader:
         table = reader.image_table()
         return min(SIDE, int(np.median(np.minimum(table.height, table.width))))
 
 
 def some_of_each(y: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
-    """`count` rows, of as many classes as there are, drawn with a key; sorted by class."""
+    """`count` random row indices, spread over the classes as evenly as possible and sorted by class.
+
+    y: (N,) int64 labels.
+    """
     order = np.random.default_rng(seed).permutation(len(y))
-    turn = np.zeros(len(y), int)  # 0 for the first row drawn of a class, 1 for the second ...
+    turn = np.zeros(len(y), int)  # 0 for the first sampled row of a class, 1 for the second, ...
     seen: dict[int, int] = {}
     for row in order:
         turn[row] = seen[int(y[row])] = seen.get(int(y[row]), -1) + 1
@@ -95,12 +102,12 @@ def some_of_each(y: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
 
 
 def class_names(path: str | Path) -> list[str] | None:
-    """Names of the classes of a folder, which stand beside its file in the cache; None for other files."""
+    """Class names of an image folder, from the index of its file in the cache; None for other data."""
     return (read_index(sources.as_beton(path)) or {}).get("classes")
 
 
 def title(name: str) -> str:
-    """How a method is written: "MASSRL" for massrl; a name that is none stays."""
+    """Spelling of a method's name: "MASSRL" for "massrl"; names of no method are unchanged."""
     from massrl.methods import METHODS
 
     return next((known for known in METHODS if known.lower() == name.lower().replace("_", "")), name)

@@ -1,6 +1,6 @@
-"""Plots: loss curve, views, map of the features, neighbours, accuracies. Each returns a matplotlib Figure.
+"""Plots of the report: loss curve, views, feature map, neighbours, accuracies. Each function returns a Figure.
 
-They take arrays and draw in the theme in force; `style.save` draws one in the light and the dark theme.
+They take arrays and use the current theme; `style.save` writes a plot in the light and in the dark theme.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ MANY_CLASSES = 20
 
 
 def loss_curve(runs: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
-    """The loss of each run over epochs, and the online accuracies of all where they were logged.
+    """Plot the loss of each run over epochs, and in a last panel the online accuracies if they were logged.
 
-    runs: name -> columns of metrics.csv, float64 (rows,), NaN where a row has no value; "epoch" and "step" among them.
+    runs: name -> columns of metrics.csv, float64 (rows,), NaN for an empty cell, with "epoch" and "step".
     """
     online = [c for c in ONLINE if any(c in columns for columns in runs.values())]
     panels = len(runs) + bool(online)
@@ -53,7 +53,7 @@ def loss_curve(runs: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
 
 
 def _known(columns: Mapping[str, np.ndarray], name: str) -> tuple[np.ndarray, np.ndarray]:
-    """(epoch, value) where `name` was logged; the epoch counts in fractions, by the steps of the run."""
+    """(epoch, value), float64 (n,) each, of the rows in which `name` was logged; epochs are fractional."""
     if name not in columns:
         return np.zeros(0), np.zeros(0)
     step, epoch = columns["step"] + 1, columns["epoch"]
@@ -64,7 +64,7 @@ def _known(columns: Mapping[str, np.ndarray], name: str) -> tuple[np.ndarray, np
 
 
 def _smooth(y: np.ndarray, share: float = 0.04) -> np.ndarray:
-    """A running mean over `share` of the run; at the ends over what is there."""
+    """Running mean of y (n,) over a window of 2 * share * n + 1 values, truncated at the ends; unchanged for n < 5."""
     width = max(1, round(share * len(y)))
     kernel = np.ones(min(2 * width + 1, max(len(y), 1)))
     if len(y) < 5:
@@ -75,9 +75,9 @@ def _smooth(y: np.ndarray, share: float = 0.04) -> np.ndarray:
 def views_grid(
     batch: Batch, mean: Sequence[float], std: Sequence[float], originals: np.ndarray | None = None, images: int = 5
 ) -> Figure:
-    """The views of some images: a row per image, a column per view.
+    """Plot the views of the first `images` images of a batch: one row per image, one column per view.
 
-    batch: views normalised by mean and std, in 0..1.  originals: uint8 (B, H, W, 3), shown first.
+    batch: views normalised by mean and std (of pixels in 0..1).  originals: uint8 (B, H, W, 3), shown first.
     """
     rows = min(images, len(batch))
     columns = [] if originals is None else [("image", originals[:rows])]
@@ -94,13 +94,15 @@ def views_grid(
 
 
 def _two_lines(view) -> str:
+    """Title of a view: its strategy, then its crop."""
     return f"{view.strategy.replace('_', ' ')}\n{'local ' if view.role == 'local' else ''}crop {view.crop + 1}"
 
 
 def feature_map(points: Mapping[str, np.ndarray], y: np.ndarray | None, classes: Sequence[str] | None = None) -> Figure:
-    """2-D maps of features side by side, coloured by class.
+    """Plot 2-D maps of features side by side, coloured by class.
 
-    points: title -> (N, 2).  y (N,) int64, or None or -1 without labels.  classes: their names.
+    points: title -> (N, 2).  y: (N,) int64 labels; None, or any -1, plots one colour.  classes: names of the classes,
+    shown in a legend for up to 20 of them.
     """
     figure = new_figure(min(WIDE, 3.6 * len(points) + 0.4), min(3.9, WIDE / len(points) + 0.7))
     labelled = y is not None and bool((y >= 0).all())
@@ -125,6 +127,7 @@ def feature_map(points: Mapping[str, np.ndarray], y: np.ndarray | None, classes:
 
 
 def _class_colour(at: int, count: int):
+    """Colour of class number `at` of `count`."""
     if count <= len(CLASSES):
         return CLASSES[at]
     from matplotlib import colormaps
@@ -133,7 +136,7 @@ def _class_colour(at: int, count: int):
 
 
 def tsne(x: np.ndarray, seed: int = 0) -> np.ndarray:
-    """x (N, F) -> (N, 2): t-SNE of at most 50 principal components, by cosine, as kNN sees the features."""
+    """t-SNE coordinates (N, 2) of features x (N, F), centred and normalised as for kNN, reduced to 50 by PCA."""
     from sklearn.decomposition import PCA
 
     x = np.asarray(x, np.float64) - x.mean(0, dtype=np.float64)
@@ -141,7 +144,7 @@ def tsne(x: np.ndarray, seed: int = 0) -> np.ndarray:
     if x.shape[1] > 50 and len(x) > 50:
         x = PCA(50, random_state=seed).fit_transform(x)
     perplexity = min(30.0, max(1.0, (len(x) - 1) / 3))
-    with threadpool_limits(1):  # threads that wait for each other cost more than they bring for a thousand points
+    with threadpool_limits(1):  # more threads are slower for a thousand points
         return _tsne(x, perplexity, seed)
 
 
@@ -154,9 +157,10 @@ def _tsne(x: np.ndarray, perplexity: float, seed: int) -> np.ndarray:
 def neighbours(
     queries: np.ndarray, found: Mapping[str, np.ndarray], right: Mapping[str, np.ndarray] | None = None
 ) -> Figure:
-    """Nearest training images of test images under each row: framed green when of the query's class, red when not.
+    """Plot test images and their nearest training images under each encoder.
 
-    queries: uint8 (Q, H, W, 3).  found: title -> (Q, k, H, W, 3), nearest first.  right: title -> (Q, k) bool.
+    queries: uint8 (Q, H, W, 3).  found: title -> uint8 (Q, k, H, W, 3), nearest first.  right: title -> bool (Q, k),
+    whether a neighbour has the class of its query: a green frame if so, else a red one; None: no frames.
     """
     rows, k = next(iter(found.values())).shape[:2]
     step, gap = 1.14, 0.5
@@ -175,7 +179,10 @@ def neighbours(
 
 
 def accuracy_bars(metrics: Mapping[str, Mapping], titles: Mapping[str, str] | None = None) -> Figure:
-    """Accuracies of metrics.json as groups of bars, whiskers the deviation over label draws; baselines in grey."""
+    """Plot accuracies as groups of bars; whiskers are the standard deviation over label subsets, baselines are grey.
+
+    metrics: {measure: {row: {"mean", "std", "draws"}}} in 0..1.  titles: row -> its name in the legend.
+    """
     titles = {**BASELINES, **(titles or {})}
     measures = [m for m in HEADINGS if metrics.get(m)]
     names = list(dict.fromkeys(name for m in measures for name in metrics[m]))
@@ -191,16 +198,10 @@ def accuracy_bars(metrics: Mapping[str, Mapping], titles: Mapping[str, str] | No
         std = [100 * e["std"] if e and e["std"] is not None else np.nan for e in entries]
         whiskers = {"ecolor": ink("muted"), "elinewidth": 1.2, "capsize": 2.5}
         axis.bar(x, mean, height * 0.92, yerr=std, error_kw=whiskers, color=colours[name], label=titles.get(name, name))
-        for place, value, reach in zip(x, mean, std, strict=True):
+        for at_x, value, whisker in zip(x, mean, std, strict=True):
             if np.isfinite(value):
-                axis.text(
-                    place,
-                    value + np.nan_to_num(reach) + 1.5,
-                    f"{value:.0f}",
-                    ha="center",
-                    fontsize=9,
-                    color=ink("muted"),
-                )
+                top = value + np.nan_to_num(whisker) + 1.5
+                axis.text(at_x, top, f"{value:.0f}", ha="center", fontsize=9, color=ink("muted"))
     axis.set(xticks=range(len(measures)), ylim=(0, 112), yticks=range(0, 101, 25), title="Test accuracy, %")
     axis.set_xticklabels([HEADINGS[m] for m in measures])
     axis.grid(axis="x", visible=False)

@@ -1,4 +1,4 @@
-"""Sheet: images, boxes and words on one pair of axes."""
+"""Sheet: images, boxes and text on one matplotlib axes."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from matplotlib.patches import Rectangle
 
 from massrl.report.style import WIDE, ink, new_figure
 
-LINE = 2.6  # points: the frame of an image
+LINE = 2.6  # width of a frame, points
 
 
 class Sheet:
-    """Images on one pair of axes: a grid of axes would take seconds to lay out.
+    """A grid of images on one axes; many axes would take seconds to lay out.
 
-    width, height: in cells; cell: inches of a cell, less where the sheet would be too wide; head: inches for titles.
+    width, height: of the grid, in cells.  cell: side of a cell in inches, reduced if the sheet would be wider than
+    `widest` inches.  head: inches above the grid for titles. Coordinates are in cells, y downwards.
     """
 
     def __init__(self, width: float, height: float, cell: float, head: float, widest: float = WIDE):
@@ -29,15 +30,16 @@ class Sheet:
     def image(
         self, pixels: np.ndarray, x: float, y: float, frame: str | None = None, side: float = 1.0, dashed: bool = False
     ) -> tuple[float, float, float]:
-        """pixels (H, W, 3) in the middle of a square of `side` whose upper left corner is (x, y); frame: a colour.
+        """Show an image, centred in a square of `side` cells whose upper left corner is (x, y).
 
-        Returns left, top and the side of a pixel, for boxes on it.
+        pixels: (H, W, 3) uint8 or float in 0..1.  frame: a colour, or None.
+        Returns left, top and the side of a pixel, in cells, for `box`.
         """
         rows, columns, _ = pixels.shape
         pixel = side / max(rows, columns)
         left, top = x + (side - columns * pixel) / 2, y + (side - rows * pixel) / 2
         extent = (left, left + columns * pixel, top + rows * pixel, top)
-        # small images are shown as what they are: squares, not a blur
+        # show the pixels of small images as squares
         how = "nearest" if max(rows, columns) <= 64 else "antialiased"
         self.axes.imshow(pixels, extent=extent, interpolation=how, aspect="auto")
         self.axes.set_autoscale_on(False)
@@ -46,17 +48,17 @@ class Sheet:
         return left, top, pixel
 
     def box(self, box: Sequence[float], on: tuple[float, float, float], colour: str, dashed: bool = False) -> None:
-        """box x0, y0, x1, y1 in pixels of an image; on: what `image` returned for it."""
+        """Outline a box, x0, y0, x1, y1 in pixels of an image; on: what `image` returned for that image."""
         (x0, y0, x1, y1), (left, top, pixel) = box, on
         style = {"edgecolor": colour, "linewidth": LINE, "linestyle": (0, (2.5, 1.2)) if dashed else "-"}
         corner = left + x0 * pixel, top + y0 * pixel
         self.axes.add_patch(Rectangle(corner, (x1 - x0) * pixel, (y1 - y0) * pixel, fill=False, **style))
 
     def title(self, x: float, text: str, centre: bool = False) -> None:
-        """Text above the images, from x or around it."""
+        """Write text above the grid, left-aligned at x in bold, or centred at x."""
         where = {"ha": "center" if centre else "left", "va": "bottom" if "\n" in text else "baseline"}
         self.axes.text(x, -0.12, text, fontsize=9.5, linespacing=1.25, weight="normal" if centre else "bold", **where)
 
     def text(self, x: float, y: float, text: str, size: float = 9.5, where: str = "left", **style) -> None:
-        """Text on the baseline y; where: "left" (it begins at x), "center" or "right"; size: points."""
+        """Write text with baseline y; where: alignment at x, "left", "center" or "right"; size: points."""
         self.axes.text(x, y, text, fontsize=size, ha=where, va="baseline", **{"color": ink("ink"), **style})

@@ -1,4 +1,4 @@
-"""The look of figures: one light and one dark theme, each figure drawn in both."""
+"""Style of the figures: colours, a light and a dark theme, and saving a figure in both."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from data_loading.config.atomic import write_whole
 COLOURS = ("#2f6fde", "#e07b1a", "#159a7e", "#c0449a", "#8a63d2", "#b59a00")  # of methods
 GREYS = ("#b3bac4", "#7d8794")  # of the baselines: raw pixels, untrained
 RIGHT, WRONG = "#1f9d55", "#d64545"
-# Ten hues that differ in lightness too, readable on white and on near-black.
+# Ten hues of different lightness, readable on white and on near-black.
 CLASSES = (
     *("#3b7ddd", "#f08a24", "#2ca05a", "#d8423f", "#9467d8"),
     *("#9c6b4e", "#e377c2", "#7f8a99", "#b5b021", "#17a7b8"),
@@ -30,7 +30,7 @@ DARK = {"paper": "#1a1d23", "ink": "#e8eaee", "muted": "#a3abb8", "line": "#3a40
 
 
 def rc(theme: dict[str, str]) -> dict:
-    """matplotlib's settings for a theme."""
+    """matplotlib's rcParams for a theme."""
     return {
         **dict.fromkeys(
             ("figure.facecolor", "axes.facecolor", "savefig.facecolor", "legend.facecolor"), theme["paper"]
@@ -38,7 +38,7 @@ def rc(theme: dict[str, str]) -> dict:
         **dict.fromkeys(("text.color", "axes.titlecolor"), theme["ink"]),
         **dict.fromkeys(("axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor"), theme["muted"]),
         **dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color", "grid.color"), theme["line"]),
-        "font.family": "DejaVu Sans",  # comes with matplotlib: the same picture on every machine
+        "font.family": "DejaVu Sans",  # ships with matplotlib: equal pictures on every machine
         "font.size": 10.5,
         "axes.titlesize": 11.5,
         "axes.titlelocation": "left",
@@ -53,24 +53,27 @@ def rc(theme: dict[str, str]) -> dict:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """A figure in inches that belongs to no window."""
+    """An empty figure of width x height inches that is not registered with pyplot."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
-def save(path: Path, draw: Callable[[], Figure]) -> Path:
-    """Draw a figure in both themes: `path` is the light one, NAME_dark.png beside it the dark one."""
+def save(path: Path, plot: Callable[[], Figure]) -> Path:
+    """Write a figure in both themes: the light one to `path`, the dark one to NAME_dark.png in the same folder.
+
+    plot: makes the figure; called once per theme.  Returns `path`.
+    """
     for theme, target in ((DARK, dark(path)), (LIGHT, path)):
         with matplotlib.rc_context(rc(theme)):
-            save_png(draw(), target)
+            save_png(plot(), target)
     return path
 
 
 def save_png(figure: Figure, path: Path, dpi: int = DPI, comment: str | None = None, few: bool = False) -> Path:
-    """Write a figure as a PNG, with a comment in its text; its folder is made where it is missing.
+    """Write a figure as a PNG file, creating its folder; return the path.
 
-    few: 256 colours, a third of the bytes where it shows photographs.
+    comment: text stored in the file.  few: reduce to 256 colours, a third of the bytes for photographs.
     """
     png = io.BytesIO()
     figure.savefig(png, dpi=dpi, format="png", metadata={"Comment": comment} if comment else None)
@@ -84,16 +87,17 @@ def save_png(figure: Figure, path: Path, dpi: int = DPI, comment: str | None = N
 
 
 def few_colours(image: Image.Image) -> Image.Image:
-    """256 colours, dithered; palettes by how often a colour occurs would lose the rare, bright ones of a hue."""
+    """The image with 256 colours, dithered. The palette covers the colour range, to keep rare bright colours."""
     palette = image.quantize(256, Image.Quantize.MAXCOVERAGE)
     return image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
 
 
 def dark(path: Path) -> Path:
+    """Path of the dark version of a figure: NAME_dark.png for NAME.png."""
     return path.with_name(f"{path.stem}_dark{path.suffix}")
 
 
 def ink(name: str) -> str:
-    """A colour of the theme in force: "ink", "muted", "line" or "paper"."""
+    """A colour of the current theme: "ink", "muted", "line" or "paper"."""
     keys = {"ink": "text.color", "muted": "axes.labelcolor", "line": "axes.edgecolor", "paper": "figure.facecolor"}
     return matplotlib.rcParams[keys[name]]

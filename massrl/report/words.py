@@ -1,4 +1,4 @@
-"""What the report says in words: the verdict, the meaning of the figures, the next commands."""
+"""The texts of the report: the verdict, what each measure means, and the next commands."""
 
 from __future__ import annotations
 
@@ -9,100 +9,113 @@ from massrl.report import html
 from massrl.report.content import Run
 
 MEANING = {
-    "linear_1_per_class": "A linear classifier on the frozen features sees <b>one labelled image of each class</b>. "
-    "This asks how well the classes were sorted before anybody named them.",
-    "linear_10pct": "The same with the labels of one image in ten.",
-    "linear_all": "The same with every label: how much about the class a straight cut can read from the features.",
-    "knn": "No classifier at all: a test image takes the class of the training images that are most alike "
-    "to the encoder.",
-    "rank": "How many directions the features really use (RankMe). 1 means collapse: every image looks the same to the "
-    "encoder. More is better within one kind of encoder.",
-    "alignment": "Mean squared distance, on the unit sphere, of two views of one image: 0 when the views cannot be "
-    "told apart, 2 for unrelated directions. Lower is better only while the rank stays high.",
+    "linear_1_per_class": "Accuracy of a linear classifier trained on the frozen features of <b>one labelled image per "
+    "class</b>. It measures how well the features separate the classes before any label is used.",
+    "linear_10pct": "Accuracy of a linear classifier trained with the labels of 10 % of the training images.",
+    "linear_all": "Accuracy of a linear classifier trained with all labels. It measures how much information about the "
+    "class is linearly readable from the features.",
+    "knn": "Accuracy without a trained classifier: a test image gets the class of the training images with the most "
+    "similar features.",
+    "rank": "Effective rank (RankMe): the number of directions that the features use. 1 means collapse: every image "
+    "has the same features. Higher is better when encoders of one architecture are compared.",
+    "alignment": "Mean squared distance of the normalised features of two views of an image: 0 for equal features, 2 "
+    "for unrelated ones. Lower is better, as long as the rank is high.",
 }
-VIEWS = "Each row is an image; each column a view as the encoder sees it, named by its strategy and crop."
-POINTS = 0.01
+VIEWS = "Each row is an image; each column is a view of it as the encoder sees it, named by its strategy and crop."
+POINT = 0.01  # a percentage point of accuracy
 
 
 def verdict(run: Run) -> str:
-    """One to three sentences, as HTML: what came out, and against what."""
+    """The result of a run in one to three sentences, as HTML: accuracies and differences to the baselines."""
     if run.accuracies:
         return _accuracies(run)
     if run.metrics.get("rank") is not None:
         return _label_free(run)
     names = " and ".join(escape(t.method) for t in run.trainings.values())
     return (
-        f"{names or 'This run'} has been trained; it has not been measured yet. The loss alone does not say what an "
-        "encoder is worth: run <code>massrl knn</code> or <code>massrl linear</code> on labelled images (below)."
+        f"{names or 'This run'} has been trained but not evaluated. The loss does not measure the quality of an "
+        "encoder: run <code>massrl knn</code> or <code>massrl linear</code> on labelled images (commands below)."
     )
 
 
 def _accuracies(run: Run) -> str:
+    """The verdict from the first measure of the run, for the best method."""
     measure, row = next(iter(run.accuracies.items()))
     methods = [name for name in row if name not in BASELINES]
     if not methods:
         return ""
     best = max(methods, key=lambda name: row[name]["mean"])
-    where = {"knn": "By its nearest neighbours", "linear_1_per_class": "With one label a class"}
+    where = {"knn": "By nearest neighbours", "linear_1_per_class": "With one label per class"}
     start = where.get(measure, f"With {HEADINGS[measure].partition(', ')[2]}")
     title = escape(run.titles.get(best, best))
     share = f"<b>{100 * row[best]['mean']:.1f} %</b> of the test images"
-    text = f"{start}, the frozen features of <b>{title}</b> name {share} rightly"
+    text = f"{start}, the frozen features of <b>{title}</b> classify {share} correctly"
     gains = [_against(row[best]["mean"] - row[base]["mean"], words) for base, words in _bases(row)]
     text += f": {' and '.join(gains)}. " if gains else ". "
     return text + _others(run, measure, best, methods) + _worse(run, best)
 
 
 def _bases(row: dict) -> list[tuple[str, str]]:
+    """(row name, description) of the baselines that were measured."""
     words = {"pixels": "raw pixels", "random": "the same network with random weights"}
     return [(base, words[base]) for base in BASELINES if base in row]
 
 
 def _against(gain: float, words: str) -> str:
-    if abs(gain) < POINTS / 20:
+    """A difference of accuracies (in 0..1) as text, in percentage points."""
+    if abs(gain) < POINT / 20:
         return f"as many as {words}"
     return f"<b>{abs(100 * gain):.1f} points {'more' if gain > 0 else 'less'}</b> than {words}"
 
 
 def _others(run: Run, measure: str, best: str, methods: list[str]) -> str:
+    """Accuracies of the methods other than the best."""
     row = run.accuracies[measure]
     rest = [f"{escape(run.titles.get(n, n))} {100 * row[n]['mean']:.1f} %" for n in methods if n != best]
-    return f"Beside it: {', '.join(rest)}. " if rest else ""
+    return f"Other methods: {', '.join(rest)}. " if rest else ""
 
 
 def _worse(run: Run, best: str) -> str:
-    """Measures at which the best method is below a baseline: said, not hidden."""
-    found = []
+    """The measures in which the best method is below a baseline, or the statement that there are none."""
+    worse = []
     for measure, row in run.accuracies.items():
         below = [words for base, words in _bases(row) if best in row and row[best]["mean"] < row[base]["mean"]]
         if below:
-            found.append(f"{escape(HEADINGS[measure])} (below {' and '.join(below)})")
-    return f"It is worse at {'; '.join(found)}." if found else "It is above both in every column of the table."
+            worse.append(f"{escape(HEADINGS[measure])} (below {' and '.join(below)})")
+    if worse:
+        return f"It is worse in: {'; '.join(worse)}."
+    return "It is at least as good as the baselines in every column of the table."
 
 
 def _label_free(run: Run) -> str:
+    """The verdict on a run that was evaluated without labels."""
     rank, before = run.metrics["rank"], run.evaluation.get("untrained") or {}
     name = escape(next((t.method for t in run.trainings.values()), "the method"))
-    text = f"Without labels there is no accuracy. The features of <b>{name}</b> use about <b>{rank:.1f} directions</b>"
+    text = "Accuracy needs labels, and these images have none. "
+    text += f"The features of <b>{name}</b> use about <b>{rank:.1f} directions</b>"
     text += f" (with random weights: {before['rank']:.1f}). " if "rank" in before else ". "
     if rank < 2:
-        return text + "That is a <b>collapse</b>: every image looks the same to this encoder. Do not use it."
-    return text + "Look at the neighbours below: do the trained ones show the same kind of thing as the query?"
+        return text + "This is a <b>collapse</b>: all images have nearly the same features. Do not use this encoder."
+    return (
+        text + "Check the nearest neighbours below: do the trained encoder's show the same kind of object as the query?"
+    )
 
 
 def commands(run: Run) -> list[str]:
-    """What to run next, as HTML."""
+    """Commands to run next, as pieces of HTML; [] when the folder has no training."""
     first = next(iter(run.trainings.values()), None)
     if first is None:
         return []
     checkpoint = str(first.checkpoint)
     return [
-        html.paragraph("Measure the encoder on labelled images of yours (.beton files or a folder of class folders):"),
+        html.paragraph(
+            "Evaluate the encoder on labelled images of your own (.beton files, or a folder with one folder per class):"
+        ),
         html.commands(
             f"massrl linear --checkpoint {checkpoint} --train TRAIN --test TEST --labels 10pct",
             f"massrl knn --checkpoint {checkpoint} --train TRAIN --test TEST",
         ),
-        html.paragraph("Train on: the same settings, more epochs:"),
+        html.paragraph("Continue the training for more epochs:"),
         html.commands(f"massrl pretrain --ckpt_path {checkpoint} --trainer.max_epochs {2 * (first.epochs or 50)}"),
         html.paragraph("Use the encoder in Python:"),
         html.commands(

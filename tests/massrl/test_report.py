@@ -107,10 +107,10 @@ def test_the_page_is_well_formed_and_asks_no_other_address(built):
 
 def test_the_verdict_names_the_winner_and_the_gain_over_both_baselines(built):
     text = parsed(built).text
-    assert "features of SimCLR name 90.0 % of the test images rightly" in text
+    assert "features of SimCLR classify 90.0 % of the test images correctly" in text
     assert "30.0 points more than raw pixels" in text
     assert "50.0 points more than the same network with random weights" in text
-    assert "Beside it: MASSRL 85.0 %" in text
+    assert "Other methods: MASSRL 85.0 %" in text
 
 
 def test_a_method_below_a_baseline_is_said_to_be(quickstart):
@@ -118,7 +118,7 @@ def test_a_method_below_a_baseline_is_said_to_be(quickstart):
     write_json(quickstart / "metrics.json", found)
     text = page(quickstart).text
     assert "10.0 points less than raw pixels" in text
-    assert "It is worse at linear, 1 label/class (below raw pixels)" in text
+    assert "It is worse in: linear, 1 label/class (below raw pixels)" in text
 
 
 def test_the_table_holds_mean_and_deviation_and_one_draw_has_none(built):
@@ -133,7 +133,7 @@ def test_a_plain_run_says_that_it_is_not_measured_and_where_the_checkpoint_is(tm
     checkpoint = sample_checkpoint(tmp_path, sample_folder(tmp_path))
     run = checkpoint.parents[1]
     text = page(run).text
-    assert "SimCLR has been trained; it has not been measured yet" in text
+    assert "SimCLR has been trained but not evaluated" in text
     assert f"massrl knn --checkpoint {checkpoint}" in text
     assert "tiny_resnet" in text
     assert (run / "figures" / "loss.png").exists()
@@ -153,7 +153,7 @@ def test_a_run_without_labels_shows_rank_and_alignment(tmp_path):
 def test_collapse_is_called_collapse(tmp_path):
     training(tmp_path / "massrl", "massrl.MASSRL")
     write_json(tmp_path / "metrics.json", {"rank": 1.02, "alignment": 0.0})
-    assert "That is a collapse" in page(tmp_path).text
+    assert "This is a collapse" in page(tmp_path).text
 
 
 def test_words_of_the_run_cannot_become_markup(tmp_path):

@@ -1,7 +1,7 @@
 """Pictures of ops, strategies, view sets and seeds: each function takes images and returns a matplotlib Figure.
 
-`python -m massrl.report.pictures images/` draws those of the README. Ops, strategies and view sets are read from their
-registries: a new one appears in the pictures by being registered.
+`python -m massrl.report.pictures images/` writes the pictures of the README and of docs/pictures.md. Ops, strategies
+and view sets are read from their registries, so a newly registered one appears in the pictures.
 """
 
 from massrl.report.pictures.draw import draw_views

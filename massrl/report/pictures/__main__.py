@@ -1,4 +1,4 @@
-"""Draw the README's pictures into a folder: `python -m massrl.report.pictures images/`."""
+"""Write the pictures of README and docs/pictures.md into a folder: `python -m massrl.report.pictures images/`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DPI = 90
 
 
 def figures() -> dict[str, Callable]:
-    """File name -> how its figure is drawn, of the photographs that scikit-learn ships."""
+    """{file name: function that returns its Figure}, for the photographs that scikit-learn ships."""
     china, flower = photographs = pictures.photographs()
     two = ViewSet(["simclr", "byol"], crops=2, size=224, shared_crops=True, local=2, crop_scale=(0.2, 0.7))
     seeding = partial(pictures.seeding, photographs)
@@ -37,9 +37,9 @@ GIF = "massrl.gif"
 
 
 def draw_all(folder: Path) -> list[Path]:
-    """Every picture, its contents as the comment -> the files."""
-    drawn = {name: draw() for name, draw in figures().items()}
-    files = [save_png(figure, folder / name, DPI, contents(figure), few=True) for name, figure in drawn.items()]
+    """Write every picture, with its `contents` as the comment of the file; return the paths."""
+    plots = {name: plot() for name, plot in figures().items()}
+    files = [save_png(figure, folder / name, DPI, contents(figure), few=True) for name, figure in plots.items()]
     return [*files, pictures.gif(pictures.photographs()[1], folder / GIF, epochs=5, dpi=60)]
 
 

@@ -1,4 +1,4 @@
-"""What a picture shows, as a comment in its file: a test sees from it whether a stored picture is of today's code."""
+"""Contents of a picture as a comment in its file, from which a test sees whether a stored picture is up to date."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image
 
 
 def contents(figure: Figure) -> str:
-    """JSON of a figure's words (names of ops and strategies among them) and mean colours of its images, 0 to 255."""
+    """JSON of a figure: "words", its texts, and "colours", the mean RGB of each of its images, 0 to 255."""
     axes = figure.axes[0]
     return json.dumps(
         {
@@ -22,6 +22,6 @@ def contents(figure: Figure) -> str:
 
 
 def read_contents(path: Path) -> dict:
-    """The same of a PNG or GIF that was written with it; {} for any other."""
+    """The `contents` stored in a PNG or GIF file; {} for a file without them."""
     with Image.open(path) as file:
         return json.loads(file.info.get("Comment") or file.info.get("comment") or "{}")

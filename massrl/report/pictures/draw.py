@@ -1,4 +1,4 @@
-"""Views of an image without a file, as the loader draws them."""
+"""Render views of an image in memory, as the loader renders them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,19 @@ from data_loading.views.view_set import ViewSet
 def draw_views(
     image: np.ndarray, view_set: str | dict | ViewSet, seed: int = 0, epoch: int = 0, index: int = 0
 ) -> tuple[np.ndarray, list[np.ndarray]]:
-    """image uint8 (H, W, 3) -> boxes (V, 4) in pixels, and V views uint8 (S, S, 3), as the loader draws row `index`."""
-    drawn = replay_image(image, view_set, seed, epoch, index)
-    return drawn.plan.box[:, 0], drawn.views
+    """Render the views of an image as a loader with `seed` renders them for row `index` in `epoch`.
+
+    image: uint8 (H, W, 3).  Returns crop boxes (V, 4), x0, y0, x1, y1 in pixels, and V views uint8 (S, S, 3).
+    """
+    replayed = replay_image(image, view_set, seed, epoch, index)
+    return replayed.plan.box[:, 0], replayed.views
 
 
 def run_each(image: np.ndarray, changes: list[Op | Crop], size: int, seed: int = 0, index: int = 0) -> list[np.ndarray]:
-    """One view uint8 (size, size, 3) for each op or crop: an op is applied to the square at the image's centre."""
+    """One view uint8 (size, size, 3) for each op or crop; an op is applied to the central square of the image.
+
+    image: uint8 (H, W, 3).  seed, index: of the random numbers.
+    """
     square = CenterCrop(1.0)
     alone = [
         Strategy("op", [[]], crop=one) if isinstance(one, Crop) else Strategy("op", [[one]], crop=square)
@@ -29,23 +35,21 @@ def run_each(image: np.ndarray, changes: list[Op | Crop], size: int, seed: int =
     ]
     views = draw_views(image, ViewSet(alone, crops=1, size=size), seed, index=index)[1]
     for v, one in enumerate(changes):
-        if isinstance(
-            one, Pad
-        ):  # keeps the image's scale: a photograph is shrunk first, else its corner is all one sees
+        if isinstance(one, Pad):  # keeps the scale of the image: shrink it first, or only its corner is visible
             small = shrunk(image, max(size * 2 // 3, 1))
             views[v] = draw_views(small, ViewSet([alone[v]], crops=1, size=size), seed, index=index)[1][0]
     return views
 
 
 def shrunk(image: np.ndarray, side: int) -> np.ndarray:
-    """image uint8 (H, W, 3) with its longer side of at most `side` pixels."""
+    """The image, uint8 (H, W, 3), resized so that its longer side has at most `side` pixels."""
     small = Image.fromarray(image)
     small.thumbnail((side, side))
     return np.asarray(small)
 
 
 def at_least_one(**counts: int) -> None:
-    """ConfigError where a picture would show nothing: a count below 1."""
+    """Raise ConfigError when a count is below 1, so that a picture would show nothing."""
     for name, count in counts.items():
         if count < 1:
             raise ConfigError(f"{name} is {count}; a picture shows at least one")

@@ -1,4 +1,4 @@
-"""Rows of images with words: the form of most pictures."""
+"""Grids of captioned images, the layout of most pictures."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from matplotlib.font_manager import FontProperties
 from massrl.report.sheet import Sheet
 from massrl.report.style import LIGHT, ink, rc
 
-GAP, BLOCK_GAP, EDGE = 0.06, 0.34, 0.08  # inches between images, between blocks, round all
-BEHIND, LINE = 0.12, 0.145  # inches between a name and the note behind it; between lines of a note
+GAP, BLOCK_GAP, EDGE = 0.06, 0.34, 0.08  # inches between images, between blocks, around the grid
+BEHIND, LINE = 0.12, 0.145  # inches between a name and its note, and between lines of a note
 HEADING, NAME, NOTE = 11, 9.5, 8  # points
-RULER = RendererAgg(1, 1, 72)  # a pixel is a point
+RULER = RendererAgg(1, 1, 72)  # measures text; at 72 dpi a pixel is a point
 
 
 class Cell(NamedTuple):
-    """An image uint8 (H, W, 3), the words below it, and the colour of its frame."""
+    """An image uint8 (H, W, 3), its caption, and the colour of its frame (None: no frame)."""
 
     pixels: np.ndarray
     caption: str = ""
@@ -31,22 +31,22 @@ class Cell(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A row of images, its name and a note in smaller letters; where the images stand in lines, both are above them."""
+    """A row of images with its name and a note in smaller type, left of the images or above them."""
 
     name: str
     cells: Sequence[Cell]
     note: str = ""
 
 
-def light(draw):
-    """Draw a figure in the light theme, wherever it is called from."""
+def light(plot):
+    """Decorator: plot a figure in the light theme, whatever matplotlib's settings are."""
 
-    @wraps(draw)
-    def drawn(*args, **kwargs):
+    @wraps(plot)
+    def plotted(*args, **kwargs):
         with matplotlib.rc_context(rc(LIGHT)):
-            return draw(*args, **kwargs)
+            return plot(*args, **kwargs)
 
-    return drawn
+    return plotted
 
 
 @light
@@ -59,10 +59,10 @@ def grid(
     blocks: int = 1,
     above: bool = False,
 ) -> Figure:
-    """Rows of images, in `blocks` side by side.
+    """Plot rows of images in `blocks` columns of rows.
 
-    titles: of the columns.  note: in smaller letters behind the heading.  cell: side of an image, inches.
-    above: names stand above their row, not left of it; a note then takes as many lines as it needs.
+    titles: of the columns of images.  heading: of the figure; note: in smaller type after the heading.  cell: side of
+    an image, inches.  above: write names above their row instead of left of it; notes are then wrapped.
     """
     columns = max(len(row.cells) for row in rows)
     caption = 0.15 if any(one.caption for row in rows for one in row.cells) else 0.0
@@ -71,7 +71,7 @@ def grid(
     wide = columns * (cell + GAP) - GAP
     if above:
         wide = max(wide, *(width(row.name, NAME, "bold") for row in rows))
-    lefts = [0.0 if above else max(map(_width, part)) + 0.12 for part in parts]  # room for the names
+    lefts = [0.0 if above else max(map(_width, part)) + 0.12 for part in parts]  # width of the names
     starts = [EDGE + sum(lefts[:b]) + b * (wide + GAP + BLOCK_GAP) for b in range(len(lefts))]
     right = max(starts[-1] + lefts[-1] + wide, EDGE + width(heading, HEADING, "bold"))
     about = run_in(heading, HEADING, note, right - EDGE) if heading else []
@@ -102,22 +102,23 @@ def grid(
 
 
 def _width(row: Row) -> float:
+    """Width in inches of a row's name and note, written left of the images."""
     return max(width(row.name, NAME, "bold"), *(width(note, NOTE) for note in row.note.split("\n")))
 
 
 def width(text: str, size: float, weight: str = "normal") -> float:
-    """Of a text of `size` points, inches."""
+    """Width in inches of a text of `size` points."""
     font = FontProperties(family="DejaVu Sans", weight=weight, size=size)
     return RULER.get_text_width_height_descent(text, font, ismath=False)[0] / 72
 
 
 def fitting(text: str, size: float, room: float) -> float:
-    """The size, points, at which a text takes at most `room` inches: `size`, or less."""
+    """The largest font size in points, at most `size`, at which the text is at most `room` inches wide."""
     return min(size, size * room / max(width(text, size), 1e-6))
 
 
 def run_in(name: str, size: float, note: str, room: float) -> list[str]:
-    """All words of a note in lines of at most `room` inches: the first follows the bold name, "" where none fits."""
+    """Wrap a note into lines of at most `room` inches. The first follows the bold name; it is "" if no word fits."""
     lines, left = [""], room - width(name, size, "bold") - BEHIND
     for word in note.split():
         longer = f"{lines[-1]} {word}".strip()
@@ -130,7 +131,7 @@ def run_in(name: str, size: float, note: str, room: float) -> list[str]:
 
 
 def _named(sheet: Sheet, x: float, y: float, name: str, size: float, lines: Sequence[str]) -> None:
-    """A bold name, and the note that follows it."""
+    """Write a bold name at (x, y), followed by the lines of its note."""
     sheet.text(x, y, name, size, weight="bold")
     for at, line in enumerate(lines):
         begin = x if at else x + width(name, size, "bold") + BEHIND
@@ -138,6 +139,7 @@ def _named(sheet: Sheet, x: float, y: float, name: str, size: float, lines: Sequ
 
 
 def _beside(sheet: Sheet, row: Row, right: float, middle: float) -> None:
+    """Write a row's name and note left of its images, right-aligned at `right` and centred at height `middle`."""
     notes = [note for note in row.note.split("\n") if note]
     y = middle + 0.05 - 0.075 * len(notes)
     sheet.text(right, y, row.name, NAME, "right", weight="bold")

@@ -1,4 +1,4 @@
-"""What moves: views over epochs as a GIF, and a slider over an op's parameter for notebooks."""
+"""Animated and interactive pictures: a GIF of views over epochs, a slider over the parameter of an op."""
 
 from __future__ import annotations
 
@@ -30,10 +30,11 @@ def gif(
     dpi: int = 80,
     size: int | None = None,
 ) -> Path:
-    """Write a GIF of an image's views, a frame for each epoch; every frame has 256 colours of its own.
+    """Write a GIF of the views of an image, one frame per epoch, each with its own palette of 256 colours.
 
-    image: uint8 (H, W, 3).  seconds: of a frame.  size: side of the global views, pixels; the view set's own.
-    The file's comment tells the contents of the first frame.
+    image: uint8 (H, W, 3).  which: a view set, its name, or a strategy's.  seconds: duration of a frame.  size: side of
+    the global views in pixels (default: the view set's).  The comment of the file is the `contents` of the first frame.
+    Returns `path`. Raises ConfigError for epochs < 1.
     """
     at_least_one(epochs=epochs)
     frames, first = [], None
@@ -51,9 +52,10 @@ def gif(
 
 
 def slider(image: np.ndarray, name: str, size: int = 224, seed: int = 0, n: int = 25, **arguments: Any) -> Any:
-    """An op under a slider over n values of its parameter, where ipywidgets are installed; else a row of values.
+    """A notebook widget that shows an op with a slider over n values of its parameter.
 
-    image: uint8 (H, W, 3).  An op without a parameter has no slider, and is drawn as `op` does.
+    image: uint8 (H, W, 3).  name: a registered op or crop, or the class_path of your own.  arguments: of the op.
+    Without ipywidgets, and for an op without a parameter, returns the Figure of `op` instead.
     """
     at_least_one(n=n)
     shown = range_of(name)

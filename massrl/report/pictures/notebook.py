@@ -1,4 +1,4 @@
-"""Run notebooks in place and keep their outputs: `python -m massrl.report.pictures.notebook FILE.ipynb ...`."""
+"""Execute notebooks in place and store their outputs: `python -m massrl.report.pictures.notebook FILE.ipynb ...`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ WIDGETS = "application/vnd.jupyter.widget-state+json"
 
 
 def run(notebook: Path, folder: Path, seconds: int = 300) -> str:
-    """The text of the notebook with the outputs of a run in `folder`; CellExecutionError (nbclient's) where one fails.
+    """Execute a notebook with `folder` as working directory; return its JSON text with the outputs.
 
-    seconds: for each cell.  A run that draws the same gives the same text: times are left out, widgets are numbered.
-    ConfigError where nbclient is not installed.
+    seconds: limit per cell.  The text is reproducible: it has no times, and widget ids are replaced by numbers.
+    Raises ConfigError when nbclient is not installed, and nbclient's CellExecutionError when a cell fails.
     """
     try:
         import nbformat
@@ -28,7 +28,7 @@ def run(notebook: Path, folder: Path, seconds: int = 300) -> str:
     text = nbformat.writes(found)
     for number, widget in enumerate(found.metadata.get("widgets", {}).get(WIDGETS, {}).get("state", {})):
         text = text.replace(widget, f"{number:032x}")
-    return nbformat.writes(nbformat.reads(text, as_version=4)) + "\n"  # sorted by the numbers
+    return nbformat.writes(nbformat.reads(text, as_version=4)) + "\n"  # parsed again to sort by the new ids
 
 
 if __name__ == "__main__":

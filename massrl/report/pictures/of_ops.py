@@ -1,4 +1,4 @@
-"""Ops: all of them over a range of their parameters, and one in detail."""
+"""Pictures of ops: all ops over a range of their parameters, and one op in detail."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from massrl.report.pictures.ranges import always, made, range_of, view_ops
 
 
 def ops(image: np.ndarray, n: int = 5, size: int = 96, seed: int = 0) -> Figure:
-    """Every registered op of a view: a row each over n values of its parameter; then those without one.
+    """Every registered op and crop: one row over n values of its parameter, then the ops without a parameter.
 
-    image: uint8 (H, W, 3).  size: side of a view, pixels.  seed: of what an op draws, as the place of a rectangle;
-    along a row the draws are the same.
+    image: uint8 (H, W, 3).  size: side of a view, pixels.  seed: of an op's random numbers, for example the position of
+    a rectangle; they are equal along a row.
     """
     at_least_one(n=n)
     names = view_ops()
@@ -32,16 +32,16 @@ def ops(image: np.ndarray, n: int = 5, size: int = 96, seed: int = 0) -> Figure:
 
 
 def op(image: np.ndarray, name: str, n: int = 6, size: int = 160, seed: int = 0, **arguments: Any) -> Figure:
-    """One op: the image, the op over n values of its parameter, and n samples as its defaults draw them.
+    """One op: the image, the op over n values of its parameter, and n random samples with the default parameters.
 
-    name: a registered op or crop, or the class_path of your own.  arguments: of the op, as axis="y" or
-    interpolation="bilinear".  A wrong name or argument is a UserError.
+    image: uint8 (H, W, 3).  name: a registered op or crop, or the class_path of your own.  arguments: of the op, for
+    example axis="y" or interpolation="bilinear".  Raises a UserError for a wrong name or argument.
     """
     at_least_one(n=n)
     one = made(name, **arguments)
     before = Cell(run_each(image, [CenterCrop(1.0)], size)[0], "image")
-    drawn = [run_each(image, [one], size, seed, index)[0] for index in range(n)]
-    samples = [Cell(view, f"sample {index}") for index, view in enumerate(drawn)]
+    views = [run_each(image, [one], size, seed, index)[0] for index in range(n)]
+    samples = [Cell(view, f"sample {index}") for index, view in enumerate(views)]
     rows = [Row("samples", [before, *samples], f"with p {one.p:g}" if isinstance(one, Op) else "")]
     if range_of(name):
         values = over_range(image, name, n, size, seed, **arguments)
@@ -52,7 +52,7 @@ def op(image: np.ndarray, name: str, n: int = 6, size: int = 160, seed: int = 0,
 
 
 def over_range(image: np.ndarray, name: str, n: int, size: int, seed: int = 0, **arguments: Any) -> Row:
-    """The op at n values of its parameter."""
+    """A row with the op at n values of its parameter, applied with probability 1."""
     shown = range_of(name)
     values = shown.values(n)
     views = run_each(image, [always(name, **{**arguments, **shown.arguments(v)}) for v in values], size, seed)

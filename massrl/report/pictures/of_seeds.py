@@ -1,6 +1,6 @@
-"""Seeds: that of the loader's order apart from those of its ops, fixed or fresh in each run; ops that share draws.
+"""Pictures of seeds: the loader's order and its ops with separate seeds, and ops that share random numbers.
 
-The pictures of FFCV-SSL's README, drawn by our Loader.
+They reproduce the pictures of FFCV-SSL's README with our Loader.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from massrl.report.pictures.grid import Cell, Row, grid
 from massrl.report.style import CLASSES, RIGHT
 
 BATCH = 3
-FRESH = 100  # run r of a figure takes seed FRESH + r where it would draw one from the system: it can be drawn again
+FRESH = 100  # run r of a figure uses seed FRESH + r instead of a random one, so that the figure is reproducible
 
 
 def seeding(
@@ -36,10 +36,11 @@ def seeding(
     batches: int = 3,
     size: int = 96,
 ) -> Figure:
-    """What runs of a program see: a row for each run, its first batches side by side, framed in the colour of a batch.
+    """The first batches of several runs of a program: one row per run, frames in the colour of the batch.
 
-    images: 9 or more, uint8 (H, W, 3); they are cut into tiles first where they are fewer.  order_seed: of the loader;
-    op_seed: of the two ops, which shift the image by a random part of its side.  None: fresh in each run.
+    images: uint8 (H, W, 3) each; fewer than 3 * batches images are cut into tiles first.  order_seed: of the loader's
+    order.  op_seed: of two ops that shift the image by a random fraction of its side.  A seed None differs between
+    runs.  size: side of a view, pixels.
     """
     at_least_one(images=len(images), runs=runs, batches=batches)
     tiles = images if len(images) >= BATCH * batches else [tile for image in images for tile in cut(image)]
@@ -66,11 +67,12 @@ def seeding(
 
 
 def _word(seed: int | None) -> str:
+    """A seed as text in the heading."""
     return "None (fresh in each run)" if seed is None else str(seed)
 
 
 def cut(image: np.ndarray, down: int = 2, across: int = 3) -> list[np.ndarray]:
-    """Square tiles of an image uint8 (H, W, 3), row by row, from its middle."""
+    """down x across square tiles, row by row, from the middle of an image uint8 (H, W, 3)."""
     side = min(image.shape[0] // down, image.shape[1] // across)
     top, left = (image.shape[0] - down * side) // 2, (image.shape[1] - across * side) // 2
     corners = [(top + r * side, left + c * side) for r in range(down) for c in range(across)]
@@ -78,9 +80,10 @@ def cut(image: np.ndarray, down: int = 2, across: int = 3) -> list[np.ndarray]:
 
 
 def shared_draws(image: np.ndarray, samples: int = 8, seed: int = 0, size: int = 128) -> Figure:
-    """Three views of each sample; the first two share the numbers of their grayscale op, so that both are gray or none.
+    """Three views of each sample, of which the first two share their grayscale op: both are gray or neither is.
 
-    The second view is of half the size.  A frame marks what the plan says is gray.
+    image: uint8 (H, W, 3).  size: side of views 1 and 3, pixels; view 2 has half of it.  A frame marks the views that
+    the plan makes gray.
     """
     at_least_one(samples=samples)
     flip = HorizontalFlip()

@@ -1,4 +1,4 @@
-"""Strategies: each variant over samples."""
+"""Pictures of strategies: each variant over several samples of an image."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from data_loading.views.view_set import ViewSet
 from massrl.report.pictures.draw import at_least_one
 from massrl.report.pictures.grid import Cell, Row, grid
 
-SMALL, LEAST = 64, 32  # pixels: recipes for views up to SMALL are drawn at their own side, but not below LEAST
+SMALL, LEAST = 64, 32  # pixels: strategies for views up to SMALL are shown at their own size, but at least at LEAST
 
 
 def strategies(
@@ -24,9 +24,9 @@ def strategies(
     size: int = 96,
     seed: int = 0,
 ) -> Figure:
-    """Strategies x samples: a row for each variant of each strategy, a column for each sample, all of one image.
+    """One row per variant of each strategy, one column per sample, all of one image.
 
-    image: uint8 (H, W, 3).  names: all registered ones unless said.  size: side of a view, pixels.
+    image: uint8 (H, W, 3).  names: strategies (default: all registered ones).  size: side of a view, pixels.
     """
     names = list(STRATEGIES) if names is None else names
     at_least_one(samples=samples, names=len(names))
@@ -37,22 +37,26 @@ def strategies(
 def strategy(
     image: np.ndarray, which: str | dict | Strategy, samples: int = 7, size: int = 160, seed: int = 0
 ) -> Figure:
-    """One strategy, by name, {class_path, init_args} or as it is: a row for each variant, a column for each sample."""
+    """One strategy: one row per variant, one column per sample.
+
+    image: uint8 (H, W, 3).  which: a name, {class_path, init_args}, or a Strategy.  size: side of a view, pixels.
+    """
     at_least_one(samples=samples)
     return grid(_rows(image, which, samples, size, seed), cell=1.3, above=True)
 
 
 def _rows(image: np.ndarray, which: str | dict | Strategy, samples: int, size: int, seed: int) -> list[Row]:
+    """Rows of one strategy: its variants, then its local view if it has one."""
     one = get(which)
     side = max(one.size, LEAST) if one.size <= SMALL else size
     name = which if isinstance(which, str) else one.name
     own_local = one.local is not None
     views = ViewSet([one], crops=len(one.variants), size=side, local=int(own_local), local_size=max(side * 3 // 7, 1))
-    drawn = [replay_image(image, views, seed, index=index).views for index in range(samples)]
+    samples_views = [replay_image(image, views, seed, index=index).views for index in range(samples)]
     letters = [f" {chr(ord('a') + v)}" if len(one.variants) > 1 else "" for v in range(len(one.variants))]
     note = STRATEGIES.summary(name) if name in STRATEGIES else ""
     small = f" ({side} px)" if one.size <= SMALL else ""
     return [
-        Row(name + end + small, [Cell(views[v]) for views in drawn], "" if v else note)
+        Row(name + end + small, [Cell(views[v]) for views in samples_views], "" if v else note)
         for v, end in enumerate([*letters, *([" local"] if own_local else [])])
     ]

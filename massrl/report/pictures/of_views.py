@@ -1,4 +1,4 @@
-"""View sets: an image, the boxes of its crops, and its views; the same plan drawn again."""
+"""Pictures of view sets: an image with its crop boxes and views, and replays of one plan."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from massrl.report.pictures.grid import EDGE, GAP, Cell, Row, fitting, grid, lig
 from massrl.report.sheet import Sheet
 from massrl.report.style import CLASSES
 
-ACROSS = 4  # views side by side
-ORDER = (3, 2, 0, 1, 4, 5, 9, 6, 8, 7)  # of CLASSES: those that differ most come first
+ACROSS = 4  # views in a line, at most
+ORDER = (3, 2, 0, 1, 4, 5, 9, 6, 8, 7)  # indices into CLASSES, the most different colours first
 
 
 @light
@@ -24,10 +24,10 @@ def view_set(
     index: int = 0,
     size: int | None = None,
 ) -> Figure:
-    """An image with the boxes of its crops, and all its views, each framed in the colour of its box; local ones dashed.
+    """An image with its crop boxes, and all its views framed in the colour of their box; local views are dashed.
 
-    image: uint8 (H, W, 3).  which: a view set, its name, or a strategy's.  seed, epoch, index: of the plan.
-    size: side of the global views, pixels.
+    image: uint8 (H, W, 3).  which: a view set, its name, or a strategy's.  seed, epoch, index: of the plan, as in a
+    loader with `seed` for row `index`.  size: side of the global views in pixels (default: the view set's).
     """
     drawn = replay_image(image, which, seed, epoch, index, size)
     lines = _lines(drawn.view_set)
@@ -59,8 +59,10 @@ def view_set(
 
 
 def _lines(views: ViewSet) -> list[list[int]]:
-    """Numbers of the views by line of the picture, at most ACROSS: a line for each strategy, or for several if they are
-    more than two."""
+    """Indices of the views in each line of the picture, at most ACROSS per line.
+
+    Each strategy begins a line; with more than two strategies a line may hold several.
+    """
     groups: dict[str, list[int]] = {}
     for v, view in enumerate(views.views):
         groups.setdefault(view.name.rpartition(".")[0], []).append(v)
@@ -74,27 +76,32 @@ def _lines(views: ViewSet) -> list[list[int]]:
 
 
 def colour_of(view: View) -> str:
+    """Colour of a view's frame and box; views of one crop share it."""
     return CLASSES[ORDER[view.crop % len(ORDER)]]
 
 
 def replay(image: np.ndarray, which: str | dict | ViewSet = "massrl", seed: int = 0, size: int | None = 128) -> Figure:
-    """The views of a sample drawn twice from one (seed, epoch, sample), then in another epoch, of another sample and
-    under another seed; beside each row, how many of its views are equal to the first row's, pixel by pixel."""
+    """Views of a sample rendered twice from one (seed, epoch, sample), then with another epoch, sample and seed.
+
+    image: uint8 (H, W, 3).  The note of each row counts the views that equal those of the first row in every pixel.
+    """
     keys = [(seed, 0, 0), (seed, 0, 0), (seed, 1, 0), (seed, 0, 1), (seed + 1, 0, 0)]
     drawn = [replay_image(image, which, *key, size) for key in keys]
-    rows = [Row("drawn", _cells(drawn[0]), _key(*keys[0]))]
+    rows = [Row("rendered", _cells(drawn[0]), _key(*keys[0]))]
     for name, key, one in zip(("again", "epoch", "sample", "seed"), keys[1:], drawn[1:], strict=True):
         same = sum(np.array_equal(a, b) for a, b in zip(drawn[0].views, one.views, strict=True))
         note = f"{_key(*key)}\n{same} of {len(one.views)} views equal"
-        rows.append(Row("drawn again" if name == "again" else f"another {name}", _cells(one), note))
+        rows.append(Row("rendered again" if name == "again" else f"another {name}", _cells(one), note))
     return grid(rows, [view.name for view in drawn[0].view_set.views])
 
 
 def _key(seed: int, epoch: int, sample: int) -> str:
+    """The key of a replay as text."""
     return f"seed {seed}, epoch {epoch}, sample {sample}"
 
 
 def _cells(drawn: Replay) -> list[Cell]:
+    """The views of a replay with frames in the colours of their crops."""
     return [
         Cell(pixels, frame=colour_of(view), dashed=view.role == "local")
         for view, pixels in zip(drawn.view_set.views, drawn.views, strict=True)

@@ -1,4 +1,4 @@
-"""The images that pictures are drawn of."""
+"""The images that pictures show."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from massrl.report.pictures.draw import at_least_one
 
 
 def photographs(source: str | Path | Sequence[str | Path] | None = None, limit: int = 16) -> list[np.ndarray]:
-    """Images uint8 (H, W, 3): of a folder (the first `limit`), of a list of files, or the two that scikit-learn ships.
+    """Read images, uint8 (H, W, 3): the first `limit` of a folder, the files of a list, or scikit-learn's two.
 
-    Those are china.jpg and flower.jpg, 427 x 640, CC BY 2.0; their photographers stand in the README.
-    SourceError for an empty list, a folder without images or a file that is not there, DecodeError for one that is no
-    image, ConfigError for a limit below 1.
+    Those are china.jpg and flower.jpg, 427 x 640, CC BY 2.0; the README names their photographers.
+    Raises SourceError for an empty list, a folder without images or a missing file, DecodeError for a file that is not
+    an image, and ConfigError for limit < 1.
     """
     at_least_one(limit=limit)
     if source is None:
@@ -28,7 +28,7 @@ def photographs(source: str | Path | Sequence[str | Path] | None = None, limit: 
         return list(load_sample_images().images)
     if not isinstance(source, str | Path):
         if not len(source):
-            raise SourceError("the list of photographs is empty; name a file, or leave it out for scikit-learn's two")
+            raise SourceError("the list of photographs is empty; name a file, or omit it for scikit-learn's two")
         return [_pixels(Path(path)) for path in source]
     if Path(source).is_file():
         return [_pixels(Path(source))]
@@ -36,6 +36,7 @@ def photographs(source: str | Path | Sequence[str | Path] | None = None, limit: 
 
 
 def _pixels(path: Path) -> np.ndarray:
+    """Decode an image file to uint8 (H, W, 3)."""
     try:
         found = read_image(path.read_bytes())
     except OSError as error:

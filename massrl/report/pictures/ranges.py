@@ -1,4 +1,4 @@
-"""Over which numbers an op is shown."""
+"""Ranges of parameters over which ops are shown."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ import numpy as np
 from data_loading.config.described import build, found
 from data_loading.ops import OPS, Crop, Op
 
-NOT_SHOWN = ("p", "bins", "fill", "seed", "times")  # arguments that are numbers, but no magnitude
-SHARE = "number"  # all values of an op draw the same random numbers; under this name seed 0 gives ones worth seeing
+NOT_SHOWN = ("p", "bins", "fill", "seed", "times")  # numeric arguments that are not a strength of the op
+SHARE = "number"  # `share` name: an op samples equal random numbers for all values; chosen so that seed 0 looks good
 
 
 @dataclass(frozen=True)
 class Range:
-    """An argument of an op, and the interval that it is shown over.
+    """An argument of an op, and the interval over which it is shown.
 
-    kind: "number", "pair" (an interval that the number is drawn from, given as one point) or "whole".
+    kind: "number"; "pair" for an argument that is an interval to sample from, set to a single point; "whole" for an
+    integer.
     """
 
     argument: str
@@ -28,22 +29,23 @@ class Range:
     kind: str = "number"
 
     def values(self, n: int) -> list[float]:
-        """n numbers at equal distances, both ends included; whole ones are rounded, and may be fewer."""
-        found = np.linspace(self.low, self.high, n)
-        return list(dict.fromkeys((np.rint(found) if self.kind == "whole" else found).tolist()))
+        """n equally spaced values, both ends included; integers are rounded, and duplicates are removed."""
+        values = np.linspace(self.low, self.high, n)
+        return list(dict.fromkeys((np.rint(values) if self.kind == "whole" else values).tolist()))
 
     def arguments(self, value: float) -> dict[str, Any]:
+        """Constructor arguments that set the op to `value`."""
         return {self.argument: (value, value) if self.kind == "pair" else int(value) if self.kind == "whole" else value}
 
 
 class Strength(Range):
-    """ColorJitter's: SimCLR's four strengths times one number."""
+    """ColorJitter: one factor for the four strengths of SimCLR."""
 
     def arguments(self, value: float) -> dict[str, Any]:
         return {"brightness": 0.8 * value, "contrast": 0.8 * value, "saturation": 0.8 * value, "hue": 0.2 * value}
 
 
-# Where the default argument is no good interval to look at.
+# Ops whose default argument is not an instructive interval.
 CHOSEN = {
     "Affine": Range("degrees", 0.0, 60.0),
     "CenterCrop": Range("ratio", 0.2, 1.0),
@@ -64,15 +66,15 @@ CHOSEN = {
 
 
 def view_ops() -> list[str]:
-    """Names of the registered ops and crops of a view that can be made without arguments."""
+    """Names of the registered ops and crops that need no arguments."""
     kinds = {name: kind for name, kind in OPS.items() if inspect.isclass(kind) and issubclass(kind, Op | Crop)}
     return [name for name, kind in kinds.items() if not _needed(kind)]
 
 
 def range_of(name: str) -> Range | None:
-    """What an op is shown over: chosen above, else its first number or interval; None where it has none.
+    """The range over which an op is shown: from CHOSEN, else its first numeric or interval argument; None without one.
 
-    name: a registered one, or the class_path of a user's own.
+    name: a registered op or crop, or the class_path of a user's own.
     """
     if name in CHOSEN:
         return CHOSEN[name]
@@ -90,7 +92,7 @@ def range_of(name: str) -> Range | None:
 
 
 def always(name: str, **arguments: Any) -> Op | Crop:
-    """The op, applied to every sample, drawing the same random numbers as all others that are made here."""
+    """An op or crop with probability 1, which samples the same random numbers as all ops made by this function."""
     one = made(name, **arguments, share=SHARE)
     if isinstance(one, Op):
         one.p = 1.0
@@ -98,7 +100,7 @@ def always(name: str, **arguments: Any) -> Op | Crop:
 
 
 def made(name: str, **arguments: Any) -> Op | Crop:
-    """An op or a crop by its name or class_path; ViewError where it is neither."""
+    """Make an op or crop by its name or class_path. Raises UnknownName or ViewError."""
     make = found(name, OPS)
     kind = Crop if inspect.isclass(make) and issubclass(make, Crop) else Op
     return build({"class_path": name, "init_args": arguments}, OPS, kind)
@@ -109,5 +111,6 @@ def _is_number(value: Any) -> bool:
 
 
 def _needed(kind: type) -> bool:
+    """Whether a class has constructor arguments without defaults."""
     parameters = list(inspect.signature(kind.__init__).parameters.values())[1:]
     return any(p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD for p in parameters)
