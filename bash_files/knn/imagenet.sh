@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Nearest neighbours on frozen features of ImageNet, beside the untrained encoder.
+# kNN accuracy of frozen features on ImageNet, compared with the untrained encoder.
 # Usage: bash_files/knn/imagenet.sh --checkpoint CKPT --train FILE --test FILE [--json OUT] [any flag of massrl knn]
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
-source "$root/bash_files/env.sh"          # VENV=path, else the activated one, else $root/.venv
+source "$root/bash_files/env.sh"          # VENV=path, else the active environment, else $root/.venv
 exec massrl knn "$@"

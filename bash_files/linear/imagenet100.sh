@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Linear probe on frozen features of ImageNet-100, beside the untrained encoder.
+# Linear probe of frozen features on ImageNet-100, compared with the untrained encoder.
 # Usage: bash_files/linear/imagenet100.sh --checkpoint CKPT --train FILE --test FILE [--json OUT] [any flag of massrl linear]
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
-source "$root/bash_files/env.sh"          # VENV=path, else the activated one, else $root/.venv
+source "$root/bash_files/env.sh"          # VENV=path, else the active environment, else $root/.venv
 exec massrl linear "$@"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Pretrain DINO on scikit-learn's digits.  Usage: bash_files/pretrain/digits/dino.sh --data.train FILE [--trainer.devices N] [any flag of massrl pretrain]
-# FILE: massrl data write digits digits_train.beton --split train
+# To make FILE: massrl data write digits digits_train.beton --split train
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd)"
-source "$root/bash_files/env.sh"          # VENV=path, else the activated one, else $root/.venv
+source "$root/bash_files/env.sh"          # VENV=path, else the active environment, else $root/.venv
 exec massrl pretrain --config "$root/configs/pretrain/digits/dino.yaml" "$@"

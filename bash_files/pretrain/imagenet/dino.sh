@@ -2,5 +2,5 @@
 # Pretrain DINO on ImageNet.  Usage: bash_files/pretrain/imagenet/dino.sh --data.train FILE [--trainer.devices N] [any flag of massrl pretrain]
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd)"
-source "$root/bash_files/env.sh"          # VENV=path, else the activated one, else $root/.venv
+source "$root/bash_files/env.sh"          # VENV=path, else the active environment, else $root/.venv
 exec massrl pretrain --config "$root/configs/pretrain/imagenet/dino.yaml" "$@"
