@@ -7,7 +7,7 @@ from data_loading.errors import ConfigError, UnknownName
 from drawn import same_state
 from massrl.backbones import BACKBONES, build, names, reinitialise, takes_small_stem, width_of
 from massrl.backbones.names import CURATED, find
-from massrl.cli.pretrain import small_stem
+from massrl.training.settings import small_stem
 
 # name -> (arguments, width); small inputs, and small relatives of the large ones that the tests need not make
 WIDTHS = {
