@@ -97,9 +97,9 @@ prepare() {
 reach_index() {     # one small package, by the way that pip would take (index, proxy, certificates, local wheels)
     local folder
     folder="$(mktemp -d)"
-    if ! "$VENV/bin/python" -m pip --retries 1 --timeout 15 download -q --no-deps --no-cache-dir -d "$folder" einops >/dev/null 2>&1; then
+    if ! "$VENV/bin/python" -m pip --retries 1 --timeout 15 download -q --no-deps --no-cache-dir -d "$folder" tqdm >/dev/null 2>&1; then
         rm -rf "$folder"
-        fail "pip can't fetch packages (tried einops from ${PIP_INDEX_URL:-the configured index}); check the network, the proxy, or give --index-url URL"
+        fail "pip can't fetch packages (tried tqdm from ${PIP_INDEX_URL:-the configured index}); check the network, the proxy, or give --index-url URL"
     fi
     rm -rf "$folder"
 }
