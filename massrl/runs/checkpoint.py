@@ -86,12 +86,13 @@ class Checkpoint:
         path = find(where)
         content = read_file(path, map_location)
         content = content if isinstance(content, dict) else {}
-        kept = content.get("hyper_parameters")
-        if isinstance(kept, dict) and "_instantiator" in kept:  # Lightning below 2.6.6 calls whatever it names
-            raise CheckpointError(
-                f"{path}: names a function to call when it is loaded (_instantiator), which massrl never writes; "
-                "it is not loaded"
-            )
+        for part in ("hyper_parameters", "datamodule_hyper_parameters"):
+            kept = content.get(part)
+            if isinstance(kept, dict) and "_instantiator" in kept:  # Lightning below 2.6.6 calls whatever it names
+                raise CheckpointError(
+                    f"{path}: names a function to call when it is loaded (_instantiator in its {part}), which massrl "
+                    "never writes; it is not loaded"
+                )
         return cls(path, content)
 
     @property
