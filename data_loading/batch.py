@@ -49,11 +49,11 @@ class Batch:
         """V tensors (B, 3, S, S) in the view set's order; slices of the blocks, no copy."""
         if self.view_set is None:
             return [view for block in self.blocks for view in block]
-        out: list[Tensor | None] = [None] * len(self.view_set)
+        out: dict[int, Tensor] = {}  # number of a view -> its tensor
         for (_, members), block in zip(self.view_set.groups(), self.blocks, strict=True):
             for i, v in enumerate(members):
                 out[v] = block[i]
-        return out
+        return [out[v] for v in range(len(self.view_set))]
 
     @property
     def layout(self) -> list[View]:
@@ -100,10 +100,10 @@ class Batch:
         so its share may differ between view sizes: the labels take the share of the first size. A batch may be mixed
         again. ConfigError unless all labels are from 0 to num_classes - 1.
         """
-        op = build(op, OPS, Mixing)
-        drawn = op.draw(checked_seed(seed), checked_seed(epoch, "epoch"), self.index.cpu().numpy())
+        mixing = build(op, OPS, Mixing)
+        drawn = mixing.draw(checked_seed(seed), checked_seed(epoch, "epoch"), self.index.cpu().numpy())
         soft = self._soft_labels(num_classes)
-        mixed = [op.mixed(block, drawn) for block in self.blocks]
+        mixed = [mixing.mixed(block, drawn) for block in self.blocks]
         soft = mixup.tensor(soft, soft.roll(1, 0), mixed[0][1][:, None])
         return replace(self, blocks=[block for block, _ in mixed], soft_labels=soft)
 

@@ -111,7 +111,7 @@ class NDArrayField(Field):
         if length > layout.ARRAY["dtype"].itemsize:
             raise BetonError(f"its dtype description has {length} bytes, more than the format allows")
         # Sliced from the raw bytes, because numpy's S dtype drops trailing zeros.
-        descr = bytes(arguments)[layout.ARRAY.fields["dtype"][1] :][:length]
+        descr = bytes(arguments)[np.dtype(layout.ARRAY_HEAD).itemsize :][:length]
         try:
             ((name, dtype),) = json.loads(descr)
             if name != "" or not DTYPE.fullmatch(dtype):

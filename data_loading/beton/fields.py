@@ -17,7 +17,11 @@ class Field(ABC):
     """Base class of the column types."""
 
     kind: str  # the type's name in layout.COLUMNS, for example "int"
-    checked = False  # whether stored bytes can be invalid, so that `decode` may raise
+
+    @property
+    def checked(self) -> bool:
+        """Whether stored bytes can be invalid, so that `decode` may raise."""
+        return False
 
     @property
     def type_id(self) -> int:

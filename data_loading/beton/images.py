@@ -92,6 +92,7 @@ class RGBImageField(Field):
         if self.write_mode == "smart":
             return JPEG if self.smart_threshold is not None and size > self.smart_threshold else RAW
         if self.write_mode == "proportion":
+            assert self.compress_probability is not None, "refused when the field was made"
             return JPEG if _uniform(self.seed, row) < self.compress_probability else RAW
         if self.write_mode == "keep":
             return JPEG if is_jpeg else RAW

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -70,7 +71,7 @@ def with_pointer(type_id: int, record: tuple, ptr: int) -> tuple | int:
     return (ptr, *record) if COLUMNS[type_id][1] == BYTES else (*record, ptr)
 
 
-def without_pointer(type_id: int, stored: np.void | np.uint64) -> tuple:
+def without_pointer(type_id: int, stored: Any) -> tuple:
     """The inverse of `with_pointer`: the members of a stored record except its pointer."""
     if COLUMNS[type_id][1] == POINTER:
         return ()

@@ -7,8 +7,9 @@ import glob
 import mmap
 import os
 from collections.abc import Sequence
+from io import FileIO
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,7 +31,7 @@ class Part(NamedTuple):
         """Bytes of the file."""
         return self.found.st_size
 
-    def open(self) -> IO[bytes]:
+    def open(self) -> FileIO:
         """Open the file, unbuffered. BetonError if it was removed, replaced or resized since it was mapped."""
         try:
             file = open(self.path, "rb", buffering=0)

@@ -59,7 +59,7 @@ def read_tables(path: Path, raw: np.ndarray, custom: Mapping[str, Any]) -> Table
         if kind.kind == "image":
             sizes = verify.image_sizes(path, name, column, ptr, size)
             parts = (("mode", np.uint8), ("height", np.int32), ("width", np.int32), ("ptr", np.int64))
-            tables.images[name] = ImageTable(*(column[key].astype(dtype) for key, dtype in parts), sizes)
+            tables.images[name] = ImageTable(**{key: column[key].astype(dtype) for key, dtype in parts}, size=sizes)
         elif not layout.has_value(kind.type_id):
             tables.columns[name] = column.copy()
         else:

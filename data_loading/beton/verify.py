@@ -27,7 +27,7 @@ def header(path: Path, raw: np.ndarray) -> dict[str, int]:
     if raw.size < layout.HEADER.itemsize:
         raise BetonError(f"{path} is not a .beton file, or was cut short: it has {raw.size} bytes")
     record = np.frombuffer(raw[: layout.HEADER.itemsize].tobytes(), layout.HEADER)[0]
-    head = {name: int(record[name]) for name in layout.HEADER.names}
+    head = {name: int(record[name]) for name in layout.HEADER.names or ()}
     if head["version"] != layout.VERSION:
         raise BetonError(
             f"{path} is not a .beton file of version {layout.VERSION}: its first two bytes say {head['version']}"

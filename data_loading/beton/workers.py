@@ -12,11 +12,14 @@ import multiprocessing
 import pickle
 import signal
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from typing import Any
+
+import numpy as np
 
 from data_loading.beton.fields import Field
 from data_loading.errors import BetonError, DecodeError, UserError
@@ -82,8 +85,8 @@ def sample_name(dataset: Any, row: int) -> str:
 
 
 def encode_all(
-    dataset: Any, fields: dict[str, Field], rows: Sequence[int], num_workers: int
-) -> Iterator[Encoded | Failed]:
+    dataset: Any, fields: dict[str, Field], rows: Sequence[int] | np.ndarray, num_workers: int
+) -> Generator[Encoded | Failed]:
     """Encode dataset[row] for each of `rows`, in order; in this process if num_workers is 1, else in worker processes.
 
     The processes end with the iterator. BetonError if they cannot be started or one of them dies.
@@ -121,7 +124,7 @@ def encode_all(
 
 def encode_stream(
     samples: Iterable[tuple[str, Any]], fields: dict[str, Field], num_workers: int
-) -> Iterator[Encoded | Failed]:
+) -> Generator[Encoded | Failed]:
     """Encode (name, values) pairs with num_workers threads, in order. name: the sample in error messages."""
 
     def encode_one(numbered: tuple[int, tuple[str, Any]]) -> Encoded | Failed:
@@ -137,7 +140,7 @@ def encode_stream(
             yield from pool.map(encode_one, group)
 
 
-def _start(process: multiprocessing.Process) -> None:
+def _start(process: BaseProcess) -> None:
     try:
         process.start()
     except (pickle.PicklingError, AttributeError, TypeError) as error:
@@ -149,7 +152,9 @@ def _start(process: multiprocessing.Process) -> None:
         ) from error
 
 
-def _receive(process: multiprocessing.Process, pipe: Connection, dataset: Any, rows: Sequence[int], start: int) -> list:
+def _receive(
+    process: BaseProcess, pipe: Connection, dataset: Any, rows: Sequence[int] | np.ndarray, start: int
+) -> list:
     try:
         return pipe.recv()
     except (EOFError, OSError):
@@ -162,7 +167,9 @@ def _receive(process: multiprocessing.Process, pipe: Connection, dataset: Any, r
         ) from None
 
 
-def _work(pipe: Connection, dataset: Any, fields: dict[str, Field], rows: Sequence[int], w: int, num_workers: int):
+def _work(
+    pipe: Connection, dataset: Any, fields: dict[str, Field], rows: Sequence[int] | np.ndarray, w: int, num_workers: int
+):
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which terminates its workers
     try:
         for start in range(w * GROUP, len(rows), num_workers * GROUP):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ class BetonWriter:
     def from_indexed_dataset(
         self,
         dataset: Any,
-        indices: Sequence[int] | None = None,
+        indices: Sequence[int] | np.ndarray | None = None,
         progress: bool = True,
         skip_bad: bool = False,
         shuffle_indices: bool = False,
@@ -84,7 +84,7 @@ class BetonWriter:
         return self._write(encode_stream(samples, self.fields, self.num_workers), None, progress, skip_bad)
 
     def _write(
-        self, items: Iterator[Encoded | Failed], rows: np.ndarray | None, progress: bool, skip_bad: bool
+        self, items: Generator[Encoded | Failed], rows: np.ndarray | None, progress: bool, skip_bad: bool
     ) -> Path:
         """Write the encoded items. rows: data set index of each item; None if their number is unknown."""
         total = None if rows is None else len(rows)
@@ -95,7 +95,7 @@ class BetonWriter:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             output = Output(self.path, self.fields, total or UNKNOWN, self.page_size or layout.MIN_PAGE)
-            written = []
+            written: list[int] = []
             bar = tqdm(total=total, desc=self.path.name, unit="sample", disable=None if progress else True)
             with closing(items), bar:
                 for row, item in zip(itertools.count() if rows is None else rows, items, strict=rows is not None):

@@ -132,7 +132,9 @@ def found(path: str, registry: Registry) -> Callable:
 def argument_names(make: Callable) -> list[str]:
     """The names of the arguments that a class or function takes; **kwargs of a class stand for its base class's."""
     names: list[str] = []
-    for owner in [c.__init__ for c in make.__mro__ if "__init__" in vars(c)] if inspect.isclass(make) else [make]:
+    for owner in (
+        [vars(c)["__init__"] for c in make.__mro__ if "__init__" in vars(c)] if inspect.isclass(make) else [make]
+    ):
         parameters = inspect.signature(owner).parameters
         names += [n for n, p in parameters.items() if p.kind is not inspect.Parameter.VAR_KEYWORD and n != "self"]
         if all(p.kind is not inspect.Parameter.VAR_KEYWORD for p in parameters.values()):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar, overload
 
 from data_loading.errors import ConfigError, UnknownName, near_miss
+
+T = TypeVar("T")
 
 
 class Registry:
@@ -15,7 +18,11 @@ class Registry:
         self.kind = kind
         self._items: dict[str, Any] = {}
 
-    def register(self, item: Any = None, *, name: str | None = None):
+    @overload
+    def register(self, item: T, *, name: str | None = None) -> T: ...
+    @overload
+    def register(self, *, name: str | None = None) -> Callable[[T], T]: ...
+    def register(self, item: Any = None, *, name: str | None = None) -> Any:
         """Use as `@registry.register` or `@registry.register(name="...")`.
 
         name: by default the item's own. ConfigError where another item has the name; an item that is defined again, as
@@ -41,16 +48,16 @@ class Registry:
             raise UnknownName(f"no {self.kind} named {name!r}.{hint} Known: {', '.join(sorted(self._items))}")
         return self._items[name]
 
-    def __contains__(self, name: str) -> bool:
+    def __contains__(self, name: object) -> bool:
         return name in self._items
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(sorted(self._items))
 
     def __len__(self) -> int:
         return len(self._items)
 
-    def items(self):
+    def items(self) -> list[tuple[str, Any]]:
         """(name, item) pairs, sorted by name."""
         return [(name, self._items[name]) for name in self]
 

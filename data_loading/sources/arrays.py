@@ -55,10 +55,10 @@ class Arrays(ArraySource):
         if self.labels is not None:
             names = [str(i) for i in range(int(self.labels.max()) + 1)] if classes is None else map(str, classes)
             self.classes = list(names)
-        self.paths = [f"{self.key}[{i}]" for i in range(len(self._images))]
+        self.paths = [f"{self.key}[{i}]" for i in range(len(self.images))]
 
     def _check(self, labels: np.ndarray | None) -> None:
-        images = self._images
+        images = self.images
         grey = images.ndim == 3 or (images.ndim == 4 and images.shape[3] == 1)
         if images.dtype != np.uint8 or not (grey or (images.ndim == 4 and images.shape[3] == 3)) or not images.size:
             hint = "; convert it with .transpose(0, 2, 3, 1)" if images.ndim == 4 and images.shape[1] in (1, 3) else ""

@@ -30,7 +30,7 @@ def as_beton(
     path: str | Path | Sequence[str | Path],
     cache: str | Path = CACHE,
     subset: str | None = None,
-    indices: Sequence[int] | None = None,
+    indices: Sequence[int] | np.ndarray | None = None,
     skip_bad: bool = False,
     progress: bool = True,
     num_workers: int = 1,
@@ -52,14 +52,10 @@ def as_beton(
             raise SourceError(
                 f"{others[0]} is not a .beton file, but in a list each must be one; massrl data write makes it"
             )
-        return [as_beton(item, indices=indices) for item in path]
+        return [_written(Path(item), indices) for item in path]
     path = Path(path)
     if path.suffix in BETON:
-        if not path.exists() and not is_pattern(path):
-            raise SourceError(f"{path}: there is no such file")
-        if indices is not None:
-            raise SourceError(f"{path}: `indices` is for folders only; give `indices` to the Loader instead")
-        return path
+        return _written(path, indices)
     source = open_source(path)
     rows = np.arange(len(source)) if indices is None else np.asarray(indices, np.int64)
     folder = Path(cache) / _key(path, subset, None if indices is None else rows)
@@ -76,6 +72,15 @@ def as_beton(
     if entry["skipped"]:
         log.warning("%s: left out %d unreadable images, first %s", path, len(entry["skipped"]), entry["skipped"][0])
     return file
+
+
+def _written(path: Path, indices: Sequence[int] | np.ndarray | None) -> Path:
+    """A .beton file, or a pattern of some, as it is; rows of it cannot be chosen here."""
+    if not path.exists() and not is_pattern(path):
+        raise SourceError(f"{path}: there is no such file")
+    if indices is not None:
+        raise SourceError(f"{path}: `indices` is for folders only; give `indices` to the Loader instead")
+    return path
 
 
 def read_index(file: str | Path | Sequence[Path]) -> dict | None:

@@ -35,4 +35,4 @@ class Digits(Source):
         return self.images[i]
 
     def fingerprint(self) -> str:
-        return hashlib.sha256(self.images.tobytes() + self.labels.tobytes()).hexdigest()
+        return hashlib.sha256(self.images.tobytes() + np.asarray(self.labels).tobytes()).hexdigest()

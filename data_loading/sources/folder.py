@@ -21,6 +21,7 @@ class Tree(Source):
     """Base class of Folder and Zip: images in one sub-folder per class, or all images in the top folder."""
 
     write_mode = "keep"
+    root: Path
 
     def _arrange(self, top: list[tuple], folders: dict[str, list[tuple]]) -> None:
         """Set paths, classes and labels.

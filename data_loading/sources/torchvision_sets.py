@@ -15,7 +15,7 @@ from data_loading.sources.base import ArraySource, Source, write_command
 
 PARTS = {"train": {"train": True}, "test": {"train": False}}
 # name -> (torchvision's class, split -> keyword arguments of that class)
-SETS = {
+SETS: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
     "cifar10": ("CIFAR10", PARTS),
     "cifar100": ("CIFAR100", PARTS),
     "fashion_mnist": ("FashionMNIST", PARTS),
@@ -32,7 +32,7 @@ def open_set(name: str, split: str | None, root: str | Path | None) -> Source:
     SourceError if split or root is missing or wrong, or if torchvision fails.
     """
     kind, splits = SETS[name]
-    if split not in splits:
+    if split is None or split not in splits:
         fault = "no split was given" if split is None else f"there is no split {split!r}"
         first = write_command(name, f"--split {next(iter(splits))}", f"--root {root or 'FOLDER'}")
         raise SourceError(f"{name}: {fault}; choose {' or '.join(splits)}: {first}")

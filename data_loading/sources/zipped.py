@@ -26,7 +26,8 @@ class Zip(Tree):
     """
 
     def __init__(self, root: str | Path, split: str | None = None):
-        self.root, self._opened = Path(root), None
+        self.root = Path(root)
+        self._opened: tuple[int, zipfile.ZipFile] | None = None  # the process that has opened it
         try:
             listed = self._file().infolist()
         except FileNotFoundError:
@@ -71,8 +72,8 @@ class Zip(Tree):
         return {**self.__dict__, "_opened": None}
 
     def __del__(self):
-        if getattr(self, "_opened", None):
-            self._opened[1].close()
+        if opened := getattr(self, "_opened", None):
+            opened[1].close()
 
 
 def _is_image(path: str) -> bool:

@@ -15,10 +15,11 @@ def chain(jitter: Sequence[float] = (0.4, 0.4, 0.2, 0.1), blur: float = 0.0, sol
     jitter: strengths of brightness, contrast, saturation and hue.  blur, solarize: probabilities; 0 omits the op.
     ViewError if `jitter` is not four numbers.
     """
-    jitter = plain(jitter, OPS)
-    if not isinstance(jitter, list) or len(jitter) != 4:
-        raise ViewError(f"jitter is {jitter!r}; it must be four numbers: brightness, contrast, saturation, hue")
-    ops: list[Op] = [HorizontalFlip(), ColorJitter(*jitter, p=0.8), Grayscale(0.2)]
+    strengths = plain(jitter, OPS)
+    if not isinstance(strengths, list) or len(strengths) != 4:
+        raise ViewError(f"jitter is {strengths!r}; it must be four numbers: brightness, contrast, saturation, hue")
+    brightness, contrast, saturation, hue = strengths
+    ops: list[Op] = [HorizontalFlip(), ColorJitter(brightness, contrast, saturation, hue, p=0.8), Grayscale(0.2)]
     ops += [GaussianBlur((0.1, 2.0), p=blur)] if blur != 0 else []
     return ops + ([Solarize(128, p=solarize)] if solarize != 0 else [])
 

@@ -11,5 +11,5 @@ from data_loading.strategies.strategy import STRATEGIES, Strategy
 @STRATEGIES.register
 def dino() -> Strategy:
     """DINO: global crops of area 0.4 to 1, BYOL's variants a and b; local crops of area 0.05 to 0.4, blur p = 0.5."""
-    crops = {"crop": RandomResizedCrop((0.4, 1.0)), "local_crop": RandomResizedCrop((0.05, 0.4))}
-    return Strategy("dino", byol_pair(), local=chain(blur=0.5), interpolation="bicubic", **crops)
+    crop, local_crop = RandomResizedCrop((0.4, 1.0)), RandomResizedCrop((0.05, 0.4))
+    return Strategy("dino", byol_pair(), crop, local_crop, local=chain(blur=0.5), interpolation="bicubic")

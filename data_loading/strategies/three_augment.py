@@ -4,7 +4,7 @@ Crops are resized with bicubic interpolation. Differs from the paper: the "simpl
 used with ImageNet-21k, is not implemented.
 """
 
-from data_loading.ops import Choose, ColorJitter, GaussianBlur, Grayscale, HorizontalFlip, Round, Solarize
+from data_loading.ops import Choose, ColorJitter, GaussianBlur, Grayscale, HorizontalFlip, Op, Round, Solarize
 from data_loading.strategies.strategy import STRATEGIES, Strategy
 
 
@@ -14,6 +14,6 @@ def three_augment(jitter: float = 0.3) -> Strategy:
 
     jitter: strength of the three.
     """
-    policies = [[Grayscale(1.0)], [Round(), Solarize(128, p=1.0)], [GaussianBlur((0.1, 2.0), p=1.0)]]
+    policies: list[list[Op]] = [[Grayscale(1.0)], [Round(), Solarize(128, p=1.0)], [GaussianBlur((0.1, 2.0), p=1.0)]]
     ops = [HorizontalFlip(), Choose(policies), ColorJitter(jitter, jitter, jitter, 0.0, p=1.0)]
     return Strategy("three_augment", [ops], interpolation="bicubic")

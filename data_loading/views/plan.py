@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -44,7 +45,7 @@ class Plan:
 
         UnknownName for a name that no step has.
         """
-        return np.isin(self.op, _codes(step)).any(axis=2)
+        return np.asarray(np.isin(self.op, _codes(step)).any(axis=2))
 
     def number(self, step: str, name: str) -> np.ndarray:
         """(V, B) float32: a parameter of a view's first step of this name, as ("hue", "turn"); NaN without such a step.
@@ -76,7 +77,7 @@ class Plan:
                     break
                 step = STEPS[int(code)]
                 named = list(zip(step.numbers, step.values(word), strict=True))
-                values = {name: value for name, value in named if name != KEY}
+                values: dict[str, Any] = {name: value for name, value in named if name != KEY}
                 if KEY in step.numbers:
                     values[KEY] = [value for name, value in named if name == KEY]
                 steps.append((step.name, values))

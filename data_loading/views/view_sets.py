@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from data_loading.config.registry import Registry
 from data_loading.errors import UnknownName, ViewError, near_miss
 from data_loading.strategies import STRATEGIES
@@ -66,7 +68,7 @@ def massrl(size: int | None = None) -> ViewSet:
 @VIEW_SETS.register
 def massrl_figure(size: int | None = None) -> ViewSet:
     """MASSRL as its figure shows it: two crops of the image's shape, each under one of three strategies at random."""
-    strategies = [_with("simclr", crop="UniformCrop"), "randaugment", "autoaugment"]
+    strategies: list[str | dict] = [_with("simclr", crop="UniformCrop"), "randaugment", "autoaugment"]
     return ViewSet(strategies, crops=2, size=size, assign="drawn")
 
 
@@ -151,14 +153,14 @@ def dino_multicrop(size: int | None = None) -> ViewSet:
 @VIEW_SETS.register
 def mv_massrl(size: int | None = None) -> ViewSet:
     """Multi-view MASSRL: SimCLR and Fast AutoAugment, each on two global crops and seven local ones of 94 pixels."""
-    local = {"local": 7, "local_size": _local(94, size), "local_scale": (0.1, 0.3)}
+    local: dict[str, Any] = {"local": 7, "local_size": _local(94, size), "local_scale": (0.1, 0.3)}
     return ViewSet(["simclr", "fastautoaugment"], 2, size, shared_crops=True, crop_scale=(0.3, 1.0), **local)
 
 
 @VIEW_SETS.register
 def mv_massrl_dino(size: int | None = None) -> ViewSet:
     """Multi-view MASSRL for ViTs: SimCLR and RandAugment, each on two global crops and ten local ones of 96 pixels."""
-    local = {"local": 10, "local_size": _local(96, size), "local_scale": (0.1, 0.4)}
+    local: dict[str, Any] = {"local": 10, "local_size": _local(96, size), "local_scale": (0.1, 0.4)}
     return ViewSet(["simclr", "randaugment"], 2, size, shared_crops=True, crop_scale=(0.4, 1.0), **local)
 
 
