@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from massrl.cli.places import config_files, with_recipes
 
 from data_loading.errors import UnknownName
 from massrl import recipes
 from massrl.cli import pretrain
+from massrl.parsing.places import config_files, with_recipes
 
 ROOT = Path(__file__).parents[2]
 
