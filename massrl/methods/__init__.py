@@ -9,7 +9,8 @@ for _module in iter_modules(__path__):
 from massrl.methods.base import METHODS, Method, Needs, register  # noqa: E402
 from massrl.methods.checkpoints import load  # noqa: E402
 
-__all__ = ["METHODS", "Method", "Needs", "list_methods", "load", "register", *METHODS]
+__all__ = ["METHODS", "Method", "Needs", "list_methods", "load", "register"]
+__all__.extend(METHODS)
 
 
 def list_methods() -> list[str]:
