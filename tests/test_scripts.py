@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from commands import ROOT, parse
 
@@ -99,6 +100,20 @@ def test_pretrain_takes_a_data_set_and_a_method_in_place_of_a_script_for_each(re
         assert (
             done.stderr.count("\n") == 1 and "no recipe for 'cifar10" in done.stderr and "cifar10 simclr" in done.stderr
         )
+
+
+def test_the_workflow_and_the_hooks_call_scripts_and_tools_that_are_there():
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
+    commands = [step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step]
+    named = {word for command in commands for word in command.split() if word.startswith(("bash_files/", "tests/"))}
+    assert {"bash_files/check.sh", "bash_files/docs.sh", "tests/test_wheel.py"} <= named
+    assert [word for word in named if not (ROOT / word).exists()] == []
+    (repository,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert repository["repo"] == "local", "nothing is fetched"
+    checks = (ROOT / "bash_files" / "check.sh").read_text()
+    assert all(
+        " ".join(hook["entry"].split()[:2]).removesuffix(" --force-exclude") in checks for hook in repository["hooks"]
+    )
 
 
 def test_a_script_without_massrl_in_its_environment_says_so_in_one_line(tmp_path):
