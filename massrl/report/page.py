@@ -12,7 +12,7 @@ import yaml
 from data_loading.config.atomic import write_whole
 from data_loading.errors import UserError
 from massrl.evaluation.table import BASELINES, HEADINGS
-from massrl.report import html, plots, style
+from massrl.report import markup, plots, style
 from massrl.report.content import Run, Training, read
 from massrl.report.figures import views_of_run
 from massrl.report.words import MEANING, VIEWS, commands, verdict
@@ -22,11 +22,11 @@ def build(path: Path) -> Path:
     """Write path/report.html; draws the loss curve, the bars and, where they are missing, the views."""
     run = read(path)
     notes = _figures(run)
-    parts = [_head(run), html.section("", html.paragraph(verdict(run)), kind="verdict")]
+    parts = [_head(run), markup.section("", markup.paragraph(verdict(run)), kind="verdict")]
     parts += [_accuracy(run), _label_free(run), _training(run), _views(run, notes), _map(run), _neighbours(run)]
     parts += [_next(run), _record(run)]
     target = path / "report.html"
-    write_whole(target, html.page(f"{path.resolve().name}: report of a massrl run", "\n".join(filter(None, parts))))
+    write_whole(target, markup.page(f"{path.resolve().name}: report of a massrl run", "\n".join(filter(None, parts))))
     return target
 
 
@@ -80,18 +80,18 @@ def _accuracy(run: Run) -> str:
     note = "Test accuracy in per cent; the encoders are frozen."
     if draws > 1:
         note += f" ± is the deviation over {draws} draws of the labels, the same draws in every row."
-    return html.section(
+    return markup.section(
         "What the features are worth",
-        html.table(["", *(escape(HEADINGS[m]) for m in measures)], rows),
-        html.paragraph(note, "muted"),
-        html.picture(
+        markup.table(["", *(escape(HEADINGS[m]) for m in measures)], rows),
+        markup.paragraph(note, "muted"),
+        markup.picture(
             run.path / "figures" / "accuracy.png",
             "The same as bars; whiskers are the deviation over label draws.",
             "Bars of the accuracies in the table",
         ),
         _paired(run, titles),
         "<h2 style='margin-top:24px'>What the columns mean</h2>"
-        + html.definitions([(HEADINGS[m], MEANING[m]) for m in measures]),
+        + markup.definitions([(HEADINGS[m], MEANING[m]) for m in measures]),
     )
 
 
@@ -120,7 +120,7 @@ def _paired(run: Run, titles: dict[str, str]) -> str:
         return ""
     head = ["Difference on equal label draws", "", "points", "95 % interval", "draws won"]
     note = "The interval is of the mean over label draws; it does not cover other test images or other trainings."
-    body = html.table(head, rows) + html.paragraph(note, "muted")
+    body = markup.table(head, rows) + markup.paragraph(note, "muted")
     return f"<details><summary>Differences, draw by draw</summary>\n{body}</details>"
 
 
@@ -138,8 +138,8 @@ def _label_free(run: Run) -> str:
         if run.metrics.get(key) is not None
     ]
     pairs = [(words, MEANING[key]) for key, words in (("rank", "effective rank"), ("alignment", "alignment"))]
-    return html.section(
-        "What can be said without labels", html.table(["", "trained", "untrained"], rows), html.definitions(pairs)
+    return markup.section(
+        "What can be said without labels", markup.table(["", "trained", "untrained"], rows), markup.definitions(pairs)
     )
 
 
@@ -150,10 +150,10 @@ def _training(run: Run) -> str:
         "goes on, from features that train nothing; they follow the final figures and do not equal them."
     )
     seconds = run.metrics.get("seconds") or {}
-    cells = html.table([escape(k) for k in seconds], [[f"{v:.1f} s" for v in seconds.values()]]) if seconds else ""
-    return html.section(
+    cells = markup.table([escape(k) for k in seconds], [[f"{v:.1f} s" for v in seconds.values()]]) if seconds else ""
+    return markup.section(
         "Training",
-        html.picture(run.path / "figures" / "loss.png", words, "Loss and online accuracy over epochs"),
+        markup.picture(run.path / "figures" / "loss.png", words, "Loss and online accuracy over epochs"),
         f"<h2 style='margin-top:24px'>Where the time went</h2>{cells}" if cells else "",
     )
 
@@ -163,13 +163,13 @@ def _views(run: Run, notes: list[str]) -> str:
     for name, training in run.trainings.items():
         caption = f"<b>{escape(training.method)}</b>"
         pictures.append(
-            html.picture(run.path / "figures" / f"views_{name}.png", caption, f"Views of {training.method}")
+            markup.picture(run.path / "figures" / f"views_{name}.png", caption, f"Views of {training.method}")
         )
-    return html.section(
+    return markup.section(
         "The views it trained on",
-        html.side_by_side(pictures),
-        html.paragraph(VIEWS if any(pictures) else "", "muted"),
-        *(html.paragraph(escape(n), "muted") for n in notes),
+        markup.side_by_side(pictures),
+        markup.paragraph(VIEWS if any(pictures) else "", "muted"),
+        *(markup.paragraph(escape(n), "muted") for n in notes),
     )
 
 
@@ -178,8 +178,8 @@ def _map(run: Run) -> str:
         "Each point is a test image; t-SNE places images with similar features near each other. Colours are the true "
         "classes where there are labels; the encoder never saw them. Distances between clusters mean little."
     )
-    return html.section(
-        "A map of the features", html.picture(run.path / "figures" / "feature_map.png", words, "t-SNE map")
+    return markup.section(
+        "A map of the features", markup.picture(run.path / "figures" / "feature_map.png", words, "t-SNE map")
     )
 
 
@@ -188,8 +188,8 @@ def _neighbours(run: Run) -> str:
         "The training images nearest to some test images, drawn at random and not chosen, nearest first. Where there "
         "are labels, a green frame is an image of the query's class, a red one is not."
     )
-    return html.section(
-        "Nearest neighbours", html.picture(run.path / "figures" / "neighbours.png", words, "Nearest neighbours")
+    return markup.section(
+        "Nearest neighbours", markup.picture(run.path / "figures" / "neighbours.png", words, "Nearest neighbours")
     )
 
 
@@ -197,22 +197,22 @@ def _next(run: Run) -> str:
     kept = [
         (t.method, f"<code>{escape(str(t.checkpoint))}</code>") for t in run.trainings.values() if t.checkpoint.exists()
     ]
-    return html.section("Where it is, and what to run next", html.definitions(kept), *commands(run))
+    return markup.section("Where it is, and what to run next", markup.definitions(kept), *commands(run))
 
 
 def _record(run: Run) -> str:
-    parts = [html.details(f"Settings of {t.method} (config.yaml)", _yaml(t)) for t in run.trainings.values()]
+    parts = [markup.details(f"Settings of {t.method} (config.yaml)", _yaml(t)) for t in run.trainings.values()]
     first = next(iter(run.trainings.values()), None)
     if first and first.environment:
-        parts.append(html.details("Environment", json.dumps(first.environment, indent=2)))
+        parts.append(markup.details("Environment", json.dumps(first.environment, indent=2)))
     rest = {k: v for k, v in run.evaluation.items() if k != "paired"}
     parts.append(
-        html.details(
+        markup.details(
             "Evaluation: protocols, hashes, split, seeds, versions", json.dumps(rest, indent=2) if rest else ""
         )
     )
-    parts.append(html.details("metrics.json", json.dumps(run.metrics, indent=2) if run.metrics else ""))
-    return html.section("How it was made", *parts)
+    parts.append(markup.details("metrics.json", json.dumps(run.metrics, indent=2) if run.metrics else ""))
+    return markup.section("How it was made", *parts)
 
 
 def _yaml(training: Training) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from massrl.evaluation.table import BASELINES, HEADINGS
-from massrl.report import html
+from massrl.report import markup
 from massrl.report.content import Run
 
 MEANING = {
@@ -108,17 +108,17 @@ def commands(run: Run) -> list[str]:
         return []
     checkpoint = str(first.checkpoint)
     return [
-        html.paragraph(
+        markup.paragraph(
             "Evaluate the encoder on labelled images of your own (.beton files, or a folder with one folder per class):"
         ),
-        html.commands(
+        markup.commands(
             f"massrl linear --checkpoint {checkpoint} --train TRAIN --test TEST --labels 10pct",
             f"massrl knn --checkpoint {checkpoint} --train TRAIN --test TEST",
         ),
-        html.paragraph("Continue the training for more epochs:"),
-        html.commands(f"massrl pretrain --ckpt_path {checkpoint} --trainer.max_epochs {2 * (first.epochs or 50)}"),
-        html.paragraph("Use the encoder in Python:"),
-        html.commands(
+        markup.paragraph("Continue the training for more epochs:"),
+        markup.commands(f"massrl pretrain --ckpt_path {checkpoint} --trainer.max_epochs {2 * (first.epochs or 50)}"),
+        markup.paragraph("Use the encoder in Python:"),
+        markup.commands(
             "import massrl", f'encoder = massrl.load("{checkpoint}").encoder      # images (B, 3, H, W) -> (B, F)'
         ),
     ]

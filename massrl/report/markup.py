@@ -1,4 +1,8 @@
-"""The page itself: style sheet, escaping, pictures as data URIs. No script, no request to anywhere."""
+"""The HTML of the report: style sheet, escaping, pictures as data URIs. No script, no request to anywhere.
+
+Jinja2 was tried: its macros give the same bytes from as many lines (63 of template for 66 of Python), but the text then
+has to be marked as safe wherever `words` and `page` compose it, and neither mypy nor ruff reads a template.
+"""
 
 from __future__ import annotations
 
