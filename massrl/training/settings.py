@@ -183,10 +183,11 @@ def errors_placed(words: list[str] | Keywords) -> Iterator[None]:
     except MisconfigurationException as error:  # as Lightning's own options that do not go together
         raise ConfigError(f"trainer: {error}") from error
     except ValueError as error:
-        causes = re.findall(r"^\s*- (?!Expected an? |Does not validate)(.+)$", str(error), re.M)
+        # A line that ends in a colon is told by the next one.
+        causes = re.findall(r"^\s*- (?!Expected an? |Does not validate)(.+:\n.+|.+)$", str(error), re.M)
         if not causes or "Given value type" not in str(error):
             raise
-        raise ConfigError(_placed(words, causes[-1])) from error
+        raise ConfigError(_placed(words, " ".join(causes[-1].split()))) from error
 
 
 def _placed(words: list[str] | Keywords, line: str) -> str:

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from jsonargparse import ActionConfigFile
 
+from data_loading.errors import ConfigError
+from massrl.cli import pretrain
 from massrl.parsing.parser import Parser
 from massrl.parsing.places import config_files, place_of_value
 
@@ -113,6 +115,20 @@ def test_the_command_line_goes_over_the_file_and_a_later_file_over_an_earlier():
     assert parser().parse_args([*words, "--config", "b.yaml"]).data.size == 16
     found = parser().parse_args([*words, "--config", "b.yaml", "--data.size", "32", "--model.ema", "0.7"])
     assert (found.data.size, found.model.init_args.ema, found.model.init_args.width) == (32, 0.7, 4)
+
+
+def test_a_logger_whose_package_is_not_installed_says_which(monkeypatch):
+    class Missing:
+        def __bool__(self):
+            return False
+
+        def __str__(self):
+            return "no package wandb; pip install wandb"
+
+    monkeypatch.setattr("pytorch_lightning.loggers.wandb._WANDB_AVAILABLE", Missing())
+    words = ["--data.train", "digits", "--trainer.logger", "WandbLogger", "--trainer.max_epochs", "1"]
+    with pytest.raises(ConfigError, match="WandbLogger': no package wandb; pip install wandb$"):
+        pretrain.main(words)
 
 
 def test_a_value_is_found_where_it_was_given():
