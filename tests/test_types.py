@@ -53,7 +53,8 @@ def test_a_package_says_that_it_is_typed(package):
 @pytest.mark.long
 def test_a_type_checker_sees_the_loader_its_batches_and_a_wrong_argument():
     Path("use.py").write_text(USE)
-    command = [sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), "use.py"]
+    settings = ["--config-file", str(ROOT / "pyproject.toml"), "--cache-dir", str(ROOT / ".mypy_cache")]
+    command = [sys.executable, "-m", "mypy", *settings, "use.py"]
     said = subprocess.run(command, capture_output=True, text=True, timeout=280).stdout
     assert [line.split('"')[1] for line in said.splitlines() if "Revealed type" in line] == SEEN, said
     assert 'Unexpected keyword argument "batch_sise" for "Loader"' in said
