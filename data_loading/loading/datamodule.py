@@ -6,9 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
-
 from data_loading import sources
+from data_loading.config.lightning_package import pl
 from data_loading.errors import CheckpointError, ConfigError
 from data_loading.kernel.rng import checked_seed
 from data_loading.loading.loader import Loader

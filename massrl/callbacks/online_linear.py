@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
-from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor, nn
 
 from data_loading.batch import Batch
+from data_loading.config.lightning_package import pl
 from data_loading.errors import ConfigError
 from massrl.distributed import average_gradients
 
@@ -48,7 +47,9 @@ class OnlineLinear(pl.Callback):
         self.optimizer = torch.optim.AdamW(self.probe.parameters(), lr=self.lr, weight_decay=0.0)
         saved, self.restored = self.restored, None
         if saved and (before := len(saved["probe"]["1.weight"])) != classes:
-            rank_zero_info(f"the online linear probe begins anew: {before} classes in the checkpoint, {classes} here")
+            pl.utilities.rank_zero_info(
+                f"the online linear probe begins anew: {before} classes in the checkpoint, {classes} here"
+            )
         elif saved:
             self.probe.load_state_dict(saved["probe"])
             self.optimizer.load_state_dict(saved["optimizer"])
@@ -60,7 +61,7 @@ class OnlineLinear(pl.Callback):
         if self.off or known.sum() < 2:  # BatchNorm needs two
             if not self.off and self.probe is None and not known.any():
                 self.off = True
-                rank_zero_info("no labels: the online linear probe is off")
+                pl.utilities.rank_zero_info("no labels: the online linear probe is off")
             return
         features, labels = outputs["features"][known].float(), batch.labels[known]
         if self.probe is None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import pytorch_lightning as pl
-
 from data_loading.batch import Batch
+from data_loading.config.lightning_package import pl
 
 
 class Throughput(pl.Callback):
