@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
-import torch.nn.functional as F
-from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
 
 from data_loading.batch import Batch
+from data_loading.config.lightning_package import pl
+from massrl.nn import knn_vote
 
 
 class OnlineKNN(pl.Callback):
@@ -49,7 +48,7 @@ class OnlineKNN(pl.Callback):
         if not known.any():
             self.off = self.features is None
             if self.off:
-                rank_zero_info("no labels: online kNN is off")
+                pl.utilities.rank_zero_info("no labels: online kNN is off")
             return
         features, labels, index = outputs["features"][known].float(), batch.labels[known], batch.index[known]
         if self.filled > self.k:
@@ -63,17 +62,11 @@ class OnlineKNN(pl.Callback):
             )
         self.insert(features, labels, index)
 
-    @torch.no_grad()
     def predict(self, features: Tensor, index: Tensor) -> Tensor:
         """The class (B,) that the k most similar samples of the ring vote for, weighted by exp(cosine / tau)."""
         bank, labels = self.features[: self.filled], self.labels[: self.filled]
-        mean = bank.mean(0)
-        similar = F.normalize(features - mean, dim=1) @ F.normalize(bank - mean, dim=1).T  # (B, bank)
-        same = index[:, None] == self.index[None, : self.filled]
-        top, at = similar.masked_fill(same, -torch.inf).topk(min(self.k, self.filled), dim=1)  # (B, k)
-        votes = torch.zeros(len(features), int(labels.max()) + 1, device=features.device)
-        votes.scatter_add_(1, labels[at], torch.exp(top / self.tau))  # exp(-inf) = 0: the image itself has no vote
-        return votes.argmax(1)
+        same = index[:, None] == self.index[None, : self.filled]  # (B, bank)
+        return knn_vote(features, bank, labels, same, self.k, self.tau)
 
     @torch.no_grad()
     def insert(self, features: Tensor, labels: Tensor, index: Tensor) -> None:
