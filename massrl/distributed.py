@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -56,15 +57,21 @@ def gather_rows(x: Tensor) -> Tensor:
 
 @torch.no_grad()
 def over_shuffled(network: Callable[[Tensor], Tensor], x: Tensor, step: float) -> Tensor:
-    """network(x) with each process working on images of all, in an order drawn by `step`, the same on every process.
+    """network(x) with the images of all processes shuffled between them, and their outputs returned.
 
     MoCo, arXiv:1911.05722, sec. 3.3: BatchNorm then sees a query and its key among other images. In one process, where
     all images are normalised together anyway, it is network(x).
+
+    Args:
+        network: images (B, ...) -> outputs (B, D).
+        x: (B, ...) of this process.
+        step: optimiser steps done, which seed the order, the same on every process; infinity counts as 0.
     """
     if world_size() == 1:
         return network(x)
     images = gather_rows(x)  # (W*B, ...)
-    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(int(step)))
+    seed = int(step) if math.isfinite(step) else 0
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
     mine = order.view(world_size(), -1)[rank()].to(x.device)
     out = gather_rows(network(images[mine]))  # (W*B, D), in the drawn order
     back = order.argsort().view(world_size(), -1)[rank()].to(x.device)

@@ -6,7 +6,8 @@ import dataclasses
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import pytorch_lightning as pl
 
 REFERENCE_BATCH = 256  # base_lr is stated for this global batch
+OPEN_END = 2**62  # steps of a run whose end is not known yet
 
 
 @dataclass(frozen=True)
@@ -129,16 +131,35 @@ def parameter_groups(
 
 
 def optimizer(config: OptimConfig, groups: list[dict], fused: bool = False) -> torch.optim.Optimizer:
-    """The optimiser of a filled config, with learning rate 0: it is set before each step."""
+    """The optimiser of a filled config for the groups of `parameter_groups`.
+
+    Its learning rate is base_lr times each group's factor: a start for schedulers and callbacks that read it. In a
+    training of a Method `set_rates` writes another one before each step.
+    """
+    lr = config.base_lr
+    groups = [{**group, "lr": lr * group["factor"]} for group in groups]
     if config.name == "adamw":
-        return torch.optim.AdamW(groups, lr=0.0, fused=fused)
+        return torch.optim.AdamW(groups, lr=lr, fused=fused)
     if config.name == "sgd":
-        return torch.optim.SGD(groups, lr=0.0, momentum=config.momentum, fused=fused)
+        return torch.optim.SGD(groups, lr=lr, momentum=config.momentum, fused=fused)
     from timm.optim import Lars  # timm takes seconds to import
 
     # always_adapt is set per group: timm's own rule would turn adaptation off wherever weight decay is 0.
     groups = [{**group, "always_adapt": group["adapt"]} for group in groups]
-    return Lars(groups, lr=0.0, momentum=config.momentum, trust_coeff=config.trust, trust_clip=config.trust_clip)
+    return Lars(groups, lr=lr, momentum=config.momentum, trust_coeff=config.trust, trust_clip=config.trust_clip)
+
+
+def own_groups(optimizer: torch.optim.Optimizer) -> list[dict]:
+    """The groups that `parameter_groups` made; not those of a user's own optimiser, nor what a callback has added."""
+    return [group for group in optimizer.param_groups if "factor" in group]
+
+
+def set_rates(optimizer: torch.optim.Optimizer, schedule: Schedule, step: int, lr: bool = True) -> None:
+    """Write the learning rate (unless `lr` is False) and weight decay of optimiser step `step` into our own groups."""
+    for group in own_groups(optimizer):
+        if lr:
+            group["lr"] = group["factor"] * schedule.lr(step, group["schedule"])
+        group["weight_decay"] = schedule.weight_decay(step) if group["adapt"] else 0.0
 
 
 @torch.no_grad()
@@ -187,49 +208,99 @@ def cosine(step: int, total: int, start: float, end: float = 1.0) -> float:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Length and learning rate of a run. total, warmup, per_epoch: optimiser steps; peak: the learning rate after
-    warm-up; sentence: the learning-rate rule in numbers."""
+    """Length and learning rate of a run.
+
+    total, warmup, per_epoch: optimiser steps of the run, of its warm-up, of an epoch; total is OPEN_END while it is not
+    known.  peak: the learning rate after warm-up.  exact_warmup: whether the warm-up is never cut.  rule: how peak
+    follows from base_lr, in numbers.
+    """
 
     total: int
     warmup: int
     per_epoch: int
     peak: float
     config: OptimConfig
-    sentence: str
+    exact_warmup: bool
+    rule: str
 
     def lr(self, step: int, shape: str | None = None) -> float:
-        """Of an optimiser step; shape: of a group whose schedule is another than the run's."""
+        """The learning rate of optimiser step `step`; shape: the schedule of a group that does not follow the run's."""
         c = self.config
         shape = shape or c.schedule
         return self.peak * lr_factor(step, self.total, self.warmup, shape, c.final_lr, c.milestones)
 
     def weight_decay(self, step: int) -> float:
+        """The weight decay of optimiser step `step`."""
         start, end = self.config.weight_decay, self.config.weight_decay_end
         return start if end is None else cosine(step, self.total, start, end)
 
+    def ending(self, total: int) -> Schedule:
+        """The same schedule for a run of `total` steps; a warm-up that the method set is cut to a tenth of them."""
+        warmup = round(self.config.warmup_epochs * self.per_epoch)
+        return dataclasses.replace(self, total=total, warmup=min(warmup, total if self.exact_warmup else total // 10))
+
+    @property
+    def sentence(self) -> str:
+        length = "length not known yet" if self.total == OPEN_END else f"{self.total} steps"
+        return f"{self.rule}; {length}, {self.warmup} of them warm-up, then {self.config.schedule}"
+
     @classmethod
-    def of(cls, trainer: pl.Trainer, config: OptimConfig, batch_size: int, exact_warmup: bool) -> Schedule:
-        batches, epochs, window = trainer.num_training_batches, trainer.max_epochs, trainer.accumulate_grad_batches
-        if not math.isfinite(batches) or epochs is None or epochs < 0:
-            raise ConfigError(
-                "the schedule needs the length of the run: set trainer.max_epochs, with a loader that has a length"
-            )
-        per_epoch = math.ceil(batches / window)  # Lightning steps at an epoch's end even if the window is short
-        total = max(1, per_epoch * epochs)
-        total = min(total, trainer.max_steps) if trainer.max_steps >= 0 else total
-        warmup = round(config.warmup_epochs * per_epoch)
-        warmup = min(warmup, total) if exact_warmup else min(warmup, total // 10)
-        world = trainer.world_size
+    def of(
+        cls,
+        trainer: pl.Trainer,
+        config: OptimConfig,
+        batch_size: int,
+        exact_warmup: bool,
+        epochs: int | None = None,
+    ) -> Schedule:
+        """The schedule of a Trainer's run, asked for when its first batch is there.
+
+        batch_size: images per process.  exact_warmup: whether the warm-up was asked for, so that it is never cut.
+        epochs: in place of trainer.max_epochs, where a callback has changed that.  Raises ConfigError where the Trainer
+        has no end.
+        """
+        total, per_epoch = length_of(trainer, epochs)
+        world, window = trainer.world_size, trainer.accumulate_grad_batches
         images = batch_size * world * window
         peak = scaled_lr(config.base_lr, images, config.lr_scaling)
-        rule = {
+        scaled = {
             "linear": f" * {images} / {REFERENCE_BATCH}",
             "sqrt": f" * sqrt({images} / {REFERENCE_BATCH})",
             "none": f", whatever the batch of {images}",
         }[config.lr_scaling]
-        sentence = (
-            f"learning rate {peak:.4g} = base_lr {config.base_lr:g}{rule} "
-            f"({batch_size} images x {world} process{'es' * (world > 1)} x {window} accumulated); "
-            f"{total} steps, {warmup} of them warm-up, then {config.schedule}"
+        rule = (
+            f"learning rate {peak:.4g} = base_lr {config.base_lr:g}{scaled} "
+            f"({batch_size} images x {world} process{'es' * (world > 1)} x {window} accumulated)"
         )
-        return cls(total, warmup, per_epoch, peak, config, sentence)
+        return cls(total, 0, per_epoch, peak, config, exact_warmup, rule).ending(total)
+
+
+def length_of(trainer: pl.Trainer, epochs: int | None = None) -> tuple[int, int]:
+    """Optimiser steps of a Trainer's run and of an epoch: the smaller of what max_epochs and max_steps say.
+
+    epochs: in place of trainer.max_epochs.  The first is OPEN_END where only max_time ends the run.  Raises ConfigError
+    where nothing ends it, and where the loader has no length, so that an epoch has none.
+    """
+    batches, window = trainer.num_training_batches, trainer.accumulate_grad_batches
+    epochs = trainer.max_epochs if epochs is None else epochs
+    if not math.isfinite(batches):
+        raise ConfigError(
+            "the schedule counts epochs, and this loader has no length; set trainer.limit_train_batches to the batches "
+            "of an epoch"
+        )
+    windows = next((dict(c.scheduling) for c in trainer.callbacks if hasattr(c, "scheduling")), {0: window})
+    per_epoch = math.ceil(batches / window)  # Lightning steps at an epoch's end even if the window is short
+    ends = []
+    if epochs is not None and epochs >= 0:
+        starts = [*sorted(start for start in windows if start < epochs), epochs]
+        ends.append(max(1, sum((b - a) * math.ceil(batches / windows[a]) for a, b in pairwise(starts))))
+    ends += [trainer.max_steps] if trainer.max_steps >= 0 else []
+    if not ends and timer_of(trainer) is None:
+        raise ConfigError("the schedule needs the length of the run: set trainer.max_epochs, max_steps or max_time")
+    return min(ends, default=OPEN_END), per_epoch
+
+
+def timer_of(trainer: pl.Trainer) -> Any | None:
+    """Lightning's Timer that ends the run, which max_time makes; None without one."""
+    timers = (c for c in trainer.callbacks if hasattr(c, "time_remaining"))
+    return next((timer for timer in timers if timer.time_remaining() is not None), None)

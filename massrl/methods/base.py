@@ -1,12 +1,15 @@
-"""What all methods share: views in, a loss out, a target that follows.
+"""Method: the LightningModule that every self-supervised method is.
 
-A method says what it needs, makes its heads, and returns a scalar from `loss(batch)`. How it is trained: training.py.
+A method says which views it needs, makes its heads, and returns a scalar from `loss(batch)`. What is no method is in
+the files beside this one: the start of a training and its optimiser (training.py), what is measured on validation
+images (validation.py), what is refused (checks.py), and loading (checkpoints.py).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,23 +17,27 @@ import torch
 from torch import Tensor, nn
 
 from data_loading.batch import Batch
-from data_loading.config.arguments import Remembers
+from data_loading.config.arguments import Remembers, with_defaults
+from data_loading.config.lightning_package import pl
 from data_loading.config.registry import Registry
 from data_loading.errors import ConfigError
 from data_loading.views.view_set import View, ViewSet
 from massrl import backbones
 from massrl.distributed import world_size
-from massrl.methods.training import Training
-from massrl.nn import FeatureQueue, Target, stack_views
-from massrl.optim import OWN, OptimConfig, Schedule
+from massrl.methods import checks, training, validation
+from massrl.methods.checks import check_queue, check_tau
+from massrl.nn import Target, stack_views
+from massrl.optim import OWN, OptimConfig, Schedule, cosine, set_rates
+from massrl.runs.checkpoint import hyper_parameters
 
+__all__ = ["METHODS", "Method", "Needs", "check_queue", "check_tau", "register"]
 METHODS = Registry("method")
 register = METHODS.register
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What a method takes: how many global views (`or_more`), local views, labels."""
+    """What a method takes: how many global views (or more, with `or_more`), whether local views, whether labels."""
 
     global_views: int = 2
     or_more: bool = False
@@ -38,8 +45,8 @@ class Needs:
     labels: bool = False
 
 
-class Method(Remembers, Training):
-    """A self-supervised method: a backbone, the method's heads, and `loss(batch)`.
+class Method(Remembers, pl.LightningModule):
+    """A self-supervised method: a backbone, the method's heads, and `loss(batch)`; Lightning's Trainer trains it.
 
     Args:
         backbone: name of an encoder, or a module (B, 3, H, W) -> (B, F) with `num_features` = F.
@@ -57,6 +64,7 @@ class Method(Remembers, Training):
     default_optim = OWN
     default_bn_over: Literal["view", "all"] = "view"
     targets: tuple[str, ...] = ()  # the parts that have a momentum copy in self.target
+    val_views: tuple[str, ...] = ("train", "eval")  # loaders of validation images: for the loss, and for kNN
 
     def __init__(
         self,
@@ -85,8 +93,11 @@ class Method(Remembers, Training):
         if ema_buffers and not self.targets:
             raise ConfigError(f"{type(self).__name__} has no target network; leave ema_buffers out")
         self.ema_buffers, self.compiled = ema_buffers, compile
-        self.schedule: Schedule | None = None
         self.target: Target | None = None  # not on the class: that would hide the module set by a method
+        self.schedule: Schedule | None = None  # of a fit, from its first batch on
+        self.pace: Any | None = None  # of a fit whose length is measured
+        self.epochs: int | None = None  # of a fit, before a callback changes the Trainer's
+        self.validation, self.logging = validation.Validation(), None
         self._features: Tensor | None = None
 
     # ---- what a method overrides
@@ -97,8 +108,12 @@ class Method(Remembers, Training):
         return cls.default_views
 
     def loss(self, batch: Batch) -> Tensor:
-        """The scalar to minimise."""
+        """The scalar to minimise. In eval mode, as in validation, it changes no state of the method."""
         raise NotImplementedError
+
+    def frozen(self) -> Iterable[nn.Parameter]:
+        """Parameters that this optimiser step leaves as they are, as DINO's last layer in the first epoch."""
+        return ()
 
     @property
     def encoder(self) -> nn.Module:
@@ -107,42 +122,28 @@ class Method(Remembers, Training):
 
     @property
     def layer(self) -> str:
-        """What `encoder` ends with, for records."""
+        """Name of the encoder's last layer, stored with results."""
         return "backbone"
+
+    def check(self, views: ViewSet | Sequence[View]) -> None:
+        """Refuse views that the method cannot take, with a ConfigError; called before the first step."""
+        checks.check_views(self, views)
 
     def check_batch(self, batch: Batch) -> None:
         """Refuse a batch that the method cannot take, with a ConfigError; called with the first one."""
 
     def check_labels(self, labels: Tensor) -> None:
-        """Refuse labels (N,), -1 for none, that the method cannot take, with a ConfigError; called where it needs some,
-        before the first step: with those of all training images, or the first batch's where the loader has no file."""
-        missing = int((labels < 0).sum())
-        if missing:
-            found = "these data have none" if missing == len(labels) else f"{missing} of {len(labels)} images have none"
-            raise ConfigError(
-                f"{type(self).__name__} needs labels, and {found}; set data.train to a folder of class folders or to a "
-                "file with an integer field named label, or give them to Batch.from_views(views, labels)"
-            )
+        """Refuse labels (N,) int64, -1 for none, that the method cannot take, with a ConfigError.
 
-    def check(self, views: ViewSet | Sequence[View]) -> None:
-        """Refuse views that the method cannot take, with a ConfigError; called before the first step."""
-        views = views.views if isinstance(views, ViewSet) else views
-        found = {role: sum(v.role == role for v in views) for role in ("global", "local")}
-        n, need, me = found["global"], self.needs, type(self).__name__
-        if n < need.global_views or (n > need.global_views and not need.or_more):
-            wanted = f"{need.global_views}{' or more' if need.or_more else ''}"
-            raise ConfigError(
-                f"{me} takes {wanted} global views, the view set has {n}; data.views: {self.default_views} fits"
-            )
-        if found["local"] and not need.local_views:
-            raise ConfigError(
-                f"{me} takes no local views, the view set has {found['local']}; set local: 0 in data.views"
-            )
+        Called before the first step where the method needs labels: with those of all training images, or of the first
+        batch where the loader has no file.
+        """
+        checks.check_labelled(self, labels)
 
     # ---- what a method uses
 
     def over(self, network: Callable[[Tensor], Tensor], xs: Sequence[Tensor]) -> list[Tensor]:
-        """network on each of xs, alone or all of one shape in one forward, as `bn_over` says."""
+        """network(x) for each x of xs: one forward for each, or for all of one shape together, as `bn_over` says."""
         if self.bn_over == "view":
             return [network(x) for x in xs]
         out: list[Tensor | None] = [None] * len(xs)
@@ -159,17 +160,17 @@ class Method(Remembers, Training):
         return h
 
     def keep_features(self, h: Tensor) -> None:
-        """What the probes get: (B, F) of the first view, as `encoder` gives it."""
+        """Keep features (B, F) of the first view, as `encoder` gives them, for probes."""
         self._features = h.detach()
 
     def embed(self, views: Sequence[Tensor], through: nn.Module | None = None) -> list[Tensor]:
-        """Embeddings (B, D) of each view by the online network, or through the target network."""
+        """Embeddings (B, D) of each view by backbone and projector, or by the network `through`, as the target."""
         if through is not None:
             return self.over(through, views)
         return self.over(self.projector, self.encode(views))
 
     def make_target(self, ema: float, end: float = 1.0) -> Target:
-        """Momentum copies of `targets`, as they are now; their rate goes on a cosine from ema to `end`."""
+        """Momentum copies of `targets`, as they are now; their momentum rises on a cosine from `ema` to `end`."""
         for name, rate in (("ema", ema), ("ema_end", end)):
             if not 0 <= rate <= 1:
                 raise ConfigError(
@@ -182,23 +183,171 @@ class Method(Remembers, Training):
         """target <- ema target + (1 - ema) online."""
         self.target.update(ema, self.ema_buffers, **{name: getattr(self, name) for name in self.targets})
 
+    @property
+    def steps_done(self) -> float:
+        """Optimiser steps done in this fit; infinity outside a fit, so that every warm-up counts as over."""
+        fitting = self.schedule is not None and self._trainer is not None and self._trainer.state.fn == "fit"
+        return self._trainer.global_step if fitting else math.inf
+
+    @property
+    def epochs_done(self) -> float:
+        """Epochs done, with their fraction; infinity outside a fit."""
+        steps = self.steps_done
+        return steps / self.schedule.per_epoch if steps < math.inf else steps
+
+    @property
+    def progress(self) -> float:
+        """Fraction of the optimiser steps done, from 0 to 1; 0 outside a fit."""
+        steps = self.steps_done
+        return min(1.0, steps / self.schedule.total) if steps < math.inf else 0.0
+
+    def log(self, name: str, value: Any, **kwargs: Any) -> None:
+        """Log as Lightning does; do nothing where no Trainer runs, so that `loss` can be called alone.
+
+        What `loss` logs in validation gets the prefix val_, as val_z_std.
+        """
+        if self._trainer is None or self._trainer.state.stage is None:
+            return
+        if self.logging is not None:
+            name = self.logging.prefix + name
+            usual = {"batch_size": self.logging.images, "sync_dist": world_size() > 1, "add_dataloader_idx": False}
+            kwargs = {**usual, **kwargs, "on_step": False, "on_epoch": True}
+        super().log(name, value, **kwargs)
+
     def forward(self, x: Tensor) -> Tensor:
         """Images (B, 3, H, W) -> features (B, F)."""
         return self.encoder(x)
 
+    # ---- what the Trainer calls
 
-def check_tau(tau: float, name: str = "tau") -> float:
-    """A temperature, or a ConfigError where it is none."""
-    if not 0 < tau < math.inf:
-        raise ConfigError(f"{name} is {tau}; a temperature must be above 0")
-    return tau
+    def configure_callbacks(self) -> list[pl.Callback]:
+        # Most runs have no validation data, which is no mistake.
+        warnings.filterwarnings("ignore", message="You defined a `validation_step` but have no `val_dataloader`")
+        return []
 
+    def setup(self, stage: str) -> None:
+        self.schedule, self.epochs = None, self.trainer.max_epochs  # another fit may have another length or batch
 
-def check_queue(queue: FeatureQueue, batch: Batch) -> None:
-    """Refuse a queue that is smaller than the global batch: it would hold a part of the last one only."""
-    images = len(batch) * world_size()
-    if len(queue) < images:
-        raise ConfigError(
-            f"queue_size is {len(queue)}, smaller than the global batch of {images} images; set queue_size to {images} "
-            "or more, or data.batch_size lower"
-        )
+    def configure_optimizers(self) -> Any:
+        """The optimiser of `optim`; a subclass may return its own, which is then left as it is."""
+        return training.optimizer_for(self)
+
+    def on_fit_start(self) -> None:
+        training.check_precision(self.trainer)
+        if not self.training:  # as `load` returns it
+            self.train()
+        if self.compiled:
+            training.compile_backbones(self)
+
+    def on_fit_end(self) -> None:
+        training.uncompile_backbones(self)
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        if self.schedule is None:
+            training.begin(self, batch)
+        if self.pace is not None:
+            training.keep_pace(self, batch_idx)
+        if len(batch) < 2:  # the last one may be smaller
+            raise ConfigError(
+                "a batch has 1 image; BatchNorm and the comparison of images need at least 2: set data.batch_size to 2 "
+                "or more, or drop_last=True of a DataLoader of yours, whose last batch is smaller"
+            )
+
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """The loss, and the features (B, F) of the first view for callbacks."""
+        self._features = None
+        loss = self.loss(batch)
+        assert self._features is not None, f"{type(self).__name__}.loss must call embed or encode"
+        n = len(batch)
+        self.log("loss", loss.detach(), prog_bar=True, batch_size=n, sync_dist=world_size() > 1)
+        self.log("lr", training.lr_now(self), batch_size=n)
+        return {"loss": loss, "features": self._features}
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        for p in self.frozen():
+            p.grad = None
+        if self.optim.clip_norm:
+            training.clip_own(optimizer, self.optim.clip_norm)
+
+    def optimizer_step(self, epoch, batch_idx, optimizer, optimizer_closure=None) -> None:
+        step = self.trainer.global_step  # optimiser steps done before this one, also under accumulation
+        set_rates(optimizer, self.schedule, step, lr=training.sets_lr(self.trainer, optimizer))
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        if self.target is not None:  # once per optimiser step, after it
+            self.move_target(cosine(step, self.schedule.total, self.ema, self.ema_end))
+
+    def on_validation_epoch_start(self) -> None:
+        self.validation.restart("val")
+
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Log val_loss, and keep features for val_knn; what these are: massrl/methods/validation.py."""
+        self.validation.step(self, batch, dataloader_idx, len(self.trainer.num_val_batches))
+
+    def on_validation_epoch_end(self) -> None:
+        self.validation.end(self)
+
+    def on_test_epoch_start(self) -> None:
+        self.validation.restart("test")
+
+    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Log test_knn, and test_loss where batches have the views that the loss needs."""
+        self.validation.step(self, batch, dataloader_idx, len(self.trainer.num_test_batches))
+
+    on_test_epoch_end = on_validation_epoch_end
+
+    def predict_step(self, batch: Batch, batch_idx: int = 0, dataloader_idx: int = 0) -> dict[str, Tensor]:
+        """Features (n, F) of the first view, labels (n,) and index (n,) of the n images of a batch, as a dict."""
+        return validation.predict(self, batch) if isinstance(batch, Batch) else self(batch)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["hyper_parameters"] = hyper_parameters(self)
+
+    # ---- arguments and checkpoints
+
+    @property
+    def init_args(self) -> dict[str, Any]:
+        """The constructor's arguments by name, with the defaults of the class's own."""
+        return with_defaults(type(self).__init__, self.given)
+
+    @property
+    def lr(self) -> float:
+        """The peak learning rate of the run; before a fit, which scales it by the batch, `optim.base_lr`.
+
+        Setting it fixes the peak, for any batch: base_lr is the value, and lr_scaling is none. So does Lightning's
+        `Tuner.lr_find`.
+        """
+        return self.optim.base_lr if self.schedule is None else self.schedule.peak
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        training.fix_peak(self, float(value))
+
+    @classmethod
+    def load_from_checkpoint(
+        cls,
+        checkpoint_path: str | Any,
+        map_location: Any = None,
+        hparams_file: None = None,
+        strict: bool | None = None,
+        weights_only: bool | None = None,
+        **changed: Any,
+    ) -> Method:
+        """The method of a checkpoint, in eval mode, as from `massrl.load`.
+
+        Only tensors and plain values are unpickled, whatever `weights_only` says. A checkpoint of another class than
+        this one and its subclasses raises CheckpointError.
+
+        Args:
+            checkpoint_path: the file.
+            map_location: device of the weights, as of torch.load; None is the CPU.
+            hparams_file: refused, since a checkpoint holds its arguments.
+            strict: whether no weights may be missing or left over; None is True.
+            weights_only: ignored.
+            changed: constructor arguments in place of those in the checkpoint, as a `backbone` that was a module.
+        """
+        import massrl
+
+        if hparams_file is not None:
+            raise ConfigError("hparams_file: a checkpoint of massrl holds its arguments; leave it out")
+        options = {"strict": True if strict is None else strict, "changed": changed}
+        return massrl.load(checkpoint_path, cls, changed.pop("backbone", None), map_location or "cpu", **options)

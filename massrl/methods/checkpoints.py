@@ -6,6 +6,7 @@ import os
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -17,7 +18,13 @@ from massrl.runs.checkpoint import Checkpoint
 
 
 def load(
-    path: str | os.PathLike, expected: str | None = None, backbone: nn.Module | None = None, map_location: str = "cpu"
+    path: str | os.PathLike,
+    expected: str | type[Method] | None = None,
+    backbone: nn.Module | None = None,
+    map_location: Any = "cpu",
+    *,
+    strict: bool = True,
+    changed: dict[str, Any] | None = None,
 ) -> Method:
     """The method of a checkpoint, in eval mode.
 
@@ -26,18 +33,25 @@ def load(
 
     Args:
         path: a checkpoint file, or a run folder or `Run`, whose newest checkpoint is taken.
-        expected: the name of a method; a checkpoint of another one is refused.
+        expected: the name of a method, or a class; a checkpoint of another one, or of no subclass, is refused.
         backbone: the network, where the method was made with a module in place of a name.
         map_location: where the tensors are put: "cpu", "cuda", "cuda:1", ...
+        strict: whether no weights may be missing or left over.
+        changed: constructor arguments in place of those in the checkpoint.
 
     Raises:
         massrl.errors.CheckpointError: no such file, not a checkpoint of massrl, or one that does not fit, in one line.
     """
     checkpoint = Checkpoint.read(path, map_location)
-    path, name, args = checkpoint.path, checkpoint.method, checkpoint.init_args
-    if expected is not None and name != expected:
+    path, name, args = checkpoint.path, checkpoint.method, {**checkpoint.init_args, **(changed or {})}
+    if isinstance(expected, str) and name != expected:
         raise CheckpointError(f"{path}: a checkpoint of {name}, not of {expected}")
-    cls = _class(path, name, checkpoint.module)
+    if isinstance(expected, type) and (name, checkpoint.module) == (expected.__name__, expected.__module__):
+        cls = expected  # also where it cannot be imported, as from a notebook
+    else:
+        cls = _class(path, name, checkpoint.module)
+    if isinstance(expected, type) and not issubclass(cls, expected):
+        raise CheckpointError(f"{path}: a checkpoint of {name}, not of {expected.__name__}")
     args["backbone"] = backbone if backbone is not None else args.get("backbone")
     if args["backbone"] is None:
         raise CheckpointError(
@@ -45,11 +59,12 @@ def load(
         )
     if backbone is not None:
         args["backbone_args"] = None
-    args["optim"] = OptimConfig(**(args.get("optim") or {}))
+    if not isinstance(args.get("optim"), OptimConfig):
+        args["optim"] = OptimConfig(**(args.get("optim") or {}))
     try:
         with backbones.without_weights():  # the checkpoint has them; a file they came from may be gone
             method = cls(**args)
-        method.load_state_dict(checkpoint.state_dict)
+        method.load_state_dict(checkpoint.state_dict, strict=strict)
     except UserError as error:
         raise CheckpointError(f"{path}: {error}") from None
     except (RuntimeError, TypeError) as error:

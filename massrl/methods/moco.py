@@ -65,7 +65,7 @@ class MoCo(Method):
         x_q, x_k = batch.global_views
         (q,) = self.embed([x_q])  # (B, D)
         with torch.no_grad():
-            k = over_shuffled(self.target, x_k, self.step) if self.shuffle_bn else self.target(x_k)  # (B, D)
+            k = over_shuffled(self.target, x_k, self.steps_done) if self.shuffle_bn else self.target(x_k)  # (B, D)
         self.log("z_std", feature_std(q))
         loss = info_nce(q, k, self.queue.rows(), self.tau)  # eq. 1
         if self.training:

@@ -1,163 +1,140 @@
-"""How a method is trained: one optimiser, one schedule, checks before the first step, what a checkpoint holds."""
+"""What the training of a method needs beside the method: checks before the first step, the schedule, the optimiser."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
-from typing import Any
+import dataclasses
+from typing import TYPE_CHECKING
 
-import pytorch_lightning as pl
 import torch
-from pytorch_lightning.plugins.precision import DoublePrecision, HalfPrecision, MixedPrecision
-from pytorch_lightning.utilities import rank_zero_info
-from torch import Tensor, nn
+from torch import nn
 
 from data_loading.batch import Batch
-from data_loading.config.arguments import with_defaults
+from data_loading.config.lightning_package import pl
 from data_loading.errors import ConfigError
 from data_loading.loading.loader import Loader
 from massrl import optim
-from massrl.distributed import world_size
+from massrl.methods.checks import check_floats, check_type
+from massrl.methods.pace import Pace
 from massrl.methods.sizes import check_sizes
-from massrl.optim import Schedule
-from massrl.runs.checkpoint import hyper_parameters
+from massrl.optim import OPEN_END, Schedule, timer_of
+
+if TYPE_CHECKING:
+    from massrl.methods.base import Method
+
+rank_zero_info = pl.utilities.rank_zero_info
 
 
-class Training(pl.LightningModule):
-    """The training of a Method, which has `loss`, `optim`, `target` and the like."""
+def begin(method: Method, batch: Batch) -> None:
+    """Check the first batch of a fit, and set `method.schedule`: length and learning rate are known only now.
 
-    schedule: Schedule | None = None  # known from the first batch on
+    Raises ConfigError where the views, labels or batch do not suit the method or its backbone, and where the Trainer's
+    settings give the run no length.
+    """
+    check_type(batch)
+    method.check(batch.view_set or batch.layout)
+    check_floats(batch)
+    if method.target is not None:
+        method.target.check()
+    trainer = method.trainer
+    if method.needs.labels:
+        loader = trainer.train_dataloader
+        whole = isinstance(loader, Loader)
+        method.check_labels(torch.from_numpy(loader.reader.labels[loader.indices]) if whole else batch.labels)
+    with trainer.precision_plugin.forward_context():
+        check_sizes(method.backbone, batch, method.num_features)
+    method.check_batch(batch)
+    images = getattr(trainer.train_dataloader, "batch_size", None) or len(batch)
+    method.schedule = Schedule.of(trainer, method.optim, images, method.explicit_warmup, method.epochs)
+    method.pace = Pace(timer_of(trainer), trainer.global_step) if method.schedule.total == OPEN_END else None
+    rank_zero_info(method.schedule.sentence)
 
-    @property
-    def init_args(self) -> dict[str, Any]:
-        """The constructor's arguments by name, with the defaults of the class's own."""
-        return with_defaults(type(self).__init__, self.given)
 
-    @property
-    def step(self) -> int:
-        """Optimiser steps done; 0 without a Trainer."""
-        return 0 if self.schedule is None else self.trainer.global_step
+def keep_pace(method: Method, batch_idx: int) -> None:
+    """In a run that only trainer.max_time ends: fit the schedule to the steps that are left by the time they take."""
+    trainer = method.trainer
+    total = method.pace.total(trainer.global_step, batch_idx)
+    if total is not None:  # on every process in the same step; each has its own clock, and the first one's counts
+        total = trainer.strategy.broadcast(total)
+        unknown = method.schedule.total == OPEN_END
+        method.schedule = method.schedule.ending(total)
+        if unknown:
+            rank_zero_info(f"trainer.max_time ends the run after about {total} steps; {method.schedule.sentence}")
 
-    @property
-    def progress(self) -> float:
-        """The same as a fraction of the run; 0 without a Trainer."""
-        return 0.0 if self.schedule is None else min(1.0, self.step / self.schedule.total)
 
-    @property
-    def steps_done(self) -> float:
-        """The same; without a Trainer infinite: past every warm-up."""
-        return math.inf if self.schedule is None else self.step
+def check_precision(trainer: pl.Trainer) -> None:
+    """Refuse precisions in which Lightning casts the weights: a target moves in steps too small for 16 bits."""
+    if isinstance(trainer.precision_plugin, pl.plugins.HalfPrecision | pl.plugins.DoublePrecision):
+        raise ConfigError(
+            f"trainer.precision is {trainer.precision}; methods keep their weights in float32: take "
+            "bf16-mixed, 16-mixed or 32-true"
+        )
 
-    @property
-    def epochs_done(self) -> float:
-        """The same in epochs; infinite without a Trainer."""
-        return math.inf if self.schedule is None else self.steps_done / self.schedule.per_epoch
 
-    def log(self, name: str, value: Any, **kwargs: Any) -> None:
-        """As Lightning's, but silent where a loss is called without a running Trainer."""
-        if self._trainer is not None and self._trainer.state.stage is not None:
-            super().log(name, value, **kwargs)
+def compile_backbones(method: Method) -> None:
+    """Run the backbone, and the target network's, through torch.compile."""
+    for backbone in _backbones(method):
+        backbone.compile()
 
-    def frozen(self) -> Iterable[nn.Parameter]:
-        """Parameters that stay as they are in this step, as a last layer in the first epoch."""
-        return ()
 
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        if self.schedule is None:
-            self._begin(batch)
-        if len(batch) < 2:  # the last one may be smaller
-            raise ConfigError(
-                "a batch has 1 image; BatchNorm and the comparison of images need at least 2: set data.batch_size to 2 "
-                "or more, or drop_last=True of a DataLoader of yours, whose last batch is smaller"
-            )
+def uncompile_backbones(method: Method) -> None:
+    """Let the backbones run as they are written: compiled code differs in the last digits, and cannot be copied."""
+    for backbone in _backbones(method):
+        backbone._compiled_call_impl = None  # what nn.Module.compile sets; torch has no function that undoes it
 
-    def on_fit_start(self) -> None:
-        self.schedule = None  # another fit may have another length or batch
-        if isinstance(self.trainer.precision_plugin, HalfPrecision | DoublePrecision):  # which cast a whole batch
-            raise ConfigError(
-                f"trainer.precision is {self.trainer.precision}; methods keep their weights in float32: take "
-                "bf16-mixed, 16-mixed or 32-true"
-            )
-        if self.compiled:
-            for backbone in self._backbones():
-                backbone.compile()
 
-    def on_fit_end(self) -> None:
-        for backbone in self._backbones():
-            backbone._compiled_call_impl = None  # what nn.Module.compile sets, and has no word for taking back
+def _backbones(method: Method) -> list[nn.Module]:
+    return [method.backbone, *([method.target.parts["backbone"]] if method.target else [])]
 
-    def _backbones(self) -> list[nn.Module]:
-        """The online one and the target's, where there is one."""
-        return [self.backbone, *([self.target.parts["backbone"]] if self.target else [])]
 
-    def _begin(self, batch: Batch) -> None:
-        """Check the first batch, and settle length and learning rate: only now are they known."""
-        if not isinstance(batch, Batch):
-            raise ConfigError(
-                f"a training step takes a Batch, got {type(batch).__name__}; make one of what the loader yields, in "
-                "its collate_fn: Batch.from_views([x1, x2], labels)"
-            )
-        self.check(batch.view_set or batch.layout)
-        for kind in {x.dtype for x in batch.views if not x.is_floating_point()}:
-            raise ConfigError(
-                f"views are {str(kind).removeprefix('torch.')}, not normalised floats; leave data.dtype at float32, "
-                "or make them so, (x / 255 - mean) / std, before Batch.from_views or in on_after_batch_transfer"
-            )
-        if self.target is not None:
-            self.target.check()
-        if self.needs.labels:
-            loader = self.trainer.train_dataloader
-            whole = isinstance(loader, Loader)
-            self.check_labels(torch.from_numpy(loader.reader.labels[loader.indices]) if whole else batch.labels)
-        with self.trainer.precision_plugin.forward_context():
-            check_sizes(self.backbone, batch, self.num_features)
-        self.check_batch(batch)
-        images = getattr(self.trainer.train_dataloader, "batch_size", None) or len(batch)
-        self.schedule = Schedule.of(self.trainer, self.optim, images, self.explicit_warmup)
-        rank_zero_info(self.schedule.sentence)
+def optimizer_for(method: Method) -> torch.optim.Optimizer:
+    """The optimiser that `method.optim` names, for the trainable parameters; a predictor has groups of its own."""
+    predictor = getattr(method, "predictor", None)
+    c = method.optim
+    parts = [(predictor, c.predictor_lr, c.predictor_schedule)] if predictor is not None else []
+    groups = optim.parameter_groups([*parts, (method, 1.0, None)], c.weight_decay, c.bias_lr)
+    return optim.optimizer(c, groups, fused=_may_fuse(method))
 
-    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        self._features = None
-        loss = self.loss(batch)
-        assert self._features is not None, f"{type(self).__name__}.loss must call embed or encode"
-        n = len(batch)
-        self.log("loss", loss.detach(), prog_bar=True, batch_size=n, sync_dist=world_size() > 1)
-        self.log("lr", self.schedule.lr(self.trainer.global_step), batch_size=n)
-        return {"loss": loss, "features": self._features}
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        predictor = getattr(self, "predictor", None)
-        c = self.optim
-        parts = [(predictor, c.predictor_lr, c.predictor_schedule)] if predictor is not None else []
-        groups = optim.parameter_groups([*parts, (self, 1.0, None)], c.weight_decay, c.bias_lr)
-        return optim.optimizer(c, groups, fused=self._may_fuse())
+def _may_fuse(method: Method) -> bool:
+    """Whether torch's fused form of the optimiser works.
 
-    def _may_fuse(self) -> bool:
-        """torch's fused SGD fails where only some parameters have moved before, as after a rest (`frozen`). A fused
-        optimiser takes the float16 scale out of the gradients itself, too late to clip them; and Lightning
-        refuses it where it clips under mixed precision, bfloat16 too."""
-        if self.optim.name == "sgd" and type(self).frozen is not Training.frozen:
-            return False
-        if self._trainer is None or not isinstance(self.trainer.precision_plugin, MixedPrecision):
-            return True
-        return self.trainer.precision_plugin.scaler is None and not self.trainer.gradient_clip_val
+    Fused SGD fails where only some parameters of a group have moved before, as after `frozen` ones. A fused optimiser
+    takes the float16 scale out of the gradients itself, too late to clip them; and Lightning refuses it where it clips
+    under mixed precision, bfloat16 too.
+    """
+    if method.optim.name == "sgd" and type(method).frozen.__qualname__ != "Method.frozen":  # a class overrides it
+        return False
+    trainer = method._trainer
+    if trainer is None or not isinstance(trainer.precision_plugin, pl.plugins.MixedPrecision):
+        return True
+    return trainer.precision_plugin.scaler is None and not trainer.gradient_clip_val
 
-    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        for p in self.frozen():
-            p.grad = None
-        if self.optim.clip_norm:
-            optim.clip_each(self.parameters(), self.optim.clip_norm)
 
-    def optimizer_step(self, epoch, batch_idx, optimizer, optimizer_closure=None) -> None:
-        step = self.trainer.global_step  # optimiser steps done before this one, also under accumulation
-        for group in optimizer.param_groups:
-            group["lr"] = group["factor"] * self.schedule.lr(step, group["schedule"])
-            group["weight_decay"] = self.schedule.weight_decay(step) if group["adapt"] else 0.0
-        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
-        if self.target is not None:  # once per optimiser step, after it
-            self.move_target(optim.cosine(step, self.schedule.total, self.ema, self.ema_end))
+def sets_lr(trainer: pl.Trainer, optimizer: torch.optim.Optimizer) -> bool:
+    """Whether the method's schedule sets the learning rate: the optimiser has groups of ours, and Lightning steps no
+    scheduler, as that of a user's configure_optimizers, of StochasticWeightAveraging or of lr_find."""
+    return not trainer.lr_scheduler_configs and bool(optim.own_groups(optimizer))
 
-    # ---- checkpoints
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["hyper_parameters"] = hyper_parameters(self)
+def lr_now(method: Method) -> float:
+    """The learning rate of the next optimiser step; of the first group where the schedule does not set it."""
+    trainer = method.trainer
+    optimizer = next(iter(trainer.optimizers), None)
+    if optimizer is None or sets_lr(trainer, optimizer):
+        return method.schedule.lr(trainer.global_step)
+    return float(optimizer.param_groups[0]["lr"])
+
+
+def fix_peak(method: Method, lr: float) -> None:
+    """Make `lr` the peak learning rate for any batch, in the method's config, its checkpoints and a running fit."""
+    change = {"base_lr": lr, "lr_scaling": "none"}
+    method.optim = dataclasses.replace(method.optim, **change)
+    method.optim.check()
+    method.given = {**method.given, "optim": dataclasses.replace(method.given.get("optim", optim.OWN), **change)}
+    if method.schedule is not None:
+        method.schedule = dataclasses.replace(method.schedule, peak=lr, config=method.optim)
+
+
+def clip_own(optimizer: torch.optim.Optimizer, max_norm: float) -> None:
+    """Clip the gradient of each parameter in our groups to `max_norm`, each for itself."""
+    optim.clip_each((p for group in optim.own_groups(optimizer) for p in group["params"]), max_norm)
