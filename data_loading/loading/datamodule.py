@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from data_loading import sources
+from data_loading.batch import Batch
 from data_loading.config.lightning_package import pl
 from data_loading.errors import CheckpointError, ConfigError
 from data_loading.kernel.rng import checked_seed
@@ -24,9 +25,10 @@ class BetonDataModule(pl.LightningDataModule):
     Args:
         train: a .beton file, several as a pattern ("train-*.beton") or a list, or a folder of images, which is written
             once to the cache; labels are not needed.
-        val: files or a folder for validation; every image gets the view of `eval`, in the file's order.
-        test: files or a folder for the Trainer's test; views as of `val`.
-        predict: files or a folder for the Trainer's predict; views as of `val`.
+        val: files or a folder for validation; every image gets the view of `eval`, in the file's order. A Method's
+            validation gets it also with the views of training, shuffled, the same in every epoch.
+        test: files or a folder for the Trainer's test; every image gets the view of `eval`, in the file's order.
+        predict: files or a folder for the Trainer's predict; every image gets the view of `eval`, in the file's order.
         views: a view set as an object, written out, or by name; a strategy's name; or a list of strategies, each on two
             crops that they share; None takes the method's default.
         size: side of the global views in pixels; None takes the view set's.
@@ -145,16 +147,25 @@ class BetonDataModule(pl.LightningDataModule):
         return self._loader
 
     @property
-    def val_dataloader(self) -> Callable[[], Loader]:  # type: ignore[override]
-        """A method that makes the loader of `val`.
+    def val_dataloader(self) -> Callable[[], Loader | list[Loader]]:  # type: ignore[override]
+        """A method that makes the loader of `val`, or a loader for each of the model's `val_views`.
 
         Lightning validates where a data module has a `val_dataloader` of its own, and warns where the model then has no
         validation_step. So without `val` it is LightningDataModule's method, which is none.
         """
         return super().val_dataloader if self.val is None else self._val_dataloader
 
-    def _val_dataloader(self) -> Loader:
-        return self._evaluation("val", self.val)
+    def _val_dataloader(self) -> Loader | list[Loader]:
+        model = getattr(self.trainer, "lightning_module", None)
+        loaders = [self._validation(views) for views in getattr(model, "val_views", ("eval",))]
+        return loaders[0] if len(loaders) == 1 else loaders
+
+    def _validation(self, views: str) -> Loader:
+        """A loader of `val`: with the view of `eval`, in the file's order, or with those of training, shuffled."""
+        if views == "eval":
+            return self._evaluation("val", self.val)
+        view_set = self.view_set or self.resolve(getattr(self.trainer, "lightning_module", None))
+        return self._make(self._given("val", self.val), view_set, SameLoader, order="random", drop_last=False)
 
     def test_dataloader(self) -> Loader:
         """The loader of `test`: the view of `eval`, every image once, in the file's order."""
@@ -210,3 +221,15 @@ class FreshLoader(Loader):
 
     def load_state_dict(self, values: dict[str, Any]) -> None:
         """Ignore the position: it may be one in another file."""
+
+
+class SameLoader(Loader):
+    """A Loader whose every pass is that of epoch 0: the same batches of the same views, so that losses compare."""
+
+    def __iter__(self) -> Iterator[Batch]:
+        self.set_epoch(0)
+        return super().__iter__()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Keep epoch 0, whatever the Trainer's epoch is."""
+        super().set_epoch(0)

@@ -31,6 +31,11 @@ from massrl.optim import OWN, OptimConfig, Schedule, cosine, set_rates
 from massrl.runs.checkpoint import hyper_parameters
 
 __all__ = ["METHODS", "Method", "Needs", "check_queue", "check_tau", "register"]
+# What Lightning warns of although it is meant: a run without validation data, and a hook called once a step.
+MEANT = (
+    r"You defined a `validation_step` but have no `val_dataloader`",
+    r"When using `Trainer\(accumulate_grad_batches != 1\)` and overriding `LightningModule.optimizer_",
+)
 METHODS = Registry("method")
 register = METHODS.register
 
@@ -186,8 +191,10 @@ class Method(Remembers, pl.LightningModule):
     @property
     def steps_done(self) -> float:
         """Optimiser steps done in this fit; infinity outside a fit, so that every warm-up counts as over."""
-        fitting = self.schedule is not None and self._trainer is not None and self._trainer.state.fn == "fit"
-        return self._trainer.global_step if fitting else math.inf
+        if self.schedule is None or self._trainer is None:
+            return math.inf
+        state = self._trainer.state  # its stage is None once the Trainer is done
+        return self._trainer.global_step if state.fn == "fit" and state.stage is not None else math.inf
 
     @property
     def epochs_done(self) -> float:
@@ -221,8 +228,8 @@ class Method(Remembers, pl.LightningModule):
     # ---- what the Trainer calls
 
     def configure_callbacks(self) -> list[pl.Callback]:
-        # Most runs have no validation data, which is no mistake.
-        warnings.filterwarnings("ignore", message="You defined a `validation_step` but have no `val_dataloader`")
+        for message in MEANT:
+            warnings.filterwarnings("ignore", message=message)
         return []
 
     def setup(self, stage: str) -> None:

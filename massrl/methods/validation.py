@@ -77,7 +77,8 @@ class Validation:
         if valid < max(2, self.size) or not (whole or world_size() == 1):
             return None
         if reason := _unfit(method, batch):
-            self._tell(f"no {self.stage}_loss: {reason}")
+            if self.stage == "val":  # nobody asks for a test_loss
+                self._tell(f"no val_loss: {reason}")
             return None
         method.logging, method._features = Logging(f"{self.stage}_", valid), None
         try:
