@@ -1,4 +1,4 @@
-"""What several processes do together; in a single process each function does nothing."""
+"""What several processes compute together, through torch.distributed; a single process skips the communication."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from torch import Tensor, nn
 
 
 def world_size() -> int:
+    """Number of processes; 1 without torch.distributed."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def rank() -> int:
+    """Number of this process, from 0; 0 without torch.distributed."""
     return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
 
 
@@ -35,9 +37,9 @@ class _Gather(torch.autograd.Function):
 
 
 def gather(z: Tensor) -> Tensor:
-    """Embeddings of all ranks, with gradient: (V, B, D) -> (V, world*B, D) in (view, rank, n) order.
+    """Embeddings of all processes, with gradient: (V, B, D) -> (V, world * B, D), in order of rank within a view.
 
-    A loss over all of them on every rank has, under DDP, the gradient that one process with all images would have.
+    A loss over all of them on every process has, under DDP, the gradient that one process with all images would have.
     """
     if world_size() == 1:
         return z
@@ -47,7 +49,7 @@ def gather(z: Tensor) -> Tensor:
 
 @torch.no_grad()
 def gather_rows(x: Tensor) -> Tensor:
-    """Rows of all ranks without gradient: (N, ...) -> (world*N, ...) in (rank, n) order."""
+    """Rows of all processes, without gradient: (N, ...) -> (world * N, ...) in order of rank; N is the same on all."""
     if world_size() == 1:
         return x.detach()
     parts = [torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(world_size())]
@@ -73,14 +75,14 @@ def over_shuffled(network: Callable[[Tensor], Tensor], x: Tensor, step: float) -
     seed = int(step) if math.isfinite(step) else 0
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
     mine = order.view(world_size(), -1)[rank()].to(x.device)
-    out = gather_rows(network(images[mine]))  # (W*B, D), in the drawn order
+    out = gather_rows(network(images[mine]))  # (W*B, D), in the shuffled order
     back = order.argsort().view(world_size(), -1)[rank()].to(x.device)
     return out[back]
 
 
 @torch.no_grad()
 def mean_over_ranks(x: Tensor) -> Tensor:
-    """The mean over ranks of a tensor, without gradient."""
+    """The mean over processes of a tensor of any shape, without gradient."""
     if world_size() == 1:
         return x.detach()
     x = x.detach().clone()
@@ -90,7 +92,7 @@ def mean_over_ranks(x: Tensor) -> Tensor:
 
 @torch.no_grad()
 def average_gradients(module: nn.Module) -> None:
-    """The mean over ranks of each gradient, for a module that DDP does not see."""
+    """Replace each gradient of a module that DDP does not wrap by its mean over processes."""
     if world_size() == 1:
         return
     for p in module.parameters():

@@ -27,21 +27,21 @@ class OptimConfig:
 
     Args:
         name: the optimiser.
-        base_lr: learning rate for a global batch of 256; lr_scaling says what another batch makes of it.
-        lr_scaling: in proportion to the batch (linear), to its square root (sqrt), or not at all (none).
-        weight_decay: of weights; biases and the parameters of norms have none.
-        weight_decay_end: weight decay at the end, reached on a cosine; None leaves it constant.
-        momentum: of sgd and lars.
+        base_lr: learning rate for a global batch of 256 images; lr_scaling adapts it to other batches.
+        lr_scaling: scale it by the batch / 256 (linear), by the square root of that (sqrt), or not (none).
+        weight_decay: weight decay of weights; biases and the parameters of norms have none.
+        weight_decay_end: weight decay at the end of the run, reached on a cosine; None keeps it constant.
+        momentum: momentum of sgd and lars, from 0 to below 1.
         trust: the trust coefficient of lars.
         trust_clip: lars never takes a larger step than sgd would (LARC).
-        warmup_epochs: of linear warm-up; a method's own value is cut to a tenth of the run, one set here is not.
-        schedule: after warm-up, cosine to final_lr, constant, or step: a tenth at each of the milestones.
-        milestones: of schedule step, as fractions of the run.
-        final_lr: where the cosine ends, as a fraction of its peak.
+        warmup_epochs: epochs of linear warm-up; a method's own value is cut to a tenth of the run, one set here is not.
+        schedule: after warm-up, cosine to final_lr, constant, or step, which divides by 10 at each milestone.
+        milestones: where schedule step divides, as rising fractions of the run.
+        final_lr: where the cosine ends, as a fraction of the peak.
         predictor_lr: factor on the learning rate of the predictor.
-        predictor_schedule: of the predictor, where it is another.
+        predictor_schedule: schedule of the predictor, if it differs from the others'.
         bias_lr: factor on the learning rate of biases and of the parameters of norms.
-        clip_norm: each parameter's gradient is cut to this norm, each for itself (DINO); 0 leaves them.
+        clip_norm: clip the gradient of each parameter separately to this norm (DINO); 0 does not clip.
     """
 
     name: Literal["sgd", "adamw", "lars"] | None = None
@@ -62,11 +62,12 @@ class OptimConfig:
     clip_norm: float | None = None
 
     def filled(self, default: OptimConfig) -> OptimConfig:
-        """This with the default's value wherever it says None; what both leave open is OPEN's."""
+        """A copy in which each None is replaced by the value of `default`, or of OPEN where that is None too."""
         own = [dataclasses.asdict(config) for config in (OPEN, default, self)]
         return OptimConfig(**{k: v for values in own for k, v in values.items() if v is not None})
 
     def check(self) -> None:
+        """Raise a ConfigError for a value out of range; all values must be set, as by `filled`."""
         numbers = ("base_lr", "weight_decay", "weight_decay_end", "warmup_epochs", "predictor_lr", "bias_lr", "trust")
         for name in (*numbers, "final_lr", "clip_norm"):
             value = getattr(self, name)
@@ -87,8 +88,8 @@ class OptimConfig:
 
 
 SHAPES = ("cosine", "constant", "step")
-OWN = OptimConfig()  # all of it the method's own
-OPEN = OptimConfig(
+OWN = OptimConfig()  # every value is the method's own
+OPEN = OptimConfig(  # what neither the user nor the method sets
     name="sgd",
     base_lr=0.05,
     lr_scaling="linear",
@@ -109,11 +110,16 @@ OPEN = OptimConfig(
 def parameter_groups(
     modules: Sequence[tuple[nn.Module, float, str | None]], weight_decay: float, bias_lr: float = 1.0
 ) -> list[dict]:
-    """Groups of the trainable parameters of (module, factor on the learning rate, schedule where it is not the run's)
-    triples; the first to name one has it.
+    """Parameter groups for a torch optimiser, of the trainable parameters of some modules.
 
-    Weights decay; parameters of at most one dimension (biases, norms) do not, LARS does not adapt their rate, and it
-    has the further factor bias_lr.
+    Parameters of more than one dimension decay. Others (biases, norms) do not, LARS does not adapt their learning rate,
+    and bias_lr is a further factor on it. Beside torch's keys a group has `factor` (on the learning rate), `schedule`
+    (its shape, or None for the run's) and `adapt` (whether it decays and LARS adapts it).
+
+    Args:
+        modules: (module, factor on the learning rate, schedule or None); a parameter belongs to the first that has it.
+        weight_decay: weight decay of the parameters that decay.
+        bias_lr: factor on the learning rate of the others.
     """
     seen: set[int] = set()
     groups = []
@@ -164,7 +170,7 @@ def set_rates(optimizer: torch.optim.Optimizer, schedule: Schedule, step: int, l
 
 @torch.no_grad()
 def clip_each(parameters: Iterable[nn.Parameter], max_norm: float) -> None:
-    """Cut the gradient of each parameter for itself to a norm of max_norm, as DINO's code does."""
+    """Clip the gradient of each parameter separately to a norm of at most max_norm, in place, as DINO's code does."""
     grads = [p.grad for p in parameters if p.grad is not None]
     if not grads:
         return
@@ -173,7 +179,7 @@ def clip_each(parameters: Iterable[nn.Parameter], max_norm: float) -> None:
 
 
 def scaled_lr(base_lr: float, global_batch: int, scaling: str = "linear") -> float:
-    """The learning-rate rule: base_lr * global_batch / 256, or its square root in the factor, or base_lr as it is."""
+    """The learning rate for a batch: base_lr times global_batch / 256 (linear), its square root (sqrt), or 1 (none)."""
     times = global_batch / REFERENCE_BATCH
     return base_lr * {"linear": times, "sqrt": math.sqrt(times), "none": 1.0}[scaling]
 
@@ -186,9 +192,11 @@ def lr_factor(
     final: float = 0.0,
     milestones: Sequence[float] = (),
 ) -> float:
-    """Factor on the learning rate of optimiser step 0 .. total - 1: linear over `warmup` steps, then the schedule.
+    """Factor on the peak learning rate in optimiser step `step`, from 0 to total - 1.
 
-    The first step has 1/warmup, not 0; the cosine is 1 at step `warmup` and would be `final` at step `total`.
+    It rises linearly over `warmup` steps, from 1/warmup in the first one, and then follows the schedule: cosine, 1 at
+    step `warmup` and `final` at step `total`; constant; or step, a tenth at each of the milestones, which are fractions
+    of `total`.
     """
     if step < warmup:
         return (step + 1) / warmup
@@ -201,8 +209,11 @@ def lr_factor(
 
 
 def cosine(step: int, total: int, start: float, end: float = 1.0) -> float:
-    """From `start` at step 0 to `end` at step `total` on half a cosine; of the momentum of a target, BYOL,
-    arXiv:2006.07733, sec. 3.3:  m_k = 1 - (1 - m_0) (cos(pi k / K) + 1) / 2."""
+    """A value that goes from `start` at step 0 to `end` at step `total` on half a cosine, and stays there.
+
+    With end = 1 it is the momentum of BYOL's target, arXiv:2006.07733, sec. 3.3, in step k of K:
+        m_k = 1 - (1 - m_0) (cos(pi k / K) + 1) / 2
+    """
     return end - (end - start) * (math.cos(math.pi * min(1.0, step / max(1, total))) + 1) / 2
 
 
@@ -235,12 +246,13 @@ class Schedule:
         return start if end is None else cosine(step, self.total, start, end)
 
     def ending(self, total: int) -> Schedule:
-        """The same schedule for a run of `total` steps; a warm-up that the method set is cut to a tenth of them."""
+        """A copy for a run of `total` steps; a warm-up that is the method's own is cut to a tenth of them."""
         warmup = round(self.config.warmup_epochs * self.per_epoch)
         return dataclasses.replace(self, total=total, warmup=min(warmup, total if self.exact_warmup else total // 10))
 
     @property
     def sentence(self) -> str:
+        """Learning rate and length in numbers, as it is printed when training starts."""
         length = "length not known yet" if self.total == OPEN_END else f"{self.total} steps"
         return f"{self.rule}; {length}, {self.warmup} of them warm-up, then {self.config.schedule}"
 

@@ -45,6 +45,16 @@ def trained(name: str, part: tuple[int, int] = (0, 1), **args) -> dict[str, torc
     return method.state_dict()
 
 
+def validated(part: tuple[int, int] = (0, 1), **args) -> dict[str, float]:
+    """What a fit logs of validation images: of each batch a part, and of the last image of all one that fills up."""
+    data, val = (Drawn(2, n, 8, part=part) for n in (1, 3))
+    if part[0] + 1 == part[1]:
+        val.batches[-1].valid[-1] = False
+    run = trainer(use_distributed_sampler=False, num_sanity_val_steps=0, **args)
+    run.fit(without_batch_norm(small("SimCLR")), data, val)
+    return {key: float(value) for key, value in run.callback_metrics.items() if key.startswith("val_")}
+
+
 def normalising() -> nn.Module:
     """A network whose BatchNorm lets an image's output depend on its neighbours."""
     torch.manual_seed(0)
@@ -68,4 +78,5 @@ def work(number: int, names: list[str], port: int, out: Path) -> None:
     found["average"] = layer.weight.grad
     found["shuffled"] = over_shuffled(normalising(), torch.chunk(IMAGES, WORLD)[number], step=7)
     found["methods"] = {n: trained(n, (number, WORLD), strategy="ddp", devices=WORLD) for n in names}
+    found["validated"] = validated((number, WORLD), strategy="ddp", devices=WORLD)
     torch.save(found, out / f"{number}.pt")

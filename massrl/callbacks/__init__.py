@@ -1,4 +1,4 @@
-"""Callbacks: what is watched while a method trains; none of them touches the method's weights or optimiser."""
+"""Callbacks that measure a method while it trains; none changes its weights, its optimiser or its random numbers."""
 
 from massrl.callbacks.online_knn import OnlineKNN
 from massrl.callbacks.online_linear import OnlineLinear

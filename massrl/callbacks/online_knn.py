@@ -1,4 +1,4 @@
-"""Online kNN: are the nearest of the images seen lately of the same class?"""
+"""Online kNN: classify each training batch by the nearest of the images seen lately."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from massrl.nn import knn_vote
 
 
 class OnlineKNN(pl.Callback):
-    """Log `knn`, a running accuracy of kNN on the features of augmented training images; labels train nothing.
+    """Log `knn`, the running accuracy in 0..1 of kNN on the features of augmented training images.
 
-    Each batch is predicted from a ring of recent samples, other views of the same image left out, and then put into it.
-    The encoder changes while the ring fills, so this follows `massrl knn` and does not equal it. Data without labels
-    turn it off, which is said once. Each process has its own ring, of its own samples; it is not in checkpoints.
+    Each batch is classified by a ring buffer of recent samples, other views of the same image left out, and then
+    written into it. The encoder changes while the buffer fills, so `knn` follows `massrl knn` but does not equal it.
+    Labels train nothing; data without labels turn it off, which is logged once. Each process has a buffer of its own
+    samples, which is not in checkpoints.
 
     Args:
-        bank_size: samples in the ring.
+        bank_size: samples in the ring buffer.
         k: neighbours.
         tau: temperature of their votes.
-        window: steps over which the accuracy is a running mean.
-        every_n_steps: how often it is computed.
+        window: steps over which the accuracy is averaged.
+        every_n_steps: steps from one computation to the next.
     """
 
     def __init__(self, bank_size: int = 4096, k: int = 20, tau: float = 0.07, window: int = 50, every_n_steps: int = 1):
@@ -63,14 +64,17 @@ class OnlineKNN(pl.Callback):
         self.insert(features, labels, index)
 
     def predict(self, features: Tensor, index: Tensor) -> Tensor:
-        """The class (B,) that the k most similar samples of the ring vote for, weighted by exp(cosine / tau)."""
+        """The class (B,) that the k samples of the ring nearest to `features` (B, F) vote for.
+
+        index (B,): rows of the images in the file; samples of the same row have no vote.
+        """
         bank, labels = self.features[: self.filled], self.labels[: self.filled]
         same = index[:, None] == self.index[None, : self.filled]  # (B, bank)
         return knn_vote(features, bank, labels, same, self.k, self.tau)
 
     @torch.no_grad()
     def insert(self, features: Tensor, labels: Tensor, index: Tensor) -> None:
-        """Put samples into the ring, over the oldest."""
+        """Write features (B, F), labels (B,) and index (B,) into the ring, over the oldest samples."""
         if self.features is None:
             self.features = features.new_zeros(self.bank_size, features.shape[1])
             self.labels, self.index = (x.new_full((self.bank_size,), -1) for x in (labels, index))

@@ -1,4 +1,4 @@
-"""Online linear probe: a classifier on detached features, trained beside the method."""
+"""Online linear probe: a linear classifier that is trained on the features while the method trains."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from massrl.distributed import average_gradients
 
 
 class OnlineLinear(pl.Callback):
-    """Log `linear`, a running accuracy of a linear classifier on standardised features, each batch predicted before it
-    is learnt from; its labels never reach the encoder.
+    """Log `linear`, the running accuracy in 0..1 of a linear classifier on standardised, detached features.
 
-    The classifier has its own optimiser (AdamW), and both are in the checkpoint; on data of another number of classes
-    it begins anew. Data without labels turn it off, which is said once.
+    Each batch is classified before it is learnt from. Labels never reach the encoder. The classifier has its own
+    optimiser (AdamW), and both are in the checkpoint; with another number of classes it starts again from zeros. Data
+    without labels turn it off, which is logged once.
 
     Args:
-        classes: number of classes; None counts them in the training file.
+        classes: number of classes; None counts them in the training file, and raises ConfigError if there is none.
         lr: learning rate.
-        window: steps over which the accuracy is a running mean.
+        window: steps over which the accuracy is averaged.
     """
 
     def __init__(self, classes: int | None = None, lr: float = 1e-3, window: int = 50):
@@ -40,7 +40,8 @@ class OnlineLinear(pl.Callback):
         self.hits.clear()
 
     def build(self, width: int, classes: int, device: torch.device) -> None:
-        # Zeros are as good a start as any for a convex problem, and draw no random numbers from the method's run.
+        """Make the classifier (B, width) -> (B, classes) and its optimiser, or restore those of a checkpoint."""
+        # Zeros: the problem is convex, and random numbers would change those of the method's run.
         linear = nn.Linear(width, classes, device="meta").to_empty(device=device)
         nn.init.zeros_(linear.weight), nn.init.zeros_(linear.bias)
         self.probe = nn.Sequential(nn.BatchNorm1d(width, affine=False), linear).to(device)

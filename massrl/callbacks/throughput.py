@@ -1,4 +1,4 @@
-"""Throughput: images a second."""
+"""Throughput: images per second."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from data_loading.config.lightning_package import pl
 
 
 class Throughput(pl.Callback):
-    """Log `images_per_s`: images (not views) a second over all processes, smoothed, loading and training together.
+    """Log `images_per_s`: images (not views) per second of all processes, loading and training together, smoothed.
 
-    Left out: the first `skip` steps of a run (compiling, warm-up), and the pause between epochs.
+    The first `skip` steps of a run, in which code is compiled, and the pauses between epochs do not count.
 
     Args:
-        smoothing: weight of what was before, per step.
-        skip: steps of a run that do not count.
+        smoothing: weight of the earlier steps in the exponential moving average, from 0 to below 1.
+        skip: steps at the start of a run that do not count.
     """
 
     def __init__(self, smoothing: float = 0.95, skip: int = 3):

@@ -1,4 +1,4 @@
-"""Methods: one file a paper. A file added here with `@register` in it is a new method; nothing else is edited."""
+"""Methods: one file per paper. A file added here with `@register` in it is a new method; nothing else is edited."""
 
 from importlib import import_module
 from pkgutil import iter_modules

@@ -100,9 +100,9 @@ class Method(Remembers, pl.LightningModule):
         self.ema_buffers, self.compiled = ema_buffers, compile
         self.target: Target | None = None  # not on the class: that would hide the module set by a method
         self.schedule: Schedule | None = None  # of a fit, from its first batch on
-        self.pace: Any | None = None  # of a fit whose length is measured
-        self.epochs: int | None = None  # of a fit, before a callback changes the Trainer's
-        self.validation, self.logging = validation.Validation(), None
+        self._pace: Any | None = None  # of a fit whose length is measured
+        self._epochs: int | None = None  # of a fit, before a callback changes the Trainer's
+        self._validation, self._logging = validation.Validation(), None
         self._features: Tensor | None = None
 
     # ---- what a method overrides
@@ -215,9 +215,9 @@ class Method(Remembers, pl.LightningModule):
         """
         if self._trainer is None or self._trainer.state.stage is None:
             return
-        if self.logging is not None:
-            name = self.logging.prefix + name
-            usual = {"batch_size": self.logging.images, "sync_dist": world_size() > 1, "add_dataloader_idx": False}
+        if self._logging is not None:
+            name = self._logging.prefix + name
+            usual = {"batch_size": self._logging.images, "sync_dist": world_size() > 1, "add_dataloader_idx": False}
             kwargs = {**usual, **kwargs, "on_step": False, "on_epoch": True}
         super().log(name, value, **kwargs)
 
@@ -233,7 +233,8 @@ class Method(Remembers, pl.LightningModule):
         return []
 
     def setup(self, stage: str) -> None:
-        self.schedule, self.epochs = None, self.trainer.max_epochs  # another fit may have another length or batch
+        # A fit has its own length and batch. StochasticWeightAveraging adds an epoch to max_epochs after this hook.
+        self.schedule, self._epochs = None, self.trainer.max_epochs
 
     def configure_optimizers(self) -> Any:
         """The optimiser of `optim`; a subclass may return its own, which is then left as it is."""
@@ -241,6 +242,7 @@ class Method(Remembers, pl.LightningModule):
 
     def on_fit_start(self) -> None:
         training.check_precision(self.trainer)
+        self.schedule = None  # also where a subclass has a setup of its own
         if not self.training:  # as `load` returns it
             self.train()
         if self.compiled:
@@ -252,7 +254,7 @@ class Method(Remembers, pl.LightningModule):
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         if self.schedule is None:
             training.begin(self, batch)
-        if self.pace is not None:
+        if self._pace is not None:
             training.keep_pace(self, batch_idx)
         if len(batch) < 2:  # the last one may be smaller
             raise ConfigError(
@@ -284,21 +286,21 @@ class Method(Remembers, pl.LightningModule):
             self.move_target(cosine(step, self.schedule.total, self.ema, self.ema_end))
 
     def on_validation_epoch_start(self) -> None:
-        self.validation.restart("val")
+        self._validation.restart("val")
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Log val_loss, and keep features for val_knn; what these are: massrl/methods/validation.py."""
-        self.validation.step(self, batch, dataloader_idx, len(self.trainer.num_val_batches))
+        self._validation.step(self, batch, dataloader_idx, len(self.trainer.num_val_batches))
 
     def on_validation_epoch_end(self) -> None:
-        self.validation.end(self)
+        self._validation.end(self)
 
     def on_test_epoch_start(self) -> None:
-        self.validation.restart("test")
+        self._validation.restart("test")
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Log test_knn, and test_loss where batches have the views that the loss needs."""
-        self.validation.step(self, batch, dataloader_idx, len(self.trainer.num_test_batches))
+        self._validation.step(self, batch, dataloader_idx, len(self.trainer.num_test_batches))
 
     on_test_epoch_end = on_validation_epoch_end
 

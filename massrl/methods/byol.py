@@ -28,7 +28,7 @@ class BYOL(Method):
         hidden_dim: hidden width of projector and predictor.
         out_dim: width of embedding and prediction.
         ema: momentum of the target at the first step.
-        ema_end: its momentum at the end, reached on a cosine; the same as ema keeps it constant.
+        ema_end: momentum of the target at the end, reached on a cosine; equal to ema keeps it constant.
         projector_norm: BatchNorm without scale and shift on the projector's output.
     """
 

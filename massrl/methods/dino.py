@@ -5,11 +5,11 @@ Caron et al., "Emerging Properties in Self-Supervised Vision Transformers", ICCV
     P_q = softmax((t_q - c) / tau_t)      c <- m c + (1 - m) mean of t over the batch      (eq. 4)
     target <- l target + (1 - l) online      l from 0.996 to 1 on a cosine      (sec. 3.1)
 Differs from the paper: nothing known; the target's temperature rises from 0.04 to 0.07 over 30 epochs (appendix D; the
-authors' code keeps 0.04 unless told). As in that code the last layer rests in the first epoch and the gradient of each
-parameter is cut to norm 3 (`optim.clip_norm`); drop path is the backbone's (`backbone_args: {drop_path_rate: 0.1}`),
-and none in the target. `encoder` is the online backbone; the authors evaluate the target's, which a checkpoint has too:
-`backbone_args: {weights: last.ckpt, weights_key: target.parts.backbone}`.
-Collapse shows as target_entropy -> log(out_dim), all prototypes alike, or -> 0, one for all; and as z_std -> 0.
+authors' code keeps 0.04 unless told). As in that code the last layer is not trained in the first epoch and the gradient
+of each parameter is clipped to norm 3 (`optim.clip_norm`); drop path is the backbone's (`backbone_args:
+{drop_path_rate: 0.1}`), and none in the target. `encoder` is the online backbone; the authors evaluate the target's,
+which a checkpoint has too: `backbone_args: {weights: last.ckpt, weights_key: target.parts.backbone}`. Collapse shows as
+target_entropy -> log(out_dim), all prototypes alike, or -> 0, one for all; and as z_std -> 0.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ class DINO(Method):
         bottleneck_dim: width before the prototypes.
         out_dim: number of prototypes.
         head_norm: BatchNorm in the head.
-        norm_last_layer: prototypes of norm 1; False lets their norm be learnt.
+        norm_last_layer: prototypes of norm 1; False learns their norm.
         tau: temperature of the online network.
         tau_target: temperature of the target network.
-        tau_target_start: the same at the first step.
-        tau_warmup_epochs: epochs over which it rises.
+        tau_target_start: temperature of the target network at the first step.
+        tau_warmup_epochs: epochs over which the target's temperature rises.
         centre_momentum: m of eq. 4.
-        freeze_epochs: epochs for which the prototypes rest.
+        freeze_epochs: epochs at the start in which the prototypes are not trained.
         ema: momentum of the target at the first step.
         ema_end: momentum of the target at the end, reached on a cosine.
     """
@@ -102,13 +102,13 @@ class DINO(Method):
 
     @property
     def tau_now(self) -> float:
-        """The target's temperature in this step."""
+        """The target's temperature in this step; tau_target outside a fit."""
         risen = min(1.0, self.epochs_done / self.tau_warmup_epochs) if self.tau_warmup_epochs else 1.0
         return self.tau_target_start + risen * (self.tau_target - self.tau_target_start)
 
     def logits(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Of the online network on all views, globals first (V, B, K), and of the target on the global ones (G, B, K);
-        the centre moves after both are made, and the loss sees it as it was."""
+        """Logits over the K prototypes: the online network's on all views (V, B, K), the G global ones first, and the
+        target's on the global views (G, B, K), without gradient."""
         globals_ = batch.global_views
         z = self.embed([*globals_, *batch.local_views])  # V of (B, D)
         online = torch.stack(self.over(self.prototypes, z))  # (V, B, K)

@@ -7,7 +7,7 @@ Tran et al., "Multi-Augmentation for Efficient Visual Representation Learning fo
 Differs from the paper: its full text was not at hand. The default is near the authors' PyTorch code: two crops, each
 under four strategies, all pairs; but their mean, and every strategy flips. `preset` gives one of three published forms,
 as far as `pairs`, `reduction` and the view set reach. What they are, and what else their code does:
-    figure      For each of two crops one strategy is drawn. L = d(1, 2') + d(2, 1'), as BYOL. After the framework
+    figure      For each of two crops one strategy is sampled. L = d(1, 2') + d(2, 1'), as BYOL. After the framework
                 figure.
     pytorch     Both crops under all four strategies. L = sum over the 56 ordered pairs of 8 views. The code shuffles
                 the views of each sample, so that its BatchNorm sees strategies mixed (here one at a time); it leaves
@@ -17,9 +17,9 @@ as far as `pairs`, `reduction` and the view set reach. What they are, and what e
                 strategy. L = (L12 + L21) / 2, L12 = 2 - 2 [w cos(p1, z2') + (1 - w) cos(p3, z4')], w = 1/2: the mean
                 of the four pairs. The code moves the target every fourth step only, from ema 0.996, with its running
                 statistics (`ema_buffers`), and trains on 200 images a step.
-Under LARS a sum in place of a mean changes the steps of biases and norms only. With `data.views: massrl_2`, which draws
-a strategy for each of two crops, a step costs what BYOL's does. MASSRL's idea is the view set: any method that takes
-more than two views takes it. Collapse shows as z_std -> 0 (healthy: about 1/sqrt(D)) and loss -> 0.
+Under LARS a sum in place of a mean changes the steps of biases and norms only. With `data.views: massrl_2`, which
+samples a strategy for each of two crops, a step costs what BYOL's does. MASSRL's idea is the view set: any method that
+takes more than two views takes it. Collapse shows as z_std -> 0 (healthy: about 1/sqrt(D)) and loss -> 0.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from massrl.optim import OptimConfig
 
 
 def label(view: View) -> str:
-    """What stands before the crop's number in a view's name: apart for two strategies of one name."""
+    """A view's name without the crop's number, as `simclr` of `simclr.0`; it differs for two strategies of one name."""
     return view.name.rpartition(".")[0]
 
 
@@ -67,10 +67,10 @@ class MASSRL(Method):
         out_dim: width of embedding and prediction.
         hidden_layers: hidden layers of projector and predictor.
         ema: momentum of the target at the first step.
-        ema_end: its momentum at the end, reached on a cosine; the same as ema keeps it constant.
-        preset: a published form of the method, which sets pairs, reduction and the view set where they are left out.
+        ema_end: momentum of the target at the end, reached on a cosine; equal to ema keeps it constant.
+        preset: a published form of the method, which sets pairs, reduction and the view set unless they are given.
         pairs: which views predict each other: all, those of different crops, or those of one strategy.
-        reduction: mean over the pairs, or their sum.
+        reduction: mean over the pairs, or sum.
         projector_norm: BatchNorm without scale and shift on the projector's output.
     """
 
@@ -119,14 +119,14 @@ class MASSRL(Method):
         return PRESETS[preset][2]
 
     def mask(self, views: Sequence[View]) -> Tensor:
-        """(V, V) bool: does online view i predict target view j."""
+        """(V, V) bool, True at [i, j] if online view i predicts target view j."""
         chosen = PAIRS[self.pairs]
         return torch.tensor([[i != j and chosen(a, b) for j, b in enumerate(views)] for i, a in enumerate(views)])
 
     def check(self, views: ViewSet | Sequence[View]) -> None:
         super().check(views)
         if self.pairs == "within_strategy" and isinstance(views, ViewSet) and views.assign == "drawn":
-            raise ConfigError("pairs is 'within_strategy', and strategies are drawn anew for each sample; use 'all'")
+            raise ConfigError("pairs is 'within_strategy', and strategies are sampled anew for each image; use 'all'")
         views = views.views if isinstance(views, ViewSet) else views
         if self.pairs == "within_strategy" and len(views) > 2 and {view.strategy for view in views} == {UNNAMED}:
             raise ConfigError(

@@ -3,10 +3,10 @@
 He et al., "Momentum Contrast for Unsupervised Visual Representation Learning", CVPR 2020, arXiv:1911.05722.
     L_q = -log  exp(q.k+ / tau) / sum_{i=0..K} exp(q.k_i / tau)      k_i: k+ and the K keys of the queue      (eq. 1)
     theta_k <- m theta_k + (1 - m) theta_q      (eq. 2)
-Differs from the paper: the target (key network) moves after the optimiser's step, not before the keys are made: the
-same, as both start alike. Batch normalisation is shuffled over processes (sec. 3.3, `shuffle_bn`), which one process
-or `sync_batchnorm` makes pointless. Biases and norms have no weight decay, which they have in the authors' code.
-Collapse shows as z_std -> 0 (healthy: about 1/sqrt(D)).
+Differs from the paper: the target (key network) moves after the optimiser's step, not before the keys are made, which
+is equivalent, as both start alike. Batch normalisation is shuffled over processes (sec. 3.3, `shuffle_bn`), which one
+process or `sync_batchnorm` makes pointless. Biases and norms have no weight decay, which they have in the authors'
+code. Collapse shows as z_std -> 0 (healthy: about 1/sqrt(D)).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class MoCo(Method):
         queue_size: keys kept as negatives.
         ema: momentum of the target at the first step.
         ema_end: momentum of the target at the end; the paper's is constant.
-        shuffle_bn: under several processes, keys of an image are normalised with images of other processes.
+        shuffle_bn: with several processes, BatchNorm of the key network sees images shuffled between the processes.
     """
 
     needs = Needs(global_views=2)

@@ -26,7 +26,7 @@ class MoCoV2(MoCo):
         queue_size: keys kept as negatives.
         ema: momentum of the target at the first step.
         ema_end: momentum of the target at the end; the paper's is constant.
-        shuffle_bn: under several processes, keys of an image are normalised with images of other processes.
+        shuffle_bn: with several processes, BatchNorm of the key network sees images shuffled between the processes.
     """
 
     default_views = "moco_v2"

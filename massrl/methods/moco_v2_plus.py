@@ -1,4 +1,4 @@
-"""MoCo v2+: MoCo v2 both ways round, with a queue for each view.
+"""MoCo v2+: MoCo v2 with each view as query and as key, and a queue for each view.
 
 No paper: the form in which solo-learn (da Costa et al., JMLR 2022, arXiv:2108.01775) has MoCo v2.
     L = 1/2 L_q(q1, k2, queue2) + 1/2 L_q(q2, k1, queue1)      L_q: MoCo's eq. 1 (arXiv:1911.05722)
@@ -22,7 +22,7 @@ from massrl.optim import OptimConfig
 
 @register
 class MoCoV2Plus(Method):
-    """MoCo v2+: MoCo v2 both ways round, with a queue for each view.
+    """MoCo v2+: MoCo v2 with each view as query and as key, and a queue for each view.
 
     Args:
         hidden_dim: hidden width of the projector.

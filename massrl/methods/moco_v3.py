@@ -1,11 +1,11 @@
-"""MoCo v3: a prediction against the keys of the batch, both ways round; no queue.
+"""MoCo v3: a prediction against the keys of the batch, each view as query and as key; no queue.
 
 Chen et al., "An Empirical Study of Training Self-Supervised Vision Transformers", ICCV 2021, arXiv:2104.02057.
     L = ctr(q1, k2) + ctr(q2, k1)
     ctr(q, k) = 2 tau * -log  exp(q_i.k_i / tau) / sum_j exp(q_i.k_j / tau)      (eq. 1)
     q: online network with predictor, k: target network, of all processes      (algorithm 1)
-Differs from the paper: the target moves after the optimiser's step, not before the keys are made: the same from the
-second step on. Defaults are those for ResNets; a ViT has `projector_layers: 3, pred_norm: true, tau: 0.2,
+Differs from the paper: the target moves after the optimiser's step, not before the keys are made, which is equivalent
+from the second step on. Defaults are those for ResNets; a ViT has `projector_layers: 3, pred_norm: true, tau: 0.2,
 freeze_patch_embed: true` (sec. 4.2), AdamW, crops from area 0.08, and fixed sine-cosine positions in the authors' code,
 learnt ones in timm's models. Collapse shows as z_std -> 0 (healthy: about 1/sqrt(D)).
 """
@@ -26,7 +26,7 @@ from massrl.optim import OptimConfig
 
 @register
 class MoCoV3(Method):
-    """MoCo v3: a prediction against the keys of the batch, both ways round; no queue.
+    """MoCo v3: a prediction against the keys of the batch, each view as query and as key; no queue.
 
     Args:
         hidden_dim: hidden width of projector and predictor.
@@ -71,7 +71,7 @@ class MoCoV3(Method):
         self.target = self.make_target(ema, ema_end)
 
     def ctr(self, q: Tensor, k: Tensor) -> Tensor:
-        """q, k: (B, D) of this process; the loss over the images of all."""
+        """Eq. 1 over the images of all processes, as a scalar; q, k: (B, D) of this process, any norm."""
         return 2 * self.tau * info_nce_batch(gather(q[None])[0], gather_rows(k), self.tau)  # eq. 1
 
     def loss(self, batch: Batch) -> Tensor:

@@ -7,9 +7,9 @@ Tran et al., the authors' repository "MV_MA_SSRL", 2023, successor of MASSRL (ar
     d = 2 - 2 cos(p_v, sg z'_q)  for ResNets (BYOL's eq. 2);      DINO's cross-entropy for ViTs (its eq. 3)
     alpha: constant; "steps": 0.5, from 30 % of the run 0.8, from 90 % 1; "cosine": alpha (cos(pi k/K) + 1) / 2
 Differs from the published code: L is divided by the sum of its weights, which makes it a mean over pairs
-(`reduction: sum` leaves that out); without local views alpha is 1; there the index of local views is
-one too low, so that a global view stands among them and the last local one is left out: not repeated here; alpha
-follows the step, there it is set at the starts of epochs; crops are not shuffled. Which strategies: `data.views`.
+(`reduction: sum` leaves that out); without local views alpha is 1; the published index of local views is
+off by one, takes a global view for a local one and drops the last local view, and this does not copy that bug; alpha
+follows the step, there it is set at the starts of epochs; crops are not shuffled. `data.views` has the strategies.
 Collapse shows as z_std -> 0 (healthy: about 1/sqrt(D)).
 """
 
@@ -40,6 +40,7 @@ def alpha_at(progress: float, alpha: float, shape: Shape) -> float:
 
 
 def check_alpha(alpha: float, shape: str) -> None:
+    """Raise a ConfigError for an alpha outside 0..1 and for an unknown shape of its schedule."""
     if not 0 <= alpha <= 1:
         raise ConfigError(f"alpha is {alpha}; it must lie from 0 (local views only) to 1 (global views only)")
     if shape not in ("constant", "steps", "cosine"):
@@ -47,9 +48,10 @@ def check_alpha(alpha: float, shape: str) -> None:
 
 
 def weighted(pairs: Tensor, alpha: float, reduction: str = "mean") -> Tensor:
-    """The sum or mean of distances (G, V), of target q and online view v, globals first.
+    """The weighted mean (or sum) of the distances of target views and online views, as a scalar.
 
-    The weight of a pair is alpha, and 1 - alpha where v is local.
+    pairs: (G, V), row q is global view q of the target, column v is online view v, global ones first. A pair of two
+    global views has the weight alpha, one with a local view 1 - alpha, and a view with itself 0.
     """
     G, V = pairs.shape
     alpha = 1.0 if V == G else alpha
@@ -68,8 +70,8 @@ class MVMASSRL(Method):
         out_dim: width of embedding and prediction.
         ema: momentum of the target at the first step.
         ema_end: momentum of the target at the end, reached on a cosine.
-        alpha: weight of the pairs of global views; the local ones have the rest.
-        alpha_schedule: how alpha goes on; steps takes 0.5, 0.8 and 1 in its place.
+        alpha: weight of the pairs of global views; pairs with a local view have 1 - alpha.
+        alpha_schedule: how alpha changes over the run; steps uses 0.5, 0.8 and 1 in its place.
         reduction: weighted mean over the pairs, or their sum as in the authors' code.
         projector_norm: BatchNorm without scale and shift on the projector's output.
     """
@@ -120,9 +122,9 @@ class MVMASSRLDINO(DINO):
         hidden_dim: hidden width of the head, which has three layers and the prototypes.
         bottleneck_dim: width before the prototypes.
         out_dim: number of prototypes.
-        freeze_epochs: epochs for which the prototypes rest; the authors' code lets them move at once.
-        alpha: weight of the pairs of global views; the local ones have the rest.
-        alpha_schedule: how alpha goes on; steps takes 0.5, 0.8 and 1 in its place.
+        freeze_epochs: epochs at the start in which the prototypes are not trained; 0 as in the authors' code.
+        alpha: weight of the pairs of global views; pairs with a local view have 1 - alpha.
+        alpha_schedule: how alpha changes over the run; steps uses 0.5, 0.8 and 1 in its place.
     """
 
     default_views = "mv_massrl_dino"

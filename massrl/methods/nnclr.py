@@ -2,9 +2,9 @@
 
 Dwibedi et al., "With a Little Help from My Friends: Nearest-Neighbor Contrastive Learning of Visual Representations",
 ICCV 2021, arXiv:2104.14548.
-    L_i = -log  exp(n_i.p_i / tau) / sum_k exp(n_i.p_k / tau)      (eq. 3, with p in the place of z+: sec. 3.2)
+    L_i = -log  exp(n_i.p_i / tau) / sum_k exp(n_i.p_k / tau)      (eq. 3, with p in place of z+: sec. 3.2)
     n_i = NN(z_i, Q) = argmin_{q in Q} |z_i - q|      (eq. 4)      p = g(z+), z+ from another view; all normalised
-    L = 1/2 L(n1, p2) + 1/2 L(n2, p1);      then Q takes the z1 of the batch in the place of its oldest rows
+    L = 1/2 L(n1, p2) + 1/2 L(n2, p1);      then the z1 of the batch replace the oldest rows of Q
 Differs from the paper: takes any number of views, the mean over their ordered pairs; for two it is the above. Its full
 text was not at hand; as we know it, it also adds the term with the sum over the neighbours, exp(n_k.p_i / tau), and
 finds no effect of it. That term is `symmetric: true`; eq. 3, the pseudocode and solo-learn have none. lightly's loss is
@@ -35,7 +35,7 @@ class NNCLR(Method):
         out_dim: width of embedding and prediction.
         pred_dim: hidden width of the predictor.
         tau: temperature.
-        queue_size: embeddings that neighbours are sought among.
+        queue_size: past embeddings among which neighbours are searched.
         symmetric: add the term whose denominator sums over the neighbours in place of the predictions.
     """
 

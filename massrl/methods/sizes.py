@@ -1,4 +1,4 @@
-"""Whether a backbone takes the views: a ViT of a fixed size says so only when it is run."""
+"""Check that a backbone takes the sizes of the views: a ViT of a fixed size says so only when it is run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from massrl.nn import evaluating
 
 @torch.no_grad()
 def check_sizes(backbone: nn.Module, batch: Batch, num_features: int) -> None:
-    """One image of each size through the backbone; ConfigError where that fails, or makes no (1, num_features)."""
+    """Run the backbone on one image of each size; ConfigError if it fails or does not return (1, num_features)."""
     firsts = {x.shape[-2:]: (view, x[:1]) for view, x in reversed(list(zip(batch.layout, batch.views, strict=True)))}
     for size, (view, x) in firsts.items():
         try:

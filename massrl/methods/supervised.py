@@ -1,4 +1,4 @@
-"""Supervised: cross-entropy with labels, the baseline that methods without labels are held against.
+"""Supervised: cross-entropy with labels, the baseline for methods without labels.
 
 Goyal et al., "Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour", 2017, arXiv:1706.02677, the recipe of sec.
 5.1 for He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, arXiv:1512.03385.
@@ -29,11 +29,11 @@ cross_entropy = full_precision(F.cross_entropy)
 
 @register
 class Supervised(Method):
-    """Supervised: cross-entropy with labels, the baseline that methods without labels are held against.
+    """Supervised: cross-entropy with labels, the baseline for methods without labels.
 
     Args:
         num_classes: number of classes; labels go from 0 to num_classes - 1.
-        label_smoothing: share of a label that is spread evenly over all classes.
+        label_smoothing: share of a label, from 0 to below 1, that is spread evenly over all classes.
     """
 
     needs = Needs(global_views=1, or_more=True, labels=True)

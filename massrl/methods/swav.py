@@ -6,10 +6,10 @@ arXiv:2006.09882.
     l(z, q) = -sum_k q^k log softmax(z.c_k / tau)^k      (eq. 2)
     q: of the batch, by Sinkhorn's algorithm, so that prototypes get equal shares      (eq. 3 to 5);
     every view, local ones too, predicts the assignments of the global ones      (eq. 6)
-Differs from the paper: nothing known. As in the authors' code prototypes have norm 1 before each forward and rest for
-the first 313 steps, and the queue (for batches under 256, `queue_size`) is used once it is full. Defaults are those of
-a batch of 4096. LARS leaves biases and norms alone, which that code decays and adapts as the rest. Collapse shows as
-z_std -> 0 (healthy: about 1/sqrt(D)); equal shares prevent it.
+Differs from the paper: nothing known. As in the authors' code prototypes have norm 1 before each forward, are not
+trained in the first 313 steps, and the queue (for batches under 256, `queue_size`) is used once it is full. Defaults
+are those of a batch of 4096. LARS leaves biases and norms alone, which that code decays and adapts as the rest.
+Collapse shows as z_std -> 0 (healthy: about 1/sqrt(D)); equal shares prevent it.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ class SwAV(Method):
         num_prototypes: number of prototypes.
         tau: temperature.
         epsilon: smoothness of the assignments.
-        sinkhorn_iterations: of Sinkhorn's algorithm.
-        queue_size: past embeddings of each global view that take part in assigning; 0 is none.
-        queue_from_epoch: epochs before the queue is filled.
-        assigned_views: the first so many global views are assigned, the others only predict.
-        freeze_steps: optimiser steps for which the prototypes rest.
+        sinkhorn_iterations: iterations of Sinkhorn's algorithm.
+        queue_size: past embeddings of each assigned view that take part in the assignment; 0 for none.
+        queue_from_epoch: epochs done before embeddings are put into the queue.
+        assigned_views: how many global views, from the first on, are assigned; the others only predict.
+        freeze_steps: optimiser steps at the start in which the prototypes are not trained.
     """
 
     needs = Needs(global_views=2, or_more=True, local_views=True)
@@ -96,7 +96,11 @@ class SwAV(Method):
 
     @torch.no_grad()
     def assign(self, z: Tensor, scores: Tensor, queue: FeatureQueue | None) -> Tensor:
-        """Assignments (B, K) of one global view, shared out with the images of all processes and of the queue."""
+        """Assignments (B, K) of one global view to prototypes, which sum to 1 for each image.
+
+        Sinkhorn's algorithm gives prototypes equal shares of the images of all processes and of the queue. z (B, D) of
+        norm 1 goes into the queue afterwards; scores (B, K) are its cosines with the prototypes.
+        """
         B = len(scores)
         everyone = gather_rows(scores)  # (W*B, K)
         if queue is not None and queue.full:

@@ -44,15 +44,15 @@ def begin(method: Method, batch: Batch) -> None:
         check_sizes(method.backbone, batch, method.num_features)
     method.check_batch(batch)
     images = getattr(trainer.train_dataloader, "batch_size", None) or len(batch)
-    method.schedule = Schedule.of(trainer, method.optim, images, method.explicit_warmup, method.epochs)
-    method.pace = Pace(timer_of(trainer), trainer.global_step) if method.schedule.total == OPEN_END else None
+    method.schedule = Schedule.of(trainer, method.optim, images, method.explicit_warmup, method._epochs)
+    method._pace = Pace(timer_of(trainer), trainer.global_step) if method.schedule.total == OPEN_END else None
     rank_zero_info(method.schedule.sentence)
 
 
 def keep_pace(method: Method, batch_idx: int) -> None:
     """In a run that only trainer.max_time ends: fit the schedule to the steps that are left by the time they take."""
     trainer = method.trainer
-    total = method.pace.total(trainer.global_step, batch_idx)
+    total = method._pace.total(trainer.global_step, batch_idx)
     if total is not None:  # on every process in the same step; each has its own clock, and the first one's counts
         total = trainer.strategy.broadcast(total)
         unknown = method.schedule.total == OPEN_END

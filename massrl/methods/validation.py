@@ -80,12 +80,12 @@ class Validation:
             if self.stage == "val":  # nobody asks for a test_loss
                 self._tell(f"no val_loss: {reason}")
             return None
-        method.logging, method._features = Logging(f"{self.stage}_", valid), None
+        method._logging, method._features = Logging(f"{self.stage}_", valid), None
         try:
             with pl.utilities.seed.isolate_rng():
                 method.log("loss", method.loss(batch if whole else rows(batch, batch.valid)), prog_bar=True)
         finally:
-            method.logging = None
+            method._logging = None
         return method._features if whole else None
 
     def end(self, method: Method) -> None:

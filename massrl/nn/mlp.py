@@ -19,12 +19,18 @@ def mlp(
     last_shift: bool = True,
     last_bias: bool = True,
 ) -> nn.Sequential:
-    """Linear layers from dims[0] to dims[-1], (B, dims[0]) -> (B, dims[-1]), with BatchNorm and ReLU between them.
+    """Linear layers (B, dims[0]) -> (B, dims[-1]), with BatchNorm and an activation between them.
 
-    norm: BatchNorm between the layers; activation: what stands there in place of ReLU.
-    last_norm: BatchNorm on the output too; last_affine: whether that one has a scale and a shift, last_shift: whether
-    it has the shift; last_bias: whether the last layer has a bias.  A layer has none where BatchNorm follows, which
-    would take it away again.
+    A layer that BatchNorm follows has no bias, which BatchNorm would subtract again.
+
+    Args:
+        dims: widths from the input to the output.
+        norm: BatchNorm between the layers.
+        activation: makes the activation between the layers.
+        last_norm: BatchNorm on the output.
+        last_affine: whether the BatchNorm on the output has a scale and a shift.
+        last_shift: whether it has the shift.
+        last_bias: whether the last layer has a bias.
     """
     layers: list[nn.Module] = []
     for i, (a, b) in enumerate(zip(dims, dims[1:], strict=False)):
@@ -41,8 +47,12 @@ def mlp(
 
 
 def projector(num_features: int, hidden_dim: int, out_dim: int, norm: bool = False) -> nn.Sequential:
-    """The projector of BYOL and MASSRL, (B, num_features) -> (B, out_dim): one hidden layer, no bias on the output.
+    """The projector of BYOL and MASSRL, (B, num_features) -> (B, out_dim), of two layers; no bias on the output.
 
-    norm: BatchNorm without scale and shift on the output.
+    Args:
+        num_features: width of the input.
+        hidden_dim: width between the layers.
+        out_dim: width of the output.
+        norm: BatchNorm without scale and shift on the output.
     """
     return mlp(num_features, hidden_dim, out_dim, last_norm=norm, last_affine=False, last_bias=False)

@@ -1,4 +1,4 @@
-"""Train and eval mode, for a while."""
+"""Eval mode within a block."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from torch import nn
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[nn.Module]:
-    """A module in eval mode, in which nothing is learnt, running statistics neither; afterwards each of its parts is in
-    the mode that it had."""
+    """Put a module and its parts into eval mode; afterwards each is in train or eval mode as it was before."""
     modes = {part: part.training for part in module.modules()}
     module.eval()
     try:

@@ -1,4 +1,4 @@
-"""Prototypes: directions that embeddings are compared with."""
+"""Prototypes: learnt directions that embeddings are compared with (SwAV, DINO)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class Prototypes(nn.Linear):
-    """K directions in D channels; z (B, D) of norm 1 -> cosines (B, K)."""
+    """SwAV's prototypes, `number` directions in `dim` channels: z (B, dim) of norm 1 -> cosines (B, number)."""
 
     def __init__(self, dim: int, number: int):
         super().__init__(dim, number, bias=False)
@@ -16,15 +16,20 @@ class Prototypes(nn.Linear):
 
     @torch.no_grad()
     def normalise(self) -> None:
-        """Give each prototype the norm 1, outside the gradient (SwAV calls it before each forward)."""
+        """Scale each prototype to norm 1, without gradient; SwAV does so before each forward."""
         self.weight.copy_(F.normalize(self.weight, dim=1))
 
 
 class CosinePrototypes(nn.Module):
-    """DINO's last layer, arXiv:2104.14294, sec. 3.2: z (B, D) of any norm -> logits (B, K), z and prototypes brought to
-    norm 1 within the gradient.
+    """DINO's last layer, arXiv:2104.14294, sec. 3.2: z (B, dim) of any norm -> logits (B, number).
 
-    learn_norm: times a learnt factor for each prototype (weight normalisation); DINO leaves it at 1 for ViTs.
+    z and the prototypes are normalised in the forward, so that the gradient passes through the normalisation.
+
+    Args:
+        dim: channels, D.
+        number: number of prototypes, K.
+        learn_norm: learn a factor for each prototype (weight normalisation); without it all have norm 1, as in DINO for
+            ViTs.
     """
 
     def __init__(self, dim: int, number: int, learn_norm: bool = False):
@@ -33,5 +38,6 @@ class CosinePrototypes(nn.Module):
         self.factor = nn.Parameter(torch.ones(number, 1)) if learn_norm else None
 
     def forward(self, z: Tensor) -> Tensor:
+        """Logits (B, K) of embeddings (B, D)."""
         weight = F.normalize(self.weight, dim=1)  # (K, D)
         return F.linear(F.normalize(z, dim=1), weight if self.factor is None else weight * self.factor)

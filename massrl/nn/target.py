@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from data_loading.errors import ConfigError
 
-# Dropout and stochastic depth of torch, torchvision and timm: class -> where its probability stands.
+# Dropout and stochastic depth of torch, torchvision and timm: name of the class -> attribute with its probability.
 DROPS = {
     "_DropoutNd": "p",
     "MultiheadAttention": "dropout",
@@ -23,9 +23,11 @@ DROPS = {
 class Target(nn.Module):
     """Copies of modules, run one after the other, whose parameters follow the originals slowly.
 
-    The copies never receive a gradient and stay in train mode during training, so that BatchNorm uses the statistics
-    of its own batch; buffers come from the copy's own forward and are not averaged. Nothing is dropped in them (DROPS),
-    as in DINO's code.
+    The copies receive no gradient. They are in train mode during training, so that BatchNorm uses the statistics of the
+    batch; their buffers come from their own forward. Dropout and stochastic depth (DROPS) are off, as in DINO's code.
+
+    Args:
+        modules: the online modules by name, in the order in which they run.
     """
 
     def __init__(self, **modules: nn.Module):
@@ -38,7 +40,7 @@ class Target(nn.Module):
                     setattr(module, DROPS[kind.__name__], 0.0)
 
     def check(self) -> None:
-        """Refuse parameters of 16 bits, in which a step of 1 - ema is mostly lost in rounding."""
+        """Raise a ConfigError for 16-bit parameters, in which rounding loses most of a step of 1 - ema."""
         small = {p.dtype for p in self.parameters()} & {torch.bfloat16, torch.float16}
         if small:
             kind = str(small.pop()).removeprefix("torch.")
@@ -48,15 +50,19 @@ class Target(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
+        """The output of the last module, as embeddings (B, D) of images (B, 3, H, W)."""
         for part in self.parts.values():
             x = part(x)
         return x
 
     @torch.no_grad()
     def update(self, ema: float, buffers: bool = False, **modules: nn.Module) -> None:
-        """target <- ema * target + (1 - ema) * online, in float32, for the parameters of the modules given by name.
+        """Move the copies: target <- ema * target + (1 - ema) * online, in float32.
 
-        buffers: for running statistics too; a buffer of whole numbers, as a count of batches, is copied.
+        Args:
+            ema: momentum, from 0 (copy the online modules) to 1 (do not move).
+            buffers: whether running statistics move too; integer buffers, as the count of batches, are then copied.
+            modules: the online modules by name.
         """
         pairs = [
             pair

@@ -1,4 +1,4 @@
-"""Views of one size as one tensor."""
+"""Join views of one size into one tensor."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def stack_views(views: Sequence[Tensor]) -> Tensor:
-    """V views (B, ...) as (V*B, ...), view after view; no copy where they lie one behind the other in one block."""
+    """V views (B, ...) as one tensor (V*B, ...), view after view; no copy if they are adjacent slices of one block."""
     first = views[0]
     step = first.numel()
     together = all(

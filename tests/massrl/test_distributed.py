@@ -7,7 +7,7 @@ from massrl.bench.cases import CASES
 from massrl.bench.conformance import of_processes
 from massrl.distributed import gather, rank, world_size
 from massrl.methods import METHODS
-from two_processes import IMAGES, SIZE, WORLD, normalising, trained, work
+from two_processes import IMAGES, SIZE, WORLD, normalising, trained, validated, work
 
 
 @pytest.fixture(scope="module")
@@ -69,3 +69,10 @@ def test_three_steps_of_two_processes_equal_three_steps_of_one(ranks, name):
         assert torch.equal(a, b), key
         # float32 sums in another order; atol for values that cross 0
         torch.testing.assert_close(a, value, rtol=1e-4, atol=1e-6, msg=lambda m, key=key: f"{key}: {m}")
+
+
+def test_two_processes_log_the_validation_of_one(ranks):
+    one = validated()
+    for found in ranks:
+        assert found["validated"] == pytest.approx(one, rel=1e-4)  # float32 sums in another order
+    assert {"val_loss", "val_knn"} <= one.keys()

@@ -217,7 +217,7 @@ def test_max_time_alone_ends_a_run_whose_rate_goes_down_to_the_end(monkeypatch):
 def test_max_time_beside_max_epochs_leaves_the_schedule_to_the_epochs():
     method = small("SimCLR")
     trainer(2, max_time={"hours": 1}).fit(method, Drawn(2, 4))
-    assert method.schedule.total == 8 and method.pace is None
+    assert method.schedule.total == 8 and method._pace is None
 
 
 def test_fast_dev_run_and_limit_train_batches_train_as_much_as_they_say():
