@@ -15,7 +15,7 @@ from data_loading.views.view_set import ViewSet
 from data_loading.views.view_sets import get
 from drawn import Drawn, SaveEachEpoch, loss_of, same_state, small, trainer, unchanged, views_of
 from massrl.losses import cosine_distance, nt_xent
-from massrl.methods import BYOL, METHODS, load, names
+from massrl.methods import BYOL, METHODS, list_methods, load
 from massrl.optim import OWN, OptimConfig, cosine
 
 every = pytest.mark.parametrize("name", METHODS)
@@ -222,7 +222,7 @@ def test_batch_norm_over_all_views_and_over_each_view_see_other_statistics(name)
 
 
 def test_methods_are_listed_sorted_and_know_themselves_by_attribute():
-    assert names() == sorted(names()) and {"SimCLR", "BYOL", "MASSRL"} <= set(names())
+    assert list_methods() == sorted(list_methods()) and {"SimCLR", "BYOL", "MASSRL"} <= set(list_methods())
     assert METHODS["BYOL"] is BYOL
 
 
