@@ -74,5 +74,5 @@ def test_three_steps_of_two_processes_equal_three_steps_of_one(ranks, name):
 def test_two_processes_log_the_validation_of_one(ranks):
     one = validated()
     for found in ranks:
-        assert found["validated"] == pytest.approx(one, rel=1e-4)  # float32 sums in another order
-    assert {"val_loss", "val_knn"} <= one.keys()
+        for key in ("val_loss", "val_knn"):  # z_std is of the images of a process
+            assert found["validated"][key] == pytest.approx(one[key], rel=1e-4)  # float32 sums in another order
