@@ -170,7 +170,7 @@ def _pretrained(name: str, library: str, plain: str, which: bool | str, args: di
     which: True for the default weights, or the name of one set. Raises ConfigError when there are none, the name is
     unknown, or they cannot be downloaded.
     """
-    from pytorch_lightning.utilities import rank_zero_info
+    from data_loading.config.lightning_package import pl
 
     if library == "massrl":
         raise ConfigError(f"backbone {name!r} has no pretrained weights; name a file: backbone_args: {{weights: FILE}}")
@@ -182,7 +182,7 @@ def _pretrained(name: str, library: str, plain: str, which: bool | str, args: di
             f"backbone_args.pretrained: {library} has no weights {which!r} for {plain}.{near_miss(which, tags)} "
             f"Known: {', '.join(tags)}"
         )
-    rank_zero_info(f"{name}: loading the pretrained weights of {library}")
+    pl.utilities.rank_zero_info(f"{name}: loading the pretrained weights of {library}")
     try:
         if library == "torchvision":
             entry = tags[which if isinstance(which, str) else "DEFAULT"]

@@ -64,7 +64,7 @@ def fill(backbone: nn.Module, found: Mapping[str, Tensor], name: str, source: st
     Raises ConfigError when another weight of the backbone is missing in `found`, has another shape or is not finite,
     or when `found` has further weights of the backbone's modules (a ResNet-34's, loaded into a ResNet-18).
     """
-    from pytorch_lightning.utilities import rank_zero_info
+    from data_loading.config.lightning_package import pl
 
     mine = backbone.state_dict()
     for part in leave:
@@ -98,7 +98,7 @@ def fill(backbone: nn.Module, found: Mapping[str, Tensor], name: str, source: st
     parts += [f"classifier dropped: {_counted(head)}"] if head else []
     parts += [f"not used: {_counted([*extra, *outside])}"] if extra or outside else []
     line = "; ".join(parts)
-    rank_zero_info(line)
+    pl.utilities.rank_zero_info(line)
     return line
 
 

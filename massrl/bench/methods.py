@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from data_loading.config.lightning_package import pl
 from massrl.bench.overhead import Overhead
 from massrl.bench.recipes import Digits, Recipe
 from massrl.evaluation.features import Features, extract

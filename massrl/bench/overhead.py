@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
 from data_loading.batch import Batch
 from data_loading.bench.timing import median
+from data_loading.config.lightning_package import pl
 from massrl.methods import METHODS, Method
 from massrl.training.fit import quiet
 

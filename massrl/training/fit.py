@@ -11,10 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
-from pytorch_lightning.callbacks import ModelCheckpoint
-
 from data_loading.config.atomic import write_whole
+from data_loading.config.lightning_package import pl
 from data_loading.loading.datamodule import BetonDataModule
 from massrl.methods import Method
 from massrl.runs import folder
@@ -47,14 +45,15 @@ class Describe(pl.Callback):
 @contextmanager
 def quiet(everything: bool = False) -> Iterator[None]:
     """Suppress the warnings that are expected, and Lightning's messages; with `everything` massrl's messages too."""
-    logger = logging.getLogger("pytorch_lightning.utilities.rank_zero")
+    logger = logging.getLogger(f"{pl.__name__}.utilities.rank_zero")
     ours = str(Path(__file__).parents[1])
 
     def keep(record: logging.LogRecord) -> bool:
         return record.levelno > logging.INFO or (record.pathname.startswith(ours) and not everything)
 
     logger.addFilter(keep)
-    seeds = logging.getLogger("lightning_fabric")  # "Seed set to 0"; config.yaml says it
+    # "Seed set to 0", which config.yaml says
+    seeds = logging.getLogger("lightning_fabric" if pl.__name__ == "pytorch_lightning" else "lightning.fabric")
     level = seeds.level
     seeds.setLevel(logging.WARNING)
     try:
@@ -91,7 +90,9 @@ def fit(
     """
     describe, metrics = Describe(data_facts(data, config)), Metrics(run / folder.LOG)
     # One file, replaced at the end of each epoch.
-    keep = ModelCheckpoint(run / LAST.parent, filename=LAST.stem, save_top_k=1, enable_version_counter=False)
+    keep = pl.callbacks.ModelCheckpoint(
+        run / LAST.parent, filename=LAST.stem, save_top_k=1, enable_version_counter=False
+    )
     others = trainer_args.get("logger")
     others = [] if others in (None, True, False) else others if isinstance(others, list) else [others]
     trainer_args = {

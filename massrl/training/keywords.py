@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import yaml
 
 from data_loading.config.described import argument_names
+from data_loading.config.lightning_package import pl
 from data_loading.errors import ConfigError, near_miss
 from data_loading.loading.datamodule import BetonDataModule
 from massrl import recipes

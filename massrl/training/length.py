@@ -9,9 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-import pytorch_lightning as pl
-from pytorch_lightning.utilities.seed import isolate_rng
-
+from data_loading.config.lightning_package import pl
 from data_loading.errors import ConfigError
 from data_loading.loading.datamodule import BetonDataModule
 from massrl.methods import Method
@@ -86,11 +84,12 @@ def measure(method: Method, data: BetonDataModule, settings: dict[str, Any], min
         "enable_checkpointing": False,
         "enable_progress_bar": False,
         "log_every_n_steps": 1,
+        "limit_val_batches": 0,
         "devices": 1,
         "num_nodes": 1,
         "strategy": "auto",
     }
-    with isolate_rng(), quiet(everything=True):
+    with pl.utilities.seed.isolate_rng(), quiet(everything=True):
         trainer = pl.Trainer(**throwaway)
         trainer.fit(copy.deepcopy(method), datamodule=copy.deepcopy(data))
     return clock.step, batches

@@ -8,17 +8,17 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pytorch_lightning.loggers import Logger
-from pytorch_lightning.utilities import rank_zero_only
-
 from data_loading.config.atomic import write_whole
+from data_loading.config.lightning_package import pl
+
+rank_zero_only = pl.utilities.rank_zero_only
 
 
-class Metrics(Logger):
+class Metrics(pl.loggers.Logger):
     """A Lightning logger that writes columns epoch, step and one per metric, a row per logged step.
 
-    Not Lightning's CSVLogger: that one rewrites its file at every row, and removes an earlier file of the same folder,
-    so that a continued run would lose the rows of its first part.
+    Not Lightning's CSVLogger: that one removes an earlier file of the same folder, so that a continued run would lose
+    the rows of its first part, and sorts the columns.
     """
 
     name = version = None

@@ -12,12 +12,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
-from pytorch_lightning.utilities import rank_zero_only
-from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from data_loading.beton.reader import Reader
+from data_loading.config.lightning_package import pl
 from data_loading.errors import ConfigError
 from data_loading.loading.datamodule import BetonDataModule
 from massrl.callbacks import OnlineKNN, OnlineLinear, Throughput
@@ -138,7 +136,7 @@ def run_settings(settings: Settings, command: str, rehearsal: bool = False) -> R
 
 def _is_first() -> bool:
     """Whether this process is rank 0."""
-    return getattr(rank_zero_only, "rank", 0) == 0
+    return getattr(pl.utilities.rank_zero_only, "rank", 0) == 0
 
 
 def _default_folder(method: Method, data: BetonDataModule) -> Path:
@@ -216,7 +214,7 @@ def _interrupted(run: Run) -> Iterator[None]:
     try:
         yield
     except SystemExit as stop:
-        terminated = isinstance(stop, SIGTERMException)
+        terminated = isinstance(stop, pl.utilities.exceptions.SIGTERMException)
         if not terminated and not isinstance(stop.__context__, KeyboardInterrupt):
             raise
         if run.checkpoint.exists():

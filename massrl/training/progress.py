@@ -6,8 +6,9 @@ import sys
 import time
 from typing import Any
 
-import pytorch_lightning as pl
-from pytorch_lightning.callbacks import ProgressBar, TQDMProgressBar
+from data_loading.config.lightning_package import pl
+
+ProgressBar, TQDMProgressBar = pl.callbacks.ProgressBar, pl.callbacks.TQDMProgressBar
 
 SHOWN = ("loss", "images_per_s", "knn", "linear")
 EVERY = 10.0  # seconds between lines

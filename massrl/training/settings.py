@@ -9,13 +9,12 @@ import contextlib
 import copy
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import yaml
-from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
-from pytorch_lightning.utilities import rank_zero_only
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+from data_loading.config.lightning_package import pl
 from data_loading.errors import ConfigError, UnknownName
 from data_loading.loading.datamodule import BetonDataModule
 from data_loading.views import view_sets
@@ -26,10 +25,16 @@ from massrl.parsing.parser import OneLine
 from massrl.parsing.places import Keywords, place_of_value
 from massrl.runs.checkpoint import plain
 
+if TYPE_CHECKING:
+    from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+else:
+    cli = import_module(f"{pl.__name__}.cli")
+    LightningArgumentParser, LightningCLI = cli.LightningArgumentParser, cli.LightningCLI
+
 SMALL = 64  # pixels: up to here a ResNet gets the CIFAR stem
 ONE_START = ("config", "run", "ckpt_path", "check", "skip_bad")  # options of one start, not settings of the run
 OBJECTS = ("callbacks", "logger", "plugins", "profiler", "strategy")  # of the Trainer, which may be given as objects
-say = rank_zero_only(print)
+say = pl.utilities.rank_zero_only(print)
 
 
 class PretrainParser(OneLine, LightningArgumentParser):
@@ -180,7 +185,7 @@ def errors_placed(words: list[str] | Keywords) -> Iterator[None]:
         yield
     except UnknownName as error:
         raise UnknownName(_placed(words, str(error))) from error
-    except MisconfigurationException as error:  # as Lightning's own options that do not go together
+    except pl.utilities.exceptions.MisconfigurationException as error:  # options of Lightning that do not fit
         raise ConfigError(f"trainer: {error}") from error
     except ValueError as error:
         # A line that ends in a colon is told by the next one.
