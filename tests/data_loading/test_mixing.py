@@ -222,7 +222,7 @@ def test_labels_that_cannot_be_soft_are_refused_in_a_sentence():
     before.labels[2] = 5
     with pytest.raises(ConfigError, match=f"sample {before.index[2]} has label 5, and num_classes is 5;"):
         before.mix(CutMix(), CLASSES, seed=0)
-    with pytest.raises(ConfigError, match="seed -1"):
+    with pytest.raises(ConfigError, match="seed is -1"):
         before.mix(CutMix(), CLASSES, seed=-1)
 
 
