@@ -129,7 +129,7 @@ class Batch:
     ) -> Batch:
         """A batch of the views (B, 3, S, S) of any other loader.
 
-        labels (B,): whole numbers.  strategies: a name for each view; by default all views share one.
+        labels (B,): integers.  strategies: a name for each view; by default all views share one.
         Each view counts as a crop of its own; views of another size than the first view's are local. ViewError where
         the views have different numbers of images.
         """

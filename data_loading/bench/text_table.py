@@ -24,5 +24,5 @@ def _widths(rows: Sequence[Sequence[str]]) -> list[int]:
 
 
 def short(value: float) -> str:
-    """A number with three digits and without an exponent; from 100 on rounded to a whole number."""
+    """A number with three digits and without an exponent; from 100 on rounded to an integer."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

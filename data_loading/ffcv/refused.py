@@ -5,9 +5,7 @@ from __future__ import annotations
 from data_loading.errors import ViewError
 from data_loading.ffcv.pipeline.operation import Operation
 
-OWN_OP = (
-    "an op of one's own is an OwnOp, which may stand in a pipeline among the others; docs/own_ops.md has a whole one"
-)
+OWN_OP = "an op of one's own is an OwnOp, which a pipeline takes like any other op; docs/own_ops.md has an example"
 
 
 def refused(name: str, why: str) -> type[Operation]:

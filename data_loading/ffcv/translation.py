@@ -58,7 +58,7 @@ class Output:
     """A pipeline, translated.
 
     key: its name in the loader's dict.  source: the field in the file.  image_ops: operations that are rendered into
-    the view.  steps: operations on the batch, in Python.  view: index in the view set; -1 for a field that is no image.
+    the view.  steps: operations on the batch, in Python.  view: index in the view set; -1 for other fields.
     """
 
     key: str
@@ -137,7 +137,7 @@ def stored(batch: Batch, reader: Reader, name: str) -> Tensor:
 
 
 def first(batch: Batch, n: int) -> Batch:
-    """The first n samples of a batch."""
+    """A batch of the first n samples of a batch."""
     plan = batch.plan and Plan(**{name: values[:, :n] for name, values in vars(batch.plan).items()})
     fields = {name: values[:n] for name, values in batch.fields.items()}
     blocks = [block[:, :n] for block in batch.blocks]
@@ -204,7 +204,7 @@ def _step(key: str, operation: Any, before: str) -> TensorOp | LabelOp:
     if isinstance(operation, TensorOp | LabelOp):
         return operation
     raise ViewError(
-        f"pipeline {key!r}: {type(operation).__name__} stands behind {before}; first comes the decoder, then what "
+        f"pipeline {key!r}: {type(operation).__name__} follows {before}; first comes the decoder, then what "
         f"changes the image, then ToTensor and the rest"
     )
 

@@ -125,7 +125,7 @@ class BetonDataModule(pl.LightningDataModule):
         """The view set of this run at `size`: `views`, else the method's `default_views`; ConfigError without both."""
         which = self.views if self.views is not None else getattr(method, "default_views", None)
         if which is None:
-            raise ConfigError("data.views is not set, and no method is there whose default it could take; name one")
+            raise ConfigError("data.views is not set, and there is no method whose default it could use; name one")
         return view_sets.get(which, self.size)
 
     def train_dataloader(self) -> Loader:

@@ -50,7 +50,7 @@ class Loader(Remembers, IterableDataset):
     order:       "random", "sequential", or "quasi_random": from a pool of `pool_pages` pages of the file.
     drop_last:   leave out the last partial batch (default unless the order is sequential); else the last sample is
                  repeated to fill it, and marked False in `Batch.valid`.
-    indices:     (n,) whole numbers, the rows of the file to use; None takes all.
+    indices:     (n,) integers, the rows of the file to use; None takes all.
     dtype:       "float32", "float16" or "bfloat16": values in 0..1, less mean, divided by std (three numbers each);
                  or "uint8", not normalised.
     cache:       "page", "process" (at most cache_gib GiB) or "shared"; None takes what FFCV_DEFAULT_CACHE_PROCESS says.
@@ -104,7 +104,7 @@ class Loader(Remembers, IterableDataset):
         self.batches_ahead = _whole("batches_ahead", batches_ahead, 1)
         self.pool_pages = _whole("pool_pages", pool_pages, 1)
         if pin_memory and not torch.cuda.is_available():
-            raise ConfigError("pin_memory needs a CUDA device and none is there; leave it out")
+            raise ConfigError("pin_memory needs a CUDA device, and this machine has none; leave it out")
         self.view_set = get_views(views, size)
         run_seed = checked_seed(seed)
         self.order_seed = run_seed if order_seed is None else checked_seed(order_seed, "order_seed")
@@ -269,7 +269,7 @@ class Loader(Remembers, IterableDataset):
             )
         sampled = [name for name in ("order_seed", "view_seed") if self.given.get(name) is None]
         if world_size > 1 and self.given.get("seed", 0) is None and sampled and self._global_batch is None:
-            raise ConfigError(f"seed is None and {world_size} processes would each draw their own; give one")
+            raise ConfigError(f"seed is None and {world_size} processes would each sample their own; give one")
 
 
 class _Sequential(SequentialSampler):
@@ -288,5 +288,5 @@ def _one_of(name: str, value: str, choices: Sequence[str] | dict) -> str:
 
 def _whole(name: str, value: int, least: int) -> int:
     if value < least or value != int(value):
-        raise ConfigError(f"{name} is {value}; it is a whole number from {least} on")
+        raise ConfigError(f"{name} is {value}; it is an integer from {least} on")
     return value

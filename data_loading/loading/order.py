@@ -65,7 +65,7 @@ def chosen_rows(reader: Reader, indices: Sequence[int] | np.ndarray | None) -> n
         return np.arange(len(reader))
     rows = np.asarray(indices).reshape(-1)
     if rows.size and rows.dtype.kind not in "iu":
-        cure = "give np.flatnonzero(mask)" if rows.dtype.kind == "b" else "they are whole numbers"
+        cure = "give np.flatnonzero(mask)" if rows.dtype.kind == "b" else "they are integers"
         raise ConfigError(f"{reader.path}: indices are of dtype {rows.dtype}; {cure}")
     rows = rows.astype(np.int64)
     if rows.size and not (0 <= rows.min() and rows.max() < len(reader)):

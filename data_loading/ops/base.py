@@ -44,7 +44,7 @@ class Op(Described):
 
     @property
     def writes(self) -> tuple[int, ...]:
-        """Codes among which are those of all steps that need the whole image and that this op may write."""
+        """Codes of the steps that this op may write, at least of those with an image kernel, which gets compiled."""
         return (self.rule,)
 
     def kernel_address(self) -> int:
@@ -52,12 +52,15 @@ class Op(Described):
         return 0
 
     def params(self) -> list[float]:
-        """Up to PARAMS numbers for the function that samples the op's steps."""
+        """Up to PARAMS plain numbers, passed to the function that samples the op's steps."""
         return []
 
 
 def set_stream(op, name: str | None, share: str | None, seed: int | None, fixed: bool) -> None:
-    """Set name, share, seed and fixed of an op's random stream, checked."""
+    """Check and set name, share, seed and fixed, which choose the random stream of an op, crop or Mixing.
+
+    ViewError for an empty or reserved name, a wrong type, or a seed out of range.
+    """
     for what, value in (("name", name), ("share", share)):
         if value is not None and not (isinstance(value, str) and value):
             raise ViewError(f"{type(op).__name__}: {what} is {value!r}; it must be a word")
@@ -74,8 +77,8 @@ def magnitude_params(
 ) -> list[float]:
     """Check a magnitude and return the five numbers from which `magnitude` samples it.
 
-    value: the number itself, or the ends of an interval, of which either may be the larger.
-    bins: 0, any number of the interval; 2 or more, one of so many at equal distances, both ends included.
+    value: a number, or an interval (a, b) in either order; all within [low, high], else ViewError.
+    bins: 0 samples uniformly from the interval; n >= 2 samples one of n equidistant values, both ends included.
     about: with probability 1/2 the sampled x becomes 2 about - x; None: never.
     """
     ends = tuple(value) if isinstance(value, tuple | list) else (value, value)
@@ -85,13 +88,13 @@ def magnitude_params(
             f"from {low:g} to {high:g}"
         )
     if not isinstance(bins, int) or bins != 0 and not 2 <= bins <= 1 << 20:
-        raise ViewError(f"{type(op).__name__}: bins is {bins!r}; it must be 0 (any number) or a whole number from 2 on")
+        raise ViewError(f"{type(op).__name__}: bins is {bins!r}; it must be 0 (any number) or an integer from 2 on")
     return [float(ends[0]), float(ends[1]), float(bins), float(about is not None), float(about or 0.0)]
 
 
 @jit
 def magnitude(params, state):
-    """Sample a number from the first five of `params`, which magnitude_params has made."""
+    """Sample a magnitude, float64. params[:5]: from magnitude_params.  state: random state of kernel/rng.py."""
     low, high, bins = params[0], params[1], int(params[2])
     value = uniform(state, low, high) if bins == 0 else low + (high - low) * integer(state, bins) / (bins - 1)
     if params[3] > 0.0 and uniform(state, 0.0, 1.0) < 0.5:
@@ -101,7 +104,7 @@ def magnitude(params, state):
 
 @jit
 def copy_plane(source, target):
-    """Copy source to target, float32 (3, H, W). (numba's own assignment of slices takes seconds to compile.)"""
+    """Copy source to target, float32 (3, H, W). (numba takes seconds to compile an assignment of slices.)"""
     a, b, i = source.reshape(-1), target.reshape(-1), 0
     while i + LANES <= a.size:
         store(b, i, load(a, i))
@@ -112,7 +115,7 @@ def copy_plane(source, target):
 
 
 def is_number(value: object) -> bool:
-    """Whether value is a real number of Python or NumPy and no bool; NaN is one, but lies in no interval."""
+    """Whether value is a real number of Python or NumPy, and no bool; True for NaN, which no range contains."""
     return isinstance(value, Real) and not isinstance(value, bool | np.bool_)
 
 
@@ -126,7 +129,7 @@ def within(op: object, name: str, value: float, low: float, high: float) -> floa
 def whole(op: object, name: str, value: int, low: int, high: int) -> int:
     """Check that `value` is an integer in [low, high] and return it; the ViewError names op and argument."""
     if not is_number(value) or not low <= value <= high or value != int(value):
-        raise ViewError(f"{type(op).__name__}: {name} is {value!r}; it must be a whole number from {low} to {high}")
+        raise ViewError(f"{type(op).__name__}: {name} is {value!r}; it must be an integer from {low} to {high}")
     return int(value)
 
 

@@ -66,7 +66,7 @@ def test_a_shared_choice_is_the_same_in_every_view():
     ("make", "words"),
     [
         (lambda: Choose([]), "policies is empty"),
-        (lambda: Choose([[Invert()]], times=0), "times is 0; it must be a whole number from 1 to 16"),
+        (lambda: Choose([[Invert()]], times=0), "times is 0; it must be an integer from 1 to 16"),
         (lambda: Choose([[Invert(seed=3)]]), "Invert in a policy has a stream of its own"),
         (lambda: Choose([[Choose([[]])]]), "cannot hold another Choose"),
         (lambda: Choose([Invert()]), r"policies is \[Invert\(\)\]; it must be a list of lists of ops"),

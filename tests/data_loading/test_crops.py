@@ -149,7 +149,7 @@ def test_a_crop_has_a_stream_as_an_op_has(named):
         (lambda: RandomResizedCrop(ratio="1:1"), "ratio is '1:1'"),
         (lambda: CenterCrop(1.5), "ratio is 1.5; it must be a number from 0.01 to 1"),
         (lambda: CenterCrop(math.nan), "ratio is nan"),
-        (lambda: PadCrop(-1), "padding is -1; it must be a whole number"),
+        (lambda: PadCrop(-1), "padding is -1; it must be an integer"),
         (lambda: PadCrop(2.5), "padding is 2.5"),
         (lambda: UniformCrop((0.0, 1.0)), "ratio"),
         (lambda: CornerCrop(corner="middle"), "corner is 'middle'; choose one of top_left"),

@@ -96,11 +96,11 @@ def test_numpys_numbers_are_numbers(square):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: T.Cutout("a"), "Cutout: crop_size is 'a'; it must be a whole number"),
-        (lambda: T.Cutout(4.5), "Cutout: crop_size is 4.5; it must be a whole number"),
+        (lambda: T.Cutout("a"), "Cutout: crop_size is 'a'; it must be an integer"),
+        (lambda: T.Cutout(4.5), "Cutout: crop_size is 4.5; it must be an integer"),
         (lambda: T.Cutout(4, fill=(1, 2)), r"Cutout: fill is \(1, 2\); it is one value for all channels, or three"),
         (lambda: T.Cutout(4, fill=None), "Cutout: fill is None; it must be a number from 0 to 255"),
-        (lambda: T.RandomTranslate(None), "RandomTranslate: padding is None; it must be a whole number"),
+        (lambda: T.RandomTranslate(None), "RandomTranslate: padding is None; it must be an integer"),
         (lambda: T.RandomBrightness("x"), "RandomBrightness: magnitude is 'x'; it must be a number from 0 to 99"),
         (lambda: T.RandomBrightness(-1), "RandomBrightness: magnitude is -1; it must be a number from 0 to 99"),
         (lambda: T.RandomContrast(0.5, p=2), "p is 2; it must be a number from 0 to 1"),
@@ -143,9 +143,9 @@ def test_an_assignment_that_cannot_be_is_refused_in_the_next_epoch(square):
     [
         ({"pipelines": [1, 2]}, r"pipelines is \[1, 2\]; it is a dict of names and lists of operations"),
         ({"custom_field_mapper": "image"}, "custom_field_mapper is 'image'; it is a dict"),
-        ({"num_workers": None}, "num_workers is None; it is a whole number"),
-        ({"num_workers": "a"}, "num_workers is 'a'; it is a whole number"),
-        ({"batch_size": "a"}, "batch_size is 'a'; it is a whole number"),
+        ({"num_workers": None}, "num_workers is None; it is an integer"),
+        ({"num_workers": "a"}, "num_workers is 'a'; it is an integer"),
+        ({"batch_size": "a"}, "batch_size is 'a'; it is an integer"),
     ],
 )
 def test_a_loaders_arguments_of_a_wrong_type_are_refused_in_a_sentence(square, arguments, message):

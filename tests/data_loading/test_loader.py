@@ -478,7 +478,7 @@ def test_all_other_fields_of_the_file_come_with_the_batch(tmp_path):
     [
         ({"order": "shuffled"}, "order is 'shuffled'"),
         ({"dtype": "float64"}, "dtype is 'float64'"),
-        ({"num_workers": -1}, "num_workers is -1; it is a whole number from 0 on"),
+        ({"num_workers": -1}, "num_workers is -1; it is an integer from 0 on"),
         ({"on_error": "ignore"}, "on_error is 'ignore'"),
         ({"decode_scale": "quarter"}, "decode_scale is 'quarter'"),
         ({"pool_pages": 0}, "pool_pages is 0"),
@@ -504,7 +504,7 @@ def test_impossible_arguments_are_refused_in_a_sentence(raw, arguments, words):
     ("arguments", "words"),
     [
         ({"indices": [False, True] * 25}, "np.flatnonzero"),
-        ({"indices": [0.9, 3.7]}, "whole numbers"),
+        ({"indices": [0.9, 3.7]}, "integers"),
         ({"batch_size": 2.5}, "batch_size is 2.5"),
         ({"world_size": 2}, "give this process's rank"),
     ],

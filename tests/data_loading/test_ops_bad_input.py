@@ -111,7 +111,7 @@ REFUSED = [
     (lambda: Normalize(mean=0.5), "three numbers each"),
     (lambda: Normalize(mean=("a", "b", "c")), "three numbers each"),
     (lambda: Choose([]), "policies is empty"),
-    (lambda: Choose([[]], times=0), "times is 0; it must be a whole number from 1 to 16"),
+    (lambda: Choose([[]], times=0), "times is 0; it must be an integer from 1 to 16"),
     (lambda: Choose([[]], times="2"), "times is '2'"),
     (lambda: Choose([[Choose([[]])]]), "cannot hold another Choose"),
     (lambda: Choose([[Invert(seed=1)]]), "has a stream of its own"),

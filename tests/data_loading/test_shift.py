@@ -56,7 +56,7 @@ def test_a_shift_beyond_the_view_leaves_the_fill_and_one_of_nothing_the_image(wa
 
 @pytest.mark.parametrize("padding", [-1, 5000, 2.5])
 def test_a_padding_out_of_range_is_refused(padding):
-    with pytest.raises(ViewError, match=f"Shift: padding is {padding}; it must be a whole number from 0 to 4096"):
+    with pytest.raises(ViewError, match=f"Shift: padding is {padding}; it must be an integer from 0 to 4096"):
         Shift(padding)
 
 

@@ -169,7 +169,7 @@ def test_impossible_view_sets_are_refused(arguments, words):
 @pytest.mark.parametrize("name", ["crops", "size", "local", "local_size"])
 @pytest.mark.parametrize("value", ["224", "two", 32.5, -1, True, float("nan"), [2], 5000])
 def test_a_number_of_a_view_set_that_is_not_whole_or_out_of_range_is_refused(name, value):
-    with pytest.raises(ViewError, match=f"{name} is .*; it must be a whole number from [01] to "):
+    with pytest.raises(ViewError, match=f"{name} is .*; it must be an integer from [01] to "):
         ViewSet(**{"strategies": ["simclr"], name: value})
 
 
@@ -221,7 +221,7 @@ def test_views_that_cannot_be_read_are_refused_in_a_sentence(which, words):
 @pytest.mark.parametrize("name", ["simclr", "eval", "simclr+byol"])
 @pytest.mark.parametrize("size", ["224", 32.5, 0, True])
 def test_a_size_that_is_no_side_is_refused_for_every_way_of_naming_views(name, size):
-    with pytest.raises(ViewError, match="size is .*; it must be a whole number from 1 to 4096"):
+    with pytest.raises(ViewError, match="size is .*; it must be an integer from 1 to 4096"):
         view_sets.get(name, size)
 
 

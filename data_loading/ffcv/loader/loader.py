@@ -53,13 +53,13 @@ class Loader:
     indices=None, pipelines={}, custom_fields={}, drop_last=True, batches_ahead=3, recompile=False, order_kwargs={}), as
     stock FFCV; with an OrderOption as the third argument (path, batch_size, order, num_workers, os_cache, ...), as
     FFCV-SSL. By keyword also custom_field_mapper={new name: field} and erow's cache_type, 0, 1 or 2, for os_cache; in
-    the fourth place erow's cache_type is an int that is no bool. By keyword os_cache is true or false, as 1 or 0, too.
+    the fourth position erow's cache_type is an int, not a bool. By keyword os_cache is true or false, as 1 or 0, too.
 
     seed: of the order; None samples one (0 with distributed). Operations with `seed=` sample equal numbers in each run,
     those without it other numbers in each run; neither depends on the order, the batch or num_workers.
     num_workers: threads; below 1: one per core.  os_cache: False reads pages ahead into this process's memory.
     distributed: this process's part of each global batch; torch.distributed must run.
-    drop_last: False keeps the last batch as short as it is (distributed: filled up with its last sample).
+    drop_last: False keeps the last, shorter batch (distributed: filled up with its last sample).
     recompile: accepted; an assignment to an operation, as to output_size, takes effect in the next epoch without it.
     ViewError and ConfigError name what is not offered, and what to use instead. docs/ffcv.md has the table.
     """
@@ -114,7 +114,7 @@ class Loader:
             )
         for name, number in (("batch_size", batch_size), ("num_workers", num_workers)):
             if not isinstance(number, Integral):
-                raise ConfigError(f"{name} is {number!r}; it is a whole number")
+                raise ConfigError(f"{name} is {number!r}; it is an integer")
         if cache_type not in (None, 0, 1, 2):
             raise ConfigError(f"cache_type is {cache_type!r}; it is 0 (page cache), 1 (process) or 2 (shared memory)")
         self.seed = checked_seed(0 if distributed and seed is None else seed)

@@ -95,7 +95,7 @@ class ReplaceLabel(TensorOp):
     def __init__(self, indices: Sequence[int], new_label: int):
         rows = np.asarray(indices)
         if rows.size and rows.dtype.kind not in "iu":
-            raise ViewError(f"ReplaceLabel: indices are {indices!r}; they are rows of the file, whole numbers")
+            raise ViewError(f"ReplaceLabel: indices are {indices!r}; they are rows of the file, integers")
         if not is_number(new_label):
             raise ViewError(f"ReplaceLabel: new_label is {new_label!r}; it is a number")
         self.indices, self.new_label = torch.as_tensor(rows.astype(np.int64)), new_label
