@@ -1,4 +1,4 @@
-"""Augmentation ops, one file each: a sentence, a NumPy reference, how parameters are drawn, kernel and tensor form."""
+"""Augmentation ops, one file each: definition, NumPy reference, sampling of parameters, kernel and torch form."""
 
 from data_loading.ops.affine import Affine
 from data_loading.ops.autocontrast import AutoContrast

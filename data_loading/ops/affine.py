@@ -26,9 +26,9 @@ F32 = np.float32
 class Affine(Op):
     """Rotate, shear, scale and shift about the centre.
 
-    degrees: rotation drawn from [-degrees, degrees].  shear: tangent, from [-shear, shear].
+    degrees: rotation sampled from [-degrees, degrees].  shear: tangent, from [-shear, shear].
     translate: shift as a fraction of the side, from [-translate, translate] in x and in y.
-    scale: size of the picture, log-uniform in the interval.
+    scale: factor of the picture's size, log-uniform in the interval.
     aspect: half the logarithm of the axes' ratio, from [-aspect, aspect].
     """
 
@@ -52,12 +52,13 @@ class Affine(Op):
         self.aspect = within(self, "aspect", aspect, 0.0, 1.0)
 
     def params(self) -> list[float]:
+        """degrees in radians, translate, the logarithms of scale (low, high), shear and aspect."""
         return [math.radians(self.degrees), self.translate, *map(math.log, self.scale), self.shear, self.aspect]
 
 
 @jit(inline=True)
 def draw(params, state, op, arg, n):
-    """Six numbers: the rows of (A | t)."""
+    """Sample the map and write step n, the six numbers of the rows of (A | t) -> n + 1."""
     angle = uniform(state, -params[0], params[0])
     tx = uniform(state, -2.0 * params[1], 2.0 * params[1])  # the side is 2 in the units of (u, v)
     ty = uniform(state, -2.0 * params[1], 2.0 * params[1])
@@ -82,10 +83,10 @@ def reference(image: np.ndarray, a: float, b: float, tx: float, c: float, d: flo
 
 @jit
 def sample_row(source, target, first, height, width, outside):
-    """A row of the target: the source at real positions, bilinear; beyond it stands `outside`.
+    """Fill a row of the target with the source at real positions, bilinear; `outside` is the value outside the source.
 
-    source, target: flat (3 height width,). The positions, x and y from the centre of the top left pixel, lie in the
-    row itself, which starts at `first`: x in its first channel, y in its second.
+    source, target: flat (3 height width,) float32. The positions, x and y in pixels from the centre of the top left
+    pixel, are read from the row itself, which starts at `first`: x in its first channel, y in its second.
     """
     size, one = height * width, F32(1.0)
     for to in range(first, first + width):
@@ -105,6 +106,7 @@ def sample_row(source, target, first, height, width, outside):
 
 @jit
 def kernel(plane, scratch, arg):
+    """Transform plane (3, H, W) float32 in place; scratch: as plane; arg (6,): the rows of (A | t)."""
     _, height, width = plane.shape
     copy_plane(plane, scratch)
     source, target, size = scratch.reshape(-1), plane.reshape(-1), height * width
@@ -119,7 +121,7 @@ def kernel(plane, scratch, arg):
 
 
 def tensor(images, a, b, tx, c, d, ty, shift=None):
-    """images (N, 3, H, W); six numbers (N,); shift (N, 2, H, W): added to (u, v) before, as the elastic op's."""
+    """images (N, 3, H, W); six numbers (N,); shift (N, 2, H, W): added to (u, v) before the map, by the elastic op."""
     import torch
 
     v, u = ((2 * torch.arange(n, device=images.device) + 1) / n - 1 for n in images.shape[2:])
@@ -131,7 +133,7 @@ def tensor(images, a, b, tx, c, d, ty, shift=None):
 
 
 def tensor_sample(images, x, y):
-    """images (N, 3, H, W) at the positions x, y (N, H, W) in -1..1, bilinear, black outside."""
+    """Sample images (N, 3, H, W) at positions x, y (N, H, W) in -1..1, bilinear, black outside -> (N, 3, H, W)."""
     import torch
 
     grid = torch.stack([x, y], dim=-1)
@@ -139,6 +141,7 @@ def tensor_sample(images, x, y):
 
 
 def image_kernel(image, scratch, height, width, arg, word, small):
+    """`kernel` with the arguments that whole_image.py calls every image kernel with."""
     plane, spare = planes(image, scratch, height, width)
     kernel(plane, spare, words(arg, word, small)[0])
 

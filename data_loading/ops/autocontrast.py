@@ -1,7 +1,7 @@
 """Autocontrast: per channel, stretch the levels so that they reach from 0 to 255, as Pillow's ImageOps.autocontrast.
 
-With lowest level lo and highest hi, level i becomes 255 / (hi - lo) i - 255 / (hi - lo) lo, cut to a whole number; a
-channel of one level stays as it is. Values are rounded to whole levels before.
+Values are first rounded to integer levels. With lowest level lo and highest hi, level i becomes 255 / (hi - lo) i - 255
+/ (hi - lo) lo, cut to an integer; a channel of one level stays unchanged.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ class AutoContrast(Op):
 
 
 def reference(image: np.ndarray) -> np.ndarray:
+    """image (3, H, W) in 0..255 -> (3, H, W) float64, integer levels."""
     out = np.floor(image + 0.5)
     for channel in out:
         low, high = channel.min(), channel.max()
@@ -40,7 +41,7 @@ def reference(image: np.ndarray) -> np.ndarray:
 
 @jit(inline=True)
 def kernel(plane, counts, table):
-    """counts (256,) int32, table (256,) float32: scratch."""
+    """Stretch plane (3, H, W) float32 in place; counts (256,) int32 and table (256,) float32: scratch."""
     for c in range(3):
         count_levels(plane[c], counts)
         low, high = 255, 0
@@ -59,7 +60,7 @@ def tensor(images):
     """images (N, 3, H, W)."""
     levels = tensor_levels(images)
     low, high = levels.amin(1, keepdim=True), levels.amax(1, keepdim=True)  # (3 N, 1)
-    # As the kernel, for the last bit decides; torch takes a number / tensor for a product with the reciprocal.
+    # As in the kernel, because the last bit decides; torch computes number / tensor by the reciprocal.
     scale = levels.new_tensor(255).double() / (high - low).clamp(min=1)
     same = levels.new_tensor(range(256))
     table = (same * scale - low * scale).long().clamp(0, 255)
@@ -67,6 +68,7 @@ def tensor(images):
 
 
 def image_kernel(image, scratch, height, width, arg, word, small):
+    """`kernel` with the arguments that whole_image.py calls every image kernel with."""
     arg, word, small = words(arg, word, small)
     kernel(planes(image, scratch, height, width)[0], small[:256].view(np.int32), small[256:512])
 

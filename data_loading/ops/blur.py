@@ -1,7 +1,7 @@
 """Gaussian blur: a true Gaussian of `sigma` pixels, cut at radius ceil(3 sigma) and normalised, edges reflected.
 
-Equal to torchvision's gaussian_blur with kernel size 2 ceil(3 sigma) + 1. Pillow's GaussianBlur puts three boxes in the
-Gaussian's place: over 200 photographs of 224 x 224 and sigma from 0.5 to 5 it differs by 0.3 to 0.6 levels of 255 on
+Equal to torchvision's gaussian_blur with kernel size 2 ceil(3 sigma) + 1. Pillow's GaussianBlur replaces the Gaussian
+by three boxes: over 200 photographs of 224 x 224 and sigma from 0.5 to 5 it differs by 0.3 to 0.6 levels of 255 on
 average and by up to 39, and 85 to 97 % of pixels are within one level (ours and torchvision's: all).
 """
 
@@ -28,7 +28,7 @@ MARGIN = 64  # on both sides of a line: the largest radius is 60
 class GaussianBlur(Op):
     """Blur by a Gaussian whose sigma is drawn uniformly from an interval of pixels of the view.
 
-    kernel_size: odd number of pixels that count, as torchvision has it; None: all within three sigma.
+    kernel_size: number of taps of each axis, odd, as torchvision's; None: all within three sigma.
     """
 
     rule = BLUR
@@ -43,10 +43,12 @@ class GaussianBlur(Op):
         self.kernel_size = kernel_size
 
     def params(self) -> list[float]:
+        """sigma (low, high), and kernel_size or 0."""
         return [*self.sigma, float(self.kernel_size or 0)]
 
 
 def reference(image: np.ndarray, sigma: float, radius: float) -> np.ndarray:
+    """image (3, H, W) in 0..255 -> (3, H, W) float64; sigma, radius in pixels."""
     radius = min(int(radius), min(image.shape[1:]) - 1)
     taps = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     taps /= taps.sum()
@@ -55,7 +57,7 @@ def reference(image: np.ndarray, sigma: float, radius: float) -> np.ndarray:
 
 @jit(inline=True)
 def draw(params, state, op, arg, n):
-    """Sigma, and the radius in pixels, as far as the view reaches."""
+    """Sample sigma and write step n, with the radius in pixels, not yet limited by the view's side -> n + 1."""
     op[n] = BLUR
     sigma = uniform(state, params[0], params[1])
     arg[n, 0] = sigma
@@ -72,13 +74,16 @@ def reflect(i, n):
 
 @jit
 def blur_radius(sigma, radius, height, width):
-    """0 where the blur would change nothing that counts: below sigma 0.2 the neighbours' weights are under 4e-6."""
+    """The radius in pixels, below the view's sides; 0 below sigma 0.2, where a neighbour's weight is under 4e-6."""
     return min(int(radius), min(height, width) - 1) if sigma >= F32(0.2) else 0
 
 
 @jit
 def gaussian(sigma, radius, taps):
-    """taps[0..radius] int32: the weights at distance 0, 1, ..., in 65536ths; together 65536, or the centre alone."""
+    """Write taps[0..radius] int32: the weights at distance 0, 1, ..., in 65536ths.
+
+    All 2 radius + 1 weights add up to 65536, or to 65535 if only the centre counts.
+    """
     total = 1.0
     for k in range(1, radius + 1):
         total += 2.0 * math.exp(-0.5 * (k / sigma) ** 2)
@@ -86,14 +91,15 @@ def gaussian(sigma, radius, taps):
     for k in range(1, radius + 1):
         taps[k] = int(65536.0 * math.exp(-0.5 * (k / sigma) ** 2) / total + 0.5)
         rest -= 2 * taps[k]
-    taps[0] = min(rest, 65535)  # of 16 bits
+    taps[0] = min(rest, 65535)  # the largest uint16
 
 
 @jit
 def across(tile, row, n, width, radius, taps, lines, out, place):
-    """Along the row of a tile that starts at `row` -> out[place :] (3 n,) int16, in 128ths.
+    """Blur the row of a tile that starts at `row` along x -> out[place :], (3 n,) int16, in 128ths of a level.
 
-    lines: scratch (3 (n + 2 MARGIN),) int16.
+    tile (3 k,) float32.  n: pixels of a row, `width` of them in the view.  taps: of `gaussian`.  lines: scratch (3 (n +
+    2 MARGIN),) int16.
     """
     step, channel = n + 2 * MARGIN, tile.size // 3
     for c in range(3):
@@ -120,7 +126,10 @@ def across(tile, row, n, width, radius, taps, lines, out, place):
 
 @jit
 def down(ring, y, height, radius, taps, places, tile):
-    """Along columns: row y of the image from a ring of 2 radius + 1 rows -> tile. places: int64 scratch."""
+    """Blur along y: row y of the image, from a ring of 2 radius + 1 rows that `across` wrote, into the tile.
+
+    tile (3 n,) float32.  height: of the view, whose edges are reflected.  places (2 radius + 1,) int64: scratch.
+    """
     n = tile.size
     for k in range(-radius, radius + 1):
         places[radius + k] = reflect(y + k, height) % (2 * radius + 1) * n
@@ -140,7 +149,10 @@ def down(ring, y, height, radius, taps, places, tile):
 
 
 def tensor(images, sigma, radius):
-    """images (N, 3, H, W); sigma, radius (N,). Tap by tap: a convolution would be cut to fewer bits on some devices."""
+    """images (N, 3, H, W) -> blurred images; sigma, radius (N,), in pixels.
+
+    Computed tap by tap: on some devices a convolution has fewer bits than float32.
+    """
     from torch.nn.functional import pad
 
     height, width = images.shape[2:]

@@ -16,8 +16,8 @@ CHOOSE = 37  # in no plan: it writes the steps of other ops
 class Choose(Op):
     """Draw one of `policies` (equally likely), run its ops in order, each with its own `p`; all that `times` times.
 
-    policies: lists of ops; an empty list leaves the image as it is. All their random numbers come from the stream of
-    this op, so that name, share, seed and fixed are given to it, not to them.
+    policies: lists of ops; an empty list leaves the image unchanged. All their random numbers come from the stream of
+    this op, so that name, share, seed and fixed are arguments of Choose, not of the ops in it; else ViewError.
     """
 
     rule = CHOOSE
@@ -33,11 +33,15 @@ class Choose(Op):
 
     @property
     def steps(self) -> int:
+        """The most steps that `times` policies can write."""
         return self.times * max(sum(op.steps for op in policy) for policy in self.policies)
 
 
 def lists_of_ops(what: str, value: Sequence[Sequence[Op | str | dict[str, Any]]]) -> list[list[Op]]:
-    """At least one list of ops, each an object, a name or {class_path, init_args}; `what` begins an error."""
+    """Build at least one list of ops, each given as an object, a name or {class_path, init_args}.
+
+    ViewError for anything else; its message begins with `what`.
+    """
     if not isinstance(value, list | tuple) or not all(isinstance(ops, list | tuple) for ops in value):
         raise ViewError(f"{what} is {value!r}; it must be a list of lists of ops, as [[HorizontalFlip]]")
     if not value:

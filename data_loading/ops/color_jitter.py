@@ -38,7 +38,7 @@ F32 = np.float32
 class ColorJitter(Op):
     """Brightness, contrast, saturation and hue changed by random amounts in random order.
 
-    The first three are factors drawn from [max(0, 1 - v), 1 + v]; hue is a turn drawn from [-v, v], v <= 0.5.
+    v: the arguments. The first three sample a factor from [max(0, 1 - v), 1 + v], hue a turn from [-v, v], v <= 0.5.
     """
 
     rule = COLOR_JITTER
@@ -60,13 +60,14 @@ class ColorJitter(Op):
         self.hue = within(self, "hue", hue, 0.0, 0.5)
 
     def params(self) -> list[float]:
+        """brightness, contrast, saturation and hue: the strengths."""
         return [self.brightness, self.contrast, self.saturation, self.hue]
 
 
 class OneFactor(Op):
-    """A factor that is drawn from an interval; 1 leaves the image as it is.
+    """Base of ops with one factor, a number or sampled from an interval; 1 leaves the image unchanged.
 
-    bins: 0 draws any number of the interval, n one of n at equal distances.
+    bins: 0 samples uniformly from the interval, n one of n equidistant values.
     mirror: half of the factors f become 2 - f.
     """
 
@@ -112,7 +113,7 @@ class Saturation(OneFactor):
 class Hue(Op):
     """Turn the hue by a part of the colour circle, from -0.5 to 0.5, a number, or an interval that it is drawn from.
 
-    bins: 0 draws any number of the interval, n one of n at equal distances.
+    bins: 0 samples uniformly from the interval, n one of n equidistant values.
     """
 
     rule = HUE
@@ -127,9 +128,12 @@ class Hue(Op):
 
 @jit(inline=True)
 def draw(params, state, op, arg, n):
-    """Write up to four steps in random order (Fisher and Yates); a strength of zero writes none."""
+    """Sample the factors, write up to four steps in random order (Fisher-Yates) -> the number of the next step.
+
+    params: the strengths; one of zero writes no step.
+    """
     order = (BRIGHTNESS, CONTRAST, SATURATION, HUE)
-    at = np.uint32(0x3210)  # four places of four bits
+    at = np.uint32(0x3210)  # four fields of four bits
     for i in range(3, 0, -1):
         j = integer(state, i + 1)
         a, b = (at >> np.uint32(4 * i)) & np.uint32(15), (at >> np.uint32(4 * j)) & np.uint32(15)
@@ -149,18 +153,20 @@ def draw(params, state, op, arg, n):
 
 @jit
 def clamp(v):
+    """A vector of float32 clamped to 0..255."""
     return minimum(maximum(v, splat(F32(0.0))), splat(F32(255.0)))
 
 
 @jit(inline=True)
 def brightness(tile, factor):
+    """Multiply a tile, float32, by factor in place, clamped to 0..255."""
     for i in range(0, tile.size, LANES):
         store(tile, i, clamp(load(tile, i) * factor))
 
 
 @jit(inline=True)
 def contrast(tile, factor, mean):
-    """mean: of the whole image's gray, in 0..255."""
+    """factor x + (1 - factor) mean for each x of a tile, in place; mean: gray of the whole image on average, 0..255."""
     rest = mean * (F32(1.0) - factor)
     for i in range(0, tile.size, LANES):
         store(tile, i, clamp(fma(load(tile, i), splat(factor), splat(rest))))
@@ -168,6 +174,7 @@ def contrast(tile, factor, mean):
 
 @jit(inline=True)
 def saturation(tile, factor):
+    """factor x + (1 - factor) gray for each x of a tile (3 n,) float32, in place."""
     n = tile.size // 3
     for i in range(0, n, LANES):
         r, g, b = load(tile, i), load(tile, n + i), load(tile, 2 * n + i)
@@ -179,15 +186,16 @@ def saturation(tile, factor):
 
 @jit
 def ramp(x, chroma):
+    """Vectors: x clamped to 0..chroma."""
     return minimum(maximum(x, splat(F32(0.0))), chroma)
 
 
 @jit(inline=True)
 def hue(tile, turn):
-    """Turn the hue by `turn` of the circle.
+    """Turn the hue of a tile (3 n,) float32 by `turn` of the colour circle, in place.
 
-    With h in sixths of it, red is low + chroma min(max(|h - 3| - 1, 0), 1), ...; here h is times chroma, which saves
-    dividing by it.
+    With h in sixths of the circle, red is low + chroma min(max(|h - 3| - 1, 0), 1), and so on; the code computes with h
+    times chroma, which avoids dividing by chroma.
     """
     n, shift = tile.size // 3, splat((turn if turn >= 0 else turn + F32(1.0)) * F32(6.0))
     zero, two, four, six = splat(F32(0.0)), splat(F32(2.0)), splat(F32(4.0)), splat(F32(6.0))
@@ -206,19 +214,23 @@ def hue(tile, turn):
 
 
 def reference_brightness(image: np.ndarray, factor: float) -> np.ndarray:
+    """factor x, clamped; image (3, H, W) in 0..255 -> (3, H, W) float64."""
     return np.clip(image * factor, 0, 255)
 
 
 def reference_contrast(image: np.ndarray, factor: float) -> np.ndarray:
+    """factor x + (1 - factor) mean of gray, clamped; image (3, H, W) in 0..255 -> (3, H, W) float64."""
     mean = np.tensordot([0.2989, 0.587, 0.114], image, 1).mean()
     return np.clip(image * factor + mean * (1 - factor), 0, 255)
 
 
 def reference_saturation(image: np.ndarray, factor: float) -> np.ndarray:
+    """factor x + (1 - factor) gray, clamped; image (3, H, W) in 0..255 -> (3, H, W) float64."""
     return np.clip(image * factor + np.tensordot([0.2989, 0.587, 0.114], image, 1) * (1 - factor), 0, 255)
 
 
 def reference_hue(image: np.ndarray, turn: float) -> np.ndarray:
+    """Turn the hue of HSV; image (3, H, W) in 0..255 -> (3, H, W) float64."""
     out = np.empty_like(image, dtype=np.float64)
     for y, x in np.ndindex(image.shape[1:]):
         h, s, v = colorsys.rgb_to_hsv(*(image[:, y, x].astype(float) / 255))
@@ -232,21 +244,23 @@ def tensor_brightness(images, factor):
 
 
 def tensor_contrast(images, factor):
+    """images (N, 3, H, W), factor (N,)."""
     return tensor_blend(images, tensor_gray(images).mean((2, 3), keepdim=True), factor)
 
 
 def tensor_saturation(images, factor):
+    """images (N, 3, H, W), factor (N,)."""
     return tensor_blend(images, tensor_gray(images), factor)
 
 
 def tensor_blend(images, others, factor):
-    """f x + (1 - f) y, clamped to 0..255; others: broadcast to images."""
+    """factor x + (1 - factor) y, clamped to 0..255; images (N, 3, H, W), others broadcast to them, factor (N,)."""
     factor = factor[:, None, None, None]
     return (images * factor + others * (1 - factor)).clamp(0, 255)
 
 
 def tensor_hue(images, turn):
-    """As `hue`, in sixths of the circle times chroma."""
+    """images (N, 3, H, W), turn (N,) in parts of the circle. As `hue`: in sixths of the circle times chroma."""
     r, g, b = images.split(1, dim=1)
     top, low = images.amax(1, keepdim=True), images.amin(1, keepdim=True)
     chroma = top - low

@@ -1,10 +1,10 @@
-"""Crops: which box of the source image a view is made of, as x0, y0, x1, y1 in source pixels.
+"""Crops: which box of the source image becomes a view, as x0, y0, x1, y1 in source pixels.
 
-RandomResizedCrop draws as torchvision's: ten tries of area and ratio, else the largest central box of a fitting ratio.
-CenterCrop is Resize then CenterCrop of the usual evaluation, as one box: taps may read outside it (edge "image").
-PadCrop shifts the whole image, as to pad with black and crop at random: its box may leave the image (edge "pad").
-UniformCrop is MASSRL's: both sides times one ratio.  CornerCrop is FFCV-SSL's.  Resize takes the whole image, and so
-does Pad, at its own scale.
+RandomResizedCrop samples as torchvision's: ten tries of area and ratio, else the largest central box of a ratio in
+range. CenterCrop is the Resize and CenterCrop of the usual evaluation as one box; taps may read outside it (edge
+"image"). PadCrop shifts the whole image, as padding with black and cropping at random do: its box may leave the image
+(edge "pad"). UniformCrop is MASSRL's: both sides times one ratio.  CornerCrop is FFCV-SSL's.  Resize takes the whole
+image, and so does Pad, but without resizing.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ CORNERS = ("top_left", "top_right", "bottom_left", "bottom_right")
 class Crop(Described):
     """A rule for the box of a view.
 
-    edge: "crop", taps stop at the box; "image", they may read outside it; "pad", so may they, and find black beyond the
-    image.  name, share, seed, fixed: of the random stream, as an op's.
+    edge: what the taps of the resizing may read outside the box. "crop": nothing; "image": pixels of the image; "pad":
+    pixels of the image, and black outside it.
+    name, share, seed, fixed: of the random stream, as an op's.
     """
 
     rule: int
@@ -38,6 +39,7 @@ class Crop(Described):
         set_stream(self, name, share, seed, fixed)
 
     def params(self) -> list[float]:
+        """Up to PARAMS plain numbers, which the compiled rule reads; none by default."""
         return []
 
 
@@ -53,6 +55,7 @@ class RandomResizedCrop(Crop):
         self.ratio = interval(self, "ratio", ratio, 0.01, 100.0)
 
     def params(self) -> list[float]:
+        """scale (low, high), the logarithms of ratio (low, high), and ratio (low, high)."""
         return [*self.scale, *map(math.log, self.ratio), *self.ratio]
 
 
@@ -90,7 +93,8 @@ class PadCrop(Crop):
 class UniformCrop(Crop):
     """A box of the image's own shape: one ratio, uniform from an interval, times both sides; anywhere in the image.
 
-    MASSRL's figure (Tran et al., arXiv:2205.11772); the same as its TensorFlow code, which resizes to a square first.
+    From MASSRL's figure (Tran et al., arXiv:2205.11772). Its TensorFlow code, which resizes to a square first,
+    has equal boxes.
     """
 
     rule = UNIFORM
@@ -120,6 +124,7 @@ class CornerCrop(Crop):
         self.corner = corner
 
     def params(self) -> list[float]:
+        """ratio, and the index of the corner in CORNERS."""
         return [self.ratio, float(CORNERS.index(self.corner))]
 
 
@@ -140,17 +145,21 @@ class Pad(Crop):
 
 @jit(inline=True)
 def draw_random_resized(params, state, height, width, box):
-    """torchvision's RandomResizedCrop: ten tries, else the largest central box of a fitting ratio."""
+    """Sample torchvision's RandomResizedCrop: ten tries, else the largest central box of a ratio in range.
+
+    params: RandomResizedCrop.params.  state: of kernel/rng.py.  height, width: of the image.  box (4,) float32:
+    written.
+    """
     if not try_random_resized(params, state, height, width, box, box, NO):
         central(params, ZERO, ZERO, width, height, box)
 
 
 @jit
 def draw_disjoint(params, state, height, width, other, box):
-    """As draw_random_resized, but a try that overlaps the box `other` is rejected.
+    """Sample as draw_random_resized, but reject each try that overlaps the box `other` (4,).
 
-    When all ten are, the box is the central one of the largest strip beside `other`; where `other` is the whole image,
-    there is none, and the boxes overlap.
+    After ten rejected tries the box is the central one of the largest strip beside `other`. If `other` is the whole
+    image, there is no strip, and the boxes overlap.
     """
     if try_random_resized(params, state, height, width, other, box, YES):
         return
@@ -171,12 +180,13 @@ def draw_disjoint(params, state, height, width, other, box):
 
 @jit
 def overlap(a, x0, y0, x1, y1):
+    """Whether box a (4,) and the box (x0, y0, x1, y1) have area in common."""
     return a[0] < x1 and x0 < a[2] and a[1] < y1 and y0 < a[3]
 
 
 @jit
 def try_random_resized(params, state, height, width, other, box, disjoint):
-    """Up to ten tries -> whether one fitted, and lies in box."""
+    """Try ten random boxes; write the first inside the image (if `disjoint`, outside `other`) -> whether one fits."""
     for _ in range(10):
         area = height * width * uniform(state, params[0], params[1])
         ratio = math.exp(uniform(state, params[2], params[3]))
@@ -191,7 +201,10 @@ def try_random_resized(params, state, height, width, other, box, disjoint):
 
 @jit
 def central(params, x0, y0, x1, y1, box):
-    """The largest central box of a fitting ratio in a region."""
+    """Write the largest central box of the region (x0, y0, x1, y1) whose width / height is in range.
+
+    params[4], params[5]: the least and the largest ratio.  box (4,): written.
+    """
     width, height = x1 - x0, y1 - y0
     w, h = width, height
     if width / height < params[4]:
@@ -204,7 +217,7 @@ def central(params, x0, y0, x1, y1, box):
 
 @jit(inline=True)
 def center_box(params, height, width, size, box):
-    """torchvision's Resize(round(size / ratio)) and CenterCrop(size), carried back to source pixels."""
+    """Write torchvision's Resize(round(size / params[0])) and CenterCrop(size), in source pixels, to box (4,)."""
     short = int(size / params[0] + 0.5)
     h = short if height <= width else int(short * height / width)
     w = int(short * width / height) if height <= width else short
@@ -215,7 +228,7 @@ def center_box(params, height, width, size, box):
 
 @jit(inline=True)
 def pad_box(params, state, height, width, size, box):
-    """The whole image shifted by whole pixels of the view, up to params[0] of them."""
+    """Sample the whole image's box, shifted along both axes by whole pixels of the view, at most params[0] of them."""
     dy, dx = integer(state, 2 * int(params[0]) + 1) - params[0], integer(state, 2 * int(params[0]) + 1) - params[0]
     x, y = dx * width / size, dy * height / size
     box[0], box[1], box[2], box[3] = x, y, x + width, y + height
@@ -223,7 +236,7 @@ def pad_box(params, state, height, width, size, box):
 
 @jit(inline=True)
 def uniform_box(params, state, height, width, box):
-    """Whole pixels, at least one."""
+    """Sample a box of the image: both sides times one ratio in [params[0], params[1]], rounded, at least one pixel."""
     ratio = uniform(state, params[0], params[1])
     h, w = max(int(np.rint(ratio * height)), 1), max(int(np.rint(ratio * width)), 1)
     y, x = integer(state, height - h + 1), integer(state, width - w + 1)
@@ -232,6 +245,7 @@ def uniform_box(params, state, height, width, box):
 
 @jit(inline=True)
 def corner_box(params, height, width, box):
+    """The square in corner params[1] of CORNERS; its side is params[0] times the shorter side, at least a pixel."""
     side, corner = max(int(params[0] * min(height, width)), 1), int(params[1])
     x = width - side if corner % 2 == 1 else 0
     y = height - side if corner >= 2 else 0
@@ -240,6 +254,11 @@ def corner_box(params, height, width, box):
 
 @jit
 def draw(rule, params, state, height, width, size, box):
+    """Sample the box of a crop rule and write it to box (4,) float32: x0, y0, x1, y1 in source pixels.
+
+    rule: the class's code.  params (PARAMS,) float64: of its `params()`.  state: of kernel/rng.py.  height, width: of
+    the image in pixels.  size: side of the view in pixels.
+    """
     if rule == RANDOM_RESIZED:
         draw_random_resized(params, state, height, width, box)
     elif rule == PAD:
@@ -257,5 +276,5 @@ def draw(rule, params, state, height, width, size, box):
 
 
 def as_crop(crop: object) -> Crop:
-    """A crop as it is, or as a config holds it."""
+    """Build a Crop from a name or {class_path, init_args}, as a config holds it; a Crop is returned unchanged."""
     return build(crop, OPS, Crop)

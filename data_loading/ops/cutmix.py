@@ -1,8 +1,9 @@
 """CutMix: paste a box of the image before into each image; labels are mixed by area.
 
 Yun et al., "CutMix: Regularization Strategy to Train Strong Classifiers with Localizable Features", ICCV 2019,
-arXiv:1905.04899. With w from Beta(alpha, alpha) the box has sides sqrt(1 - w) of the image's and a uniform centre, and
-is cut off at the border; the image's weight is then what is left of its area. As torchvision's.
+arXiv:1905.04899. w is sampled from Beta(alpha, alpha). The box has sqrt(1 - w) of the image's height and width and a
+uniform centre, and is cut off at the border; the image's own weight is then the fraction of its area outside the box,
+as in torchvision.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ class CutMix(Mixing):
         super().__init__(alpha, p, same, **common)
 
     def mixed(self, images, drawn: np.ndarray):
-        """images (V, B, C, H, W), a tensor; drawn (3, B) -> the same shape and dtype, and the weights (B,)."""
+        """Paste boxes into images (V, B, C, H, W), a tensor, by `drawn` (3, B), what `draw` returns.
+
+        Returns the mixed images, of equal shape, dtype and device, and each image's own weight (B,) float64.
+        """
         height, width = images.shape[-2:]
         box = boxes(*drawn, height, width)
         x0, y0, x1, y1 = box
@@ -29,7 +33,11 @@ class CutMix(Mixing):
 
 
 def boxes(weight: np.ndarray, across: np.ndarray, down: np.ndarray, height: int, width: int) -> np.ndarray:
-    """(4, B) int64 x0, y0, x1, y1 in pixels; across, down (B,) in [0, 1): the centre. Views of any size alike."""
+    """Boxes (4, B) int64, x0, y0, x1, y1 in pixels, for views of any height and width.
+
+    weight (B,): of the image itself, before the border cuts the box.  across, down (B,) in [0, 1): the centre, as a
+    fraction of width and height.
+    """
     half = 0.5 * np.sqrt(1 - weight)
     x, y = (across * width).astype(int), (down * height).astype(int)
     w, h = (half * width).astype(int), (half * height).astype(int)
@@ -37,7 +45,7 @@ def boxes(weight: np.ndarray, across: np.ndarray, down: np.ndarray, height: int,
 
 
 def reference(image: np.ndarray, other: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """image, other (C, H, W); box (4,)."""
+    """image (C, H, W) with the pixels of `other` (C, H, W) inside box (4,), x0, y0, x1, y1 in pixels."""
     x0, y0, x1, y1 = box
     out = image.copy()
     out[:, y0:y1, x0:x1] = other[:, y0:y1, x0:x1]
@@ -45,7 +53,7 @@ def reference(image: np.ndarray, other: np.ndarray, box: np.ndarray) -> np.ndarr
 
 
 def tensor(images, others, box: np.ndarray):
-    """`reference` of batches (..., B, C, H, W), a box (4, B) for each image, on any device."""
+    """`reference` for batches (..., B, C, H, W) on any device; box (4, B): one for each image."""
     import torch
 
     x0, y0, x1, y1 = torch.as_tensor(box, device=images.device)[:, :, None, None, None]  # (B, 1, 1, 1) each

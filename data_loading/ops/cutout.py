@@ -1,8 +1,8 @@
 """Cutout: fill a square with one colour (DeVries & Taylor, arXiv:1708.04552); an erasing.
 
-The square is drawn as Fast AutoAugment's code does it: its centre is uniform over the view, its top left corner is cut
-off at the border, and from there it covers floor(side) + 1 pixels each way, as far as the view reaches. `inside` draws
-squares of whole pixels that lie wholly in the view.
+The square is sampled as in Fast AutoAugment's code: its centre is uniform over the view, its top left corner is cut off
+at the border, and from there it covers floor(side) + 1 pixels each way, as far as the view reaches. With `inside` the
+squares have integer corners and lie wholly in the view.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ CUTOUT = 36  # in no plan: it writes the steps of other ops
 class Cutout(Op):
     """Fill a square at a random place with one colour.
 
-    side: its side as a fraction of the view's, a number, or an interval that it is drawn from; 0 leaves the view as it
-    is.  bins: 0 draws any number of the interval, n one of n at equal distances.  inside: never cut at the border.
+    side: its side as a fraction of the view's, a number, or an interval from which it is sampled; 0 leaves the view
+    unchanged.  bins: 0 samples uniformly from the interval, n one of n equidistant values.  inside: never cut at the
+    border.
     fill: one value for all channels or three, 0 to 255.
     """
 
@@ -46,11 +47,13 @@ class Cutout(Op):
         self.inside, self.fill = flag(self, "inside", inside), colour(self, fill)
 
     def params(self) -> list[float]:
+        """side as magnitude_params returns it (5 numbers), inside (0 or 1), and the fill's three values."""
         return [*self.side, float(self.inside), *self.fill]
 
 
 @jit(inline=True)
 def draw(params, state, size, op, arg, n):
+    """Sample side and position of the square and write step n, an erasing -> n + 1; n if the side is 0."""
     side = magnitude(params, state) * size
     if side <= 0.0:
         return n

@@ -1,6 +1,6 @@
 """Copy: a view that is not resized and has no step but a flip, straight from the image into the batch.
 
-Loading of small raw images is nothing else, so it has its own kernel, which is several times as fast as resizing.
+Views of small raw images are often no more than this; the kernel is several times as fast as resizing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ F32 = np.float32
 
 @jit
 def is_copy(box, side, op, next_step):
-    """Whether a view can be copied: box (4,) is of whole pixels and of the view's side; no step from next_step on."""
+    """Whether a view can be copied: box (4,) has integer corners and the view's side; op (K,) no more steps."""
     whole = box[0] == np.floor(box[0]) and box[1] == np.floor(box[1])
     same = box[2] - box[0] == side and box[3] - box[1] == side
     return whole and same and (next_step >= op.size or op[next_step] == 0)
@@ -23,9 +23,10 @@ def is_copy(box, side, op, next_step):
 
 @jit
 def kernel(memory, start, height, width, x0, y0, flip, side, scale, bias, out, place):
-    """Source pixels (x0 + x, y0 + y) -> out[place + (c side + y) side + x] scale + bias, black outside of the image.
+    """Write source pixel (x0 + x, y0 + y), times scale, plus bias, to out[place + (c side + y) side + x]; 0 outside.
 
-    memory uint8: the image (height, width, 3) lies at start. out: flat, float32 or uint8 (which rounds).
+    memory uint8: the image (height, width, 3) starts at `start`.  flip: mirrored.  scale, bias (3,) float32.  out:
+    flat, float32 or uint8 (rounded).
     """
     size = side * side
     low, high = min(max(0, -x0), side), max(min(side, width - x0), 0)  # columns inside the image
@@ -45,7 +46,7 @@ def kernel(memory, start, height, width, x0, y0, flip, side, scale, bias, out, p
 
 @jit
 def copy_row(memory, source, low, high, flip, side, scale, bias, out, row):
-    """Columns low to high of one row; source: where column 0 would lie."""
+    """Write columns low to high - 1 of one row; source: the position in memory of column 0, which may lie outside."""
     size, x = side * side, low
     while x < high and high - low >= LANES:
         x = min(x, high - LANES)  # the last vector overlaps the one before

@@ -2,7 +2,7 @@
 
 The field is a 4 x 4 grid of normal displacements (standard deviation `sigma`, in units where the side is 2), spread
 over the view by bicubic interpolation, as torch's interpolate(mode="bicubic", align_corners=True).
-Directly after an Affine the two maps are composed and the image is resampled once, which keeps it sharper than twice.
+Directly after an Affine the two maps are composed and the image is resampled only once, which keeps it sharper.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Elastic(Op):
 
 @jit(inline=True)
 def draw(params, state, op, arg, word_arg, n):
-    """The strength, and a key of two words from which the 32 displacements are drawn."""
+    """Write step n: sigma, and a sampled key of two words, which determines the 32 displacements -> n + 1."""
     op[n] = ELASTIC
     arg[n, 0] = params[0]
     word_arg[n, 1] = word(state)
@@ -56,7 +56,7 @@ def draw(params, state, op, arg, word_arg, n):
 
 @jit
 def displacements(key0, key1, sigma, field):
-    """field (2, 4, 4) float32: x and y displacement of the grid points."""
+    """Write the x and y displacements of the grid points, in units where the side is 2, to field (2, 4, 4) float32."""
     for i in range(GRID * GRID):
         w = philox(U32(i), U32(0), U32(0), U32(0), key0, key1)
         dx, dy = normal(w[0], w[1])
@@ -78,7 +78,7 @@ def cubic(before, first, second, behind):
 
 @jit
 def along(field, y, column):
-    """The value of field (4, 4) at height y, from 0 to 3, of one of its columns; edges repeated."""
+    """Interpolate field (4, 4) in one of its columns at y from 0 to 3, in grid points; edges are repeated."""
     g = min(int(y), GRID - 2)
     c0, c1, c2, c3 = cubic(
         field[max(g - 1, 0), column], field[g, column], field[g + 1, column], field[min(g + 2, GRID - 1), column]
@@ -89,7 +89,11 @@ def along(field, y, column):
 
 @jit
 def kernel(plane, scratch, field, sigma, key0, key1, matrix):
-    """In place; matrix (6,) is the affine map (A | t) just before: both are one resampling, at A (p + d(p)) + t."""
+    """Displace plane (3, H, W) float32 in place.
+
+    scratch: as plane.  field (2, 4, 4) float32: scratch.  key0, key1: uint32.  matrix (6,): the rows of (A | t) of an
+    affine map just before, else of the identity; a pixel at p shows the input at A (p + d(p)) + t.
+    """
     _, height, width = plane.shape
     displacements(key0, key1, sigma, field)
     copy_plane(plane, scratch)
@@ -126,7 +130,7 @@ def reference(image: np.ndarray, sigma: float, key0: int, key1: int, *matrix: fl
 
 
 def reference_of_field(image: np.ndarray, field: np.ndarray, matrix=(1, 0, 0, 0, 1, 0)) -> np.ndarray:
-    """image (3, H, W); field (2, 4, 4) displacements as `displacements` writes them; matrix as `kernel` takes it."""
+    """image (3, H, W) -> (3, H, W) float64; field (2, 4, 4): from `displacements`; matrix: as in `kernel`."""
     _, height, width = image.shape
 
     def weights(n: int) -> np.ndarray:
@@ -149,7 +153,7 @@ def reference_of_field(image: np.ndarray, field: np.ndarray, matrix=(1, 0, 0, 0,
 
 
 def tensor(images, sigma, key0, key1, *matrix):
-    """images (N, 3, H, W); sigma (N,); keys (N,) int64; matrix: the six numbers (N,) of an affine map just before."""
+    """images (N, 3, H, W); sigma (N,); keys (N,) int64; matrix: six numbers (N,) each of an affine map just before."""
     import torch
 
     dx, dy, _, _ = tensor_normals(GRID * GRID, key0, key1)  # (N, 16)
@@ -160,6 +164,7 @@ def tensor(images, sigma, key0, key1, *matrix):
 
 
 def image_kernel(image, scratch, height, width, arg, word, small):
+    """`kernel` with the arguments that whole_image.py calls every image kernel with."""
     plane, spare = planes(image, scratch, height, width)
     arg, word, small = words(arg, word, small)
     matrix = small[1:7]

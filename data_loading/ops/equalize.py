@@ -1,7 +1,7 @@
 """Equalize: per channel, spread the levels so that they occur about equally often, as Pillow's ImageOps.equalize.
 
-Level i becomes (step / 2 + pixels below i) / step, in whole numbers; step = (pixels - those of the highest level) /
-255, and the channel stays as it is where that is 0. Values are rounded to whole levels before.
+Values are first rounded to integer levels. Level i becomes (step // 2 + pixels below i) // step, where step = (pixels -
+those of the highest level) // 255; a channel where step is 0 stays unchanged.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ class Equalize(Op):
 
 
 def reference(image: np.ndarray) -> np.ndarray:
+    """image (3, H, W) in 0..255 -> (3, H, W) float64, integer levels."""
     out = np.floor(image + 0.5)
     for channel in out:
         counts = np.bincount(channel.astype(int).ravel(), minlength=256)
@@ -41,7 +42,7 @@ def reference(image: np.ndarray) -> np.ndarray:
 
 @jit(inline=True)
 def kernel(plane, counts, table):
-    """counts (256,) int32, table (256,) float32: scratch."""
+    """Equalize plane (3, H, W) float32 in place; counts (256,) int32 and table (256,) float32: scratch."""
     for c in range(3):
         count_levels(plane[c], counts)
         pixels, highest = 0, 0
@@ -68,6 +69,7 @@ def tensor(images):
 
 
 def image_kernel(image, scratch, height, width, arg, word, small):
+    """`kernel` with the arguments that whole_image.py calls every image kernel with."""
     arg, word, small = words(arg, word, small)
     kernel(planes(image, scratch, height, width)[0], small[:256].view(np.int32), small[256:512])
 

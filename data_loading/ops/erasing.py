@@ -42,11 +42,12 @@ class Erasing(Op):
         self.fill = colour(self, fill)
 
     def params(self) -> list[float]:
+        """scale (low, high), the logarithms of ratio (low, high), and the fill's three values."""
         return [*self.scale, *map(math.log, self.ratio), *self.fill]
 
 
 def colour(op: object, fill: float | Sequence[float]) -> list[float]:
-    """One value for all channels, or three."""
+    """The three values of a fill, which is one value for all channels or three; ViewError outside 0..255."""
     values = list(fill) if isinstance(fill, Sequence) and not isinstance(fill, str) else [fill] * 3
     if len(values) != 3:
         raise ViewError(f"{type(op).__name__}: fill is {fill!r}; it is one value for all channels, or three")
@@ -55,7 +56,10 @@ def colour(op: object, fill: float | Sequence[float]) -> list[float]:
 
 @jit(inline=True)
 def draw(params, state, op, arg, n):
-    """Top, left, height and width as fractions of the view's sides, and the fill."""
+    """Sample the rectangle and write step n -> n + 1; n if none of ten shapes fits.
+
+    The numbers are top, left, height and width as fractions of the view's sides, and the fill's three values.
+    """
     for _ in range(10):
         area = uniform(state, params[0], params[1])
         ratio = math.exp(uniform(state, params[2], params[3]))
@@ -73,10 +77,12 @@ def draw(params, state, op, arg, n):
 
 
 def reference(image: np.ndarray, top: float, left: float, height: float, width: float, *fill: float) -> np.ndarray:
-    """fill: red, green and blue."""
+    """image (3, H, W) -> (3, H, W); top to width: fractions of the sides; fill: red, green and blue, 0..255."""
     out = image.copy()
     _, h, w = image.shape
-    top, left, height, width = (F32(edge) for edge in (top, left, height, width))  # an edge may lie on half a pixel
+    top, left, height, width = (
+        F32(edge) for edge in (top, left, height, width)
+    )  # as the kernel: an edge may be exactly half a pixel
     y0, x0 = int(top * F32(h) + F32(0.5)), int(left * F32(w) + F32(0.5))
     y1, x1 = int((top + height) * F32(h) + F32(0.5)), int((left + width) * F32(w) + F32(0.5))
     out[:, y0:y1, x0:x1] = np.reshape(fill, (3, 1, 1))
@@ -85,6 +91,7 @@ def reference(image: np.ndarray, top: float, left: float, height: float, width: 
 
 @jit(inline=True)
 def kernel(plane, arg):
+    """Fill the rectangle in plane (3, H, W) float32 in place; arg (7,): the step's numbers."""
     _, h, w = plane.shape
     half = F32(0.5)
     y0, y1 = int(arg[0] * F32(h) + half), min(int((arg[0] + arg[2]) * F32(h) + half), h)
@@ -110,6 +117,7 @@ def tensor(images, top, left, height, width, *fill):
 
 
 def image_kernel(image, scratch, height, width, arg, word, small):
+    """`kernel` with the arguments that whole_image.py calls every image kernel with."""
     kernel(planes(image, scratch, height, width)[0], words(arg, word, small)[0])
 
 

@@ -32,7 +32,7 @@ def reference(image: np.ndarray) -> np.ndarray:
 
 @jit(inline=True)
 def kernel(tile, width, pitch):
-    """All rows of a tile, in place; a flip that is a program's first step costs nothing: rows are read backwards."""
+    """Mirror the rows of a tile in place. Not used for the first step of a program: rows are then read backwards."""
     for start in range(0, tile.size, pitch):
         row = tile[start : start + width]
         for x in range(width // 2):
@@ -40,7 +40,7 @@ def kernel(tile, width, pitch):
 
 
 def tensor(images):
-    """images (N, 3, H, W), as in every op's tensor form: float from 0 to 255, on any device."""
+    """images (N, 3, H, W)."""
     return images.flip(-1)
 
 

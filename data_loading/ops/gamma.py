@@ -33,11 +33,13 @@ class Gamma(Op):
         self.gain = interval(self, "gain", gain, 0.01, 100.0)
 
     def params(self) -> list[float]:
+        """The logarithms of gamma (low, high) and gain (low, high)."""
         return [*map(math.log, self.gamma), *map(math.log, self.gain)]
 
 
 @jit(inline=True)
 def draw(params, state, op, arg, n):
+    """Sample exponent and gain and write step n -> n + 1."""
     op[n] = GAMMA
     arg[n, 0] = math.exp(uniform(state, params[0], params[1]))
     arg[n, 1] = math.exp(uniform(state, params[2], params[3]))
@@ -45,11 +47,13 @@ def draw(params, state, op, arg, n):
 
 
 def reference(image: np.ndarray, gamma: float, gain: float) -> np.ndarray:
+    """image (3, H, W) in 0..255 -> (3, H, W) float64."""
     return np.clip(255 * gain * (np.maximum(image, 0) / 255) ** gamma, 0, 255)
 
 
 @jit(inline=True)
 def kernel(tile, gamma, gain):
+    """Apply gamma and gain to a tile, flat float32 of three channels, in place."""
     for i in range(tile.size):
         x = max(tile[i], F32(0.0)) * F32(1.0 / 255.0)
         tile[i] = min(F32(255.0) * gain * x**gamma, F32(255.0))

@@ -28,16 +28,19 @@ class Grayscale(Op):
 
 
 def reference(image: np.ndarray) -> np.ndarray:
+    """image (3, H, W) in 0..255 -> (3, H, W) float64, equal channels."""
     return np.broadcast_to(np.tensordot([0.2989, 0.587, 0.114], image, 1), image.shape)
 
 
 @jit
 def gray(r, g, b):
+    """Vectors of red, green and blue -> a vector of gray."""
     return fma(b, splat(F32(0.114)), fma(g, splat(F32(0.587)), r * F32(0.2989)))
 
 
 @jit
 def kernel(tile):
+    """Replace the colours of a tile (3 n,) float32 by their gray, in place."""
     n = tile.size // 3
     for i in range(0, n, LANES):
         y = gray(load(tile, i), load(tile, n + i), load(tile, 2 * n + i))
@@ -48,7 +51,7 @@ def kernel(tile):
 
 @jit
 def gray_sum(tile, place, width):
-    """The sum of the gray of a row that starts at `place`, float32; the mean that contrast needs is made of these."""
+    """The sum of the gray of a row of a tile, from `place` on, float32; contrast needs the mean over the image."""
     n, i, end, sums = tile.size // 3, place, place + width, splat(F32(0.0))
     while i + LANES <= end:
         sums = sums + gray(load(tile, i), load(tile, n + i), load(tile, 2 * n + i))
@@ -61,12 +64,13 @@ def gray_sum(tile, place, width):
 
 
 def tensor_gray(images):
-    """images (N, 3, H, W) -> (N, 1, H, W)."""
+    """images (N, 3, H, W) -> gray (N, 1, H, W)."""
     r, g, b = images.split(1, dim=1)
     return 0.2989 * r + 0.587 * g + 0.114 * b
 
 
 def tensor(images):
+    """images (N, 3, H, W)."""
     return tensor_gray(images).repeat(1, 3, 1, 1)
 
 

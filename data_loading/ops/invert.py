@@ -1,6 +1,6 @@
 """Invert: 255 - v, at least 0.
 
-A resized value may lie a few hundredths above 255, and a view between two passes holds no negative number.
+A resized value may be a few hundredths above 255, and the int16 plane between two passes takes no negative numbers.
 """
 
 from __future__ import annotations
@@ -24,16 +24,19 @@ class Invert(Op):
 
 
 def reference(image: np.ndarray) -> np.ndarray:
+    """image (3, H, W) in 0..255."""
     return 255 - image
 
 
 @jit(inline=True)
 def kernel(tile):
+    """Invert a tile, flat float32 of three channels, in place."""
     for i in range(0, tile.size, LANES):
         store(tile, i, maximum(F32(255.0) - load(tile, i), splat(F32(0.0))))
 
 
 def tensor(images):
+    """images (N, 3, H, W)."""
     return 255 - images
 
 

@@ -1,6 +1,7 @@
-"""What mixup and cutmix share: they mix a whole batch, each image with the one before it, by keyed numbers.
+"""What Mixup and CutMix share: each image of a batch is mixed with the image before it, by sampled weights.
 
-Batch.mix runs them. They are no ops of a view, so that a strategy cannot hold one.
+They act on a batch, through Batch.mix, and not on a view, so a strategy cannot contain them. Their random numbers are
+keyed by (seed, epoch, sample), as those of ops.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ U32 = np.uint32
 class Mixing(Described):
     """Mix each image of a batch with the one before it (the first with the last), with probability `p`.
 
-    alpha: of Beta(alpha, alpha), from which the share `weight` of the image itself is drawn.
-    same:  one decision and one draw for the whole batch, that of its first sample, as torchvision has it; else each
-           sample has its own, as in FFCV.
-    name, share, seed, fixed: of the random stream, as an op's; without a name it is called as the class.
+    alpha: the image's own weight is sampled from Beta(alpha, alpha); above 0.
+    same: one decision and one weight for the whole batch, those of its first sample, as in torchvision; False: one for
+    each sample, as in FFCV.
+    name, share, seed, fixed: of the random stream, as an op's; the default name is the class's.
     """
 
     def __init__(
@@ -43,12 +44,15 @@ class Mixing(Described):
         set_stream(self, name, share, seed, fixed)
 
     def draw(self, seed: int, epoch: int, samples: np.ndarray) -> np.ndarray:
-        """samples (B,) int64 -> (3, B) float64: the image's own weight, 1 where it is not mixed, and two in [0, 1)."""
+        """Sample the numbers of a batch: samples (B,) int64, their rows in the file -> (3, B) float64.
+
+        The image's own weight (1 where it is not mixed), and two uniform numbers in [0, 1), the centre of CutMix's box.
+        """
         samples = samples[:1].repeat(len(samples)) if self.same else samples
         counter = np.zeros((len(samples), 4), U32)
         counter[:, 0], counter[:, 1] = samples & 0xFFFFFFFF, samples >> 32
         counter[:, 2] = stream(f"share/{self.share}" if self.share else f"batch/{self.name or type(self).__name__}")
         words = philox_numpy(counter, (seed if self.seed is None else self.seed, 0 if self.fixed else epoch))
         coin, u, first, second = (words >> U32(8)).T / 2.0**24  # in [0, 1), as rng.uniform
-        weight = betaincinv(self.alpha, self.alpha, u)  # the inverse of the distribution function
+        weight = betaincinv(self.alpha, self.alpha, u)  # the inverse CDF of Beta(alpha, alpha) at u
         return np.stack([np.where(coin < self.p, weight, 1.0), first, second])

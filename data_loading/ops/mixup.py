@@ -1,4 +1,4 @@
-"""Mixup: w x + (1 - w) x', labels alike; x' is the image before, w from Beta(alpha, alpha).
+"""Mixup: w x + (1 - w) x' and equally mixed labels; x' is the image before x in the batch, w from Beta(alpha, alpha).
 
 Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018, arXiv:1710.09412 (alpha 0.1 to 0.4 on ImageNet).
 """
@@ -19,17 +19,20 @@ class Mixup(Mixing):
         super().__init__(alpha, p, same, **common)
 
     def mixed(self, images, drawn: np.ndarray):
-        """images (V, B, C, H, W), a tensor; drawn (3, B) -> the same shape and dtype, and the weights (B,)."""
+        """Blend images (V, B, C, H, W), a tensor, by `drawn` (3, B), what `draw` returns.
+
+        Returns the mixed images, of equal shape, dtype and device, and each image's own weight (B,) float64.
+        """
         return tensor(images, images.roll(1, 1), drawn[0][:, None, None, None]), drawn[0]
 
 
 def reference(images: np.ndarray, others: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """weight: broadcast to images, as others."""
+    """weight images + (1 - weight) others, arrays (..., C, H, W); weight is broadcast to them."""
     return weight * images + (1 - weight) * others
 
 
 def tensor(images, others, weight: np.ndarray):
-    """`reference` of tensors of any device and dtype, weight broadcast to images; integers are rounded half up."""
+    """`reference` for tensors of any device and dtype, weight broadcast to images; integers are rounded half up."""
     import torch
 
     weight = torch.as_tensor(weight, dtype=torch.float32, device=images.device)

@@ -1,4 +1,4 @@
-"""Gaussian noise: add a normal number to each value; the noise of a pixel is keyed, so it can be drawn again."""
+"""Gaussian noise: add a normal number to each value; a key in the plan determines the noise, so it can be replayed."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ class GaussianNoise(Op):
 
 @jit(inline=True)
 def draw(params, state, op, arg, word_arg, n):
+    """Sample sigma and a key of two words, and write step n -> n + 1."""
     op[n] = NOISE
     arg[n, 0] = uniform(state, params[0], params[1])
     word_arg[n, 1] = word(state)
@@ -43,7 +44,11 @@ def draw(params, state, op, arg, word_arg, n):
 
 
 def reference(image: np.ndarray, sigma: float, key0: int, key1: int) -> np.ndarray:
-    """The counter is (value number // 4, 0, 0, 0), values numbered over (3, H, W); four words make four normals."""
+    """image (3, H, W) in 0..255 -> (3, H, W) float64; sigma in levels; key0, key1: uint32.
+
+    Values are numbered over (3, H, W). Philox with counter (number // 4, 0, 0, 0) gives four words, which become the
+    noise of four values by Box-Muller.
+    """
     quads = -(-image.size // 4)
     counter = np.zeros((quads, 4), np.uint32)
     counter[:, 0] = np.arange(quads)
@@ -56,6 +61,7 @@ def reference(image: np.ndarray, sigma: float, key0: int, key1: int) -> np.ndarr
 
 @jit(inline=True)
 def kernel(plane, sigma, key0, key1):
+    """Add noise to plane (3, H, W) float32 in place; sigma in levels; key0, key1: uint32."""
     flat = plane.reshape(-1)
     for q in range((flat.size + 3) // 4):
         w = philox(U32(q), U32(0), U32(0), U32(0), key0, key1)
@@ -78,6 +84,7 @@ def tensor(images, sigma, key0, key1):
 
 
 def image_kernel(image, scratch, height, width, arg, word, small):
+    """`kernel` with the arguments that whole_image.py calls every image kernel with."""
     arg, word, small = words(arg, word, small)
     kernel(planes(image, scratch, height, width)[0], arg[0], word[1], word[2])
 

@@ -27,17 +27,21 @@ class Normalize:
         self.mean, self.std = tuple(map(float, mean)), tuple(map(float, std))
 
     def scale_bias(self) -> tuple[np.ndarray, np.ndarray]:
-        """Two float32 (3,), scale and bias: x scale + bias normalises x in 0..255."""
+        """scale and bias, float32 (3,) each: x scale + bias normalises x in 0..255."""
         mean, std = np.asarray(self.mean), np.asarray(self.std)
         return (1 / (255 * std)).astype(F32), (-mean / std).astype(F32)
 
 
 def reference(image: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
+    """image (3, H, W) in 0..255 -> (3, H, W) float64."""
     return (image / 255 - np.reshape(mean, (3, 1, 1))) / np.reshape(std, (3, 1, 1))
 
 
 def as_dtype(values: np.ndarray, kind: str) -> np.ndarray:
-    """Numbers as a batch stores them: float32, uint8 (rounded half up), or the bits of 16-bit floats as int16."""
+    """Convert numbers to what a batch stores: float32, uint8 (rounded half up), or the bits of 16-bit floats as int16.
+
+    kind: "float32", "uint8", "float16" or "bfloat16".
+    """
     values = values.astype(F32)
     if kind == "float32":
         return values
@@ -51,11 +55,10 @@ def as_dtype(values: np.ndarray, kind: str) -> np.ndarray:
 
 @jit
 def kernel(tile, row, width, scale, bias, out, place, step, edge):
-    """The row of a tile that starts at `row` -> out[place + c step :][:width], x scale + bias.
+    """Write x scale + bias of the row at `row` of a tile to out[place + c step :][:width], for each channel c.
 
-    out: flat, float32 or uint8 (which rounds).
-
-    edge (16,) of out's dtype takes the last vector where the row does not fill it.
+    out: flat, float32 or uint8 (rounded).  scale, bias (3,) float32.  edge (16,) of out's dtype: scratch for the last
+    vector of the row.
     """
     n = tile.size // 3
     for c in range(3):
@@ -74,7 +77,7 @@ def kernel(tile, row, width, scale, bias, out, place, step, edge):
 def kernel16(tile, row, width, scale, bias, brain, out, place, step, edge):
     """Write x scale + bias of the row at `row` of a tile to out[place + c step :][:width] as 16-bit floats.
 
-    out, edge (16,): int16 arrays that hold the bits of bfloat16 where `brain`, else of float16.
+    out, edge (16,): int16 arrays of the bits of bfloat16 if `brain`, else of float16.  scale, bias (3,) float32.
     """
     n = tile.size // 3
     for c in range(3):
@@ -95,6 +98,6 @@ def kernel16(tile, row, width, scale, bias, brain, out, place, step, edge):
 
 
 def tensor(images, mean: Sequence[float], std: Sequence[float]):
-    """images (N, 3, H, W); as `reference`."""
+    """images (N, 3, H, W) in 0..255 -> normalised images."""
     mean, std = (images.new_tensor(values)[:, None, None] for values in (mean, std))
     return (images / 255 - mean) / std

@@ -24,12 +24,13 @@ DRAW = types.void(_f64, _u32, _f32, _u32)  # params, state, arg, word
 
 
 class OwnOp(Op):
-    """The base of an op that is not part of this package; docs/own_ops.md has a whole one.
+    """The base class of ops defined by users; docs/own_ops.md has a complete example.
 
-    A subclass gives `numbers`, the names of the numbers that it draws (at most ARGS), and two static methods that numba
-    compiles:  draw(params, state, arg, word) writes them into arg[0], arg[1], ... (`uniform(state, low, high)` of
-    data_loading.rng draws one);  kernel(image, scratch, arg, word) changes image (3, H, W), float32 from 0 to 255, in
-    place; scratch is memory of the same shape. `params()` are plain numbers that `draw` gets. word is arg as uint32.
+    A subclass gives `numbers`, the names of the numbers that it samples (at most ARGS), and two static methods that
+    numba compiles. draw(params, state, arg, word) samples the numbers and writes them into arg[0], arg[1], ...; each
+    comes from `uniform(state, low, high)` of data_loading.rng. kernel(image, scratch, arg, word) changes image (3, H,
+    W), float32 in 0..255, in place; scratch is memory of equal shape. params: the numbers that `params()` returns,
+    (PARAMS,) float64.  arg (ARGS,) float32; word: its bits as uint32. ViewError for a subclass without these.
     """
 
     numbers: tuple[str, ...] = ()
@@ -42,24 +43,24 @@ class OwnOp(Op):
                 what = "draw(params, state, arg, word)" if name == "draw" else "kernel(image, scratch, arg, word)"
                 raise ViewError(f"{cls.__name__}: an own op needs a static method {what}")
         if len(cls.numbers) > ARGS:
-            raise ViewError(f"{cls.__name__}: numbers has {len(cls.numbers)} names; an op draws at most {ARGS}")
+            raise ViewError(f"{cls.__name__}: numbers has {len(cls.numbers)} names; an op samples at most {ARGS}")
         name = cls.__name__.lower()
         if any(name == known.name for known in STEPS.values() if known.code < OWN):
             raise ViewError(f"{cls.__name__}: a plan would call its step {name!r}, as one of this package; rename it")
         if len(OWN_OPS) == OWN_MOST:
             raise ViewError(f"{cls.__name__}: a process takes {OWN_MOST} definitions of own ops; restart it")
-        cls.rule, cls._addresses = OWN + len(OWN_OPS), None  # defined again, as in a notebook, it is another one
+        cls.rule, cls._addresses = OWN + len(OWN_OPS), None  # a class defined again, as in a notebook, gets a new code
         OWN_OPS.append(cls)
         step(cls.rule, name, tuple(cls.numbers))
 
     @classmethod
     def addresses(cls) -> tuple[int, int]:
-        """The addresses of the compiled `draw` and `kernel`, which this class keeps alive."""
+        """The addresses of the compiled `draw` and `kernel`, kept alive here; ViewError if one does not compile."""
         with LOCK:
             if cls._addresses is None:
                 try:
                     cls._compiled = _compile_draw(cls.draw), _compile_kernel(cls.kernel)
-                except Exception as error:  # numba passes on what a wrong attribute or constant raises
+                except Exception as error:  # numba does not wrap the error of a wrong attribute or constant
                     cause = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
                     raise ViewError(f"{cls.__name__}: draw or kernel does not compile: {cause}") from error
                 cls._addresses = tuple(function.address for function in cls._compiled)
@@ -95,7 +96,7 @@ def _compile_kernel(function):
 
 
 def table(used: Iterable[Op]) -> np.ndarray:
-    """(n,) int64, n >= 1: the addresses of the draws of the own ops among `used`, by code from OWN on."""
+    """The addresses of the compiled `draw` of the own ops among `used`, by code - OWN, else 0: (n,) int64, n >= 1."""
     out = np.zeros(max(len(OWN_OPS), 1), np.int64)
     for op in used:
         if isinstance(op, OwnOp):
@@ -105,7 +106,7 @@ def table(used: Iterable[Op]) -> np.ndarray:
 
 @intrinsic
 def call_draw(typing, address, params, state, arg, word):
-    """Call a compiled draw at an address."""
+    """Call a user's compiled `draw` by its address; params (PARAMS,) float64, state (STATE,), arg and word (ARGS,)."""
 
     def code(context, builder, signature, arguments):
         arrays = zip(signature.args[1:], arguments[1:], strict=True)
@@ -117,13 +118,14 @@ def call_draw(typing, address, params, state, arg, word):
 
 @jit
 def draw(table, rule, params, state, op, arg, word, n):
+    """Sample the numbers of a user's own op and write them as step n -> n + 1; table: of `table`."""
     op[n] = rule
     call_draw(table[rule - OWN], params, state, arg[n], word[n])
     return n + 1
 
 
 def reference(code: int, image: np.ndarray, word: np.ndarray) -> np.ndarray:
-    """Run a user's kernel as Python: image (3, H, W) in 0..255, word (ARGS,) uint32 -> (3, H, W) float32 in 0..255."""
+    """Run a user's kernel in Python: image (3, H, W) in 0..255, word (ARGS,) uint32 -> (3, H, W) float32 in 0..255."""
     out = np.ascontiguousarray(image, np.float32)
     OWN_OPS[code - OWN].kernel(out, np.empty_like(out), word.view(np.float32), word)
     return np.nan_to_num(out, nan=0.0).clip(0, 255)

@@ -1,4 +1,4 @@
-"""Posterize: keep the highest `bits` bits of each value, rounded to a whole level before, as Pillow does."""
+"""Posterize: round to integer levels, then keep the highest `bits` bits of each, as Pillow does."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ F32 = np.float32
 class Posterize(Op):
     """Keep the highest `bits` (0 to 8) bits of each value; drawn from an interval, they are rounded to a whole number.
 
-    bins: 0 draws any number of the interval, n one of n at equal distances.
+    bins: 0 samples uniformly from the interval, n one of n equidistant values.
     """
 
     rule = POSTERIZE
@@ -34,19 +34,22 @@ class Posterize(Op):
 
 @jit(inline=True)
 def draw(params, state, op, arg, n):
+    """Sample the number of bits, rounded to an integer, and write step n -> n + 1."""
     op[n] = POSTERIZE
     arg[n, 0] = np.rint(magnitude(params, state))
     return n + 1
 
 
 def reference(image: np.ndarray, bits: float) -> np.ndarray:
+    """image (3, H, W) in 0..255 -> (3, H, W) float64; bits: 0 to 8."""
     step = 2 ** (8 - int(bits))
     return np.floor(image + 0.5) // step * step
 
 
 @jit(inline=True)
 def kernel(tile, bits):
-    step = F32(math.pow(2.0, 8.0 - bits))  # powers of two: nothing is rounded but by floor
+    """Posterize a tile, flat float32 of three channels, in place."""
+    step = F32(math.pow(2.0, 8.0 - bits))  # a power of two, so that products are exact
     share = F32(1.0) / step
     for i in range(0, tile.size, LANES):
         store(tile, i, floor(floor(load(tile, i) + F32(0.5)) * share) * step)

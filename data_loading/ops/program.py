@@ -1,6 +1,7 @@
-"""The interpreter of programs: the two chains of ifs that numba compiles, and what is looked up in the steps' records.
+"""The interpreter of programs: `draw` samples the numbers of any op, `rows` and `run_on_image` run any step.
 
-An op that samples numbers has a line in `draw`, a kernel of rows one in `rows`. All else is in the op's own file.
+A new op that samples numbers needs a branch in `draw`, a new kernel of rows one in `rows`; all else is in the op's
+file.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from data_loading.ops.whole_image import call, clamp_plane
 
 F32 = np.float32
 
-# By code, compiled into the functions below; users' own ops, which come later, need the whole image and join no other.
+# By code, constants of the functions below. Users' own ops, defined later, run on the whole image and join no step.
 ON_ROWS = np.array([code in STEPS and STEPS[code].on_rows for code in range(256)])
 JOINED_BY = np.zeros(256, np.uint8)  # the code of the step that this one joins when it directly follows, or 0
 for _step in STEPS.values():
@@ -49,7 +50,7 @@ for _step in STEPS.values():
 
 
 @jit
-def draw(rule, params, state, size, owns, op, arg, word, n):  # noqa: C901 - one if an op: see above
+def draw(rule, params, state, size, owns, op, arg, word, n):  # noqa: C901 - a branch for each op: see above
     """Sample an op's numbers and write its steps from step n on -> the number of the next step.
 
     rule: the op's code.  params (PARAMS,) float64: what its `params()` has returned.  state: of kernel/rng.py.
@@ -96,18 +97,18 @@ def draw(rule, params, state, size, owns, op, arg, word, n):  # noqa: C901 - one
         sharpness.SHARPNESS,
     ):
         arg[n, 0] = magnitude(params, state)
-    return n + 1  # the others have no numbers
+    return n + 1  # all other ops have no numbers
 
 
 @jit
 def on_rows(code):
-    """Whether a step needs no other pixels than those of its row; contrast does when the image's mean is known."""
+    """Whether a step's kernel reads only pixels of the row that it writes; False for contrast, which needs a mean."""
     return ON_ROWS[code]
 
 
 @jit
 def on_image(code):
-    """Whether a step needs the whole image, so that its kernel is called by its address."""
+    """Whether a step's kernel needs the whole image and is called by its address; False for blur and contrast."""
     return not (code == END or code == blur.BLUR or code == color_jitter.CONTRAST or ON_ROWS[code])
 
 
@@ -115,7 +116,8 @@ def on_image(code):
 def rows(code, arg, mean, tile, width, pitch):
     """Run one step on a tile (3 R pitch,) float32, R rows of each channel, in place.
 
-    arg (ARGS,) float32: its numbers.  mean: of the whole image's gray, for contrast.  width: pixels of a row.
+    arg (ARGS,) float32: its numbers.  mean: gray of the whole image on average, used by contrast.  width: pixels of a
+    row.
     """
     if code == color_jitter.BRIGHTNESS:
         color_jitter.brightness(tile, arg[0])
@@ -146,7 +148,8 @@ def run_on_image(op, arg, word, k, image, scratch, small, addresses):
     """Run step k, which needs the whole image, on image (3, H, W) float32 in place -> the number of the next step.
 
     op (K,) uint8; arg and word (K, ARGS) float32 and uint32; scratch: as image; small (whole_image.SMALL,) float32;
-    addresses (256,) int64: of the kernels, by code. A step that the next one joins is run by that one.
+    addresses (256,) int64: of the kernels, by code. If the next step joins this one (Step.joins), both are run at once.
+    ValueError if the step's op is not in the view set.
     """
     small[0], joined_by = F32(0.0), JOINED_BY[op[k]]
     if joined_by != END and k + 1 < op.size and op[k + 1] == joined_by:

@@ -1,12 +1,12 @@
 """Crop and resize, antialiased: Pillow's and torchvision's `antialias=True`, without rounding to levels in between.
 
-The vertical pass comes first, one output row at a time, into a row that stays in the nearest cache; the horizontal
-pass reads that row and writes a tile: the row's three channels, one behind the other. A tap is a source pixel with a
-weight. All pixels of an axis have the same number of taps, so that the loops need no tests.
+The vertical pass is first: it makes one output row at a time, which stays in the L1 cache. The horizontal pass reads
+that row and writes a tile: the row's three channels, one after another. A tap is a source pixel with a weight. All
+pixels of an axis have equally many taps, so that the loops need no tests.
 
-Weights and the row between the passes are whole numbers of 16 bits, of which a register holds twice as many as of
-float32: a level is 128 of the row's units (64 for bicubic, which overshoots). This is within 0.15 of a level of exact
-where up to a hundred pixels of an axis become one, and within 0.4 where thousands do.
+Weights and the row between the passes are 16-bit integers, of which a register holds twice as many as of float32: a
+level is 128 of the row's units (64 for bicubic, which overshoots). The error is at most 0.15 of a level where up to a
+hundred pixels of an axis become one, and at most 0.4 where thousands do.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ from data_loading.kernel.simd import (
 F32 = np.float32
 BILINEAR, BICUBIC = 0, 1
 INTERPOLATIONS = {"bilinear": BILINEAR, "bicubic": BICUBIC}
-NOTHING = 1e-6  # a weight that does not count; at most one at either end, where support is cut to whole pixels
-MOST_FAST = 16  # taps down a column whose products are rounded one by one, which costs up to half a unit each
-ONE = 1 << 14  # the weight 1 as a whole number; twice that for the vertical pass of bilinear, which cannot overshoot
-UNIT, CUBIC_UNIT = F32(1 / (128 * ONE)), F32(1 / (64 * ONE))  # of a sum of the horizontal pass, in levels
-SUPPORT = (1, 2)  # half the width of each kernel, in taps where nothing shrinks
+NOTHING = 1e-6  # smaller weights are dropped; at most one at either end, where support is cut to whole pixels
+MOST_FAST = 16  # taps down a column whose products are each rounded, with an error of up to half a unit
+ONE = 1 << 14  # the weight 1 as an integer; twice that for the vertical pass of bilinear, which cannot overshoot
+UNIT, CUBIC_UNIT = F32(1 / (128 * ONE)), F32(1 / (64 * ONE))  # a unit of the horizontal pass's sums, in levels
+SUPPORT = (1, 2)  # half the width of each kernel, in source pixels, unless the image is reduced
 
 
 def most_taps(longest: int, size: int) -> int:
@@ -51,7 +51,7 @@ def most_taps(longest: int, size: int) -> int:
 
 @jit
 def kernel(x, cubic):
-    """The interpolation kernel at distance x: triangle, or Keys' cubic with a = -0.5 (Pillow's)."""
+    """The weight at distance x: triangle, or Keys' cubic with a = -0.5 (Pillow's)."""
     x = abs(x)
     if not cubic:
         return max(0.0, 1.0 - x)
@@ -64,9 +64,9 @@ def kernel(x, cubic):
 def taps(low, high, limit_low, limit_high, n, cubic, pad, flip, first, weight):
     """Taps of n output pixels over the source interval [low, high), reading only [limit_low, limit_high); returns K.
 
-    Pixel i is the sum over k < K of weight[k, i] source[first[i] + k]; the weights sum to 1, or with `pad` to what lies
+    Pixel i is the sum over k < K of weight[k, i] source[first[i] + k]. The weights sum to 1, or with `pad` to the part
     inside the limits, so that the outside counts as black. flip: output pixels in reverse order. Writes first (>= n,)
-    int64 and weight (>= K, >= n) float32; behind the n-th pixel first is limit_low and the weights are 0.
+    int64 and weight (>= K, >= n) float32; past the n-th pixel first is limit_low and the weights are 0.
     """
     scale = (high - low) / n
     if scale == 1.0 and low == math.floor(low):
@@ -111,7 +111,7 @@ def taps(low, high, limit_low, limit_high, n, cubic, pad, flip, first, weight):
 
 @jit
 def copied(low, limit_low, limit_high, n, flip, first, weight):
-    """`taps` where nothing is resized: one tap a pixel, of weight 1 inside the limits and 0 outside."""
+    """`taps` where pixels are copied unresized: one tap for each pixel, of weight 1 inside the limits and 0 outside."""
     for i in range(first.size):
         at = n - 1 - i if flip and i < n else i
         inside = i < n and limit_low <= low + i < limit_high
@@ -122,7 +122,10 @@ def copied(low, limit_low, limit_high, n, flip, first, weight):
 
 @jit
 def integers(weight, count, one, whole):
-    """whole[k n + i] = weight[k, i] one, rounded so that a pixel's sum is off by no more than a half; k < count."""
+    """Round the weights to integers in units of 1 / one: whole[k n + i] from weight[k, i], k < count.
+
+    Rounding errors are carried to the next tap, so the sum of a pixel's weights is off by at most half a unit.
+    """
     n = weight.shape[1]
     for i in range(n):
         total, before = 0.5, 0
@@ -135,10 +138,10 @@ def integers(weight, count, one, whole):
 
 @jit
 def pair(whole, count, n, pairs):
-    """Two weights of 16 bits a number, as `horizontal` reads them -> (count + 1) // 2; a last one has a zero.
+    """Pack two 16-bit weights into each int32, for `horizontal` -> (count + 1) // 2; an odd last tap is paired with 0.
 
-    whole: of n pixels, from `integers`. pairs int32: for each pair, for each 8 pixels, those of pixels 0, 4, 1, 5, 2,
-    6, 3 and 7, four times each.
+    whole: weights of n pixels, from `integers`. pairs int32: for each pair of taps and each 8 pixels, the packed
+    weights of pixels 0, 4, 1, 5, 2, 6, 3 and 7, four times each.
     """
     at = 0
     for k in range(0, count, 2):
@@ -157,12 +160,13 @@ def pair(whole, count, n, pairs):
 def vertical(source, at, stride, n, weight, pitch, y, count, row):
     """row[:n] = sum over k < count of weight[k pitch + y] source[at + k stride :][:n] / 256; n >= 1.
 
-    source uint8, row int16. Each product is rounded down; up to MOST_FAST of them lose little: a constant evens it out.
+    source uint8, row int16. Each product is rounded down, which a constant of half a unit for each tap makes up for.
+    More than MOST_FAST taps go to `vertical_exact`.
     """
     if n < LANES or count > MOST_FAST:
         vertical_exact(source, at, stride, n, weight, pitch, y, count, row)
         return
-    lost = 0  # half a unit a tap on average
+    lost = 0  # rounding down loses half a unit for each tap on average
     for w in range(y, y + count * pitch, pitch):
         lost += 1 if weight[w] > 0 else -1 if weight[w] < 0 else 0
     start = splat_fixed(lost >> 1)
@@ -186,7 +190,7 @@ def vertical(source, at, stride, n, weight, pitch, y, count, row):
         store_fixed(row, i + 3 * LANES, d)
         i += 4 * LANES
     while i < n:
-        i = min(i, n - LANES)  # the last vector overlaps the one before: nothing is read behind the row
+        i = min(i, n - LANES)  # the last vector overlaps the one before, so that nothing past the row is read
         o, a = at + i, start
         for w in range(y, y + count * pitch, pitch):
             f = times(load_fixed(source, o), splat_fixed(abs(weight[w])))
@@ -198,8 +202,8 @@ def vertical(source, at, stride, n, weight, pitch, y, count, row):
 
 @jit
 def vertical_exact(source, at, stride, n, weight, pitch, y, count, row):
-    """`vertical` with one rounding a pixel: for more than MOST_FAST taps, and for rows shorter than a vector."""
-    unit = F32(1 / 32768)  # store makes it 128 times as much
+    """`vertical` with a single rounding of each pixel: for more than MOST_FAST taps, or rows shorter than a vector."""
+    unit = F32(1 / 32768)  # `store` multiplies by 128
     i = 0
     while i < n and n >= 4 * LANES:
         i = min(i, n - 4 * LANES)
@@ -225,9 +229,10 @@ def vertical_exact(source, at, stride, n, weight, pitch, y, count, row):
 
 @jit
 def horizontal(row, first, weight, pairs, n, scale, tile, place):
-    """A row of interleaved RGB -> n pixels of each channel of a tile, from `place` on; first: places in row.
+    """Resize a row (3 w,) int16 of interleaved RGB to n pixels of each channel, written to the tile from `place` on.
 
-    weight: of `pair`; sums of 32 bits, times scale. The row is read 8 numbers from the first tap of a pair on.
+    first (>= n,) int64: the position in row of each pixel's first tap.  weight int32, pairs: from `pair`.  scale:
+    factor of the 32-bit sums.  Reads 8 numbers of row from the first tap of each pair on.
     """
     step = tile.size // 3
     for x in range(0, n, 8):
@@ -244,12 +249,16 @@ def horizontal(row, first, weight, pairs, n, scale, tile, place):
 
 @jit
 def clamp(tile):
+    """Clamp a tile, float32, to 0..255 in place: bicubic overshoots."""
     for i in range(0, tile.size, LANES):
         store(tile, i, minimum(maximum(load(tile, i), splat(F32(0.0))), splat(F32(255.0))))
 
 
 def reference(image: np.ndarray, box, size: tuple[int, int], edge: str = "crop", cubic: bool = False) -> np.ndarray:
-    """image (H, W, 3) -> (3, size...) float64 in 0..255: one matrix of weights per axis."""
+    """Crop and resize image (H, W, 3) -> (3, height, width) float64 in 0..255, by one matrix of weights for each axis.
+
+    box: x0, y0, x1, y1 in source pixels.  size: (height, width).  edge: as Crop.edge.
+    """
     height, width, _ = image.shape
     x0, y0, x1, y1 = (float(v) for v in box)
 
@@ -276,7 +285,10 @@ def reference(image: np.ndarray, box, size: tuple[int, int], edge: str = "crop",
 
 
 def tensor(image, boxes, size: tuple[int, int], edge: str = "crop", cubic: bool = False):
-    """`reference` of boxes (N, 4) in one image (3, H, W), or one in each of (N, 3, H, W) -> (N, 3, size...) float32."""
+    """`reference` in torch: boxes (N, 4) in an image (3, H, W), or one box in each of (N, 3, H, W) -> (N, 3, *size).
+
+    Returns float32. The weights are made in float64 on the device of `boxes`.
+    """
     import torch
 
     def matrix(low, high, length: int, n: int):  # (N, n, length)

@@ -19,9 +19,9 @@ F32 = np.float32
 class Rotate(Op):
     """Rotate about the centre, counter-clockwise.
 
-    degrees: a number, or an interval that it is drawn from.  bins: 0 draws any number of the interval, n one of n at
-    equal distances.  mirror: half of the angles change sign.  interpolation: "nearest" or "bilinear".
-    fill: what stands outside the image, 0 to 255.
+    degrees: a number, or an interval from which it is sampled.  bins: 0 samples uniformly from the interval, n one of n
+    equidistant values.  mirror: half of the angles change sign.  interpolation: "nearest" or "bilinear".
+    fill: value outside the image, 0 to 255.
     """
 
     rule = ROTATE
@@ -49,6 +49,7 @@ class Rotate(Op):
 
 @jit(inline=True)
 def draw(params, state, size, op, arg, n):
+    """Sample the angle and write step n, a warp -> n + 1; size: side of the view in pixels."""
     angle = math.radians(magnitude(params, state))
     c, s = math.cos(angle), math.sin(angle)
     return warp.write(op, arg, n, c, -s, s, c, 0.5 * size, params[5], params[6])

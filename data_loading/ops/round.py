@@ -1,4 +1,4 @@
-"""Round: to the nearest whole level, halves up, as between the ops of 8-bit images."""
+"""Round: to the nearest integer level, halves up, as between the ops of 8-bit images."""
 
 from __future__ import annotations
 
@@ -21,16 +21,19 @@ class Round(Op):
 
 
 def reference(image: np.ndarray) -> np.ndarray:
+    """image (3, H, W) -> (3, H, W) float64."""
     return np.floor(image + 0.5)
 
 
 @jit(inline=True)
 def kernel(tile):
+    """Round a tile, flat float32 of three channels, in place."""
     for i in range(0, tile.size, LANES):
         store(tile, i, floor(load(tile, i) + F32(0.5)))
 
 
 def tensor(images):
+    """images (N, 3, H, W)."""
     return (images + 0.5).floor()
 
 

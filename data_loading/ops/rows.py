@@ -12,7 +12,11 @@ F32 = np.float32
 
 @jit
 def put_row(tile, row, width, plane, place, step):
-    """Copy the row of the tile that starts at `row` into the plane: `width` pixels of three channels `step` apart."""
+    """Copy a row of the tile into the plane, rounded to 128ths of a level.
+
+    tile (3 n,) float32: the row's `width` pixels of channel c start at c n + row.  plane: flat int16; they are written
+    from place + c step on.
+    """
     n = tile.size // 3
     for c in range(3):
         i, o = c * n + row, place + c * step
@@ -27,13 +31,17 @@ def put_row(tile, row, width, plane, place, step):
 
 @jit
 def take_row(plane, place, step, width, flip, tile, row, pitch):
-    """Copy a row of the plane, three channels `step` apart from `place` on, into the tile at `row`; flip: mirrored."""
+    """Copy a row of the plane into the tile, as float32 levels; flip: mirrored.
+
+    plane: flat int16; the row's `width` pixels of channel c start at place + c step.  tile (3 n,) float32: they are
+    written from c n + row on, `pitch` of them, of which only `width` are meaningful.
+    """
     n = tile.size // 3
     for c in range(3):
         o, t = place + c * step, c * n + row
         if not flip:
             for i in range(0, pitch, LANES):
-                store(tile, t + i, load(plane, o + i))  # what it reads behind the row's end does not count
+                store(tile, t + i, load(plane, o + i))  # values read past the row's end are never used
         else:
             i = 0
             while i + LANES <= width:
@@ -46,7 +54,7 @@ def take_row(plane, place, step, width, flip, tile, row, pitch):
 
 @jit
 def put_image(image, plane):
-    """Copy image (3, H, W) float32 into the plane, clamped to 0..255, which a user's own op may have left."""
+    """Copy image (3, H, W) float32 into the plane, flat int16 in 128ths of a level, clamped to levels 0..255."""
     flat = image.reshape(-1)
     i = 0
     while i + LANES <= flat.size:
@@ -60,7 +68,7 @@ def put_image(image, plane):
 
 @jit
 def take_image(plane, image):
-    """Copy the plane into image (3, H, W) float32."""
+    """Copy the plane, flat int16 in 128ths of a level, into image (3, H, W) float32."""
     flat = image.reshape(-1)
     i = 0
     while i + LANES <= flat.size:

@@ -26,6 +26,7 @@ class Sharpness(OneFactor):
 
 
 def reference(image: np.ndarray, factor: float) -> np.ndarray:
+    """image (3, H, W) in 0..255 -> (3, H, W) float64."""
     smooth = image.astype(np.float64)
     _, h, w = image.shape
     if h > 2 and w > 2:
@@ -38,7 +39,7 @@ def reference(image: np.ndarray, factor: float) -> np.ndarray:
 
 @jit(inline=True)
 def kernel(plane, scratch, factor):
-    """scratch: as plane."""
+    """Sharpen plane (3, H, W) float32 in place; scratch: as plane."""
     _, height, width = plane.shape
     copy_plane(plane, scratch)
     target, source = plane.reshape(-1), scratch.reshape(-1)
@@ -75,6 +76,7 @@ def tensor(images, factor):
 
 
 def image_kernel(image, scratch, height, width, arg, word, small):
+    """`kernel` with the arguments that whole_image.py calls every image kernel with."""
     plane, spare = planes(image, scratch, height, width)
     kernel(plane, spare, words(arg, word, small)[0][0])
 

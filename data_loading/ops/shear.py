@@ -1,7 +1,7 @@
-"""Shear: rows are shifted in proportion to their height (axis x), or columns to their place (axis y); a warp.
+"""Shear: shift rows in proportion to their y (axis x), or columns in proportion to their x (axis y); a warp.
 
-Axis x: the pixel (x, y) shows the input at (x + m y, y), from the top left corner, as torchvision's AutoAugment has it
-(and its authors'), or from the centre.
+Axis x: the pixel (x, y) shows the input at (x + m y, y), relative to the top left corner, as in torchvision's
+AutoAugment (and its authors'), or to the centre.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ SHEAR = 34  # in no plan: it writes the steps of other ops
 class Shear(Op):
     """Shear along an axis.
 
-    amount: tangent of the angle, a number, or an interval that it is drawn from.  axis: "x" or "y".
-    bins: 0 draws any number of the interval, n one of n at equal distances.  mirror: half of the amounts change sign.
-    centre: what stays in place is the centre, not the top left corner.  interpolation: "nearest" or "bilinear".
-    fill: what stands outside the image, 0 to 255.
+    amount: tangent of the angle, a number, or an interval from which it is sampled.  axis: "x" or "y".
+    bins: 0 samples uniformly from the interval, n one of n equidistant values.  mirror: half of the amounts change
+    sign.
+    centre: the fixed point is the centre, not the top left corner.  interpolation: "nearest" or "bilinear".
+    fill: value outside the image, 0 to 255.
     """
 
     rule = SHEAR
@@ -52,7 +53,7 @@ class Shear(Op):
 
 
 def axis_number(op: object, axis: str) -> float:
-    """0 for "x", 1 for "y"."""
+    """0 for "x", 1 for "y", else a ViewError."""
     if axis not in ("x", "y"):
         raise ViewError(f"{type(op).__name__}: axis is {axis!r}; choose one of x, y")
     return float(axis == "y")
@@ -60,6 +61,7 @@ def axis_number(op: object, axis: str) -> float:
 
 @jit(inline=True)
 def draw(params, state, size, op, arg, n):
+    """Sample the amount and write step n, a warp -> n + 1; size: side of the view in pixels."""
     amount = magnitude(params, state)
     centre = 0.5 * size * params[8]
     if params[7] > 0.0:

@@ -1,6 +1,6 @@
-"""Shift: by whole pixels along both axes, a colour comes into view; FFCV's RandomTranslate.
+"""Shift: by whole pixels along both axes; the uncovered bands get a colour. FFCV's RandomTranslate.
 
-It writes a warp, and an erasing for each of the two bands that come into view.
+It writes a warp, and an erasing for each of the two uncovered bands.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SHIFT = 38  # in no plan: it writes the steps of other ops
 class Shift(Op):
     """Shift down or up, and right or left, each by up to `padding` whole pixels, all equally likely.
 
-    fill: what comes into view, one value for all channels or three, 0 to 255.
+    fill: colour of the uncovered bands, one value for all channels or three, 0 to 255.
     """
 
     rule = SHIFT
@@ -38,7 +38,7 @@ class Shift(Op):
 
 @jit
 def band(params, op, arg, n, top, left, height, width):
-    """An erasing with the fill, in fractions of the view's sides."""
+    """Write step n, an erasing with the fill; top, left, height and width as fractions of the view's sides -> n + 1."""
     op[n] = ERASING
     arg[n, 0], arg[n, 1], arg[n, 2], arg[n, 3] = top, left, height, width
     for c in range(3):
@@ -48,6 +48,7 @@ def band(params, op, arg, n, top, left, height, width):
 
 @jit(inline=True)
 def draw(params, state, size, op, arg, n):
+    """Sample both shifts and write up to three steps from step n on -> the number of the next step."""
     down = integer(state, 2 * int(params[0]) + 1) - params[0]
     right = integer(state, 2 * int(params[0]) + 1) - params[0]
     warp.write(op, arg, n, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)

@@ -17,8 +17,8 @@ F32 = np.float32
 class Solarize(Op):
     """Invert every value at or above `threshold` (0 to 256), with probability 0.2 unless said.
 
-    threshold: a number, or an interval that it is drawn from.  bins: 0 draws any number of the interval, n one of n at
-    equal distances.
+    threshold: a number, or an interval from which it is sampled.  bins: 0 samples uniformly from the interval, n one of
+    n equidistant values.
     """
 
     rule = SOLARIZE
@@ -32,14 +32,15 @@ class Solarize(Op):
 
 
 def reference(image: np.ndarray, threshold: float) -> np.ndarray:
+    """image (3, H, W) in 0..255; threshold: 0 to 256."""
     return np.where(image >= threshold, 255 - image, image)
 
 
 @jit(inline=True)
 def kernel(tile, threshold):
-    """|c - v|, c = 255 at or above the threshold, else 0, for v in 0..255.
+    """Solarize a tile, float32 in 0..255, in place: |c - v|, c = 255 at or above the threshold, else 0.
 
-    A choice between 255 - v and v would become a masked store, which takes many times as long on some processors.
+    Choosing between 255 - v and v would compile to a masked store, which is many times slower on some processors.
     """
     for i in range(0, tile.size, LANES):
         v = load(tile, i)

@@ -1,11 +1,11 @@
-"""Step: everything that is known of one kind of step, said once, in the file of the op that writes it.
+"""Step: the record of one kind of step (code, parameters, kernels), defined in the file of the op that writes it.
 
 A plan holds a program for each view of each sample: a list of steps, which `program.py` runs. A step is a code and up
 to ARGS words of 32 bits: float32 numbers, or the uint32 words of a key for random numbers. Codes:
     0          the end of a program
     1 to 31    the steps of this package's ops
     32 to 127  ops whose own code is in no plan, because they write other ops' steps (rotate and shear write a warp)
-    128 on     users' own ops, as they are defined in a process
+    128 on     users' own ops, in the order in which a process defines them
 Saved plans hold codes, so the code of a step is never changed and never given to another step.
 """
 
@@ -19,7 +19,7 @@ import numpy as np
 ARGS = 8  # words of a step
 END = 0
 OWN, OWN_MOST = 128, 128  # the first code of users' own ops, and how many of them a process may define
-KEY = "key"  # the name of a word that is no number
+KEY = "key"  # the name of a uint32 word that keys random numbers
 
 
 class Step(NamedTuple):
@@ -31,10 +31,11 @@ class Step(NamedTuple):
     floats, a key's words ints.
     tensor(images, *numbers): the step in torch on any device. images (N, 3, H, W) float32 in 0..255 -> new images; each
     number is a tensor (N,), float32, or int64 for a key's word. None: a user's own op has no such form.
-    on_rows: the kernel needs no other pixels than those of its row; it is called in `program.rows`.
-    image_kernel: a kernel that needs the whole image, by pointers as `whole_image.KERNEL` says.
-    joins: the code of a step that is left out directly before this one, and whose numbers this one takes after its own:
-    an elastic step resamples once for itself and an affine map just before it. 0: none.
+    on_rows: the kernel reads only pixels of the row that it writes; it is called in `program.rows`.
+    image_kernel: a kernel that needs the whole image; its arguments are in whole_image.py.
+    joins: the code of another step, which is not run if it comes directly before this one; this step then does the work
+    of both and gets the other's numbers after its own. An elastic step joins an affine one, so that the image is
+    resampled once. 0: none.
     """
 
     code: int
@@ -56,10 +57,13 @@ STEPS: dict[int, Step] = {}  # by code; importing data_loading.ops fills it
 
 
 def step(code: int, name: str, numbers: tuple[str, ...] = (), **more) -> Step:
-    """Make the record of a step and enter it in STEPS; `more` are the other fields of Step."""
+    """Make a Step and enter it in STEPS; `more` are the other fields of Step.
+
+    ValueError for a code or name of this package that is taken, more than ARGS numbers, or kernels of both kinds.
+    """
     made = Step(code, name, numbers, **more)
     taken = [other for other in STEPS.values() if other.code == code or other.name == name]
-    if taken and code < OWN:  # a user's own op may be defined again, as in a notebook
+    if taken and code < OWN:  # users' own ops may be defined twice, as in a notebook
         free = max((other.code for other in STEPS.values() if other.code < OWN), default=END) + 1
         raise ValueError(
             f"step {name!r} has the code {code}, but {taken[0].name!r} has {taken[0].code}; {free} is free"

@@ -40,12 +40,14 @@ class Thickness(Op):
 
 @jit(inline=True)
 def draw(params, state, op, arg, n):
+    """Sample the weight and write step n -> n + 1."""
     op[n] = THICKNESS
     arg[n, 0] = uniform(state, -params[0], params[0])
     return n + 1
 
 
 def reference(image: np.ndarray, weight: float) -> np.ndarray:
+    """image (3, H, W) -> (3, H, W); weight: -1 to 1."""
     spread = maximum_filter if weight >= 0 else minimum_filter
     edge = np.stack([spread(channel, size=3, mode="nearest") for channel in image])
     return image + abs(weight) * (edge - image)
@@ -53,13 +55,13 @@ def reference(image: np.ndarray, weight: float) -> np.ndarray:
 
 @jit
 def most(source, i, sign):
-    """The largest of three neighbours in a row, each times sign."""
+    """The maximum of the three vectors that start at source[i - 1], source[i] and source[i + 1], each times sign."""
     return maximum(maximum(load(source, i - 1) * sign, load(source, i) * sign), load(source, i + 1) * sign)
 
 
 @jit(inline=True)
 def kernel(plane, scratch, weight):
-    """A minimum is the maximum of the negative."""
+    """Blend plane (3, H, W) float32 in place; scratch: as plane. The minimum is computed as -max(-x)."""
     _, height, width = plane.shape
     copy_plane(plane, scratch)
     target, source = plane.reshape(-1), scratch.reshape(-1)
@@ -93,11 +95,12 @@ def tensor(images, weight):
 
     weight = weight[:, None, None, None]
     sign = weight.sign()
-    edge = max_pool2d(images * sign, 3, stride=1, padding=1) * sign  # what is padded never counts
+    edge = max_pool2d(images * sign, 3, stride=1, padding=1) * sign  # padded pixels are -inf
     return images + weight.abs() * (edge - images)
 
 
 def image_kernel(image, scratch, height, width, arg, word, small):
+    """`kernel` with the arguments that whole_image.py calls every image kernel with."""
     plane, spare = planes(image, scratch, height, width)
     kernel(plane, spare, words(arg, word, small)[0][0])
 

@@ -18,11 +18,11 @@ TRANSLATE = 35  # in no plan: it writes the steps of other ops
 class Translate(Op):
     """Shift along an axis.
 
-    fraction: of the side, a number, or an interval that it is drawn from.  axis: "x" or "y".
-    pixels: of the view whatever its side, in place of a fraction; up to 4096.
-    bins: 0 draws any number of the interval, n one of n at equal distances.  mirror: half of the shifts change sign.
-    whole: cut the shift to whole pixels, towards 0.  interpolation: "nearest" or "bilinear".
-    fill: what stands outside the image, 0 to 255.
+    fraction: of the side, a number, or an interval from which it is sampled.  axis: "x" or "y".
+    pixels: a shift in the view's pixels instead of a fraction of its side; up to 4096.
+    bins: 0 samples uniformly from the interval, n one of n equidistant values.  mirror: half of the shifts change sign.
+    whole: truncate the shift to whole pixels, towards 0.  interpolation: "nearest" or "bilinear".
+    fill: value outside the image, 0 to 255.
     """
 
     rule = TRANSLATE
@@ -58,6 +58,7 @@ class Translate(Op):
 
 @jit(inline=True)
 def draw(params, state, size, op, arg, n):
+    """Sample the shift and write step n, a warp -> n + 1; size: side of the view in pixels."""
     shift = magnitude(params, state)
     if params[9] == 0.0:
         shift *= size

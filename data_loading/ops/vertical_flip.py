@@ -30,6 +30,7 @@ def reference(image: np.ndarray) -> np.ndarray:
 
 @jit(inline=True)
 def kernel(plane):
+    """Mirror plane (3, H, W) float32 top to bottom, in place."""
     _, height, width = plane.shape
     flat = plane.reshape(-1)
     for c in range(3):
@@ -47,10 +48,12 @@ def kernel(plane):
 
 
 def tensor(images):
+    """images (N, 3, H, W)."""
     return images.flip(-2)
 
 
 def image_kernel(image, scratch, height, width, arg, word, small):
+    """`kernel` with the arguments that whole_image.py calls every image kernel with."""
     kernel(planes(image, scratch, height, width)[0])
 
 

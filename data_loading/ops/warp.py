@@ -1,8 +1,8 @@
 """Warp: one linear map of pixel positions, as Pillow's Image.transform; rotate, shear and translate are written as it.
 
 The pixel whose centre is (x, y) shows the input at  (a x + b y + tx, c x + d y + ty),  in pixels from the top left
-corner. Nearest: the pixel that holds this position, positions in 65536ths of a pixel as Pillow has them for 8-bit
-images; bilinear: the mean of four. Outside the image stands `fill`.
+corner. Nearest: the pixel that contains this position, positions in 65536ths of a pixel as in Pillow for 8-bit images;
+bilinear: a weighted mean of four pixels. Outside the image the value is `fill`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ INTERPOLATIONS = ("nearest", "bilinear")
 
 
 def resampling_params(op: object, interpolation: str, fill: float) -> list[float]:
-    """(bilinear 0 or 1, fill), checked."""
+    """Check both arguments -> [0 for "nearest" or 1 for "bilinear", fill]; ViewError."""
     if interpolation not in INTERPOLATIONS:
         raise ViewError(
             f"{type(op).__name__}: interpolation is {interpolation!r}; choose one of {', '.join(INTERPOLATIONS)}"
@@ -36,7 +36,7 @@ def resampling_params(op: object, interpolation: str, fill: float) -> list[float
 
 @jit
 def write(op, arg, n, a, b, c, d, centre, bilinear, fill):
-    """Step n: the map (a, b; c, d) about the point (centre, centre)."""
+    """Write step n: the map with matrix (a, b; c, d) about the point (centre, centre), in pixels -> n + 1."""
     op[n] = WARP
     arg[n, 0], arg[n, 1], arg[n, 2] = a, b, centre - a * centre - b * centre
     arg[n, 3], arg[n, 4], arg[n, 5] = c, d, centre - c * centre - d * centre
@@ -45,6 +45,7 @@ def write(op, arg, n, a, b, c, d, centre, bilinear, fill):
 
 
 def reference(image, a, b, tx, c, d, ty, bilinear, fill) -> np.ndarray:
+    """image (3, H, W) -> (3, H, W); a to ty: the map; bilinear: 0 or 1; fill: 0 to 255."""
     _, height, width = image.shape
     y, x = np.meshgrid(np.arange(height) + 0.5, np.arange(width) + 0.5, indexing="ij")
     at_x, at_y = a * x + b * y + tx, c * x + d * y + ty
@@ -58,12 +59,13 @@ def reference(image, a, b, tx, c, d, ty, bilinear, fill) -> np.ndarray:
 
 @jit
 def fixed(value):
-    """In 65536ths, rounded as Pillow's FIX."""
+    """A number in 65536ths, rounded to an integer as Pillow's FIX."""
     return int(math.floor(value * 65536.0 + 0.5))
 
 
 @jit(inline=True)
 def nearest(plane, scratch, arg):
+    """Warp scratch (3, H, W) into plane (3, H, W), float32, nearest; arg: the step's numbers."""
     _, height, width = plane.shape
     a, b, c, d = fixed(arg[0]), fixed(arg[1]), fixed(arg[3]), fixed(arg[4])
     first_x = fixed(arg[2] + (arg[0] + arg[1]) * 0.5)
@@ -82,6 +84,7 @@ def nearest(plane, scratch, arg):
 
 @jit(inline=True)
 def bilinear(plane, scratch, arg):
+    """Warp scratch (3, H, W) into plane (3, H, W), float32, bilinear; arg: the step's numbers."""
     _, height, width = plane.shape
     source, target, half = scratch.reshape(-1), plane.reshape(-1), F32(0.5)
     for row in range(height):
@@ -95,7 +98,7 @@ def bilinear(plane, scratch, arg):
 
 @jit(inline=True)
 def kernel(plane, scratch, arg):
-    """scratch: as plane."""
+    """Warp plane (3, H, W) float32 in place; scratch: as plane; arg (8,): the step's numbers."""
     copy_plane(plane, scratch)
     if arg[6] > F32(0.0):
         bilinear(plane, scratch, arg)
@@ -115,6 +118,7 @@ def tensor(images, a, b, tx, c, d, ty, bilinear, fill):
 
 
 def tensor_bilinear(images, a, b, tx, c, d, ty, fill):
+    """images (N, 3, H, W); each number (N, 1, 1)."""
     import torch
 
     height, width = images.shape[2:]
@@ -125,6 +129,7 @@ def tensor_bilinear(images, a, b, tx, c, d, ty, fill):
 
 
 def tensor_nearest(images, a, b, tx, c, d, ty, fill):
+    """images (N, 3, H, W); each number (N, 1, 1)."""
     import torch
 
     height, width = images.shape[2:]
@@ -140,13 +145,17 @@ def tensor_nearest(images, a, b, tx, c, d, ty, fill):
 
 
 def tensor_fixed(*values):
-    """The sum of values in 65536ths, rounded as Pillow's FIX -> int64; exact, whole numbers and the rest apart."""
+    """The sum of values in 65536ths, rounded as Pillow's FIX -> int64.
+
+    Exact: integer and fractional parts are added separately.
+    """
     values = [value * 65536 for value in values]
     rest = sum(value - value.floor() for value in values)
     return sum(value.floor().long() for value in values) + (rest + 0.5).floor().long()
 
 
 def image_kernel(image, scratch, height, width, arg, word, small):
+    """`kernel` with the arguments that whole_image.py calls every image kernel with."""
     plane, spare = planes(image, scratch, height, width)
     kernel(plane, spare, words(arg, word, small)[0])
 

@@ -23,29 +23,29 @@ from data_loading.ops.base import Op
 from data_loading.ops.step import ARGS, STEPS
 
 F32 = np.float32
-SMALL = 1024  # numbers
+SMALL = 1024  # float32 numbers of the small scratch memory
 _f32, _u32 = types.CPointer(types.float32), types.CPointer(types.uint32)
 KERNEL = types.void(_f32, _f32, types.int64, types.int64, _f32, _u32, _f32)
 
 
 @jit
 def planes(image, scratch, height, width):
-    """The arrays image and scratch, (3, height, width) float32, from their pointers."""
+    """Turn the pointers image and scratch into arrays (3, height, width) float32."""
     return numba.carray(image, (3, height, width)), numba.carray(scratch, (3, height, width))
 
 
 @jit
 def words(arg, word, small):
-    """The arrays arg, word (ARGS,) and small (SMALL,) from their pointers."""
+    """Turn the pointers into the arrays arg (ARGS,) float32, word (ARGS,) uint32 and small (SMALL,) float32."""
     return numba.carray(arg, (ARGS,)), numba.carray(word, (ARGS,)), numba.carray(small, (SMALL,))
 
 
-_compiled: dict[int, object] = {}  # kept, or their machine code would go
+_compiled: dict[int, object] = {}  # a reference to each keeps its machine code alive
 LOCK = threading.RLock()  # two threads that ask for one kernel get one address
 
 
 def address(code: int) -> int:
-    """The address of a step's compiled kernel; compiles it, or loads it from disk, at the first call."""
+    """The address of a step's compiled kernel; the first call compiles it or loads it from numba's cache."""
     with LOCK:
         if code not in _compiled:
             _compiled[code] = cached_cfunc(STEPS[code].image_kernel, KERNEL)
@@ -53,7 +53,7 @@ def address(code: int) -> int:
 
 
 def table(used: Iterable[Op]) -> np.ndarray:
-    """By code, the addresses of the kernels that the ops' steps need, 0 for all others: (256,) int64."""
+    """The addresses of the kernels that the ops' steps need, by code; 0 for every other code: (256,) int64."""
     out = np.zeros(256, np.int64)
     for op in used:
         for code in op.writes:
@@ -88,7 +88,7 @@ def call_at(builder, address, values) -> None:
 
 @jit(inline=True)
 def clamp_plane(plane):
-    """Clamp to 0..255 what a user's own kernel has written; NaN becomes 0."""
+    """Clamp an image (3, H, W), written by a user's own kernel, to 0..255; NaN becomes 0."""
     flat = plane.reshape(-1)
     for i in range(flat.size):
         flat[i] = min(max(F32(0.0), flat[i]), F32(255.0))
