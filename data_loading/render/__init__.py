@@ -1,1 +1,1 @@
-"""A decoded image and its plan become views: compiled, in tensors, and as a NumPy reference."""
+"""Render the views of decoded images by their plan: compiled kernels, torch on any device, and a NumPy reference."""

@@ -1,9 +1,9 @@
 """Render: one decoded image and its plan -> all its views, written straight into the batch's memory.
 
-A view is made a few rows at a time: they are resized into a tile that stays in the nearest cache, the program's steps
-run over the tile, and it is normalised into the batch. Three kinds of steps need more than a row. A blur keeps its
-last rows in a ring. Contrast needs the mean of the whole image, and geometric ops the image itself: there the rows go
-into a plane, and a second pass goes on from it.
+A view is made a few rows at a time: they are resized into a tile that stays in the L1 cache, the program's steps run
+over the tile, and it is normalised into the batch. Three kinds of steps need more than a row. A blur keeps its last
+rows in a ring buffer. Contrast needs the mean of the whole image, and geometric ops the image itself: for these the
+rows are written into a plane, and a second pass continues from it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ KINDS = {"float32": 0, "uint8": 1, "float16": 2, "bfloat16": 3}
 
 
 class Images(NamedTuple):
-    """Decoded images: image i's pixels (height[i], width[i], 3) lie in memory from start[i] on."""
+    """Decoded images, uint8 RGB: image i's pixels (height[i], width[i], 3) start at memory[start[i]]."""
 
     memory: np.ndarray  # (bytes,) uint8
     start: np.ndarray  # (n,) int64 each
@@ -52,19 +52,19 @@ class Programs(NamedTuple):
 
 
 class Group(NamedTuple):
-    """The views of one side, which lie in one block of memory; arrays by position in the block."""
+    """The views of one side, which share a block of memory; arrays by position in the block."""
 
     members: np.ndarray  # (G,) int64: the numbers of the views in the view set
     order: np.ndarray  # (G,) int64: positions, those of views of one crop one after another
-    crops: np.ndarray  # (G,) int64: the crop's number
+    crops: np.ndarray  # (G,) int64: the number of its crop
     edges: np.ndarray  # (G,) int64: CROP, IMAGE or PAD
-    shared: np.ndarray  # (G,) bool: another view of the group has that crop, too
+    shared: np.ndarray  # (G,) bool: whether another view of the group has that crop, too
     side: int  # in pixels
     cubic: bool
 
 
 class Output(NamedTuple):
-    """A group's block of a batch: (G, B, 3, S, S), flat, in the array of its dtype; the other two are not used."""
+    """A group's block of a batch: (G, B, 3, S, S), flat, in the array of its dtype; the other two are dummies."""
 
     batch: int  # B
     kind: int  # of KINDS
@@ -76,33 +76,34 @@ class Output(NamedTuple):
 
 
 class Source(NamedTuple):
-    """Where the rows of one view come from: an image and its taps, or a crop in Scratch.base that views share."""
+    """The rows of one view: an image and its taps, or a crop in Scratch.base that several views share."""
 
     memory: np.ndarray  # (bytes,) uint8
     start: int
     width: int
     taps: tuple[int, int, int, int]  # of find_taps
     shared: bool
-    flipped: bool  # rows of a shared crop are read backwards; the taps of any other one are reversed already
+    flipped: bool  # read rows of a shared crop backwards; for any other crop the taps are reversed instead
 
 
 class Pass(NamedTuple):
-    """Steps that run while a view's rows go through a tile once: k to a - 1, a blur at a, then up to b - 1."""
+    """One pass of a view's rows through a tile: steps k to a - 1, a blur at step a if radius > 0, steps up to b - 1."""
 
     k: int
     a: int
     b: int
     radius: int  # of the blur in pixels, 0: none
-    mean: np.float32  # of the image's gray, for a contrast at k
-    from_plane: bool  # its rows come from Scratch.plane, where the pass before has left them
-    last: bool  # its rows go into the batch, else into Scratch.plane
-    sums_gray: bool  # a contrast follows
+    mean: np.float32  # of the image's gray, for a contrast at step k
+    from_plane: bool  # read rows from Scratch.plane, where the pass before has written them
+    last: bool  # write rows into the batch, else into Scratch.plane
+    sums_gray: bool  # sum the gray of all pixels, because a contrast follows
 
 
 class Renderer:
     """One thread's scratch memory and the tables of a view set; not to be shared between threads.
 
-    largest: the longest side of any image, in pixels.  normalize: None keeps 0..255.  dtype: of the batch, a name.
+    largest: the longest side of any image, in pixels.  normalize: None keeps 0..255.
+    dtype: of the batch, "float32", "uint8", "float16" or "bfloat16"; None: float32 if normalised, else uint8.
     With MASSRL_REFERENCE=1 in the environment the NumPy references render the views, hundreds of times slower.
     """
 
@@ -115,7 +116,7 @@ class Renderer:
         self.groups, addresses = [], whole_image.table(view_set.all_ops())
         for side, members in view_set.groups():
             crops = np.array([view_set.views[v].crop for v in members], np.int64)
-            order = np.argsort(crops, kind="stable")  # views of one crop follow each other: it is resized once
+            order = np.argsort(crops, kind="stable")  # views of one crop are adjacent, so it is resized once
             edges = np.array([EDGES[view_set.crop_rule(c).edge] for c in crops])
             shared = np.array([(crops == c).sum() > 1 for c in crops])
             cubic = view_set.interpolation == "bicubic"
@@ -125,7 +126,7 @@ class Renderer:
     def __call__(self, memory, start, height, width, plan: Plan, first: int, outs: list[np.ndarray]) -> None:
         """Render samples first, first + 1, ... of a plan.
 
-        memory uint8 (bytes,): sample i's pixels (H, W, 3) lie at start[i] (int64), its sides are height[i], width[i].
+        memory uint8 (bytes,): sample i's pixels (H, W, 3) start at start[i] (int64), its sides are height[i], width[i].
         outs: for each group of the view set (V, B, 3, S, S): float32, uint8, or the bits of 16-bit floats as int16.
         ViewError for a plan of other images or of another view set.
         """
@@ -148,15 +149,16 @@ class Renderer:
 
 
 CROP, IMAGE, PAD = 0, 1, 2
-FAR = F32(1e8)  # pixels: a padded crop may lie far outside its image, but positions must fit 32 bits
+FAR = F32(1e8)  # pixels; the limit of a padded crop's position, so that positions fit 32 bits
 EDGES = {"crop": CROP, "image": IMAGE, "pad": PAD}
 
 
 @jit(borrow=True)
 def render(images, programs, first, group, out, s):
-    """Render a group's views of images 0, 1, ..., which are samples first, first + 1, ... of the programs.
+    """Render a group's views of all `images`; image i is sample first + i of the programs.
 
     images: Images.  programs: Programs.  group: Group.  out: Output.  s: Scratch of the group's side.
+    ValueError for a box outside its image, or a step whose op is not in the view set.
     """
     side = group.side
     for i in range(images.start.size):
@@ -166,7 +168,7 @@ def render(images, programs, first, group, out, s):
             g = group.order[k]
             v, shared = group.members[g], group.shared[g]
             box, op = programs.box[v, b], programs.op[v, b]
-            flipped = op[0] == FLIP  # the first step costs nothing: rows are read backwards
+            flipped = op[0] == FLIP  # a flip as first step is free: rows are read backwards
             place = (g * out.batch + b) * 3 * side * side
             if not fits(box, images.height[i], images.width[i], group.edges[g], side, s.resize.line.size // 3):
                 raise ValueError("a box lies outside its image")
@@ -187,7 +189,10 @@ def render(images, programs, first, group, out, s):
 
 @jit(inline=True)
 def fits(box, height, width, edge, side, largest):
-    """Whether memory can be read as the box says: inside the image, or of a size that scratch was made for; no NaN."""
+    """Whether a box can be rendered without reading or writing outside memory; False for NaN.
+
+    edge CROP: the box is inside the image.  Else: its sides are at most those that the scratch memory was made for.
+    """
     if edge == CROP:
         return (
             box[0] >= 0 and box[1] >= 0 and box[2] <= width and box[3] <= height and box[0] < box[2] and box[1] < box[3]
@@ -199,7 +204,10 @@ def fits(box, height, width, edge, side, largest):
 
 @jit(inline=True)
 def copy(images, i, box, flipped, side, out, place):
-    """Write a view that is not resized and has no step but a flip from image i to `place` of the batch."""
+    """Write the box of image i into the batch: a view that is not resized and has no step but a flip.
+
+    place: index of the view's first value in the flat array of the batch.
+    """
     memory, start, height, width = images.memory, images.start[i], images.height[i], images.width[i]
     x0, y0 = int(box[0]), int(box[1])
     if out.kind == 0:
@@ -225,7 +233,7 @@ def find_taps(box, height, width, edge, cubic, flip, side, s):
     down = resize.taps(float(box[1]), float(box[3]), y0, y1, side, cubic, pad, NO, s.rows, s.weight)
     resize.integers(s.weight, down, resize.ONE if cubic else 2 * resize.ONE, s.row_weight)
     left = right = s.columns[0]
-    for x in range(side):  # neither the first nor the last pixel need have the outermost taps
+    for x in range(side):  # the outermost taps need not be those of the first or last pixel
         left, right = min(left, s.columns[x]), max(right, s.columns[x])
     right += across
     for x in range(s.columns.size):
@@ -235,7 +243,7 @@ def find_taps(box, height, width, edge, cubic, flip, side, s):
 
 @jit
 def resize_row(memory, start, width, taps, y, side, cubic, s, tile, row):
-    """Write row y of the resized crop into the tile, from `row` on; taps, s: of find_taps."""
+    """Write row y of the resized crop into the tile, from `row` on; taps: of find_taps, which has filled s."""
     pairs, down, left, columns = taps
     at = start + 3 * (s.rows[y] * width + left)
     resize.vertical(memory, at, 3 * width, 3 * columns, s.row_weight, s.rows.size, y, down, s.line)
@@ -255,9 +263,10 @@ def resize_whole(memory, start, width, taps, side, cubic, s):
 
 @jit(inline=True)
 def view(source, op, arg, word, side, cubic, out, place, s):
-    """Render one view to `place` of the batch, in as many passes as its program needs.
+    """Render one view into the batch, in as many passes as its program needs.
 
     op (K,) uint8, arg and word (K, ARGS) float32 and uint32: its program.
+    place: index of the view's first value in the flat array of the batch.
     """
     k = 1 if source.flipped else 0  # the next step
     mean, known = F32(0.0), False  # of gray, for a contrast that is step k
@@ -281,7 +290,7 @@ def view(source, op, arg, word, side, cubic, out, place, s):
 
 @jit
 def ends(op, arg, k, known, side):
-    """The next pass: steps k to a - 1 on rows, perhaps a blur at a, then steps up to b - 1 -> (a, b, blur's radius).
+    """Find the end of the next pass, which begins at step k -> (a, b, the blur's radius): see Pass.
 
     known: step k is a contrast and the image's mean gray is known.
     """
@@ -299,7 +308,7 @@ def ends(op, arg, k, known, side):
 
 @jit(inline=True)
 def run(now, source, op, arg, side, cubic, out, place, s):
-    """Run a Pass over all rows of a view -> the sum of their gray where a contrast follows, else 0."""
+    """Run a Pass over all rows of a view -> the sum of their gray if a contrast follows, else 0."""
     tile, radius, pitch = s.tile, now.radius, s.resize.columns.size
     block = tile.size // (3 * pitch)
     if radius > 0:
@@ -333,7 +342,7 @@ def run(now, source, op, arg, side, cubic, out, place, s):
 
 @jit(inline=True)
 def read(from_plane, source, top, here, side, cubic, tile, s):
-    """Bring rows top to top + here - 1 of a view into the tile."""
+    """Fill the tile with rows top to top + here - 1 of a view."""
     pitch = s.resize.columns.size
     for y in range(top, top + here):
         row = (y - top) * pitch
@@ -349,7 +358,7 @@ def read(from_plane, source, top, here, side, cubic, tile, s):
 
 @jit
 def steps(op, arg, first, end, mean, tile, side, pitch):
-    """Run steps first to end - 1 of a program, which need no other rows, on a tile."""
+    """Run steps first to end - 1 of a program on a tile; all of them need only pixels of their own row."""
     for j in range(first, end):
         program.rows(op[j], arg[j], mean, tile, side, pitch)
 

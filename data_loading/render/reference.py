@@ -1,6 +1,6 @@
-"""Rendering by the ops' NumPy references, slowly: what the kernels are compared to, and a run under MASSRL_REFERENCE=1.
+"""Render by the ops' NumPy references, slowly: for tests of the kernels, and for runs with MASSRL_REFERENCE=1.
 
-Nothing here is compiled but the displacements of the elastic op, which are random numbers.
+Only the displacements of the elastic op, which are random numbers, are computed by compiled code.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from data_loading.views.view_set import ViewSet
 
 
 def render(view_set: ViewSet, memory, start, height, width, plan: Plan, first: int, outs, scale, bias, kind: str):
-    """Renderer.__call__ in NumPy: writes samples first, first + 1, ... into outs.
+    """Renderer.__call__ in NumPy: write samples first, first + 1, ... of a plan into outs.
 
-    scale, bias (3,): x scale + bias is stored.  kind: the name of the batch's dtype.
+    scale, bias (3,): x scale + bias is stored.  kind: the name of the batch's dtype.  All else: see Renderer.__call__.
     """
     for (side, members), out in zip(view_set.groups(), outs, strict=True):
         for i in range(len(start)):

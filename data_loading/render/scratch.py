@@ -1,4 +1,4 @@
-"""A thread's memory for rendering."""
+"""Scratch: the memory in which a thread renders views."""
 
 from __future__ import annotations
 
@@ -10,43 +10,43 @@ from data_loading.kernel.simd import LANES
 from data_loading.ops import blur, resize, whole_image
 
 F32 = np.float32
-TILE = 512  # pixels of a tile: more of them cost fewer calls, but must stay in the nearest cache
+TILE = 512  # pixels of a tile: more need fewer calls, but must fit in the L1 cache
 
 
 class Resizing(NamedTuple):
-    """The taps of both axes for one crop, and what is needed to find and to apply them; see ops/resize.py."""
+    """The taps of both axes for one crop, and scratch memory for computing and applying them; see ops/resize.py."""
 
-    weight: np.ndarray  # (K, pitch) float32: the taps of one axis, before they become whole numbers
-    whole: np.ndarray  # (K pitch,) int32
+    weight: np.ndarray  # (K, pitch) float32: the taps of one axis, before they are rounded to integers
+    whole: np.ndarray  # (K pitch,) int32: `weight` rounded
     columns: np.ndarray  # (pitch,) int64: the first tap of each column, as a position in the source row
-    column_weight: np.ndarray  # int32, in pairs
+    column_weight: np.ndarray  # int32: two 16-bit weights each, see resize.pair
     rows: np.ndarray  # (pitch,) int64: the first tap of each row, as a source row
     row_weight: np.ndarray  # (K pitch,) int32
     line: np.ndarray  # (3 largest + 16,) int16: a source row, resized vertically
 
 
 class Blurring(NamedTuple):
-    """What a blur of radius r needs; see ops/blur.py."""
+    """Memory for a blur of radius r; see ops/blur.py."""
 
-    lines: np.ndarray  # a row with margins, int16 in 128ths of a level
-    ring: np.ndarray  # the last 2 r + 1 rows, blurred along the row, int16 in 128ths
+    lines: np.ndarray  # (3 (pitch + 2 MARGIN),) int16 in 128ths of a level: a row with margins
+    ring: np.ndarray  # int16 in 128ths: the last 2 r + 1 rows, blurred along x
     taps: np.ndarray  # (r + 1,) int32
-    places: np.ndarray  # (2 r + 1,) int64: where the rows lie in the ring
-    single: np.ndarray  # (3 pitch,) float32: one row, blurred along the columns, too
+    places: np.ndarray  # (2 r + 1,) int64: the positions of the rows in the ring
+    single: np.ndarray  # (3 pitch,) float32: a row, blurred along both axes
 
 
 class Scratch(NamedTuple):
-    """A thread's memory for views of one side S; pitch is S rounded up to whole vectors."""
+    """A thread's memory for views of one side S; pitch is S rounded up to a multiple of 16."""
 
     resize: Resizing
     blur: Blurring
     tile: np.ndarray  # (3 R pitch,) float32: R rows of the view
-    base: np.ndarray  # (3 S S + 16,) int16 in 128ths, to stay in a near cache: a resized crop that several views share
+    base: np.ndarray  # (3 S S + 16,) int16 in 128ths, small for the cache: a resized crop that several views share
     plane: np.ndarray  # (3 S S + 16,) int16 in 128ths: a view between two passes
     image: np.ndarray  # (3, S, S) float32: a view for ops that need the whole image
-    spare: np.ndarray  # (3, S, S) float32: their own scratch memory
-    small: np.ndarray  # (whole_image.SMALL,) float32: the rest of what they need
-    addresses: np.ndarray  # (256,) int64: of their kernels, by code
+    spare: np.ndarray  # (3, S, S) float32: the scratch memory of these ops
+    small: np.ndarray  # (whole_image.SMALL,) float32: more scratch memory of these ops
+    addresses: np.ndarray  # (256,) int64: the addresses of these ops' kernels, by code
     edge: np.ndarray  # (16,) float32, uint8, int16: the last vector of a row of the batch
     edge8: np.ndarray
     edge16: np.ndarray
@@ -56,7 +56,7 @@ def scratch(side: int, largest: int, addresses: np.ndarray) -> Scratch:
     """Allocate a Scratch.
 
     side: of the views, in pixels.  largest: the longest side of any image.  addresses: whole_image.table().
-    It is filled with zeros, because numbers behind a row's end are computed, too.
+    The arrays are zero, because vectors also read and compute numbers past a row's end.
     """
     pitch = -(-side // LANES) * LANES
     reach = resize.most_taps(largest, side)

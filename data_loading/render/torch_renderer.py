@@ -1,6 +1,6 @@
-"""The views that a plan describes, made of image tensors on any device by torch alone.
+"""Render the views that a plan describes from image tensors on any device, with torch only.
 
-Step k of all programs runs at once for all views that have the same code there, whatever their numbers.
+Step k of all programs runs at once for all views whose step k has the same code, whatever their numbers.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from data_loading.views.view_set import ViewSet
 
 @torch.no_grad()
 def render(view_set: ViewSet, images: Tensor, plan: Plan, normalise: Normalize | None = None) -> list[Tensor]:
-    """The views of images (B, 3, H, W) in 0..255, of any dtype and device -> V tensors (B, 3, S, S) float32.
+    """Render the views of images (B, 3, H, W) in 0..255, of any dtype and device -> V tensors (B, 3, S, S) float32.
 
-    In the view set's order; views of one size are slices of one tensor. normalise: None keeps 0..255.
-    plan: of B samples of that height and width. Autocast is switched off: half precision would round the colours.
+    The views are in the view set's order; those of one size are slices of one tensor. normalise: None keeps 0..255.
+    plan: of B samples of that height and width. ViewError for a plan of another shape, or with a user's own op, which
+    has no form for tensors. Autocast is switched off: half precision would round the colours.
     """
     if plan.box.shape[:2] != (len(view_set), len(images)):
         raise ViewError(f"the plan is one of {plan.box.shape[:2]} views and samples, not of this view set and batch")
@@ -43,7 +44,7 @@ def render(view_set: ViewSet, images: Tensor, plan: Plan, normalise: Normalize |
 def _crop(view_set: ViewSet, images: Tensor, plan: Plan, v: int, size: int) -> Tensor:
     edge = view_set.crop_rule(view_set.views[v].crop).edge
     boxes = torch.from_numpy(plan.box[v])
-    if images.device.type != "mps":  # which has no float64, in which the weights are made
+    if images.device.type != "mps":  # mps has no float64, which the weights are computed in
         boxes = boxes.to(images.device)
     return resize.tensor(images, boxes, (size, size), edge, view_set.interpolation == "bicubic")
 
@@ -64,9 +65,10 @@ def run(x: Tensor, op: np.ndarray, word: np.ndarray) -> Tensor:
 
 
 def _alike(op: np.ndarray, following: np.ndarray, last: np.ndarray) -> Iterator[tuple[int, bool, np.ndarray]]:
-    """The codes among the steps op (N,) of N programs, whether the step just before joins in, and which programs.
+    """Group the steps op (N,) of N programs -> (code, whether the step before joins, int64 indices of the programs).
 
-    last, following (N,): the codes of the steps before and after; a step that the following one joins is left to it.
+    last, following (N,): codes of the steps before and after. A step joined by the following one (Step.joins) is
+    omitted: the following step does its work. ViewError for a step without a form for tensors.
     """
     for code in np.unique(op[op != END]).tolist():
         step = STEPS[code]

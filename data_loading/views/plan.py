@@ -25,8 +25,8 @@ class Plan:
     """The boxes and programs of V views of B samples.
 
     box (V, B, 4) float32: x0, y0, x1, y1 of the crop in source pixels.
-    op (V, B, K) uint8, arg (V, B, K, 8) uint32: step k of view v of sample b is the op of code op[v, b, k], with the
-    words arg[v, b, k] as its parameters: the bits of float32 numbers, or the key of a noise. Code 0 ends the program.
+    op (V, B, K) uint8, arg (V, B, K, 8) uint32: step k of view v of sample b has the code op[v, b, k] and the words
+    arg[v, b, k]: the bits of its float32 numbers, or a key of random numbers. Code 0 ends the program.
     strategy (V, B) uint8: the index in the view set's `strategies` of the strategy that a view got.
     """
 
@@ -37,21 +37,21 @@ class Plan:
 
     @property
     def numbers(self) -> np.ndarray:
-        """The words of `arg` read as float32, (V, B, K, 8)."""
+        """The words of `arg` as float32, (V, B, K, 8); a view of the same memory."""
         return self.arg.view(F32)
 
     def acted(self, step: str) -> np.ndarray:
-        """(V, B) bool: whether a view's program has a step of this name, as "grayscale"; the names are those of `rows`.
+        """(V, B) bool: whether a view's program has a step of this name, as "grayscale".
 
-        UnknownName for a name that no step has.
+        UnknownName for a name that no step has. The names are those that `rows` returns.
         """
         return np.asarray(np.isin(self.op, _codes(step)).any(axis=2))
 
     def number(self, step: str, name: str) -> np.ndarray:
-        """(V, B) float32: a parameter of a view's first step of this name, as ("hue", "turn"); NaN without such a step.
+        """(V, B) float32: a number of a view's first step of this name, as ("hue", "turn"); NaN without such a step.
 
-        Useful as labels, for a network that is to predict an augmentation. ViewError where the step has no such
-        parameter, UnknownName for no step's name.
+        Useful as labels for a network that predicts augmentations. UnknownName for a name that no step has, ViewError
+        if the step has no number of this name.
         """
         codes = _codes(step)
         known = list(dict.fromkeys(n for code in codes for n in STEPS[code].numbers if n != KEY))
@@ -105,7 +105,7 @@ class Plan:
 
     @classmethod
     def load(cls, path: str | Path) -> Plan:
-        """The plan that `save` wrote; ViewError where it is none, or a user's own op in it is not yet imported."""
+        """Read a plan that `save` wrote; ViewError for another file, or for a user's op that is not yet imported."""
         with np.load(path) as stored:
             missing = [
                 name for name in ("box", "op", "arg", "strategy", "own_codes", "own_names") if name not in stored

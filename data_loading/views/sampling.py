@@ -1,6 +1,6 @@
-"""Sampling: the tables that a view set is made into, and how plans are sampled from them; compiled, one call a batch.
+"""Sampling: the tables of a view set, and the compiled functions that sample a batch's plan from them.
 
-Every number is keyed by (seed, epoch, sample, stream), see kernel/rng.py.
+Every random number is keyed by (seed, epoch, sample, stream), see kernel/rng.py.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ U32, F32 = np.uint32, np.float32
 
 
 def numbers_of(op: Op | Crop) -> list[float]:
-    """op.params(), checked: a user's own op may return anything."""
+    """The numbers of op.params(), at most PARAMS; a user's own op that returns anything else is a ViewError."""
     try:
         params = [float(number) for number in op.params()]
     except (TypeError, ValueError) as error:
         raise ViewError(f"{type(op).__name__}: params() must return plain numbers ({error})") from error
     if len(params) > PARAMS:
-        raise ViewError(f"{type(op).__name__}: params() returns {len(params)} numbers; a drawing rule takes {PARAMS}")
+        raise ViewError(f"{type(op).__name__}: params() returns {len(params)} numbers; an op takes at most {PARAMS}")
     return params
 
 
@@ -51,35 +51,38 @@ class Samples(NamedTuple):
 
     seed: np.uint32
     epoch: np.uint32
-    number: np.ndarray  # (B,) int64: the row in the file
+    number: np.ndarray  # (B,) int64: their rows in the file
     height: np.ndarray  # (B,) of the images, in pixels
     width: np.ndarray
 
 
 class ViewTable(NamedTuple):
-    """By view, (V,)."""
+    """The views as arrays, (V,) each."""
 
-    crop: np.ndarray  # int64: its number
+    crop: np.ndarray  # int64: the number of its crop
     size: np.ndarray  # int64: the side in pixels
-    strategy: np.ndarray  # int64: the number of its strategy, -1 where it is sampled for each sample
-    strategy_stream: np.ndarray  # uint32: of which it is sampled then
+    strategy: np.ndarray  # int64: the number of its strategy; -1 if that is sampled for each sample
+    strategy_stream: np.ndarray  # uint32: the random stream from which it is then sampled
 
 
 class CropTable(NamedTuple):
-    """By crop, (C,)."""
+    """The crops as arrays, (C,) each."""
 
-    rule: np.ndarray  # int64
+    rule: np.ndarray  # int64: Crop.rule
     params: np.ndarray  # (C, PARAMS) float64
     stream: np.ndarray  # uint32
     seed: np.ndarray  # int64, -1: the run's
     fixed: np.ndarray  # bool: the epoch is left out
-    partner: np.ndarray  # int64: the crop that it must not overlap, -1: none
+    partner: np.ndarray  # int64: the crop that it must not overlap; -1: none
 
 
 class OpTable(NamedTuple):
-    """By view, strategy that may be chosen for it (one, unless the view set samples them) and op, (V, S, K)."""
+    """The ops as arrays, (V, S, K) each: of view v under strategy s, its k-th op.
 
-    rule: np.ndarray  # int64, 0: no op
+    S is 1, unless the view set samples a view's strategy (assign="drawn").
+    """
+
+    rule: np.ndarray  # int64: Op.rule; 0: no op
     p: np.ndarray  # float64
     params: np.ndarray  # (V, S, K, PARAMS) float64
     stream: np.ndarray  # uint32
@@ -88,16 +91,16 @@ class OpTable(NamedTuple):
 
 
 class PolicyTable(NamedTuple):
-    """The ops of all policies, E in all, one after another."""
+    """The ops of all policies of all Choose, E of them, one policy after another."""
 
-    start: np.ndarray  # (P + 1,) int64: where each policy's begin
+    start: np.ndarray  # (P + 1,) int64: the first op of each policy; the last number is E
     rule: np.ndarray  # (E,) int64
     p: np.ndarray  # (E,) float64
     params: np.ndarray  # (E, PARAMS) float64
 
 
 class PlanArrays(NamedTuple):
-    """The arrays of a Plan, see there, to be filled."""
+    """The arrays of a Plan, which the compiled functions fill."""
 
     box: np.ndarray
     strategy: np.ndarray
@@ -107,7 +110,7 @@ class PlanArrays(NamedTuple):
 
 
 class Policies:
-    """Collects the ops inside all Choose of a view set."""
+    """Collects the policies of all Choose of a view set into one table."""
 
     def __init__(self):
         self.ops: list[Op] = []
@@ -115,8 +118,8 @@ class Policies:
         self._first: dict[int, int] = {}
 
     def params(self, op: Choose) -> list[float]:
-        """The number of a Choose's first policy, how many it has, and how many times one is chosen."""
-        if id(op) not in self._first:  # several views may hold the same one
+        """The number of a Choose's first policy in the table, how many it has, and how many times one is chosen."""
+        if id(op) not in self._first:  # several views may share a Choose
             self._first[id(op)] = len(self.start) - 1
             for policy in op.policies:
                 self.ops += policy
@@ -124,6 +127,7 @@ class Policies:
         return [self._first[id(op)], len(op.policies), op.times]
 
     def table(self) -> PolicyTable:
+        """The table of all policies that `params` has collected."""
         params = np.zeros((max(len(self.ops), 1), PARAMS))
         for row, op in zip(params, self.ops, strict=False):
             params_of = numbers_of(op)
@@ -135,7 +139,8 @@ class Policies:
 class Drawer:
     """Samples the plans of one view set under one seed.
 
-    All that can be decided once (rules, numbers, names of streams) is in tables, so that a plan is two compiled calls.
+    All that does not depend on the batch (rules, numbers, names of streams) is in tables, so that sampling a plan takes
+    two compiled calls. ViewError for two ops of a view with one name, or wrong `params()` of a user's own op.
     """
 
     def __init__(self, view_set: ViewSet, seed: int):
@@ -187,7 +192,9 @@ class Drawer:
             names.append(f"{view}/{name}" if op.share is None else f"share/{op.share}")
         named = Counter(op.name for op in ops if op.name is not None and op.share is None)
         if twice := [name for name, count in named.items() if count > 1]:
-            raise ViewError(f"view {view}: two ops are named {twice[0]!r} and would draw the same numbers; rename one")
+            raise ViewError(
+                f"view {view}: two ops are named {twice[0]!r} and would sample the same numbers; rename one"
+            )
         return names
 
     def _crops(self) -> CropTable:
@@ -207,7 +214,10 @@ class Drawer:
         )
 
     def __call__(self, epoch: int, samples: np.ndarray, height: np.ndarray, width: np.ndarray) -> Plan:
-        """Sample the plan of a batch: samples (B,) int64, height and width (B,) of their images in pixels."""
+        """Sample the plan of a batch of B samples.
+
+        samples (B,) int64: their rows in the file.  height, width (B,): of their images in pixels.
+        """
         n_views, n = len(self.view_set), len(samples)
         plan = Plan(
             np.empty((n_views, n, 4), F32),
@@ -225,7 +235,7 @@ class Drawer:
 
 @jit(borrow=True)
 def start(state, samples, b, stream_number, own_seed, fixed):
-    """Set a random state to the first number of a stream of sample b; own_seed: -1 for the run's seed."""
+    """Set a random state to the first word of a stream of sample b; own_seed: in place of the run's, unless -1."""
     sample = samples.number[b]
     state[KEY_SEED] = samples.seed if own_seed < 0 else U32(own_seed)
     state[KEY_EPOCH] = U32(0) if fixed else samples.epoch
@@ -235,16 +245,16 @@ def start(state, samples, b, stream_number, own_seed, fixed):
 
 @jit(borrow=True)
 def sample_boxes(state, samples, views, crops, box, other):
-    """Fill box (V, B, 4) float32.
+    """Sample the boxes of a batch's views into box (V, B, 4) float32.
 
-    samples: Samples.  views: ViewTable.  crops: CropTable.  Memory: state (STATE,) uint32, other (4,) float32.
+    samples: Samples.  views: ViewTable.  crops: CropTable.  Scratch: state (STATE,) uint32, other (4,) float32.
     """
     for v in range(views.crop.size):
         c, size = views.crop[v], views.size[v]
         p = crops.partner[c]
         for b in range(samples.number.size):
             height, width = samples.height[b], samples.width[b]
-            # Views of one crop sample it again from the same numbers, which costs less than keeping it.
+            # Views of one crop each sample its box anew, from equal random numbers: cheaper than storing it.
             if p >= 0:
                 start(state, samples, b, crops.stream[p], crops.seed[p], crops.fixed[p])
                 crop.draw(crops.rule[p], crops.params[p], state, height, width, size, other)
@@ -257,10 +267,10 @@ def sample_boxes(state, samples, views, crops, box, other):
 
 @jit(borrow=True)
 def sample_programs(state, samples, views, ops, policies, owns, plan):
-    """Fill the programs and strategies of a plan (PlanArrays).
+    """Sample the programs and strategies of a batch's views into plan (PlanArrays).
 
     samples: Samples.  views: ViewTable.  ops: OpTable.  policies: PolicyTable.  owns: own.table().
-    Memory: state (STATE,) uint32.
+    Scratch: state (STATE,) uint32.
     """
     for v in range(ops.rule.shape[0]):
         for b in range(samples.number.size):
@@ -287,7 +297,7 @@ def sample_programs(state, samples, views, ops, policies, owns, plan):
 
 @jit(borrow=True)
 def choose(params, policies, state, size, owns, op, arg, word, n):
-    """Write the steps of a Choose from step n on -> the number of the next step; params: of Policies.params."""
+    """Sample the policies of a Choose; write their steps from step n on -> the number of the next step."""
     for _ in range(int(params[2])):
         policy = int(params[0]) + integer(state, int(params[1]))
         for j in range(policies.start[policy], policies.start[policy + 1]):

@@ -20,12 +20,16 @@ from data_loading.ops.resize import INTERPOLATIONS
 from data_loading.strategies import Strategy, strategy
 from data_loading.strategies.strategy import LARGEST, one_of
 
-MOST = 255  # strategies, which a plan numbers by uint8, and crops of a role
+MOST = 255  # the most strategies (a plan numbers them by uint8), and the most crops of a role
 
 
 @dataclass(frozen=True)
 class View:
-    """One augmented image: views of equal `crop` share a box; `variant` is the index of the strategy's list of ops."""
+    """One augmented image.
+
+    name: as in tables and plots.  size: side in pixels.  crop: number of its box; views of equal `crop` share a box.
+    variant: index of its list of ops among the strategy's variants.
+    """
 
     name: str
     role: str  # "global" or "local"
@@ -166,7 +170,7 @@ class ViewSet:
                 yield from (inner for policy in op.policies for inner in policy)
 
     def strategy_number(self, view: int) -> int:
-        """The index in `strategies` of a view's strategy; -1 where it is sampled for each image (assign="drawn")."""
+        """The index in `strategies` of a view's strategy; -1 if it is sampled for each sample (assign="drawn")."""
         return self._numbers[view]
 
     def op_stream(self, strategy: int, op: str) -> str:
@@ -182,7 +186,7 @@ class ViewSet:
         return self._partners[crop]
 
     def crop_stream(self, crop: int) -> str:
-        """The name of a box's random stream: of its number where strategies share it, else of its view."""
+        """The name of a box's random stream: after the crop's number if strategies share boxes, else after its view."""
         rule = self._rules[crop]
         if rule.share is not None:
             return f"share/crop/{rule.share}"
@@ -196,11 +200,11 @@ class ViewSet:
         return [(s, [i for i, v in enumerate(self.views) if v.size == s]) for s in sizes]
 
     def with_size(self, size: int | None) -> ViewSet:
-        """This view set with global views of another side; itself for None, a ViewError with own_sizes."""
+        """This view set with another side of the global views, in pixels; None: itself. ViewError with own_sizes."""
         return self if size is None else ViewSet(**{**self._arguments(), "size": size})
 
     def _arguments(self) -> dict:
-        """The constructor's arguments by name, from the attributes of these names, every None filled in."""
+        """The constructor's arguments by name, from the attributes of equal names; size is None with own_sizes."""
         found = {name: getattr(self, name) for name in argument_names(ViewSet)}
         return {**found, "size": None} if self.own_sizes else found
 

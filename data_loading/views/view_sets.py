@@ -1,4 +1,4 @@
-"""View sets by name, as `massrl` or `dino_multicrop`, and `get`, which makes one of what a config holds."""
+"""View sets by name, as `massrl` or `dino_multicrop`, and `get`, which makes a view set from a config."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ VIEW_SETS = Registry("view set")  # name -> function of the global size (None: i
 
 
 def get(which: str | dict | list | ViewSet, size: int | None = None) -> ViewSet:
-    """A view set of a name, of the arguments in a config, of strategies, or of a ViewSet, at this size.
+    """Make a view set from a name, the arguments in a config, strategies, or a ViewSet.
 
     A strategy's name or import path means two crops of it; several, as a list or joined by +, share two crops.
-    size: side of the global views in pixels; None leaves it. UnknownName for a name that nothing has, with the nearest;
-    ViewError for anything else.
+    size: side of the global views in pixels; None keeps the view set's own. UnknownName for an unknown name, with the
+    nearest known one; ViewError for anything else.
     """
     if isinstance(which, ViewSet):
         return which.with_size(size)
@@ -46,9 +46,9 @@ def _with(name: str, **arguments) -> dict:
 
 
 def _local(side: int, size: int | None) -> int:
-    """The side of local crops, pixels: `side` beside global crops of 224 and larger, else in proportion.
+    """The side of local crops in pixels: `side` beside global crops of 224 and larger, else in proportion.
 
-    Rounded to a multiple of 16 where that is not 0: the patches of most ViTs have 16 pixels.
+    Rounded to a multiple of 16, the patch size of most ViTs, unless that is 0.
     """
     if size is None:
         return side
