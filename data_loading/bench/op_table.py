@@ -1,4 +1,4 @@
-"""The measurements of the ops as plain values, as a text table, and in sentences."""
+"""The measurements of the ops as plain values, as a text table, and as a summary in words."""
 
 from __future__ import annotations
 

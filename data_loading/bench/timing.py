@@ -25,7 +25,7 @@ COMPILING_S = 900.0  # in place of FIRST_S where our kernels are compiled; a bus
 
 @dataclass
 class Settings:
-    """What is the same for all peers; ConfigError for a number out of range.
+    """Settings shared by all peers; ConfigError for a number out of range.
 
     rounds: of each peer, at least 1.  images: of the file, at most.  batch_size: images of a batch.
     seconds: about how long a round of any peer takes; slow peers see fewer images in it.

@@ -1,4 +1,4 @@
-"""Rows: batches of a file's fields where no image is asked for, in the order that data_loading.Loader would have."""
+"""Rows: batches of fields without images, in the order in which data_loading.Loader would have the same rows."""
 
 from __future__ import annotations
 

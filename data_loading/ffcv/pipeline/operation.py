@@ -88,7 +88,7 @@ class TensorOp(Operation, ABC):
 
 
 class FieldDecoder(Operation):
-    """Makes a tensor of a field that is no image; `kinds`: the types of field that it takes, as `Field.kind`."""
+    """Turns a field that is not an image into a tensor; `kinds`: the values of `Field.kind` that it accepts."""
 
     kinds: tuple[str, ...] = ()
 

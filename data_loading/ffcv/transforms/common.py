@@ -1,4 +1,4 @@
-"""Squeeze."""
+"""Squeeze, as in FFCV."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from data_loading.ffcv.pipeline.operation import Moment, TensorOp
 
 
 class Squeeze(TensorOp):
-    """Remove dimensions of size 1: the given ones, else all but the batch's own, which FFCV removes, too."""
+    """Remove dimensions of size 1: those given, else all except the batch's. FFCV removes that of 1, too."""
 
     def __init__(self, *dims: int):
         self.dims = dims

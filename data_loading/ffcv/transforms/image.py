@@ -1,4 +1,4 @@
-"""Augmentations of images, each a few words in our ops. Every one takes `seed=`: see Seeded."""
+"""FFCV's augmentations of images, each translated into ops of data_loading. Every one takes `seed=`: see Seeded."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from data_loading.ops.base import is_number, whole, within
 from data_loading.ops.erasing import colour
 
 Strength = float | Sequence[float]
-MOST = 99.0  # of a magnitude: our factors end at 100
+MOST = 99.0  # the largest magnitude: factors of our ops are at most 100
 
 
 class Cutout(ImageOp):
-    """Fill a square of crop_size pixels, wholly inside the view, with a colour, three values or one for all."""
+    """Fill a square of crop_size pixels, wholly inside the view, with a colour.
+
+    fill: three values or one for all channels, 0 to 255.  ViewError for a square larger than the view.
+    """
 
     def __init__(self, crop_size: int, fill: float | Sequence[float] = (0, 0, 0), seed: int | None = None):
         self.crop_size, self.fill = crop_size, fill
@@ -31,7 +34,10 @@ class Cutout(ImageOp):
 
 
 class RandomTranslate(ImageOp):
-    """Shift by up to `padding` pixels down or up, and right or left; `fill` comes into view."""
+    """Shift up or down, and left or right, each by up to `padding` pixels (0 to 4096), always.
+
+    fill: colour of the uncovered bands, three values or one for all channels, 0 to 255.
+    """
 
     def __init__(self, padding: int, fill: float | Sequence[float] = (0, 0, 0), seed: int | None = None):
         self.padding, self.fill = padding, fill
@@ -43,7 +49,7 @@ class RandomTranslate(ImageOp):
 
 
 class RandomHorizontalFlip(ImageOp):
-    """Mirror left and right."""
+    """Mirror left and right with probability flip_prob."""
 
     def __init__(self, flip_prob: float = 0.5, seed: int | None = None):
         self.flip_prob = flip_prob
@@ -54,7 +60,7 @@ class RandomHorizontalFlip(ImageOp):
 
 
 class RandomVerticalFlip(ImageOp):
-    """Mirror top and bottom."""
+    """Mirror top and bottom with probability flip_prob."""
 
     def __init__(self, flip_prob: float = 0.5, seed: int | None = None):
         self.flip_prob = flip_prob
@@ -65,7 +71,7 @@ class RandomVerticalFlip(ImageOp):
 
 
 class RandomInvert(ImageOp):
-    """255 minus each value."""
+    """Replace each value v by 255 - v, with probability invert_prob."""
 
     def __init__(self, invert_prob: float = 0.5, seed: int | None = None):
         self.invert_prob = invert_prob
@@ -76,6 +82,8 @@ class RandomInvert(ImageOp):
 
 
 class _OneFactor(ImageOp):
+    """Base of operations with a factor sampled uniformly from [max(0, 1 - magnitude), 1 + magnitude]."""
+
     op: type[Op]
 
     def __init__(self, magnitude: float, p: float = 0.5, seed: int | None = None):
@@ -89,19 +97,25 @@ class _OneFactor(ImageOp):
 
 
 class RandomBrightness(_OneFactor):
-    """Multiply by a factor from 1 - magnitude to 1 + magnitude."""
+    """Multiply by a factor from [max(0, 1 - magnitude), 1 + magnitude], with probability p; magnitude: 0 to 99."""
 
     op = ops.Brightness
 
 
 class RandomContrast(_OneFactor):
-    """Move away from the mean gray by a factor from 1 - magnitude to 1 + magnitude."""
+    """Scale the distance to the image's mean gray, with probability p.
+
+    The factor is sampled from [max(0, 1 - magnitude), 1 + magnitude]; magnitude: 0 to 99.
+    """
 
     op = ops.Contrast
 
 
 class RandomSaturation(_OneFactor):
-    """Move away from gray by a factor from 1 - magnitude to 1 + magnitude."""
+    """Scale the distance to each pixel's gray, with probability p.
+
+    The factor is sampled from [max(0, 1 - magnitude), 1 + magnitude]; magnitude: 0 to 99.
+    """
 
     op = ops.Saturation
 
@@ -109,8 +123,8 @@ class RandomSaturation(_OneFactor):
 class RandomColorJitter(ImageOp):
     """Brightness, contrast, saturation and hue by random amounts, in random order (FFCV-SSL's order is fixed).
 
-    Each is a strength, or the pair (1 - strength, 1 + strength), for hue (-strength, strength).  p: erow's word for
-    jitter_prob.
+    Each is a strength s, or the equal pair (1 - s, 1 + s), for hue (-s, s); ViewError for any other pair.
+    jitter_prob: the probability; p: its name in erow's fork.
     """
 
     def __init__(
@@ -135,7 +149,7 @@ class RandomColorJitter(ImageOp):
 
 
 class RandomGrayscale(ImageOp):
-    """All channels become the luminance.  p: erow's word for gray_prob."""
+    """Replace all channels by the luminance, with probability gray_prob; p: its name in erow's fork."""
 
     def __init__(self, gray_prob: float = 0.2, seed: int | None = None, *, p: float | None = None):
         self.gray_prob = gray_prob if p is None else p
@@ -146,7 +160,10 @@ class RandomGrayscale(ImageOp):
 
 
 class RandomSolarization(ImageOp):
-    """Invert every value at or above the threshold.  p: erow's word for solarization_prob."""
+    """Invert every value at or above `threshold` (0 to 256), with probability solarization_prob.
+
+    p: the name of solarization_prob in erow's fork.
+    """
 
     def __init__(
         self,
@@ -165,7 +182,10 @@ class RandomSolarization(ImageOp):
 
 
 class GaussianBlur(ImageOp):
-    """Blur with a sigma drawn uniformly, cut to kernel_size pixels.  p: erow's word for blur_prob."""
+    """Blur by a Gaussian of kernel_size taps (odd), with probability blur_prob; p: its name in erow's fork.
+
+    sigma: the interval, in pixels, from which the standard deviation is sampled uniformly.
+    """
 
     def __init__(
         self,
@@ -185,7 +205,10 @@ class GaussianBlur(ImageOp):
 
 
 class RandomErasing(ImageOp):
-    """Fill a rectangle of random area (a fraction, `scale`) and shape (height / width, `ratio`) with a colour."""
+    """Fill a rectangle with a colour, with probability erase_prob.
+
+    scale: range of its share of the view's area.  ratio: range of height / width.  mean: the colour, 0 to 255.
+    """
 
     def __init__(
         self,
@@ -204,7 +227,7 @@ class RandomErasing(ImageOp):
 
 
 class Rotate(ImageOp):
-    """Turn about the centre by -angle to angle, in radians; black comes into view."""
+    """Rotate about the centre by -angle to angle (radians), with probability rotate_prob; black outside the image."""
 
     def __init__(self, rotate_prob: float = 0.5, angle: float = 0.2, seed: int | None = None):
         self.rotate_prob, self.angle = rotate_prob, angle
@@ -216,7 +239,7 @@ class Rotate(ImageOp):
 
 
 def _strength(name: str, value: Strength, about: float = 1.0) -> float:
-    """A strength as it is, or that of a pair that lies evenly about `about`."""
+    """A strength s unchanged, or that of the pair (about - s, about + s); ViewError for any other value."""
     if is_number(value):
         return float(value)
     pair = as_tuple(value)

@@ -1,4 +1,4 @@
-"""TraversalOrder, from which orders of one's own derive; a Loader refuses them and says what stands in their place."""
+"""TraversalOrder, from which orders of one's own derive; a Loader refuses them and says what replaces them."""
 
 
 class TraversalOrder:
