@@ -1,4 +1,4 @@
-"""The sections of the report, from the figures and words that a run folder holds."""
+"""The sections of the report, made from the files of a run folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from massrl.report.words import MEANING, VIEWS, commands, verdict
 
 
 def build(path: Path) -> Path:
-    """Write path/report.html; draws the loss curve, the bars and, where they are missing, the views."""
+    """Write path/report.html and return its path.
+
+    Plots the losses and accuracies, and renders the pictures of views that are missing.
+    """
     run = read(path)
     notes = _figures(run)
     parts = [_head(run), markup.section("", markup.paragraph(verdict(run)), kind="verdict")]
@@ -31,7 +34,7 @@ def build(path: Path) -> Path:
 
 
 def _figures(run: Run) -> list[str]:
-    """Draw what follows from the logs; returns sentences about what could not be drawn."""
+    """Save the plots and the pictures of views -> one note for each picture that could not be made."""
     figures, notes = run.path / "figures", []
     curves = {t.method: t.columns for t in run.trainings.values() if np.isfinite(t.columns.get("loss", [])).any()}
     if curves:
@@ -44,8 +47,8 @@ def _figures(run: Run) -> list[str]:
             continue
         try:
             views_of_run(training.path, training.data_file(), target)
-        except UserError as error:  # as when the data have been moved since
-            notes.append(f"The views of {training.method} could not be drawn: {error}")
+        except UserError as error:  # for example because the data were moved
+            notes.append(f"The views of {training.method} could not be rendered: {error}")
     return notes
 
 
@@ -79,15 +82,15 @@ def _accuracy(run: Run) -> str:
     draws = max(entry["draws"] for row in run.accuracies.values() for entry in row.values())
     note = "Test accuracy in per cent; the encoders are frozen."
     if draws > 1:
-        note += f" ± is the deviation over {draws} draws of the labels, the same draws in every row."
+        note += f" ± is the standard deviation over {draws} random label subsets, equal in every row."
     return markup.section(
-        "What the features are worth",
+        "Accuracy of the features",
         markup.table(["", *(escape(HEADINGS[m]) for m in measures)], rows),
         markup.paragraph(note, "muted"),
         markup.picture(
             run.path / "figures" / "accuracy.png",
-            "The same as bars; whiskers are the deviation over label draws.",
-            "Bars of the accuracies in the table",
+            "The accuracies of the table; whiskers are the standard deviation over label subsets.",
+            "Bar chart of the accuracies",
         ),
         _paired(run, titles),
         "<h2 style='margin-top:24px'>What the columns mean</h2>"
@@ -118,10 +121,10 @@ def _paired(run: Run, titles: dict[str, str]) -> str:
                 rows.append([escape(words), escape(HEADINGS.get(measure, measure)), number, interval, won])
     if not rows:
         return ""
-    head = ["Difference on equal label draws", "", "points", "95 % interval", "draws won"]
-    note = "The interval is of the mean over label draws; it does not cover other test images or other trainings."
+    head = ["Difference on equal label subsets", "", "points", "95 % interval", "subsets won"]
+    note = "The interval is that of the mean over label subsets; it does not cover other test images or training runs."
     body = markup.table(head, rows) + markup.paragraph(note, "muted")
-    return f"<details><summary>Differences, draw by draw</summary>\n{body}</details>"
+    return f"<details><summary>Paired differences over label subsets</summary>\n{body}</details>"
 
 
 def _label_free(run: Run) -> str:
@@ -139,22 +142,22 @@ def _label_free(run: Run) -> str:
     ]
     pairs = [(words, MEANING[key]) for key, words in (("rank", "effective rank"), ("alignment", "alignment"))]
     return markup.section(
-        "What can be said without labels", markup.table(["", "trained", "untrained"], rows), markup.definitions(pairs)
+        "Measures without labels", markup.table(["", "trained", "untrained"], rows), markup.definitions(pairs)
     )
 
 
 def _training(run: Run) -> str:
     words = (
         "The loss at each logged step (pale) and its running mean. Losses of different methods have different scales: "
-        "compare the table, not the curves. Online accuracies are measured on augmented training images as training "
-        "goes on, from features that train nothing; they follow the final figures and do not equal them."
+        "compare the table, not the curves. Online accuracies are measured during training, on detached features of "
+        "augmented training images; they indicate the final accuracies, but do not equal them."
     )
     seconds = run.metrics.get("seconds") or {}
     cells = markup.table([escape(k) for k in seconds], [[f"{v:.1f} s" for v in seconds.values()]]) if seconds else ""
     return markup.section(
         "Training",
         markup.picture(run.path / "figures" / "loss.png", words, "Loss and online accuracy over epochs"),
-        f"<h2 style='margin-top:24px'>Where the time went</h2>{cells}" if cells else "",
+        f"<h2 style='margin-top:24px'>Time spent</h2>{cells}" if cells else "",
     )
 
 
@@ -176,7 +179,7 @@ def _views(run: Run, notes: list[str]) -> str:
 def _map(run: Run) -> str:
     words = (
         "Each point is a test image; t-SNE places images with similar features near each other. Colours are the true "
-        "classes where there are labels; the encoder never saw them. Distances between clusters mean little."
+        "classes, if there are labels; the encoder was trained without them. Distances between clusters mean little."
     )
     return markup.section(
         "A map of the features", markup.picture(run.path / "figures" / "feature_map.png", words, "t-SNE map")
@@ -185,8 +188,8 @@ def _map(run: Run) -> str:
 
 def _neighbours(run: Run) -> str:
     words = (
-        "The training images nearest to some test images, drawn at random and not chosen, nearest first. Where there "
-        "are labels, a green frame is an image of the query's class, a red one is not."
+        "The training images nearest to some randomly sampled test images, nearest first. If there are labels, a "
+        "green frame marks an image of the query's class, a red frame one of another class."
     )
     return markup.section(
         "Nearest neighbours", markup.picture(run.path / "figures" / "neighbours.png", words, "Nearest neighbours")
@@ -197,7 +200,7 @@ def _next(run: Run) -> str:
     kept = [
         (t.method, f"<code>{escape(str(t.checkpoint))}</code>") for t in run.trainings.values() if t.checkpoint.exists()
     ]
-    return markup.section("Where it is, and what to run next", markup.definitions(kept), *commands(run))
+    return markup.section("Checkpoints and next commands", markup.definitions(kept), *commands(run))
 
 
 def _record(run: Run) -> str:
@@ -212,7 +215,7 @@ def _record(run: Run) -> str:
         )
     )
     parts.append(markup.details("metrics.json", json.dumps(run.metrics, indent=2) if run.metrics else ""))
-    return markup.section("How it was made", *parts)
+    return markup.section("Settings and environment", *parts)
 
 
 def _yaml(training: Training) -> str:
