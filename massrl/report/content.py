@@ -8,20 +8,19 @@ from pathlib import Path
 from data_loading.errors import ConfigError
 from massrl.evaluation.table import HEADINGS
 from massrl.report.figures import title
-from massrl.runs.folder import Run as Training
-from massrl.runs.folder import is_run, read_json
+from massrl.runs.folder import EVALUATION, METRICS, Run, is_run, read_json
 
 
 @dataclass(frozen=True)
-class Run:
-    """A run folder.
+class Contents:
+    """What a folder holds.
 
-    trainings: by name; a folder that `massrl pretrain` wrote is a single training.  metrics, evaluation: contents of
+    runs: by name; several where `massrl quickstart` wrote the folder, else one.  metrics, evaluation: contents of
     metrics.json and evaluation.json, {} when missing.
     """
 
     path: Path
-    trainings: dict[str, Training]
+    runs: dict[str, Run]
     metrics: dict
     evaluation: dict
 
@@ -37,23 +36,22 @@ class Run:
 
     @property
     def titles(self) -> dict[str, str]:
-        """{training: name of its method as written in the report}."""
-        return {name: title(name) for name in self.trainings}
+        """{run: name of its method as written in the report}."""
+        return {name: title(name) for name in self.runs}
 
 
-def read(path: Path) -> Run:
+def read(path: Path) -> Contents:
     """Read the run folder at path. Raises ConfigError when it does not exist or is not a run."""
     if not path.is_dir():
         raise ConfigError(
             f"{path}: no such run folder; `massrl pretrain` and `massrl quickstart` print the path of theirs"
         )
     if is_run(path):
-        alone = Training(path)
-        trainings = {alone.method.lower() if alone.config else path.name: alone}
+        alone = Run(path)
+        runs = {alone.method.lower() if alone.config else path.name: alone}
     else:
-        folders = sorted(p for p in path.iterdir() if is_run(p))
-        trainings = {p.name: Training(p) for p in folders}
-    metrics = read_json(path / "metrics.json")
-    if not trainings and not metrics:
+        runs = {folder.name: Run(folder) for folder in sorted(filter(is_run, path.iterdir()))}
+    metrics = read_json(path / METRICS)
+    if not runs and not metrics:
         raise ConfigError(f"{path}: not a run folder: it has no config.yaml, metrics.csv or metrics.json")
-    return Run(path, trainings, metrics, read_json(path / "evaluation.json"))
+    return Contents(path, runs, metrics, read_json(path / EVALUATION))

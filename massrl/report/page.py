@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from html import escape
 from pathlib import Path
 
@@ -13,9 +14,10 @@ from data_loading.config.atomic import write_whole
 from data_loading.errors import UserError
 from massrl.evaluation.table import BASELINES, HEADINGS
 from massrl.report import markup, plots, style
-from massrl.report.content import Run, Training, read
+from massrl.report.content import Contents, read
 from massrl.report.figures import views_of_run
 from massrl.report.words import MEANING, VIEWS, commands, verdict
+from massrl.runs.folder import REPORT, Run
 
 
 def build(path: Path) -> Path:
@@ -23,63 +25,64 @@ def build(path: Path) -> Path:
 
     Plots the losses and accuracies, and renders the pictures of views that are missing.
     """
-    run = read(path)
-    notes = _figures(run)
-    parts = [_head(run), markup.section("", markup.paragraph(verdict(run)), kind="verdict")]
-    parts += [_accuracy(run), _label_free(run), _training(run), _views(run, notes), _map(run), _neighbours(run)]
-    parts += [_next(run), _record(run)]
-    target = path / "report.html"
+    contents = read(path)
+    notes = _figures(contents)
+    sections = (_accuracy, _label_free, _training, partial(_views, notes=notes), _map, _neighbours, _next, _record)
+    parts = [_head(contents), markup.section("", markup.paragraph(verdict(contents)), kind="verdict")]
+    parts += [section(contents) for section in sections]
+    target = path / REPORT
     write_whole(target, markup.page(f"{path.resolve().name}: report of a massrl run", "\n".join(filter(None, parts))))
     return target
 
 
-def _figures(run: Run) -> list[str]:
+def _figures(contents: Contents) -> list[str]:
     """Save the plots and the pictures of views -> one note for each picture that could not be made."""
-    figures, notes = run.path / "figures", []
-    curves = {t.method: t.columns for t in run.trainings.values() if np.isfinite(t.columns.get("loss", [])).any()}
+    figures, notes = contents.path / "figures", []
+    curves = {t.method: t.columns for t in contents.runs.values() if np.isfinite(t.columns.get("loss", [])).any()}
     if curves:
         style.save(figures / "loss.png", lambda: plots.loss_curve(curves))
-    if run.accuracies:
-        style.save(figures / "accuracy.png", lambda: plots.accuracy_bars(run.accuracies, run.titles))
-    for name, training in run.trainings.items():
+    if contents.accuracies:
+        style.save(figures / "accuracy.png", lambda: plots.accuracy_bars(contents.accuracies, contents.titles))
+    for name, run in contents.runs.items():
         target = figures / f"views_{name}.png"
-        if target.exists() or not training.checkpoint.exists() or not training.data:
+        if target.exists() or not run.checkpoint.exists() or not run.data:
             continue
         try:
-            views_of_run(training.path, training.data_file(), target)
+            views_of_run(run.path, run.data_file(), target)
         except UserError as error:  # for example because the data were moved
-            notes.append(f"The views of {training.method} could not be rendered: {error}")
+            notes.append(f"The views of {run.method} could not be rendered: {error}")
     return notes
 
 
-def _head(run: Run) -> str:
+def _head(contents: Contents) -> str:
     chips = []
-    for training in run.trainings.values():
-        words = [training.method, training.backbone, f"{training.epochs} epochs" if training.epochs else ""]
+    for run in contents.runs.values():
+        words = [run.method, run.backbone, f"{run.epochs} epochs" if run.epochs else ""]
         chips.append(", ".join(word for word in words if word))
-    data = next((t.data for t in run.trainings.values() if t.data), "")
+    data = next((t.data for t in contents.runs.values() if t.data), "")
     chips += [f"data: {data}"] if data else []
-    total = sum((run.metrics.get("seconds") or {}).values())
+    total = sum((contents.metrics.get("seconds") or {}).values())
     chips += [f"{total / 60:.1f} minutes in all"] if total else []
-    started = next((t.environment.get("started") for t in run.trainings.values() if t.environment.get("started")), "")
+    started = next((t.environment.get("started") for t in contents.runs.values() if t.environment.get("started")), "")
     items = "".join(f"<li>{escape(chip)}</li>" for chip in chips)
     when = f"Started {escape(started.replace('T', ' ').replace('+00:00', ' UTC'))}. " if started else ""
     return (
-        f"<header><h1>{escape(run.path.resolve().name)}</h1>\n"
+        f"<header><h1>{escape(contents.path.resolve().name)}</h1>\n"
         f'<p class="muted">{when}An encoder trained without labels, by massrl.</p>\n'
         f'<ul class="chips">{items}</ul></header>'
     )
 
 
-def _accuracy(run: Run) -> str:
-    if not run.accuracies:
+def _accuracy(contents: Contents) -> str:
+    if not contents.accuracies:
         return ""
-    measures = list(run.accuracies)
-    titles = {**BASELINES, **run.titles}
-    names = list(dict.fromkeys(name for row in run.accuracies.values() for name in row))
-    best = {m: max(entry["mean"] for entry in row.values()) for m, row in run.accuracies.items()}
-    rows = [[escape(titles.get(n, n)), *(_cell(run.accuracies[m].get(n), best[m]) for m in measures)] for n in names]
-    draws = max(entry["draws"] for row in run.accuracies.values() for entry in row.values())
+    measures = list(contents.accuracies)
+    titles = {**BASELINES, **contents.titles}
+    names = list(dict.fromkeys(name for row in contents.accuracies.values() for name in row))
+    best = {m: max(entry["mean"] for entry in row.values()) for m, row in contents.accuracies.items()}
+    accuracies = contents.accuracies
+    rows = [[escape(titles.get(n, n)), *(_cell(accuracies[m].get(n), best[m]) for m in measures)] for n in names]
+    draws = max(entry["draws"] for row in contents.accuracies.values() for entry in row.values())
     note = "Test accuracy in per cent; the encoders are frozen."
     if draws > 1:
         note += f" ± is the standard deviation over {draws} random label subsets, equal in every row."
@@ -88,11 +91,11 @@ def _accuracy(run: Run) -> str:
         markup.table(["", *(escape(HEADINGS[m]) for m in measures)], rows),
         markup.paragraph(note, "muted"),
         markup.picture(
-            run.path / "figures" / "accuracy.png",
+            contents.path / "figures" / "accuracy.png",
             "The accuracies of the table; whiskers are the standard deviation over label subsets.",
             "Bar chart of the accuracies",
         ),
-        _paired(run, titles),
+        _paired(contents, titles),
         "<h2 style='margin-top:24px'>What the columns mean</h2>"
         + markup.definitions([(HEADINGS[m], MEANING[m]) for m in measures]),
     )
@@ -105,9 +108,9 @@ def _cell(entry: dict | None, best: float) -> str:
     return f"<td{' class=best' if entry['mean'] == best else ''}>{100 * entry['mean']:.1f}{std}</td>"
 
 
-def _paired(run: Run, titles: dict[str, str]) -> str:
+def _paired(contents: Contents, titles: dict[str, str]) -> str:
     rows = []
-    for measure, methods in run.paired.items():
+    for measure, methods in contents.paired.items():
         for name, bases in methods.items():
             for base, gain in bases.items():
                 if gain["std"] is None:
@@ -127,18 +130,18 @@ def _paired(run: Run, titles: dict[str, str]) -> str:
     return f"<details><summary>Paired differences over label subsets</summary>\n{body}</details>"
 
 
-def _label_free(run: Run) -> str:
-    if run.metrics.get("rank") is None:
+def _label_free(contents: Contents) -> str:
+    if contents.metrics.get("rank") is None:
         return ""
-    before = run.evaluation.get("untrained") or {}
+    before = contents.evaluation.get("untrained") or {}
     rows = [
         [
             words,
-            f"<td class=best>{run.metrics[key]:.{digits}f}</td>",
+            f"<td class=best>{contents.metrics[key]:.{digits}f}</td>",
             f"{before[key]:.{digits}f}" if key in before else "",
         ]
         for key, words, digits in (("rank", "effective rank", 1), ("alignment", "alignment of two views", 3))
-        if run.metrics.get(key) is not None
+        if contents.metrics.get(key) is not None
     ]
     pairs = [(words, MEANING[key]) for key, words in (("rank", "effective rank"), ("alignment", "alignment"))]
     return markup.section(
@@ -146,27 +149,27 @@ def _label_free(run: Run) -> str:
     )
 
 
-def _training(run: Run) -> str:
+def _training(contents: Contents) -> str:
     words = (
         "The loss at each logged step (pale) and its running mean. Losses of different methods have different scales: "
         "compare the table, not the curves. Online accuracies are measured during training, on detached features of "
         "augmented training images; they indicate the final accuracies, but do not equal them."
     )
-    seconds = run.metrics.get("seconds") or {}
+    seconds = contents.metrics.get("seconds") or {}
     cells = markup.table([escape(k) for k in seconds], [[f"{v:.1f} s" for v in seconds.values()]]) if seconds else ""
     return markup.section(
         "Training",
-        markup.picture(run.path / "figures" / "loss.png", words, "Loss and online accuracy over epochs"),
+        markup.picture(contents.path / "figures" / "loss.png", words, "Loss and online accuracy over epochs"),
         f"<h2 style='margin-top:24px'>Time spent</h2>{cells}" if cells else "",
     )
 
 
-def _views(run: Run, notes: list[str]) -> str:
+def _views(contents: Contents, notes: list[str]) -> str:
     pictures = []
-    for name, training in run.trainings.items():
-        caption = f"<b>{escape(training.method)}</b>"
+    for name, run in contents.runs.items():
+        caption = f"<b>{escape(run.method)}</b>"
         pictures.append(
-            markup.picture(run.path / "figures" / f"views_{name}.png", caption, f"Views of {training.method}")
+            markup.picture(contents.path / "figures" / f"views_{name}.png", caption, f"Views of {run.method}")
         )
     return markup.section(
         "The views it trained on",
@@ -176,47 +179,47 @@ def _views(run: Run, notes: list[str]) -> str:
     )
 
 
-def _map(run: Run) -> str:
+def _map(contents: Contents) -> str:
     words = (
         "Each point is a test image; t-SNE places images with similar features near each other. Colours are the true "
         "classes, if there are labels; the encoder was trained without them. Distances between clusters mean little."
     )
     return markup.section(
-        "A map of the features", markup.picture(run.path / "figures" / "feature_map.png", words, "t-SNE map")
+        "A map of the features", markup.picture(contents.path / "figures" / "feature_map.png", words, "t-SNE map")
     )
 
 
-def _neighbours(run: Run) -> str:
+def _neighbours(contents: Contents) -> str:
     words = (
         "The training images nearest to some randomly sampled test images, nearest first. If there are labels, a "
         "green frame marks an image of the query's class, a red frame one of another class."
     )
     return markup.section(
-        "Nearest neighbours", markup.picture(run.path / "figures" / "neighbours.png", words, "Nearest neighbours")
+        "Nearest neighbours", markup.picture(contents.path / "figures" / "neighbours.png", words, "Nearest neighbours")
     )
 
 
-def _next(run: Run) -> str:
+def _next(contents: Contents) -> str:
     kept = [
-        (t.method, f"<code>{escape(str(t.checkpoint))}</code>") for t in run.trainings.values() if t.checkpoint.exists()
+        (t.method, f"<code>{escape(str(t.checkpoint))}</code>") for t in contents.runs.values() if t.checkpoint.exists()
     ]
-    return markup.section("Checkpoints and next commands", markup.definitions(kept), *commands(run))
+    return markup.section("Checkpoints and next commands", markup.definitions(kept), *commands(contents))
 
 
-def _record(run: Run) -> str:
-    parts = [markup.details(f"Settings of {t.method} (config.yaml)", _yaml(t)) for t in run.trainings.values()]
-    first = next(iter(run.trainings.values()), None)
+def _record(contents: Contents) -> str:
+    parts = [markup.details(f"Settings of {t.method} (config.yaml)", _yaml(t)) for t in contents.runs.values()]
+    first = next(iter(contents.runs.values()), None)
     if first and first.environment:
         parts.append(markup.details("Environment", json.dumps(first.environment, indent=2)))
-    rest = {k: v for k, v in run.evaluation.items() if k != "paired"}
+    rest = {k: v for k, v in contents.evaluation.items() if k != "paired"}
     parts.append(
         markup.details(
             "Evaluation: protocols, hashes, split, seeds, versions", json.dumps(rest, indent=2) if rest else ""
         )
     )
-    parts.append(markup.details("metrics.json", json.dumps(run.metrics, indent=2) if run.metrics else ""))
+    parts.append(markup.details("metrics.json", json.dumps(contents.metrics, indent=2) if contents.metrics else ""))
     return markup.section("Settings and environment", *parts)
 
 
-def _yaml(training: Training) -> str:
-    return yaml.safe_dump(training.config, sort_keys=False, allow_unicode=True) if training.config else ""
+def _yaml(run: Run) -> str:
+    return yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True) if run.config else ""

@@ -6,7 +6,7 @@ from html import escape
 
 from massrl.evaluation.table import BASELINES, HEADINGS
 from massrl.report import markup
-from massrl.report.content import Run
+from massrl.report.content import Contents
 
 MEANING = {
     "linear_1_per_class": "Accuracy of a linear classifier trained on the frozen features of <b>one labelled image per "
@@ -25,34 +25,34 @@ VIEWS = "Each row is an image; each column is a view of it as the encoder sees i
 POINT = 0.01  # a percentage point of accuracy
 
 
-def verdict(run: Run) -> str:
+def verdict(contents: Contents) -> str:
     """The result of a run in one to three sentences, as HTML: accuracies and differences to the baselines."""
-    if run.accuracies:
-        return _accuracies(run)
-    if run.metrics.get("rank") is not None:
-        return _label_free(run)
-    names = " and ".join(escape(t.method) for t in run.trainings.values())
+    if contents.accuracies:
+        return _accuracies(contents)
+    if contents.metrics.get("rank") is not None:
+        return _label_free(contents)
+    names = " and ".join(escape(t.method) for t in contents.runs.values())
     return (
         f"{names or 'This run'} has been trained but not evaluated. The loss does not measure the quality of an "
         "encoder: run <code>massrl knn</code> or <code>massrl linear</code> on labelled images (commands below)."
     )
 
 
-def _accuracies(run: Run) -> str:
+def _accuracies(contents: Contents) -> str:
     """The verdict from the first measure of the run, for the best method."""
-    measure, row = next(iter(run.accuracies.items()))
+    measure, row = next(iter(contents.accuracies.items()))
     methods = [name for name in row if name not in BASELINES]
     if not methods:
         return ""
     best = max(methods, key=lambda name: row[name]["mean"])
     where = {"knn": "By nearest neighbours", "linear_1_per_class": "With one label per class"}
     start = where.get(measure, f"With {HEADINGS[measure].partition(', ')[2]}")
-    title = escape(run.titles.get(best, best))
+    title = escape(contents.titles.get(best, best))
     share = f"<b>{100 * row[best]['mean']:.1f} %</b> of the test images"
     text = f"{start}, the frozen features of <b>{title}</b> classify {share} correctly"
     gains = [_against(row[best]["mean"] - row[base]["mean"], words) for base, words in _bases(row)]
     text += f": {' and '.join(gains)}. " if gains else ". "
-    return text + _others(run, measure, best, methods) + _worse(run, best)
+    return text + _others(contents, measure, best, methods) + _worse(contents, best)
 
 
 def _bases(row: dict) -> list[tuple[str, str]]:
@@ -68,17 +68,17 @@ def _against(gain: float, words: str) -> str:
     return f"<b>{abs(100 * gain):.1f} points {'more' if gain > 0 else 'less'}</b> than {words}"
 
 
-def _others(run: Run, measure: str, best: str, methods: list[str]) -> str:
+def _others(contents: Contents, measure: str, best: str, methods: list[str]) -> str:
     """Accuracies of the methods other than the best."""
-    row = run.accuracies[measure]
-    rest = [f"{escape(run.titles.get(n, n))} {100 * row[n]['mean']:.1f} %" for n in methods if n != best]
+    row = contents.accuracies[measure]
+    rest = [f"{escape(contents.titles.get(n, n))} {100 * row[n]['mean']:.1f} %" for n in methods if n != best]
     return f"Other methods: {', '.join(rest)}. " if rest else ""
 
 
-def _worse(run: Run, best: str) -> str:
+def _worse(contents: Contents, best: str) -> str:
     """The measures in which the best method is below a baseline, or the statement that there are none."""
     worse = []
-    for measure, row in run.accuracies.items():
+    for measure, row in contents.accuracies.items():
         below = [words for base, words in _bases(row) if best in row and row[best]["mean"] < row[base]["mean"]]
         if below:
             worse.append(f"{escape(HEADINGS[measure])} (below {' and '.join(below)})")
@@ -87,10 +87,10 @@ def _worse(run: Run, best: str) -> str:
     return "It is at least as good as the baselines in every column of the table."
 
 
-def _label_free(run: Run) -> str:
+def _label_free(contents: Contents) -> str:
     """The verdict on a run that was evaluated without labels."""
-    rank, before = run.metrics["rank"], run.evaluation.get("untrained") or {}
-    name = escape(next((t.method for t in run.trainings.values()), "the method"))
+    rank, before = contents.metrics["rank"], contents.evaluation.get("untrained") or {}
+    name = escape(next((t.method for t in contents.runs.values()), "the method"))
     text = "Accuracy needs labels, and these images have none. "
     text += f"The features of <b>{name}</b> use about <b>{rank:.1f} directions</b>"
     text += f" (with random weights: {before['rank']:.1f}). " if "rank" in before else ". "
@@ -101,9 +101,9 @@ def _label_free(run: Run) -> str:
     )
 
 
-def commands(run: Run) -> list[str]:
+def commands(contents: Contents) -> list[str]:
     """Commands to run next, as pieces of HTML; [] when the folder has no training."""
-    first = next(iter(run.trainings.values()), None)
+    first = next(iter(contents.runs.values()), None)
     if first is None:
         return []
     checkpoint = str(first.checkpoint)
