@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import numba
+import numba.extending
 import numpy as np
 from numba.core.compiler_lock import global_compiler_lock
 
@@ -23,6 +26,9 @@ KERNELS = ("kernel/*.py", "kernel/simd/*.py", "ops/*.py", "loading/order.py", "v
 
 # For kernels to pass instead of the literals 0, False and True, for which numba would compile the callee once more.
 ZERO, NO, YES = np.int64(0), np.bool_(False), np.bool_(True)
+
+# numba's decorator. Its own hint would have kernels pass the implementation's arguments, of which the first is numba's.
+intrinsic: Callable[[Callable[..., Any]], Callable[..., Any]] = numba.extending.intrinsic
 
 
 def _sources() -> list[Path]:

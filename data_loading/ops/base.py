@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Real
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,16 @@ OPS = Registry("op")
 PARAMS = 12  # numbers that an op may pass to the function that samples its steps
 
 
-class Op(Described):
+class Streamed(Described):
+    """What has a random stream of its own, which `set_stream` sets: an op, a crop, or what mixes a batch."""
+
+    name: str | None
+    share: str | None
+    seed: int | None
+    fixed: bool
+
+
+class Op(Streamed):
     """An augmentation that is applied to a view with probability `p`, decided for each sample.
 
     name:  names the random stream; without it the stream is named by view, op and occurrence.
@@ -29,7 +39,7 @@ class Op(Described):
     """
 
     rule: int  # which function samples its steps: the code in program.draw
-    steps = 1  # how many steps of a program it writes at most
+    steps: int = 1  # how many steps of a program it writes at most
 
     def __init__(
         self,
@@ -56,7 +66,7 @@ class Op(Described):
         return []
 
 
-def set_stream(op, name: str | None, share: str | None, seed: int | None, fixed: bool) -> None:
+def set_stream(op: Streamed, name: str | None, share: str | None, seed: int | None, fixed: bool) -> None:
     """Check and set name, share, seed and fixed, which choose the random stream of an op, crop or Mixing.
 
     ViewError for an empty or reserved name, a wrong type, or a seed out of range.
@@ -140,7 +150,7 @@ def flag(op: object, name: str, value: bool) -> bool:
     return bool(value)
 
 
-def interval(op: object, name: str, value, low: float, high: float) -> tuple[float, float]:
+def interval(op: object, name: str, value: Any, low: float, high: float) -> tuple[float, float]:
     """Check that `value` is a pair with low <= first <= second <= high; the ViewError names op and argument."""
     pair = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else ()
     if len(pair) != 2 or not all(map(is_number, pair)) or not low <= pair[0] <= pair[1] <= high:

@@ -22,7 +22,7 @@ class Choose(Op):
 
     rule = CHOOSE
 
-    def __init__(self, policies: Sequence[Sequence[Op]], times: int = 1, p: float = 1.0, **common):
+    def __init__(self, policies: Sequence[Sequence[Op]], times: int = 1, p: float = 1.0, **common: Any):
         super().__init__(p, **common)
         self.policies, self.times = lists_of_ops("Choose: policies", policies), whole(self, "times", times, 1, 16)
         for op in (op for policy in self.policies for op in policy):
@@ -30,11 +30,7 @@ class Choose(Op):
                 raise ViewError("Choose: a policy cannot hold another Choose; list its policies here")
             if op.name or op.share or op.fixed or op.seed is not None:
                 raise ViewError(f"Choose: {type(op).__name__} in a policy has a stream of its own; give it to Choose")
-
-    @property
-    def steps(self) -> int:
-        """The most steps that `times` policies can write."""
-        return self.times * max(sum(op.steps for op in policy) for policy in self.policies)
+        self.steps = self.times * max(sum(op.steps for op in policy) for policy in self.policies)
 
 
 def lists_of_ops(what: str, value: Sequence[Sequence[Op | str | dict[str, Any]]]) -> list[list[Op]]:

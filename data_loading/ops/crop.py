@@ -10,21 +10,22 @@ image, and so does Pad, but without resizing.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
-from data_loading.config.described import Described, build
+from data_loading.config.described import build
 from data_loading.errors import ViewError
 from data_loading.kernel.jit import NO, YES, ZERO, jit
 from data_loading.kernel.rng import integer, uniform
-from data_loading.ops.base import OPS, interval, set_stream, whole, within
+from data_loading.ops.base import OPS, Streamed, interval, set_stream, whole, within
 
 F32 = np.float32
 RANDOM_RESIZED, CENTER, PAD, WHOLE, UNIFORM, CORNER, FILL_UP = range(7)
 CORNERS = ("top_left", "top_right", "bottom_left", "bottom_right")
 
 
-class Crop(Described):
+class Crop(Streamed):
     """A rule for the box of a view.
 
     edge: what the taps of the resizing may read outside the box. "crop": nothing; "image": pixels of the image; "pad":
@@ -49,7 +50,9 @@ class RandomResizedCrop(Crop):
 
     rule = RANDOM_RESIZED
 
-    def __init__(self, scale: tuple[float, float] = (0.08, 1.0), ratio: tuple[float, float] = (3 / 4, 4 / 3), **common):
+    def __init__(
+        self, scale: tuple[float, float] = (0.08, 1.0), ratio: tuple[float, float] = (3 / 4, 4 / 3), **common: Any
+    ):
         super().__init__(**common)
         self.scale = interval(self, "scale", scale, 1e-4, 1.0)
         self.ratio = interval(self, "ratio", ratio, 0.01, 100.0)
@@ -66,7 +69,7 @@ class CenterCrop(Crop):
     rule = CENTER
     edge = "image"
 
-    def __init__(self, ratio: float = 224 / 256, **common):
+    def __init__(self, ratio: float = 224 / 256, **common: Any):
         super().__init__(**common)
         self.ratio = within(self, "ratio", ratio, 0.01, 1.0)
 
@@ -81,7 +84,7 @@ class PadCrop(Crop):
     rule = PAD
     edge = "pad"
 
-    def __init__(self, padding: int = 4, **common):
+    def __init__(self, padding: int = 4, **common: Any):
         super().__init__(**common)
         self.padding = whole(self, "padding", padding, 0, 1024)
 
@@ -99,7 +102,7 @@ class UniformCrop(Crop):
 
     rule = UNIFORM
 
-    def __init__(self, ratio: tuple[float, float] = (0.5, 1.0), **common):
+    def __init__(self, ratio: tuple[float, float] = (0.5, 1.0), **common: Any):
         super().__init__(**common)
         self.ratio = interval(self, "ratio", ratio, 0.01, 1.0)
 
@@ -116,7 +119,7 @@ class CornerCrop(Crop):
 
     rule = CORNER
 
-    def __init__(self, ratio: float = 1.0, corner: str = "top_left", **common):
+    def __init__(self, ratio: float = 1.0, corner: str = "top_left", **common: Any):
         super().__init__(**common)
         self.ratio = within(self, "ratio", ratio, 0.01, 1.0)
         if corner not in CORNERS:

@@ -27,7 +27,8 @@ class CutMix(Mixing):
         Returns the mixed images, of equal shape, dtype and device, and each image's own weight (B,) float64.
         """
         height, width = images.shape[-2:]
-        box = boxes(*drawn, height, width)
+        weight, across, down = drawn
+        box = boxes(weight, across, down, height, width)
         x0, y0, x1, y1 = box
         return tensor(images, images.roll(1, 1), box), 1 - (x1 - x0) * (y1 - y0) / (width * height)
 

@@ -160,7 +160,8 @@ def tensor(images, sigma, key0, key1, *matrix):
     field = torch.stack([dx, dy], 1).view(-1, 2, GRID, GRID) * sigma[:, None, None, None]
     shift = torch.nn.functional.interpolate(field, images.shape[2:], mode="bicubic", align_corners=True)
     one, zero = torch.ones_like(sigma), torch.zeros_like(sigma)
-    return affine.tensor(images, *(matrix or (one, zero, zero, zero, one, zero)), shift=shift)
+    a, b, tx, c, d, ty = matrix or (one, zero, zero, zero, one, zero)
+    return affine.tensor(images, a, b, tx, c, d, ty, shift)
 
 
 def image_kernel(image, scratch, height, width, arg, word, small):

@@ -80,11 +80,9 @@ def reference(image: np.ndarray, top: float, left: float, height: float, width: 
     """image (3, H, W) -> (3, H, W); top to width: fractions of the sides; fill: red, green and blue, 0..255."""
     out = image.copy()
     _, h, w = image.shape
-    top, left, height, width = (
-        F32(edge) for edge in (top, left, height, width)
-    )  # as the kernel: an edge may be exactly half a pixel
-    y0, x0 = int(top * F32(h) + F32(0.5)), int(left * F32(w) + F32(0.5))
-    y1, x1 = int((top + height) * F32(h) + F32(0.5)), int((left + width) * F32(w) + F32(0.5))
+    y, x, down, across = (F32(edge) for edge in (top, left, height, width))  # an edge may lie on half a pixel
+    y0, x0 = int(y * F32(h) + F32(0.5)), int(x * F32(w) + F32(0.5))
+    y1, x1 = int((y + down) * F32(h) + F32(0.5)), int((x + across) * F32(w) + F32(0.5))
     out[:, y0:y1, x0:x1] = np.reshape(fill, (3, 1, 1))
     return out
 

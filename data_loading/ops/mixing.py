@@ -11,15 +11,14 @@ import math
 import numpy as np
 from scipy.special import betaincinv
 
-from data_loading.config.described import Described
 from data_loading.errors import ViewError
 from data_loading.kernel.rng import philox_numpy, stream
-from data_loading.ops.base import flag, is_number, set_stream, within
+from data_loading.ops.base import Streamed, flag, is_number, set_stream, within
 
 U32 = np.uint32
 
 
-class Mixing(Described):
+class Mixing(Streamed):
     """Mix each image of a batch with the one before it (the first with the last), with probability `p`.
 
     alpha: the image's own weight is sampled from Beta(alpha, alpha); above 0.

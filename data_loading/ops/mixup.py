@@ -35,6 +35,6 @@ def tensor(images, others, weight: np.ndarray):
     """`reference` for tensors of any device and dtype, weight broadcast to images; integers are rounded half up."""
     import torch
 
-    weight = torch.as_tensor(weight, dtype=torch.float32, device=images.device)
-    mixed = others.float().lerp(images.float(), weight)  # exact where the weight is 1
+    share = torch.as_tensor(weight, dtype=torch.float32, device=images.device)
+    mixed = others.float().lerp(images.float(), share)  # exact where the weight is 1
     return (mixed if images.is_floating_point() else mixed.add_(0.5)).to(images.dtype)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
 
 import numba
 import numpy as np
 from numba import types
-from numba.extending import intrinsic
 
 from data_loading.errors import ViewError
-from data_loading.kernel.jit import jit
+from data_loading.kernel.jit import intrinsic, jit
 from data_loading.kernel.rng import STATE
 from data_loading.ops.base import PARAMS, Op
 from data_loading.ops.step import ARGS, OWN, OWN_MOST, STEPS, step
@@ -34,8 +34,12 @@ class OwnOp(Op):
     """
 
     numbers: tuple[str, ...] = ()
+    draw: ClassVar[Callable[..., None]]
+    kernel: ClassVar[Callable[..., None]]
+    _compiled: ClassVar[tuple[Any, Any]]  # numba's functions
+    _addresses: ClassVar[tuple[int, int] | None]
 
-    def __init_subclass__(cls, **kwargs):
+    def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         for name, wanted in (("draw", 4), ("kernel", 4)):
             function = getattr(cls, name, None)
@@ -63,7 +67,7 @@ class OwnOp(Op):
                 except Exception as error:  # numba does not wrap the error of a wrong attribute or constant
                     cause = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
                     raise ViewError(f"{cls.__name__}: draw or kernel does not compile: {cause}") from error
-                cls._addresses = tuple(function.address for function in cls._compiled)
+                cls._addresses = cls._compiled[0].address, cls._compiled[1].address
             return cls._addresses
 
     def kernel_address(self) -> int:

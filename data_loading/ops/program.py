@@ -178,5 +178,6 @@ def reference(op: np.ndarray, word: np.ndarray, image: np.ndarray) -> np.ndarray
         elif JOINED_BY[code] == END or k + 1 == length or op[k + 1] != JOINED_BY[code]:
             step = STEPS[code]
             joined = STEPS[step.joins].values(word[k - 1]) if k > 0 and step.joins and op[k - 1] == step.joins else []
+            assert step.reference is not None, f"step {step.name!r} has no reference"  # users' own ops alone have none
             image = step.reference(image, *step.values(word[k]), *joined)
     return np.asarray(image, np.float64)

@@ -12,7 +12,7 @@ Saved plans hold codes, so the code of a step is never changed and never given t
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -41,10 +41,10 @@ class Step(NamedTuple):
     code: int
     name: str
     numbers: tuple[str, ...] = ()
-    reference: Callable | None = None
-    tensor: Callable | None = None
+    reference: Callable[..., Any] | None = None
+    tensor: Callable[..., Any] | None = None
     on_rows: bool = False
-    image_kernel: Callable | None = None
+    image_kernel: Callable[..., Any] | None = None
     joins: int = 0
 
     def values(self, word: np.ndarray) -> list[float | int]:
@@ -56,7 +56,7 @@ class Step(NamedTuple):
 STEPS: dict[int, Step] = {}  # by code; importing data_loading.ops fills it
 
 
-def step(code: int, name: str, numbers: tuple[str, ...] = (), **more) -> Step:
+def step(code: int, name: str, numbers: tuple[str, ...] = (), **more: Any) -> Step:
     """Make a Step and enter it in STEPS; `more` are the other fields of Step.
 
     ValueError for a code or name of this package that is taken, more than ARGS numbers, or kernels of both kinds.

@@ -149,9 +149,9 @@ def tensor_fixed(*values):
 
     Exact: integer and fractional parts are added separately.
     """
-    values = [value * 65536 for value in values]
-    rest = sum(value - value.floor() for value in values)
-    return sum(value.floor().long() for value in values) + (rest + 0.5).floor().long()
+    scaled = [value * 65536 for value in values]
+    rest = sum(value - value.floor() for value in scaled)
+    return sum(value.floor().long() for value in scaled) + (rest + 0.5).floor().long()
 
 
 def image_kernel(image, scratch, height, width, arg, word, small):

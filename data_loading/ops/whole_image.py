@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from typing import Any
 
 import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
 
-from data_loading.kernel.jit import cached_cfunc, jit
+from data_loading.kernel.jit import cached_cfunc, intrinsic, jit
 from data_loading.ops.base import Op
 from data_loading.ops.step import ARGS, STEPS
 
@@ -40,7 +40,7 @@ def words(arg, word, small):
     return numba.carray(arg, (ARGS,)), numba.carray(word, (ARGS,)), numba.carray(small, (SMALL,))
 
 
-_compiled: dict[int, object] = {}  # a reference to each keeps its machine code alive
+_compiled: dict[int, Any] = {}  # a reference to each keeps its machine code alive
 LOCK = threading.RLock()  # two threads that ask for one kernel get one address
 
 

@@ -9,8 +9,9 @@ import operator
 
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic, overload
+from numba.extending import overload
 
+from data_loading.kernel.jit import intrinsic
 from data_loading.kernel.simd.vector import (
     F32,
     I8,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
 
+from data_loading.kernel.jit import intrinsic
 from data_loading.kernel.simd.vector import I8, I32, LANES, V, shuffled
 
 

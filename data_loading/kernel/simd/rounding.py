@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from llvmlite import ir
-from numba.extending import intrinsic
+
+from data_loading.kernel.jit import intrinsic
 
 
 @intrinsic

@@ -10,7 +10,9 @@ import operator
 
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic, models, overload, register_model
+from numba.extending import models, overload, register_model
+
+from data_loading.kernel.jit import intrinsic
 
 LANES = 16  # two or four registers without AVX-512; 8 lanes were measured to be slower even there
 F32, I32, I16, I8 = ir.FloatType(), ir.IntType(32), ir.IntType(16), ir.IntType(8)
