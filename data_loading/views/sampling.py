@@ -184,7 +184,9 @@ class Drawer:
 
     def _streams(self, v: int, s: int, ops: list[Op]) -> list[str]:
         """The names of the random streams of a view's ops."""
-        view, names, seen = self.view_set.views[v].name, [], Counter()
+        view = self.view_set.views[v].name
+        names: list[str] = []
+        seen: Counter[str] = Counter()
         for op in ops:
             kind = type(op).__name__
             seen[kind] += 1

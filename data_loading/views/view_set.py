@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import yaml
 
@@ -58,7 +59,7 @@ class ViewSet:
 
     def __init__(
         self,
-        strategies: Sequence[str | dict | Strategy],
+        strategies: Sequence[str | dict[str, Any] | Strategy],
         crops: int = 2,
         size: int | None = None,
         shared_crops: bool = False,
@@ -203,17 +204,17 @@ class ViewSet:
         """This view set with another side of the global views, in pixels; None: itself. ViewError with own_sizes."""
         return self if size is None else ViewSet(**{**self._arguments(), "size": size})
 
-    def _arguments(self) -> dict:
+    def _arguments(self) -> dict[str, Any]:
         """The constructor's arguments by name, from the attributes of equal names; size is None with own_sizes."""
         found = {name: getattr(self, name) for name in argument_names(ViewSet)}
         return {**found, "size": None} if self.own_sizes else found
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values, as a config holds them; `from_dict` makes an equal view set of them."""
         return plain({**self._arguments(), "strategies": [s.to_config() for s in self.strategies]}, OPS)
 
     @classmethod
-    def from_dict(cls, values: dict) -> ViewSet:
+    def from_dict(cls, values: dict[str, Any]) -> ViewSet:
         """The view set of arguments as `to_dict` or a config holds them; ViewError names what is wrong."""
         # A command line gives the parts of a mapping as text: --data.views.crops 3.
         return construct(cls, {k: _read(k, v) if isinstance(v, str) else v for k, v in values.items()}, "a view set")
