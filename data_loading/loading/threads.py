@@ -16,7 +16,7 @@ import threading
 import weakref
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, TypeAlias
 
 
 class Job:
@@ -45,7 +45,7 @@ class Job:
         except BaseException as error:  # of any kind: else the consumer would wait for ever
             with self._lock:
                 if not self._failed:  # the first error is the one that `result` raises
-                    self._failed, self._error = True, error
+                    self._error, self._failed = error, True  # in this order: others read _failed without the lock
         with self._lock:
             self._left -= 1
             last = self._left == 0
@@ -56,6 +56,7 @@ class Job:
         """Wait for all chunks and return what they have filled; the first error of any thread is raised here."""
         self._done.wait()
         if self._failed:
+            assert self._error is not None, "the job was dropped"
             try:
                 raise self._error
             finally:
@@ -67,6 +68,9 @@ class Job:
         self._error = None
 
 
+Tasks: TypeAlias = "SimpleQueue[tuple[Job, int] | None]"  # a job and the number of its chunk; None ends a thread
+
+
 class Team:
     """A thread for each worker; workers are objects that one thread owns, and hands to the chunks that it works on.
 
@@ -75,7 +79,7 @@ class Team:
     """
 
     def __init__(self, workers: Sequence[Any]):
-        self._queue: SimpleQueue = SimpleQueue()
+        self._queue: Tasks = SimpleQueue()
         stop = threading.Event()
         self._threads = [
             threading.Thread(target=_work, args=(self._queue, stop, worker), name=f"data_loading-{i}", daemon=True)
@@ -114,16 +118,16 @@ class InCaller:
         """Do nothing; there are no threads."""
 
 
-def _work(queue: SimpleQueue, stop: threading.Event, worker: Any) -> None:
+def _work(queue: Tasks, stop: threading.Event, worker: Any) -> None:
     while True:
         task = queue.get()
-        if stop.is_set():
+        if task is None or stop.is_set():
             return
         task[0].run(worker, task[1])
         del task  # a waiting thread must not keep a batch alive
 
 
-def _end(queue: SimpleQueue, stop: threading.Event, threads: Sequence[threading.Thread]) -> None:
+def _end(queue: Tasks, stop: threading.Event, threads: Sequence[threading.Thread]) -> None:
     stop.set()
     for _ in threads:
         queue.put(None)
