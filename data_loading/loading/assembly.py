@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -82,7 +83,7 @@ class Assembler:
     fast_dct: bool = False
     pinned: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.table = self.reader.image_table()
         height, width = self.sides(self.rows)
         self.largest = int(max(height.max(), width.max()))
@@ -125,7 +126,8 @@ class Assembler:
         batch.index = self._tensor(rows.copy())
         batch.fields = {name: self._field(name, rows) for name in self._fields}
         labelled = "label" in batch.fields and self.reader.fields["label"].kind == "int"
-        batch.labels = batch.fields.pop("label") if labelled else self._tensor(np.full(len(rows), -1))
+        # A field of whole numbers is a tensor.
+        batch.labels = cast(Tensor, batch.fields.pop("label")) if labelled else self._tensor(np.full(len(rows), -1))
 
     def set_row(self, pending: PendingBatch, b: int, row: int) -> None:
         """Make sample b another row of the file: its size and its plan; it counts as not valid."""
@@ -139,7 +141,7 @@ class Assembler:
             for name, values in vars(plan).items() if plan else ():
                 values[:, b] = sampled[name][:, 0]
 
-    def _field(self, name: str, rows: np.ndarray) -> Tensor | list | np.ndarray:
+    def _field(self, name: str, rows: np.ndarray) -> Tensor | list[Any] | np.ndarray:
         """A tensor where torch has the dtype; lists of bytes and of JSON values; a custom field's records in NumPy."""
         values = self.reader.values(name, rows)
         if not isinstance(values, np.ndarray) or values.dtype.newbyteorder("=") not in TENSORS:

@@ -12,13 +12,16 @@ import bisect
 import os
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from data_loading.beton.mapping import Part, called
 from data_loading.beton.reader import Reader
 from data_loading.errors import BetonError, ConfigError
+
+if TYPE_CHECKING:
+    from data_loading.loading.node_memory import NodeMemory
 
 CACHES = ("page", "process", "shared")
 VARIABLE = "FFCV_DEFAULT_CACHE_PROCESS"
@@ -99,7 +102,7 @@ class Slots:
         self._slot = np.full(int(pages[-1]) + 1, -1, np.int64)
         self._begin = [pages[a] for a in _split(first, n)]
         self._end = [pages[a] for a in _split(last, n)]
-        self._reads: dict[int, Future] = {}
+        self._reads: dict[int, Future[None]] = {}
         self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="data_loading-read") if threads else None
 
     def fetch(self, i: int) -> None:
@@ -153,7 +156,7 @@ class Cache:
         # Files are opened by name again, and the process may change its folder meanwhile.
         self._parts = [part._replace(path=part.path.absolute()) for part in reader.parts]
         self.limit = int(gib * 2**30) if gib is not None else _memory() // 2
-        self._shared: Any = None
+        self._shared: NodeMemory | None = None
         if kind == "shared" and not hasattr(os, "memfd_create"):
             raise ConfigError("cache='shared' needs Linux; choose 'page' or 'process'")
         if kind == "process":

@@ -71,7 +71,7 @@ class EpochIterator(Iterator[Batch]):
         self._loader._idle_workers += self._workers
         self._jobs, self._workers, self._team, self._epoch = deque(), [], None, None
 
-    def __del__(self):
+    def __del__(self) -> None:
         self.close()
 
     def _begin(self) -> None:
@@ -125,7 +125,7 @@ class EpochIterator(Iterator[Batch]):
         if not self._jobs:
             raise StopIteration
         assert self._epoch is not None
-        pending = self._jobs.popleft().result()
+        pending: PendingBatch = self._jobs.popleft().result()
         self._epoch.stored.release(self._i - self._first)
         batch = self._loader._bad.finish(pending)
         self._i += 1

@@ -5,7 +5,7 @@ This file holds what a loader is asked for and where it is; `epoch_iterator` hol
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import torch
 from torch.utils.data import IterableDataset, SequentialSampler, get_worker_info
 
 from data_loading import sources
+from data_loading.batch import Batch
 from data_loading.beton.reader import Reader
 from data_loading.config.arguments import Remembers
 from data_loading.errors import ConfigError
@@ -33,7 +34,7 @@ from data_loading.views.view_set import ViewSet
 from data_loading.views.view_sets import get as get_views
 
 
-class Loader(Remembers, IterableDataset):
+class Loader(Remembers, IterableDataset[Batch]):
     """Iterate over the batches of one epoch; each iteration is the next epoch, with another order and other views.
 
     A batch is a function of (file, views, seeds, epoch, batch number): num_workers, the number of processes and stops
@@ -250,7 +251,7 @@ class Loader(Remembers, IterableDataset):
 
     def __setstate__(self, values: dict[str, Any]) -> None:
         self.given = values["given"]  # the check of an open seed asks for it
-        self.__init__(**self.given)
+        self.__init__(**self.given)  # type: ignore[misc]  # the arguments of this very class
         self.__dict__ |= values
 
     # ---- for EpochIterator
@@ -280,7 +281,7 @@ class _Sequential(SequentialSampler):
         self.set_epoch = loader.set_epoch
 
 
-def _one_of(name: str, value: str, choices: Sequence[str] | dict) -> str:
+def _one_of(name: str, value: str, choices: Collection[str]) -> str:
     if value not in choices:
         raise ConfigError(f"{name} is {value!r}; choose one of {', '.join(choices)}")
     return value

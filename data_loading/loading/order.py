@@ -37,6 +37,7 @@ def epoch_order(
     mixed = permutation(len(rows), seed, epoch)
     if kind == "random":
         return rows[mixed]
+    assert page is not None, "quasi_random needs the page of each row"
     used, page_of = np.unique(page, return_inverse=True)
     pages = permutation(len(used), seed, epoch, "order/pages")  # the order in which pages are opened
     opened = np.empty(len(pages), np.int64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,7 +30,7 @@ class Replay(NamedTuple):
 
 def replay_views(
     path: str | Path | Sequence[str | Path],
-    views: str | dict | ViewSet,
+    views: str | dict[str, Any] | ViewSet,
     seed: int,
     epoch: int,
     index: int,
@@ -50,7 +50,7 @@ def replay_views(
 
 def replay_image(
     image: np.ndarray,
-    views: str | dict | ViewSet,
+    views: str | dict[str, Any] | ViewSet,
     seed: int = 0,
     epoch: int = 0,
     index: int = 0,
