@@ -5,6 +5,7 @@ package is imported when it is first used, so that importing the package takes n
 """
 
 from importlib import import_module
+from typing import Any
 
 _HOME = {
     "Features": "features",
@@ -23,11 +24,11 @@ _HOME = {
 __all__ = sorted(_HOME)
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted([*globals(), *_HOME])

@@ -20,7 +20,7 @@ from massrl.evaluation.table import compare
 class Evaluated:
     """result: as `compare` gives it, or {"rank", "alignment", "untrained"}; rows: the features behind it."""
 
-    result: dict
+    result: dict[str, Any]
     rows: FeatureRows
 
 

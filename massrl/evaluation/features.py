@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from torch import nn
 from data_loading.config.atomic import whole, write_whole
 from data_loading.errors import SourceError
 from data_loading.loading.loader import Loader
+from data_loading.ops.normalize import IMAGENET_MEAN, IMAGENET_STD
 from massrl.nn.modes import evaluating
 
 PIXEL_SIDE = 32  # pixels as features: larger images are scaled down to this side, so that a probe on them is affordable
@@ -33,7 +34,7 @@ class Features:
     def __len__(self) -> int:
         return len(self.x)
 
-    def __getitem__(self, rows) -> Features:
+    def __getitem__(self, rows: np.ndarray | slice) -> Features:
         return Features(self.x[rows], self.y[rows], self.index[rows])
 
     @property
@@ -66,9 +67,17 @@ def extract(
     """
     if backbone is None:
         size, mean, std = min(size or PIXEL_SIDE, PIXEL_SIDE), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-    normalise: dict[str, Any] = {k: tuple(v) for k, v in (("mean", mean), ("std", std)) if v is not None}
-    options: dict[str, Any] = {"size": size, "num_workers": num_workers, "indices": indices}
-    loader = Loader(path, batch_size, "eval", order="sequential", **options, **normalise)
+    loader = Loader(
+        path,
+        batch_size,
+        "eval",
+        size=size,
+        num_workers=num_workers,
+        order="sequential",
+        indices=indices,
+        mean=IMAGENET_MEAN if mean is None else mean,
+        std=IMAGENET_STD if std is None else std,
+    )
     x, y, index = [], [], []
     home = device_of(backbone) if backbone is not None else torch.device("cpu")
     device = torch.device(device) if device is not None else home
@@ -90,7 +99,7 @@ def require_labels(features: Features, path: str | Path | Sequence[str | Path]) 
         raise SourceError(f"{path}: images have no labels, so there is no accuracy; give a folder of class folders")
 
 
-def cached(cache: Path | None, facts: dict, make) -> Features:
+def cached(cache: Path | None, facts: dict[str, Any], make: Callable[[], Features]) -> Features:
     """The features that `make()` returns, kept under cache/<hash of facts>/ and read from there the next time.
 
     facts: everything that the features depend on, as JSON values.  cache None keeps nothing.

@@ -8,12 +8,14 @@ Differs from the paper: the mean of the training features is subtracted from all
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from data_loading.errors import ConfigError
 from massrl.evaluation.protocol import Protocol, check_pair
@@ -32,14 +34,14 @@ class KNN(Protocol):
     k: int = 20
     tau: float = 0.07
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.k < 1 or self.tau <= 0:
             raise ConfigError(f"k is {self.k} and tau is {self.tau}; k must be at least 1 and tau above 0")
 
     def predict(self, x: np.ndarray, y: np.ndarray, test_x: np.ndarray) -> np.ndarray:
         """Predicted labels (M,) int64 of test_x (M, F) float32, from training features x (N, F) with labels y (N,)."""
-        classes, codes = np.unique(y, return_inverse=True)
-        codes = torch.from_numpy(codes)
+        classes, inverse = np.unique(y, return_inverse=True)
+        codes = torch.from_numpy(inverse)
         votes = []
         for similarity, near in neighbours(x, test_x, self.k):
             # subtract the largest similarity: exp() cannot overflow for small tau, and the winner is unchanged
@@ -58,7 +60,7 @@ class KNN(Protocol):
         return float((self.predict(x, y, test_x) == test_y).mean())
 
 
-def neighbours(x: np.ndarray, test_x: np.ndarray, k: int, chunk: int = 1024):
+def neighbours(x: np.ndarray, test_x: np.ndarray, k: int, chunk: int = 1024) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield, for chunks of m rows of test_x (M, F), the k nearest rows of x (N, F) by cosine of centred features.
 
     Yields (similarity (m, k) float32, row index into x (m, k) int64), nearest first; k is at most N.

@@ -42,7 +42,7 @@ class Linear(Protocol):
     tol: float = 1e-6
     max_iter: int = 5000
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for what in ("C", "C_one_per_class", "norm", "tol", "max_iter"):
             if getattr(self, what) <= 0:
                 raise ConfigError(f"{what} is {getattr(self, what)}; it must be above 0")

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from data_loading.loading.loader import Loader
+from data_loading.ops.normalize import IMAGENET_MEAN, IMAGENET_STD
 from data_loading.views.view_set import ViewSet
 from massrl.evaluation.features import device_of
 from massrl.nn.modes import evaluating
@@ -57,10 +58,19 @@ def view_alignment(
     mean, std: of the normalisation (the loader's default when None).  indices: rows to use (default: all).
     seed: of the views.
     """
-    normalise = {k: v for k, v in (("mean", mean), ("std", std)) if v is not None}
-    options = {"size": size, "num_workers": num_workers, "indices": indices, "seed": seed}
-    loader = Loader(path, batch_size, views, order="sequential", **options, **normalise)
-    pairs: tuple[list, list] = ([], [])
+    loader = Loader(
+        path,
+        batch_size,
+        views,
+        size=size,
+        num_workers=num_workers,
+        seed=seed,
+        order="sequential",
+        indices=indices,
+        mean=IMAGENET_MEAN if mean is None else mean,
+        std=IMAGENET_STD if std is None else std,
+    )
+    pairs: tuple[list[Tensor], list[Tensor]] = ([], [])
     device = device_of(backbone)
     with evaluating(backbone):
         for batch in loader:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -25,7 +25,7 @@ class Protocol:
         """Name and version, for example "knn v1"."""
         return f"{self.name} v{self.version}"
 
-    def parameters(self) -> dict:
+    def parameters(self) -> dict[str, Any]:
         """All parameters as JSON values, for the record of a result."""
         return asdict(self)
 

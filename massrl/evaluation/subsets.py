@@ -45,7 +45,7 @@ def draw(y: np.ndarray, labels: str | float, seed: int = 0, number: int = 0) -> 
     rows = []
     for c in np.unique(y[y >= 0]):
         members = np.flatnonzero(y == c)
-        n = 1 if share == "one" else max(1, round(share * len(members)))
+        n = max(1, round(share * len(members))) if isinstance(share, float) else 1
         rows.append(members[np.argsort(keys[members], kind="stable")[:n]])
     if not rows:
         raise ConfigError("there are no labels: every label is -1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from scipy.stats import t as student
@@ -23,7 +24,9 @@ BASELINES = {"pixels": "raw pixels", "random": "untrained network"}
 Rows = Mapping[str, tuple[Features, Features]]
 
 
-def compare(rows: Rows, knn: KNN | None = None, linear: Linear | None = None, draws: int = 20, seed: int = 0) -> dict:
+def compare(
+    rows: Rows, knn: KNN | None = None, linear: Linear | None = None, draws: int = 20, seed: int = 0
+) -> dict[str, Any]:
     """Evaluate every row by the linear probe (one label per class, 10 %, all) and by kNN; accuracies in 0..1.
 
     rows: name -> (train, test) features; all rows have the same images in the same order. "pixels" and "random" are the
@@ -38,7 +41,7 @@ def compare(rows: Rows, knn: KNN | None = None, linear: Linear | None = None, dr
     for name, (train, test) in rows.items():
         for measure, values in _scores(train, test, knn, linear, draws, seed).items():
             scores[measure][name] = values
-    result: dict = {m: {name: summary(values) for name, values in row.items()} for m, row in scores.items()}
+    result: dict[str, Any] = {m: {name: summary(values) for name, values in row.items()} for m, row in scores.items()}
     result["paired"] = {m: _paired(row) for m, row in scores.items()}
     result["protocols"] = {p.title: p.parameters() for p in (knn, linear)}
     return result
@@ -55,13 +58,13 @@ def _scores(train: Features, test: Features, knn: KNN, linear: Linear, draws: in
     return scores
 
 
-def summary(values: np.ndarray) -> dict:
+def summary(values: np.ndarray) -> dict[str, Any]:
     """{"mean", "std", "draws"} of accuracies (subsets,): std is the sample standard deviation, None for one value."""
     std = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return {"mean": float(np.mean(values)), "std": std, "draws": len(values)}
 
 
-def difference(a: np.ndarray, b: np.ndarray) -> dict:
+def difference(a: np.ndarray, b: np.ndarray) -> dict[str, Any]:
     """Paired difference a - b of accuracies (subsets,): {"mean", "std", "low", "high", "won", "draws"}.
 
     low, high: Student's 95 % interval of the mean over label subsets (not over test sets or trainings); None for one
@@ -75,7 +78,7 @@ def difference(a: np.ndarray, b: np.ndarray) -> dict:
     return {**gain, "low": low, "high": high, "won": int(np.sum(a > b))}
 
 
-def _paired(row: dict[str, np.ndarray]) -> dict:
+def _paired(row: dict[str, np.ndarray]) -> dict[str, Any]:
     """{method: {other: difference}} to each baseline and to each method that is listed after it."""
     methods = [name for name in row if name not in BASELINES]
     bases = [name for name in row if name in BASELINES]
@@ -97,7 +100,7 @@ def _same_images(rows: Rows) -> None:
                 )
 
 
-def percent(entry: dict) -> str:
+def percent(entry: dict[str, Any]) -> str:
     """An entry of `summary` in per cent: "94.8 ± 2.7", or "94.8" for one subset."""
     mean = f"{100 * entry['mean']:.1f}"
     return mean if entry["std"] is None else f"{mean} ± {100 * entry['std']:.1f}"

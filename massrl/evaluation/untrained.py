@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from data_loading.loading.loader import Loader
+from data_loading.ops.normalize import IMAGENET_MEAN, IMAGENET_STD
 from massrl.backbones import reinitialise
 from massrl.evaluation.features import device_of
 from massrl.nn.modes import evaluating
@@ -37,12 +38,22 @@ def untrained_twin(
     from (default: all).
     """
     twin = reinitialise(copy.deepcopy(backbone), seed)
-    normalise = {k: tuple(v) for k, v in (("mean", mean), ("std", std)) if v is not None}
-    options = {"size": size, "num_workers": num_workers, "indices": indices, "seed": seed}
     count = max(1, CALIBRATION_IMAGES // CALIBRATION_BATCH)
-    loader = Loader(path, CALIBRATION_BATCH, "eval", order="random", drop_last=False, **options, **normalise)
+    loader = Loader(
+        path,
+        CALIBRATION_BATCH,
+        "eval",
+        size=size,
+        num_workers=num_workers,
+        seed=seed,
+        order="random",
+        drop_last=False,
+        indices=indices,
+        mean=IMAGENET_MEAN if mean is None else mean,
+        std=IMAGENET_STD if std is None else std,
+    )
 
-    def images():
+    def images() -> Iterator[Tensor]:
         """The first `count` batches (B, 3, size, size), without padding rows."""
         for i, batch in enumerate(loader):
             if i == count:
@@ -54,7 +65,7 @@ def untrained_twin(
 
 
 @torch.no_grad()
-def calibrate(module: nn.Module, images) -> int:
+def calibrate(module: nn.Module, images: Iterable[Tensor]) -> int:
     """Set the running statistics of each BatchNorm to the average over batches, in place; return how many were used.
 
     images: an iterable of batches (B, 3, H, W); batches of one image are skipped. Returns 0 without BatchNorm.
