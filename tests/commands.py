@@ -21,7 +21,7 @@ def parse(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Read `massrl WORDS` as the command would, from the checkout's root; fails where the command would refuse it."""
     command, *rest = words
     assert command in COMMANDS, f"no command {command!r} in: massrl {shlex.join(words)}"
-    read = parser.OneLine.parse_args
+    read = parser.Parser.parse_args
 
     def only_read(self, *args, **kwargs):
         found = read(self, *args, **kwargs)
@@ -30,7 +30,7 @@ def parse(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
         return found
 
     with monkeypatch.context() as patch:
-        patch.setattr(parser.OneLine, "parse_args", only_read)
+        patch.setattr(parser.Parser, "parse_args", only_read)
         patch.chdir(ROOT)
         try:
             import_module(COMMANDS[command][0]).main(rest)

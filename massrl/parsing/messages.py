@@ -196,9 +196,9 @@ def _classes(annotation: Any) -> list[type]:
 def subclasses(base: type | None) -> dict[str, type]:
     """The imported subclasses of a class by their own name."""
     found: dict[str, type] = {}
-    todo = [base] if base else []
+    todo: list[type] = [base] if base else []
     while todo:
-        for cls in todo.pop().__subclasses__():
-            found[cls.__name__] = cls
-            todo.append(cls)
+        below: list[type] = todo.pop().__subclasses__()
+        found |= {cls.__name__: cls for cls in below}
+        todo += below
     return found

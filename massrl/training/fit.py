@@ -38,7 +38,9 @@ class Describe(pl.Callback):
     def on_train_batch_end(self, *_: Any) -> None:
         self.stepped = True
 
-    def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict) -> None:
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
         checkpoint["massrl"] = self.content
 
 

@@ -21,7 +21,7 @@ from data_loading.views import view_sets
 from massrl import backbones
 from massrl.methods import Method
 from massrl.parsing.messages import load_class
-from massrl.parsing.parser import OneLine
+from massrl.parsing.parser import Parser
 from massrl.parsing.places import Keywords, place_of_value
 from massrl.runs.checkpoint import plain
 
@@ -37,7 +37,7 @@ OBJECTS = ("callbacks", "logger", "plugins", "profiler", "strategy")  # of the T
 say = pl.utilities.rank_zero_only(print)
 
 
-class PretrainParser(OneLine, LightningArgumentParser):
+class PretrainParser(Parser, LightningArgumentParser):
     """The options of `massrl pretrain`."""
 
 
