@@ -11,17 +11,22 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("data_loading", "massrl")
 USE = """
-from data_loading import Batch, Loader, Reader, ViewSet
-from massrl import BYOL, load, losses
+import massrl
+from data_loading import Loader, ViewSet
 
 loader = Loader("train.beton", batch_size=2, views=ViewSet(["simclr"], crops=2))
 reveal_type(loader)
 for batch in loader:
     reveal_type(batch)
     reveal_type(batch.views)
-reveal_type(losses.nt_xent)
-reveal_type(load("last.ckpt"))
-reveal_type(BYOL())
+reveal_type(massrl.losses.nt_xent)
+reveal_type(massrl.BYOL())
+run = massrl.pretrain("photos", method="BYOL", minutes=1, batch_size=64)
+reveal_type(run)
+found = massrl.linear(run, train="photos", test="others")
+reveal_type(found)
+reveal_type(found.accuracy)
+reveal_type(massrl.load(run))
 Loader("train.beton", batch_sise=2)
 """
 SEEN = [
@@ -29,8 +34,11 @@ SEEN = [
     "data_loading.batch.Batch",
     "list[torch._tensor.Tensor]",
     "def (z: torch._tensor.Tensor, tau: float =) -> torch._tensor.Tensor",
-    "massrl.methods.base.Method",
     "massrl.methods.byol.BYOL",
+    "massrl.runs.folder.Run",
+    "massrl.evaluation.accuracy.Accuracy",
+    "float",
+    "massrl.methods.base.Method",
 ]
 
 
@@ -51,7 +59,7 @@ def test_a_package_says_that_it_is_typed(package):
 
 
 @pytest.mark.long
-def test_a_type_checker_sees_the_loader_its_batches_and_a_wrong_argument():
+def test_a_type_checker_sees_what_the_public_names_give_and_a_wrong_argument():
     Path("use.py").write_text(USE)
     settings = ["--config-file", str(ROOT / "pyproject.toml"), "--cache-dir", str(ROOT / ".mypy_cache")]
     command = [sys.executable, "-m", "mypy", *settings, "use.py"]
