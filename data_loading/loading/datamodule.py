@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from data_loading import sources
-from data_loading.batch import Batch
 from data_loading.config.lightning_package import pl
 from data_loading.errors import CheckpointError, ConfigError
 from data_loading.kernel.rng import checked_seed
+from data_loading.loading.epoch_iterator import EpochIterator
 from data_loading.loading.loader import Loader
 from data_loading.ops.normalize import IMAGENET_MEAN, IMAGENET_STD
 from data_loading.views import view_sets
@@ -147,7 +147,7 @@ class BetonDataModule(pl.LightningDataModule):
         return self._loader
 
     @property
-    def val_dataloader(self) -> Callable[[], Loader | list[Loader]]:  # type: ignore[override]
+    def val_dataloader(self) -> Callable[[], Loader | list[Loader]]:
         """A method that makes the loader of `val`, or a loader for each of the model's `val_views`.
 
         Lightning validates where a data module has a `val_dataloader` of its own, and warns where the model then has no
@@ -226,7 +226,7 @@ class FreshLoader(Loader):
 class SameLoader(Loader):
     """A Loader whose every pass is that of epoch 0: the same batches of the same views, so that losses compare."""
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> EpochIterator:
         self.set_epoch(0)
         return super().__iter__()
 

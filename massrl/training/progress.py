@@ -8,8 +8,6 @@ from typing import Any
 
 from data_loading.config.lightning_package import pl
 
-ProgressBar, TQDMProgressBar = pl.callbacks.ProgressBar, pl.callbacks.TQDMProgressBar
-
 SHOWN = ("loss", "images_per_s", "knn", "linear")
 EVERY = 10.0  # seconds between lines
 
@@ -25,14 +23,14 @@ def shown(metrics: dict[str, Any]) -> dict[str, str]:
     return {texts[name][0]: texts[name][1].format(float(metrics[name])) for name in SHOWN if name in metrics}
 
 
-class Bar(TQDMProgressBar):
+class Bar(pl.callbacks.TQDMProgressBar):
     """A bar for each epoch, with loss, images a second and online accuracies."""
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         return shown(super().get_metrics(trainer, pl_module))
 
 
-class Lines(ProgressBar):
+class Lines(pl.callbacks.ProgressBar):
     """Progress as a line of text every ten seconds and at the end, for output that goes to a file."""
 
     def __init__(self):
@@ -69,5 +67,5 @@ class Lines(ProgressBar):
         )
 
 
-def progress() -> ProgressBar:
+def progress() -> pl.callbacks.ProgressBar:
     return Bar() if sys.stdout.isatty() else Lines()
