@@ -24,6 +24,7 @@ from data_loading.batch import Batch
 from data_loading.bench.timing import median
 from data_loading.config.lightning_package import pl
 from massrl.methods import METHODS, Method
+from massrl.methods.training import backbones_of
 from massrl.training.fit import quiet
 
 SIZE, LOCAL_SIZE = 32, 16  # pixels
@@ -141,7 +142,7 @@ class Clock(pl.Callback):
         return time.process_time()
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: Method) -> None:
-        self.calls = Calls(*pl_module._backbones())
+        self.calls = Calls(*backbones_of(pl_module))
 
     def on_train_batch_start(self, *_: Any) -> None:
         self.calls.forget()

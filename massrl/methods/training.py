@@ -72,17 +72,18 @@ def check_precision(trainer: pl.Trainer) -> None:
 
 def compile_backbones(method: Method) -> None:
     """Run the backbone, and the target network's, through torch.compile."""
-    for backbone in _backbones(method):
+    for backbone in backbones_of(method):
         backbone.compile()
 
 
 def uncompile_backbones(method: Method) -> None:
     """Let the backbones run as they are written: compiled code differs in the last digits, and cannot be copied."""
-    for backbone in _backbones(method):
+    for backbone in backbones_of(method):
         backbone._compiled_call_impl = None  # what nn.Module.compile sets; torch has no function that undoes it
 
 
-def _backbones(method: Method) -> list[nn.Module]:
+def backbones_of(method: Method) -> list[nn.Module]:
+    """The online backbone, and the target network's where there is one."""
     return [method.backbone, *([method.target.parts["backbone"]] if method.target else [])]
 
 

@@ -5,7 +5,7 @@ import pytest
 from data_loading.errors import ConfigError, SourceError
 from data_loading.views.view_sets import get
 from massrl.bench.strategies import ARMS, VIEWS_A_STEP, Comparison
-from massrl.cli.bench import _drawn_arrays, main
+from massrl.cli.bench import _generated_arrays, main
 from massrl.methods import METHODS
 from massrl.optim import OptimConfig
 
@@ -37,7 +37,7 @@ def test_a_budget_that_not_all_arms_divide_and_missing_data_are_refused(tmp_path
 
 
 def test_a_folder_of_another_comparison_is_refused_and_left_alone(tmp_path):
-    data = _drawn_arrays(tmp_path)
+    data = _generated_arrays(tmp_path)
     Comparison(data, tmp_path / "runs", budget=8)
     Comparison(data, tmp_path / "runs", budget=8, seeds=5)  # more seeds go on with it
     before = (tmp_path / "runs/comparison.json").read_text()

@@ -59,7 +59,7 @@ def test_an_encoder_without_training_or_of_one_direction_would_not_pass(bench):
     assert found.steps == 2 and found.linear_1_after < found.linear_1_before + 0.1
     collapsed = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 1), torch.nn.Linear(1, 64))
     collapsed[2].bias.data.zero_()
-    accuracy, rank = bench.judge(collapsed, {"size": 8, "mean": [0.3] * 3, "std": [0.37] * 3})
+    accuracy, rank = bench.evaluate(collapsed, {"size": 8, "mean": [0.3] * 3, "std": [0.37] * 3})
     assert rank < 1.1 < LEAST_RANK and accuracy < 0.5
 
 

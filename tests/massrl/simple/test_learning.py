@@ -11,7 +11,7 @@ from simple_models import SMALL
 # Losses that first rise: keys are harder to tell apart than the random ones that a queue begins with, and DINO's target
 # is another distribution at each step. They fall from their highest value.
 RISES = {"MoCo", "MoCoV2", "DINO"}
-EPOCHS = {"MoCoV2": 12, "DINO": 24}
+EPOCHS = {"MoCoV2": 20, "DINO": 24}
 WIDER = {
     "DINO": {"head_norm": True, "bottleneck_dim": 64, "hidden_dim": 256, "freeze_steps": 16},
     "SwAV": {"use_the_queue": False},
