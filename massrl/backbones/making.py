@@ -76,7 +76,8 @@ def build(
         raise ConfigError(
             "backbone_args.weights_key and weights_except have no effect without weights or pretrained; set one"
         )
-    backbone.recipe = {"name": name, "stem": stem, **args}  # for `reinitialise`: the architecture, not its weights
+    # For `reinitialise`: the architecture, not its weights.
+    backbone.recipe = {"name": name, "stem": stem, **args}  # type: ignore[assignment]  # torch declares Tensor | Module
     return backbone
 
 
@@ -164,7 +165,9 @@ def _timm(name: str, args: dict[str, Any], pretrained: bool = False) -> nn.Modul
     return model
 
 
-def _pretrained(name: str, library: str, plain: str, which: bool | str, args: dict[str, Any]):
+def _pretrained(
+    name: str, library: str, plain: str, which: bool | str, args: dict[str, Any]
+) -> tuple[str, dict[str, Any]]:
     """(description, state dict) of the pretrained weights of a library.
 
     which: True for the default weights, or the name of one set. Raises ConfigError when there are none, the name is
@@ -191,7 +194,8 @@ def _pretrained(name: str, library: str, plain: str, which: bool | str, args: di
         # Always with 3 channels: timm would adapt the weights of the first convolution to in_chans silently.
         with torch.random.fork_rng(devices=[]):
             model = _timm(full, {k: v for k, v in args.items() if k != "in_chans"}, pretrained=True)
-        return f"{library} ({model.pretrained_cfg.get('tag') or full})", model.state_dict()
+        config: Any = model.pretrained_cfg  # a dict, whatever nn.Module says of its attributes
+        return f"{library} ({config.get('tag') or full})", model.state_dict()
     except Exception as error:  # network, hub and file errors have no common base class
         line = str(error).strip().partition("\n")[0][:200]
         raise ConfigError(

@@ -9,12 +9,11 @@ from torch import nn
 
 def make_small(resnet: nn.Module) -> None:
     """Replace the stem of a ResNet of timm or torchvision, in place: 3 x 3, stride 1, padding 1, no max-pool."""
-    first = next(part for part in resnet.conv1.modules() if isinstance(part, nn.Conv2d))
-    last = [part for part in resnet.conv1.modules() if isinstance(part, nn.Conv2d)][
-        -1
-    ]  # deep stems have three convolutions
-    resnet.conv1 = nn.Conv2d(first.in_channels, last.out_channels, 3, stride=1, padding=1, bias=False)
-    nn.init.kaiming_normal_(resnet.conv1.weight, mode="fan_out", nonlinearity="relu")
+    old = [part for part in resnet.get_submodule("conv1").modules() if isinstance(part, nn.Conv2d)]
+    # Deep stems have three convolutions.
+    conv = nn.Conv2d(old[0].in_channels, old[-1].out_channels, 3, stride=1, padding=1, bias=False)
+    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+    resnet.conv1 = conv
     resnet.maxpool = nn.Identity()
 
 
@@ -43,6 +42,7 @@ def take_channels(model: nn.Module, in_chans: int) -> None:
     else:
         vit = path == "conv_proj"
         nn.init.trunc_normal_(conv.weight, std=math.sqrt(1 / conv.weight[0].numel()) if vit else 0.02)
-        nn.init.zeros_(conv.bias)
+        if conv.bias is not None:
+            nn.init.zeros_(conv.bias)
     owner, _, leaf = path.rpartition(".")
     setattr(model.get_submodule(owner), leaf, conv)

@@ -38,7 +38,7 @@ class TinyResNet(nn.Module):
             raise ConfigError(f"tiny_resnet: width {width}, stages {stages}, in_chans {in_chans} must be at least 1")
         w = 2 * width
         self.num_features = 2 * w
-        layers = [_conv(in_chans, width), _conv(width, w)]
+        layers: list[nn.Module] = [_conv(in_chans, width), _conv(width, w)]
         for _ in range(stages):
             layers += [_conv(w, w, stride=2), _Residual(w)]
         self.layers = nn.Sequential(*layers, _conv(w, 2 * w))

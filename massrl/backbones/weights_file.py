@@ -69,10 +69,10 @@ def fill(backbone: nn.Module, found: Mapping[str, Tensor], name: str, source: st
     mine = backbone.state_dict()
     for part in leave:
         if not any(_within(k, [part]) for k in mine):
-            tops = dict.fromkeys(k.partition(".")[0] for k in mine)
+            modules = dict.fromkeys(k.partition(".")[0] for k in mine)
             raise ConfigError(
-                f"backbone_args.weights_except: {name} has no module {part!r}.{near_miss(part, tops)} It has "
-                f"{_few(tops)}"
+                f"backbone_args.weights_except: {name} has no module {part!r}.{near_miss(part, modules)} It has "
+                f"{_few(modules)}"
             )
     prefix = _prefix(found, mine)
     inside = {k.removeprefix(prefix): v for k, v in found.items() if k.startswith(prefix)}
@@ -139,7 +139,7 @@ def _tensors(content: Mapping[Any, Any]) -> dict[str, Tensor]:
 
 def _prefix(found: Iterable[str], mine: Mapping[str, Tensor]) -> str:
     """The prefix ("module.backbone.", often "") under which `found` has most parameter names of the backbone."""
-    chains = {"": None}  # ordered, the shortest first
+    chains: dict[str, None] = {"": None}  # ordered, the shortest first
     for key in found:
         chain = ""
         for word in key.split(".")[:-1]:

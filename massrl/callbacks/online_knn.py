@@ -68,6 +68,7 @@ class OnlineKNN(pl.Callback):
 
         index (B,): rows of the images in the file; samples of the same row have no vote.
         """
+        assert self.features is not None, "insert makes the ring"
         bank, labels = self.features[: self.filled], self.labels[: self.filled]
         same = index[:, None] == self.index[None, : self.filled]  # (B, bank)
         return knn_vote(features, bank, labels, same, self.k, self.tau)

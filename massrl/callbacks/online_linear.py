@@ -67,6 +67,7 @@ class OnlineLinear(pl.Callback):
         features, labels = outputs["features"][known].float(), batch.labels[known]
         if self.probe is None:
             self.build(features.shape[1], self.classes or _classes(trainer), features.device)
+        assert self.probe is not None  # build makes it
         with torch.enable_grad(), torch.autocast(features.device.type, enabled=False):
             logits = self.probe(features)  # (B, classes)
             loss = F.cross_entropy(logits, labels)

@@ -20,13 +20,16 @@ class FeatureQueue(nn.Module):
         seed: of the random start.
     """
 
+    ring: Tensor  # (Q, D)
+    pushed: Tensor  # () int64
+
     def __init__(self, size: int, dim: int, random: bool = True, seed: int = 0):
         super().__init__()
         if size < 1:
             raise ConfigError(f"queue_size is {size}; a queue holds at least one embedding")
         generator = torch.Generator().manual_seed(seed)
         start = F.normalize(torch.randn(size, dim, generator=generator), dim=1) if random else torch.zeros(size, dim)
-        self.register_buffer("ring", start)  # (Q, D)
+        self.register_buffer("ring", start)
         self.register_buffer("pushed", torch.zeros((), dtype=torch.int64))
 
     def __len__(self) -> int:

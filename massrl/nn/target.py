@@ -64,7 +64,7 @@ class Target(nn.Module):
             buffers: whether running statistics move too; integer buffers, as the count of batches, are then copied.
             modules: the online modules by name.
         """
-        pairs = [
+        pairs: list[tuple[Tensor, Tensor]] = [
             pair
             for name, part in self.parts.items()
             for pair in zip(part.parameters(), modules[name].parameters(), strict=True)
@@ -76,9 +76,9 @@ class Target(nn.Module):
                     pairs.append((mine, online))
                 else:
                     mine.copy_(online)
-        mine, online = zip(*pairs, strict=True)
         if all(p.dtype == torch.float32 for pair in pairs for p in pair):
-            torch._foreach_lerp_(mine, online, 1 - ema)
+            targets, onlines = zip(*pairs, strict=True)
+            torch._foreach_lerp_(targets, onlines, 1 - ema)
             return
         for a, b in pairs:
             exact = torch.promote_types(a.dtype, torch.float32)
