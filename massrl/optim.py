@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from torch import nn
@@ -61,10 +61,11 @@ class OptimConfig:
     bias_lr: float | None = None
     clip_norm: float | None = None
 
-    def filled(self, default: OptimConfig) -> OptimConfig:
+    def filled(self, default: OptimConfig) -> FilledConfig:
         """A copy in which each None is replaced by the value of `default`, or of OPEN where that is None too."""
         own = [dataclasses.asdict(config) for config in (OPEN, default, self)]
-        return OptimConfig(**{k: v for values in own for k, v in values.items() if v is not None})
+        config = OptimConfig(**{k: v for values in own for k, v in values.items() if v is not None})
+        return cast("FilledConfig", config)  # OPEN has a value for each field that FilledConfig declares
 
     def check(self) -> None:
         """Raise a ConfigError for a value out of range; all values must be set, as by `filled`."""
@@ -73,6 +74,7 @@ class OptimConfig:
             value = getattr(self, name)
             if value is not None and (value < 0 or not math.isfinite(value)):
                 raise ConfigError(f"optim.{name} is {value}; it must be a number of at least 0")
+        assert self.momentum is not None and self.milestones is not None, "a config that is not filled"
         if not 0 <= self.momentum < 1:
             raise ConfigError(f"optim.momentum is {self.momentum}; it must lie from 0 to below 1")
         choices = {"name": ("sgd", "adamw", "lars"), "lr_scaling": ("linear", "sqrt", "none")}
@@ -85,6 +87,28 @@ class OptimConfig:
             raise ConfigError(
                 f"optim.milestones is {self.milestones}; write rising fractions of the run, as [0.6, 0.8]"
             )
+
+
+if TYPE_CHECKING:
+
+    class FilledConfig(OptimConfig):
+        """What type checkers see of a config that `filled` returns: only the end of the weight decay, and the
+        predictor's schedule, may still be None."""
+
+        name: Literal["sgd", "adamw", "lars"]
+        base_lr: float
+        lr_scaling: Literal["linear", "sqrt", "none"]
+        weight_decay: float
+        momentum: float
+        trust: float
+        trust_clip: bool
+        warmup_epochs: float
+        schedule: Literal["cosine", "constant", "step"]
+        milestones: list[float]
+        final_lr: float
+        predictor_lr: float
+        bias_lr: float
+        clip_norm: float
 
 
 SHAPES = ("cosine", "constant", "step")
@@ -136,7 +160,7 @@ def parameter_groups(
     return groups
 
 
-def optimizer(config: OptimConfig, groups: list[dict], fused: bool = False) -> torch.optim.Optimizer:
+def optimizer(config: FilledConfig, groups: list[dict], fused: bool = False) -> torch.optim.Optimizer:
     """The optimiser of a filled config for the groups of `parameter_groups`.
 
     Its learning rate is base_lr times each group's factor: a start for schedulers and callbacks that read it. In a
@@ -230,7 +254,7 @@ class Schedule:
     warmup: int
     per_epoch: int
     peak: float
-    config: OptimConfig
+    config: FilledConfig
     exact_warmup: bool
     rule: str
 
@@ -260,7 +284,7 @@ class Schedule:
     def of(
         cls,
         trainer: pl.Trainer,
-        config: OptimConfig,
+        config: FilledConfig,
         batch_size: int,
         exact_warmup: bool,
         epochs: int | None = None,
@@ -300,7 +324,7 @@ def length_of(trainer: pl.Trainer, epochs: int | None = None) -> tuple[int, int]
             "the schedule counts epochs, and this loader has no length; set trainer.limit_train_batches to the batches "
             "of an epoch"
         )
-    windows = next((dict(c.scheduling) for c in trainer.callbacks if hasattr(c, "scheduling")), {0: window})
+    windows = next((dict(c.scheduling) for c in _callbacks(trainer) if hasattr(c, "scheduling")), {0: window})
     per_epoch = math.ceil(batches / window)  # Lightning steps at an epoch's end even if the window is short
     ends = []
     if epochs is not None and epochs >= 0:
@@ -314,5 +338,9 @@ def length_of(trainer: pl.Trainer, epochs: int | None = None) -> tuple[int, int]
 
 def timer_of(trainer: pl.Trainer) -> Any | None:
     """Lightning's Timer that ends the run, which max_time makes; None without one."""
-    timers = (c for c in trainer.callbacks if hasattr(c, "time_remaining"))
+    timers = (c for c in _callbacks(trainer) if hasattr(c, "time_remaining"))
     return next((timer for timer in timers if timer.time_remaining() is not None), None)
+
+
+def _callbacks(trainer: pl.Trainer) -> list[Any]:
+    return trainer.callbacks  # type: ignore[attr-defined]  # Lightning sets it outside the class

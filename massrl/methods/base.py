@@ -11,7 +11,8 @@ import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,7 @@ from massrl import backbones
 from massrl.distributed import world_size
 from massrl.methods import checks, training, validation
 from massrl.methods.checks import check_queue, check_tau
+from massrl.methods.pace import Pace
 from massrl.nn import Target, stack_views
 from massrl.optim import OWN, OptimConfig, Schedule, cosine, set_rates
 from massrl.runs.checkpoint import hyper_parameters
@@ -64,6 +66,12 @@ class Method(Remembers, pl.LightningModule):
         compile: run the backbone, and the target's, through torch.compile during training.
     """
 
+    # Declared without values, which would hide the modules that nn.Module registers.
+    backbone: nn.Module  # images (B, 3, H, W) -> features (B, num_features)
+    projector: nn.Module  # features -> embeddings (B, D), where a method has one: `embed` runs it
+    ema: float  # momentum of the target at the first step, and ema_end at the end: `make_target` sets both
+    ema_end: float
+
     needs = Needs()
     default_views: str = "simclr"
     default_optim = OWN
@@ -82,10 +90,11 @@ class Method(Remembers, pl.LightningModule):
         compile: bool = False,
     ):
         super().__init__()
-        named = isinstance(backbone, str)
-        if not named and backbone_args:
+        if isinstance(backbone, str):
+            backbone = backbones.build(backbone, **(backbone_args or {}))
+        elif backbone_args:
             raise ConfigError("backbone_args fit a backbone given by name; this one is a module already")
-        self.backbone = backbones.build(backbone, **(backbone_args or {})) if named else backbone
+        self.backbone = backbone
         if channels_last:
             self.backbone.to(memory_format=torch.channels_last)
         self.num_features = backbones.width_of(self.backbone)
@@ -100,9 +109,10 @@ class Method(Remembers, pl.LightningModule):
         self.ema_buffers, self.compiled = ema_buffers, compile
         self.target: Target | None = None  # not on the class: that would hide the module set by a method
         self.schedule: Schedule | None = None  # of a fit, from its first batch on
-        self._pace: Any | None = None  # of a fit whose length is measured
+        self._pace: Pace | None = None  # of a fit whose length is measured
         self._epochs: int | None = None  # of a fit, before a callback changes the Trainer's
-        self._validation, self._logging = validation.Validation(), None
+        self._validation = validation.Validation()
+        self._logging: validation.Logging | None = None  # while a loss is computed in validation
         self._features: Tensor | None = None
 
     # ---- what a method overrides
@@ -151,7 +161,7 @@ class Method(Remembers, pl.LightningModule):
         """network(x) for each x of xs: one forward for each, or for all of one shape together, as `bn_over` says."""
         if self.bn_over == "view":
             return [network(x) for x in xs]
-        out: list[Tensor | None] = [None] * len(xs)
+        out = list(xs)  # each is replaced
         for shape in dict.fromkeys(x.shape for x in xs):
             at = [i for i, x in enumerate(xs) if x.shape == shape]
             for i, y in zip(at, network(stack_views([xs[i] for i in at])).chunk(len(at)), strict=True):
@@ -186,6 +196,7 @@ class Method(Remembers, pl.LightningModule):
 
     def move_target(self, ema: float) -> None:
         """target <- ema target + (1 - ema) online."""
+        assert self.target is not None, f"{type(self).__name__} has no target network"
         self.target.update(ema, self.ema_buffers, **{name: getattr(self, name) for name in self.targets})
 
     @property
@@ -199,16 +210,16 @@ class Method(Remembers, pl.LightningModule):
     @property
     def epochs_done(self) -> float:
         """Epochs done, with their fraction; infinity outside a fit."""
-        steps = self.steps_done
-        return steps / self.schedule.per_epoch if steps < math.inf else steps
+        steps, schedule = self.steps_done, self.schedule
+        return steps if schedule is None or steps == math.inf else steps / schedule.per_epoch
 
     @property
     def progress(self) -> float:
         """Fraction of the optimiser steps done, from 0 to 1; 0 outside a fit."""
-        steps = self.steps_done
-        return min(1.0, steps / self.schedule.total) if steps < math.inf else 0.0
+        steps, schedule = self.steps_done, self.schedule
+        return 0.0 if schedule is None or steps == math.inf else min(1.0, steps / schedule.total)
 
-    def log(self, name: str, value: Any, **kwargs: Any) -> None:
+    def log(self, name: str, value: Any, **kwargs: Any) -> None:  # type: ignore[override]  # options by name only
         """Log as Lightning does; do nothing where no Trainer runs, so that `loss` can be called alone.
 
         What `loss` logs in validation gets the prefix val_, as val_z_std.
@@ -280,10 +291,11 @@ class Method(Remembers, pl.LightningModule):
 
     def optimizer_step(self, epoch, batch_idx, optimizer, optimizer_closure=None) -> None:
         step = self.trainer.global_step  # optimiser steps done before this one, also under accumulation
-        set_rates(optimizer, self.schedule, step, lr=training.sets_lr(self.trainer, optimizer))
+        schedule = cast(Schedule, self.schedule)  # None where a subclass replaces on_train_batch_start: then not read
+        set_rates(optimizer, schedule, step, lr=training.sets_lr(self.trainer, optimizer))
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
         if self.target is not None:  # once per optimiser step, after it
-            self.move_target(cosine(step, self.schedule.total, self.ema, self.ema_end))
+            self.move_target(cosine(step, schedule.total, self.ema, self.ema_end))
 
     def on_validation_epoch_start(self) -> None:
         self._validation.restart("val")
@@ -336,7 +348,7 @@ class Method(Remembers, pl.LightningModule):
         cls,
         checkpoint_path: str | Any,
         map_location: Any = None,
-        hparams_file: None = None,
+        hparams_file: str | Path | None = None,
         strict: bool | None = None,
         weights_only: bool | None = None,
         **changed: Any,
@@ -358,5 +370,5 @@ class Method(Remembers, pl.LightningModule):
 
         if hparams_file is not None:
             raise ConfigError("hparams_file: a checkpoint of massrl holds its arguments; leave it out")
-        options = {"strict": True if strict is None else strict, "changed": changed}
-        return massrl.load(checkpoint_path, cls, changed.pop("backbone", None), map_location or "cpu", **options)
+        backbone, strict = changed.pop("backbone", None), True if strict is None else strict
+        return massrl.load(checkpoint_path, cls, backbone, map_location or "cpu", strict=strict, changed=changed)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from data_loading.batch import Batch
 from massrl.losses import cosine_distance, feature_std
 from massrl.methods.base import Method, Needs, register
-from massrl.nn import mlp, projector
+from massrl.nn import Target, mlp, projector
 from massrl.optim import OptimConfig
 
 
@@ -36,6 +36,7 @@ class BYOL(Method):
     default_views = "byol"
     default_optim = OptimConfig(name="lars", base_lr=0.2, weight_decay=1.5e-6, warmup_epochs=10)  # sec. 3.3
     targets = ("backbone", "projector")
+    target: Target
 
     def __init__(
         self,

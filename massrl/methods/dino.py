@@ -24,7 +24,7 @@ from data_loading.errors import ConfigError
 from massrl.distributed import mean_over_ranks
 from massrl.losses import dino, feature_std
 from massrl.methods.base import Method, Needs, check_tau, register
-from massrl.nn import CosinePrototypes, mlp
+from massrl.nn import CosinePrototypes, Target, mlp
 from massrl.optim import OptimConfig
 
 
@@ -61,6 +61,8 @@ class DINO(Method):
     )
     default_bn_over = "all"
     targets = ("backbone", "projector", "prototypes")
+    target: Target
+    centre: Tensor  # (out_dim,), subtracted from the target's logits
 
     def __init__(
         self,

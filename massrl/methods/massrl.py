@@ -35,7 +35,7 @@ from data_loading.errors import ConfigError
 from data_loading.views.view_set import View, ViewSet
 from massrl.losses import feature_std, pairwise_cosine_distance
 from massrl.methods.base import Method, Needs, register
-from massrl.nn import mlp
+from massrl.nn import Target, mlp
 from massrl.optim import OptimConfig
 
 
@@ -78,6 +78,7 @@ class MASSRL(Method):
     default_views = "massrl"
     default_optim = OptimConfig(name="lars", base_lr=0.3, weight_decay=1e-6, warmup_epochs=10)
     targets = ("backbone", "projector")
+    target: Target
 
     def __init__(
         self,

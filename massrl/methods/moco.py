@@ -19,7 +19,7 @@ from data_loading.batch import Batch
 from massrl.distributed import gather_rows, over_shuffled
 from massrl.losses import feature_std, info_nce
 from massrl.methods.base import Method, Needs, check_queue, check_tau, register
-from massrl.nn import FeatureQueue
+from massrl.nn import FeatureQueue, Target
 from massrl.optim import OptimConfig
 
 
@@ -40,6 +40,7 @@ class MoCo(Method):
     default_views = "moco_v1"
     default_optim = OptimConfig(name="sgd", base_lr=0.03, weight_decay=1e-4, schedule="step")  # 120, 160 of 200 epochs
     targets = ("backbone", "projector")
+    target: Target
 
     def __init__(
         self,

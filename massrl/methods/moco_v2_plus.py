@@ -16,7 +16,7 @@ from data_loading.batch import Batch
 from massrl.distributed import gather_rows
 from massrl.losses import feature_std, info_nce
 from massrl.methods.base import Method, Needs, check_queue, check_tau, register
-from massrl.nn import FeatureQueue, mlp
+from massrl.nn import FeatureQueue, Target, mlp
 from massrl.optim import OptimConfig
 
 
@@ -37,6 +37,7 @@ class MoCoV2Plus(Method):
     default_views = "moco_v2"
     default_optim = OptimConfig(name="sgd", base_lr=0.3, weight_decay=1e-4, warmup_epochs=10)
     targets = ("backbone", "projector")
+    target: Target
 
     def __init__(
         self,

@@ -20,7 +20,7 @@ from data_loading.errors import ConfigError
 from massrl.distributed import gather, gather_rows
 from massrl.losses import feature_std, info_nce_batch
 from massrl.methods.base import Method, Needs, check_tau, register
-from massrl.nn import mlp
+from massrl.nn import Target, mlp
 from massrl.optim import OptimConfig
 
 
@@ -43,6 +43,7 @@ class MoCoV3(Method):
     default_views = "moco_v3"
     default_optim = OptimConfig(name="lars", base_lr=0.3, weight_decay=1e-6, warmup_epochs=10)  # 300 epochs
     targets = ("backbone", "projector")
+    target: Target
 
     def __init__(
         self,
@@ -62,9 +63,10 @@ class MoCoV3(Method):
             raise ConfigError(f"projector_layers is {projector_layers}; a projector has at least one layer")
         self.tau = check_tau(tau)
         if freeze_patch_embed:
-            if not isinstance(getattr(self.backbone, "patch_embed", None), nn.Module):
+            patches = getattr(self.backbone, "patch_embed", None)
+            if not isinstance(patches, nn.Module):
                 raise ConfigError("freeze_patch_embed is for ViTs of timm; this backbone has no patch_embed")
-            self.backbone.patch_embed.requires_grad_(False)
+            patches.requires_grad_(False)
         hidden = [hidden_dim] * (projector_layers - 1)
         self.projector = mlp(self.num_features, *hidden, out_dim, last_norm=True, last_affine=False)
         self.predictor = mlp(out_dim, hidden_dim, out_dim, last_norm=pred_norm, last_affine=False, last_bias=False)

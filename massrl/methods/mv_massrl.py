@@ -26,7 +26,7 @@ from data_loading.errors import ConfigError
 from massrl.losses import dino_pairs, feature_std, pairwise_cosine_distance
 from massrl.methods.base import Method, Needs, register
 from massrl.methods.dino import DINO
-from massrl.nn import mlp, projector
+from massrl.nn import Target, mlp, projector
 from massrl.optim import OptimConfig
 
 Shape = Literal["constant", "steps", "cosine"]
@@ -80,6 +80,7 @@ class MVMASSRL(Method):
     default_views = "mv_massrl"
     default_optim = OptimConfig(name="lars", base_lr=0.4, weight_decay=1e-6, warmup_epochs=10)
     targets = ("backbone", "projector")
+    target: Target
 
     def __init__(
         self,
@@ -149,8 +150,14 @@ class MVMASSRLDINO(DINO):
         alpha_schedule: Literal["constant", "steps", "cosine"] = "constant",
         **more,
     ):
-        sizes = {"hidden_dim": hidden_dim, "bottleneck_dim": bottleneck_dim, "out_dim": out_dim}
-        super().__init__(backbone, **sizes, freeze_epochs=freeze_epochs, **more)
+        super().__init__(
+            backbone,
+            hidden_dim=hidden_dim,
+            bottleneck_dim=bottleneck_dim,
+            out_dim=out_dim,
+            freeze_epochs=freeze_epochs,
+            **more,
+        )
         check_alpha(alpha, alpha_schedule)
         self.alpha, self.alpha_schedule = alpha, alpha_schedule
 

@@ -42,6 +42,7 @@ class SimCLRv2(Method):
     # sec. 3: 0.1 sqrt(batch), and 0.1 sqrt(256) is 1.6
     default_optim = OptimConfig(name="lars", base_lr=1.6, lr_scaling="sqrt", weight_decay=1e-4, warmup_epochs=40)
     default_bn_over = "all"
+    projector: nn.Sequential
 
     def __init__(
         self,
@@ -66,7 +67,8 @@ class SimCLRv2(Method):
         if self.feature_layer == 0:
             return self.backbone
         encoder = nn.Sequential(self.backbone, *self.projector[: HIDDEN * self.feature_layer])
-        encoder.num_features, encoder.training = self.hidden_dim, self.training
+        encoder.num_features = self.hidden_dim  # type: ignore[assignment]  # torch declares Tensor | Module
+        encoder.training = self.training
         return encoder
 
     @property

@@ -15,6 +15,7 @@ Collapse shows as z_std -> 0 (healthy: about 1/sqrt(D)); equal shares prevent it
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -86,7 +87,7 @@ class SwAV(Method):
 
     def check_batch(self, batch: Batch) -> None:
         if self.queues:
-            check_queue(self.queues[0], batch)
+            check_queue(cast(FeatureQueue, self.queues[0]), batch)  # ModuleList has no type for its items
 
     def check(self, views: ViewSet | Sequence[View]) -> None:
         super().check(views)

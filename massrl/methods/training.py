@@ -38,8 +38,10 @@ def begin(method: Method, batch: Batch) -> None:
     trainer = method.trainer
     if method.needs.labels:
         loader = trainer.train_dataloader
-        whole = isinstance(loader, Loader)
-        method.check_labels(torch.from_numpy(loader.reader.labels[loader.indices]) if whole else batch.labels)
+        if isinstance(loader, Loader):
+            method.check_labels(torch.from_numpy(loader.reader.labels[loader.indices]))
+        else:
+            method.check_labels(batch.labels)
     with trainer.precision_plugin.forward_context():
         check_sizes(method.backbone, batch, method.num_features)
     method.check_batch(batch)
@@ -51,13 +53,13 @@ def begin(method: Method, batch: Batch) -> None:
 
 def keep_pace(method: Method, batch_idx: int) -> None:
     """In a run that only trainer.max_time ends: fit the schedule to the steps that are left by the time they take."""
-    trainer = method.trainer
+    trainer, schedule = method.trainer, method.schedule
+    assert method._pace is not None and schedule is not None  # begin sets both
     total = method._pace.total(trainer.global_step, batch_idx)
     if total is not None:  # on every process in the same step; each has its own clock, and the first one's counts
         total = trainer.strategy.broadcast(total)
-        unknown = method.schedule.total == OPEN_END
-        method.schedule = method.schedule.ending(total)
-        if unknown:
+        method.schedule = schedule.ending(total)
+        if schedule.total == OPEN_END:
             rank_zero_info(f"trainer.max_time ends the run after about {total} steps; {method.schedule.sentence}")
 
 
@@ -91,7 +93,9 @@ def optimizer_for(method: Method) -> torch.optim.Optimizer:
     """The optimiser that `method.optim` names, for the trainable parameters; a predictor has groups of its own."""
     predictor = getattr(method, "predictor", None)
     c = method.optim
-    parts = [(predictor, c.predictor_lr, c.predictor_schedule)] if predictor is not None else []
+    parts: list[tuple[nn.Module, float, str | None]] = []
+    if predictor is not None:
+        parts.append((predictor, c.predictor_lr, c.predictor_schedule))
     groups = optim.parameter_groups([*parts, (method, 1.0, None)], c.weight_decay, c.bias_lr)
     return optim.optimizer(c, groups, fused=_may_fuse(method))
 
@@ -122,16 +126,17 @@ def lr_now(method: Method) -> float:
     trainer = method.trainer
     optimizer = next(iter(trainer.optimizers), None)
     if optimizer is None or sets_lr(trainer, optimizer):
+        assert method.schedule is not None  # begin sets it
         return method.schedule.lr(trainer.global_step)
     return float(optimizer.param_groups[0]["lr"])
 
 
 def fix_peak(method: Method, lr: float) -> None:
     """Make `lr` the peak learning rate for any batch, in the method's config, its checkpoints and a running fit."""
-    change = {"base_lr": lr, "lr_scaling": "none"}
-    method.optim = dataclasses.replace(method.optim, **change)
+    method.optim = dataclasses.replace(method.optim, base_lr=lr, lr_scaling="none")
     method.optim.check()
-    method.given = {**method.given, "optim": dataclasses.replace(method.given.get("optim", optim.OWN), **change)}
+    given = dataclasses.replace(method.given.get("optim", optim.OWN), base_lr=lr, lr_scaling="none")
+    method.given = {**method.given, "optim": given}
     if method.schedule is not None:
         method.schedule = dataclasses.replace(method.schedule, peak=lr, config=method.optim)
 

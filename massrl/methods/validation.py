@@ -54,7 +54,7 @@ class Validation:
     def restart(self, stage: str) -> None:
         """Begin a pass; what was said before is not said again."""
         self.stage, self.size = stage, 0
-        self.features.clear(), self.labels.clear()
+        self._clear()
 
     def step(self, method: Method, batch: Batch, dataloader_idx: int, loaders: int) -> None:
         """Log the loss of a batch of the first loader; keep the features of a batch of the last one."""
@@ -93,13 +93,17 @@ class Validation:
         if not self.features:
             return
         features, labels = (gather_rows(torch.cat(parts)) for parts in (self.features, self.labels))
-        self.features.clear(), self.labels.clear()
+        self._clear()
         known = labels >= 0
         if int(known.sum()) < 2:
             self._tell(f"no {self.stage}_knn: the images have no labels")
             return
         accuracy = leave_one_out(features[known], labels[known])
         method.log(f"{self.stage}_knn", accuracy, prog_bar=True, sync_dist=world_size() > 1, batch_size=1)
+
+    def _clear(self) -> None:
+        self.features.clear()
+        self.labels.clear()
 
     def _tell(self, text: str) -> None:
         if text not in self.told:
