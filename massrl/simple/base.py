@@ -71,6 +71,8 @@ class Simple(nn.Module):
     """
 
     of: type[Method]
+    method: Method  # of the class `of`; subclasses declare which
+    projection_dim: int  # an argument of every subclass; their own ones become attributes, without values here
     names: dict[str, str] = {}  # argument of the class -> argument of the method, where their names differ
 
     def __init__(
@@ -98,7 +100,7 @@ class Simple(nn.Module):
         if freeze_steps < 0:
             raise ConfigError(f"{me}: freeze_steps is {freeze_steps}; give 0, or how many steps the prototypes rest")
         if getattr(backbone, "num_features", None) != feature_size:
-            backbone.num_features = feature_size
+            backbone.num_features = feature_size  # type: ignore[assignment]  # torch declares Tensor | Module
         with self._own_words():
             arguments = {self.names.get(name, name): value for name, value in own.items()} | (fixed or {})
             self.method = self.of(backbone, channels_last=False, **arguments)
@@ -175,7 +177,7 @@ class Simple(nn.Module):
         """The method's loss; for the first freeze_steps steps the prototypes get a gradient of 0."""
         resting: list[nn.Parameter] = []
         if self.freeze_steps and self.steps < self.freeze_steps:
-            resting = [p for p in self.method.prototypes.parameters() if p.requires_grad]
+            resting = [p for p in self.method.get_submodule("prototypes").parameters() if p.requires_grad]
         try:
             for p in resting:
                 p.requires_grad_(False)
@@ -249,11 +251,12 @@ class Simple(nn.Module):
     def _target(self, first: int = 0) -> nn.Sequential:
         """The target network after the last step, from its part number `first` on."""
         self.catch_up()
+        assert self.method.target is not None, f"{type(self).__name__} has no target network"
         return self._chain(*list(self.method.target.parts.values())[first:])
 
     # ---- copies: the target first follows the last step of the optimiser
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]  # all are passed on
         """The state after the target has followed the optimiser's last step."""
         self.catch_up()
         return super().state_dict(*args, **kwargs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor
@@ -31,7 +31,7 @@ def check_images(me: str, images: Tensor) -> None:
 
 def three(me: str, name: str, given: float | Sequence[float]) -> tuple[float, ...]:
     """Three numbers, of one or three given; else a ConfigError that names the argument `name` of the class `me`."""
-    values = tuple(float(x) for x in given) if hasattr(given, "__len__") else (given,)
+    values = tuple(float(x) for x in given) if isinstance(given, Collection) else (given,)
     if len(values) not in (1, 3):
         raise ConfigError(f"{me}: {name} is {given!r}; give one number, or three")
     return values * 3 if len(values) == 1 else values

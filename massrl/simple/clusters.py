@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from data_loading.errors import ConfigError
 from data_loading.views.view_set import ViewSet
-from massrl import methods
+from massrl.methods import dino, swav
 from massrl.simple.base import Setting, Simple
 
 
@@ -38,7 +38,11 @@ class DINO(Simple):
         num_crops: number of local views.
     """
 
-    of = methods.DINO
+    of = dino.DINO
+    method: dino.DINO
+    hidden_dim: int
+    bottleneck_dim: int
+    head_norm: bool
     names = {
         "projection_dim": "out_dim",
         "temp_s": "tau",
@@ -130,7 +134,10 @@ class SwAV(Simple):
         num_crops: number of local views.
     """
 
-    of = methods.SwAV
+    of = swav.SwAV
+    method: swav.SwAV
+    hidden_dim: int
+    num_prototypes: int
     names = {"projection_dim": "out_dim", "temperature": "tau", "queue_length": "queue_size"}
     temperature, epsilon, sinkhorn_iterations = Setting("tau"), Setting("epsilon"), Setting("iterations")
 
@@ -175,5 +182,5 @@ class SwAV(Simple):
     @property
     def queue(self) -> Tensor:
         """The past embeddings of both global views (2, queue_length, projection_dim); none without a queue."""
-        rings = [queue.ring for queue in self.method.queues]
+        rings = [queue.get_buffer("ring") for queue in self.method.queues]
         return torch.stack(rings) if rings else self.method.prototypes.weight.new_zeros(2, 0, self.projection_dim)

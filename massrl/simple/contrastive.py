@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from data_loading.errors import ConfigError
 from data_loading.views.view_set import ViewSet
-from massrl import methods
+from massrl.methods import Method, simclr, simclr_v2, supcon
 from massrl.simple.base import Setting, Simple
 
 
@@ -24,7 +24,7 @@ class SimCLR(Simple):
         temperature: of the loss.
     """
 
-    of = methods.SimCLR
+    of: type[Method] = simclr.SimCLR
     names = {"projection_dim": "out_dim", "temperature": "tau"}
     temperature = Setting("tau")
 
@@ -56,7 +56,7 @@ class SimCLRv2(SimCLR):
         temperature: of the loss.
     """
 
-    of = methods.SimCLRv2
+    of = simclr_v2.SimCLRv2
 
 
 class SupCon(Simple):
@@ -70,7 +70,8 @@ class SupCon(Simple):
         temperature: of the loss; the paper's is 0.1, that of its PyTorch code 0.07.
     """
 
-    of = methods.SupCon
+    of = supcon.SupCon
+    method: supcon.SupCon
     names = {"projection_dim": "out_dim", "temperature": "tau"}
     temperature = Setting("tau")
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from data_loading.views.view_set import ViewSet
-from massrl import methods
+from massrl.methods import Method, moco, moco_v2, moco_v3
 from massrl.simple.base import Setting, Simple
 
 
@@ -24,7 +24,9 @@ class MoCo(Simple):
         temperature: of the loss.
     """
 
-    of = methods.MoCo
+    of: type[Method] = moco.MoCo
+    method: moco.MoCo
+    K: int
     names = {"projection_dim": "out_dim", "K": "queue_size", "m": "ema", "temperature": "tau"}
     m, temperature = Setting("ema"), Setting("tau")
 
@@ -79,7 +81,7 @@ class MoCoV2(MoCo):
         temperature: of the loss.
     """
 
-    of = methods.MoCoV2
+    of = moco_v2.MoCoV2
 
     def __init__(
         self,
@@ -115,7 +117,9 @@ class MoCoV3(Simple):
         m: momentum of the target.
     """
 
-    of = methods.MoCoV3
+    of = moco_v3.MoCoV3
+    method: moco_v3.MoCoV3
+    hidden_dim: int
     names = {"projection_dim": "out_dim", "temperature": "tau", "m": "ema"}
     m, temperature = Setting("ema"), Setting("tau")
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from data_loading.views.view_set import ViewSet
-from massrl import methods
+from massrl.methods import barlow_twins, byol, simsiam
 from massrl.simple.base import Setting, Simple
 
 
@@ -23,7 +23,9 @@ class BarlowTwins(Simple):
         lamda: weight of the correlations between different channels.
     """
 
-    of = methods.BarlowTwins
+    of = barlow_twins.BarlowTwins
+    method: barlow_twins.BarlowTwins
+    hidden_dim: int
     names = {"projection_dim": "out_dim", "lamda": "lambd"}
     lamda = Setting("lambd")
 
@@ -57,7 +59,9 @@ class BYOL(Simple):
         tau: momentum of the target.
     """
 
-    of = methods.BYOL
+    of = byol.BYOL
+    method: byol.BYOL
+    hidden_dim: int
     names = {"projection_dim": "out_dim", "tau": "ema"}
     tau = Setting("ema")
 
@@ -106,7 +110,10 @@ class SimSiam(Simple):
         hidden_dim_pred: hidden width of the predictor, a bottleneck.
     """
 
-    of = methods.SimSiam
+    of = simsiam.SimSiam
+    method: simsiam.SimSiam
+    hidden_dim_proj: int
+    hidden_dim_pred: int
     names = {"projection_dim": "out_dim", "hidden_dim_proj": "hidden_dim", "hidden_dim_pred": "pred_dim"}
 
     def __init__(
@@ -123,11 +130,10 @@ class SimSiam(Simple):
         views: str | dict | list | ViewSet | None = None,
         seed: int = 0,
     ):
-        common, widths = (
-            (backbone, feature_size, image_size, mean, std, views, seed),
-            {"hidden_dim_proj": hidden_dim_proj, "hidden_dim_pred": hidden_dim_pred},
+        common = (backbone, feature_size, image_size, mean, std, views, seed)
+        super().__init__(
+            *common, projection_dim=projection_dim, hidden_dim_proj=hidden_dim_proj, hidden_dim_pred=hidden_dim_pred
         )
-        super().__init__(*common, projection_dim=projection_dim, **widths)
 
     @property
     def predictor(self) -> nn.Module:
