@@ -8,7 +8,7 @@ from pathlib import Path
 
 from massrl.cli.rehearsal import Rehearsal
 from massrl.runs.checkpoint import LAST
-from massrl.runs.folder import CONFIG, Run
+from massrl.runs.folder import CONFIG
 from massrl.training.fit import quiet
 from massrl.training.pretrain import run_of, run_settings
 from massrl.training.settings import Settings, errors_placed, say
@@ -50,7 +50,7 @@ def _with_settings_of_run(argv: list[str]) -> list[str]:
         return argv
     at = given["--ckpt_path"]
     path = argv[at].partition("=")[2] or (argv[at + 1] if at + 1 < len(argv) else "")
-    run = Run(path) if (Path(path) / CONFIG).is_file() else run_of(Path(path))
+    run = run_of(Path(path))
     if run is None:
         return argv
     say(f"settings of {run.path / CONFIG}; options given here override them")

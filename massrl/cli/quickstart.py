@@ -11,14 +11,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from data_loading.errors import ConfigError
 from data_loading.kernel.rng import checked_seed
 from massrl.parsing.parser import Parser
-
-if TYPE_CHECKING:
-    pass
 
 METHODS = {"massrl": "MASSRL", "simclr": "SimCLR"}
 REPLACED = ("data", *METHODS, "figures", "metrics.json", "evaluation.json", "report.html")  # by the next quickstart

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from data_loading.errors import ConfigError
 from data_loading.kernel.rng import checked_seed
 from massrl.evaluation.features import Features, require_labels
 from massrl.evaluation.knn import KNN
@@ -35,7 +36,7 @@ class Accuracy:
     said: str
     labels: str | float
     seed: int
-    split: dict[str, str]
+    split: dict[str, str | list[str]]
     scores: dict[str, np.ndarray]
     rows: FeatureRows
 
@@ -190,7 +191,9 @@ def knn(
     Raises:
         massrl.errors.UserError: a checkpoint, file or argument that does not fit, in one line.
     """
-    protocol = KNN(k=k, tau=tau)
+    if k != int(k):
+        raise ConfigError(f"k is {k}; it must be an integer")
+    protocol = KNN(k=int(k), tau=tau)
 
     def score(train: Features, test: Features) -> np.ndarray:
         return np.array([protocol.accuracy(train.x, train.y, test.x, test.y)])
@@ -225,5 +228,5 @@ def _measured(
     for part, features in zip(given, rows.features["trained"], strict=True):
         require_labels(features, given[part])
     scores = {row: score(*rows.features[row]) for row in ("trained", PIXELS, UNTRAINED)}
-    split = {part: str(path) for part, path in given.items()}
-    return Accuracy(protocol, said, labels, view.seed, split, scores, rows)
+    split = {part: [str(one) for one in p] if isinstance(p, list | tuple) else str(p) for part, p in given.items()}
+    return Accuracy(protocol, said, labels, view.seed, split, scores, replace(rows, networks={}))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,8 +110,9 @@ def cached(cache: Path | None, facts: dict[str, Any], make: Callable[[], Feature
     text = json.dumps(facts, sort_keys=True)
     file = Path(cache) / hashlib.sha256(text.encode()).hexdigest()[:32] / "features.npz"
     if file.exists():
-        with np.load(file) as stored:
-            return Features(stored["x"], stored["y"], stored["index"])
+        with contextlib.suppress(OSError, ValueError, KeyError, zipfile.BadZipFile):  # cut short: made again
+            with np.load(file) as stored:
+                return Features(stored["x"], stored["y"], stored["index"])
     found = make()
     with whole(file) as stored:
         np.savez(stored, x=found.x, y=found.y, index=found.index)

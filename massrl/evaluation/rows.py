@@ -5,10 +5,12 @@ Made once for all protocols, and kept in a cache under the hashes of everything 
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +19,16 @@ from torch import nn
 
 from data_loading import sources
 from data_loading.beton.reader import Reader
-from data_loading.errors import SourceError
+from data_loading.errors import CheckpointError, ConfigError, SourceError
 from data_loading.sources.cached import read_index
 from massrl.evaluation.features import Features, cached, extract
 from massrl.evaluation.untrained import untrained_twin
 from massrl.methods import load
 from massrl.runs.checkpoint import Checkpoint, find
-from massrl.runs.record import file_sha256
+from massrl.runs.record import file_sha256, versions
 
 VIEW = "eval"
+DECODERS = ("simplejpeg", "opencv-python-headless", "pillow")  # of which pixels depend
 PIXELS, UNTRAINED = "pixels", "random"
 Data = str | Path | Sequence[str | Path]
 
@@ -69,6 +72,9 @@ def feature_rows(
     said.  seed: of the untrained weights.  batch_size: changes the time only.  cache_dir: where folders are kept as
     .beton files, and features; None keeps no features.  labelled: refuse files without labels, by a SourceError.
     """
+    for name, where in (("train", train), ("test", test)):
+        if not isinstance(where, str | os.PathLike | Sequence):
+            raise ConfigError(f"{name} is {where!r}; name a folder of images or .beton files")
     keep = Path(cache_dir) if cache_dir is not None else None
     folder_cache: dict[str, Any] = {} if keep is None else {"cache": keep}
     files = {part: sources.as_beton(path, **folder_cache) for part, path in (("train", train), ("test", test))}
@@ -81,6 +87,7 @@ def feature_rows(
                 given = {"train": train, "test": test}[part]
                 raise SourceError(f"{given}: images have no labels; an accuracy needs class folders")
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    made_by = {**versions(), **{name: metadata.version(name) for name in DECODERS}}
     rows: dict[str, tuple[Features, Features]] = {}
     networks: dict[str, Callable[[], nn.Module]] = {}
     first: dict[str, Any] = {}
@@ -88,18 +95,21 @@ def feature_rows(
     def add(row: str, network: Callable[[], nn.Module | None], view: dict[str, Any], facts: dict[str, Any]) -> None:
         def features(part: str) -> Features:
             options = {"device": device, "batch_size": batch_size, "num_workers": num_workers, **view}
-            facts_of_part = {**view, **facts, "view": VIEW, "data": hashes[part], "torch": torch.__version__}
+            facts_of_part = {**view, **facts, "view": VIEW, "data": hashes[part], "versions": made_by}
             return cached(keep, facts_of_part, lambda: extract(network(), files[part], **options))
 
         rows[row] = features("train"), features("test")
 
     for name, where in checkpoints.items():
         path = find(where)
+        hashes["checkpoint"][name] = file_sha256(path)
         data = Checkpoint.read(path).data(size)
         view = {key: data[key] for key in ("size", "mean", "std")}
         method = load(path)
-        hashes["checkpoint"][name] = file_sha256(path)
+        if file_sha256(path) != hashes["checkpoint"][name]:
+            raise CheckpointError(f"{path}: was replaced while it was read; run this again, or copy it first")
         facts = {"checkpoint": hashes["checkpoint"][name], "layer": method.layer, "device": device}
+        facts |= {"code": file_sha256(source)} if (source := _own_source(type(method))) else {}
         networks[name] = cache(partial(_on, device, method.encoder))
         if not first:
             first = {**view, "method": type(method).__name__, "layer": method.layer}
@@ -111,6 +121,11 @@ def feature_rows(
             add(UNTRAINED, networks[UNTRAINED], view, of_twin)
         add(name, networks[name], view, {**facts, "row": "trained"})
     return FeatureRows(rows, networks, files, **first, hashes=hashes)
+
+
+def _own_source(method: type) -> str | None:
+    """The file of a method of the user's own: its encoder may be changed while the checkpoint stays."""
+    return None if method.__module__.startswith("massrl.") else inspect.getsourcefile(method)
 
 
 def _on(device: str, network: nn.Module) -> nn.Module:

@@ -44,6 +44,8 @@ def find(where: str | os.PathLike) -> Path:
 
     Raises CheckpointError where there is none.
     """
+    if not isinstance(where, str | os.PathLike):
+        raise CheckpointError(f"{where!r} is no checkpoint; give a run, its folder, or the path of a checkpoint")
     path = Path(where)
     if path.is_dir():
         if not (path / LAST).is_file():
@@ -144,8 +146,8 @@ class Checkpoint:
                 raise CheckpointError(
                     f"{self.path}: does not say which image size its encoder was trained with; give --size"
                 )
-            found = {"mean": None, "std": None, "view_set": None}
-        return {**found, "size": size or found["size"]}
+            found = {"size": size, "mean": None, "std": None, "view_set": None}
+        return {**found, "size": found["size"] if size is None else size}
 
     def check_continues(self, method: nn.Module) -> None:
         """Refuse, by a CheckpointError, to continue the run with a method or settings other than its own."""

@@ -71,8 +71,7 @@ class Run(os.PathLike):
     @cached_property
     def config(self) -> dict[str, Any]:
         """All settings as they were used (config.yaml); empty where there is no such file."""
-        file = self.path / CONFIG
-        return (yaml.safe_load(file.read_text(encoding="utf-8")) or {}) if file.exists() else {}
+        return read_yaml(self.path / CONFIG)
 
     @cached_property
     def environment(self) -> dict[str, Any]:
@@ -91,9 +90,10 @@ class Run(os.PathLike):
 
     @property
     def method(self) -> str:
-        """The method's class name."""
+        """The method's class name; the folder's name where its settings are missing."""
         model = self.config.get("model") or {}
-        return str(model.get("class_path", self.name) if isinstance(model, dict) else model).rpartition(".")[2]
+        path = model.get("class_path") if isinstance(model, dict) else model
+        return str(path).rpartition(".")[2] if path else self.name
 
     @property
     def backbone(self) -> str:
@@ -108,7 +108,9 @@ class Run(os.PathLike):
 
     def data_file(self) -> Path | list[Path]:
         """The training data as .beton files; of a folder, its file in the cache that the run used."""
-        data = self.config["data"]
+        data = self.config.get("data")
+        if not data:
+            raise ConfigError(f"{self.path}: has no {CONFIG}, so its data are not known")
         return sources.as_beton(data["train"], Path(data["cache_dir"]), skip_bad=bool(data.get("skip_bad")))
 
     @property
@@ -124,7 +126,10 @@ class Run(os.PathLike):
 
     def _rows(self) -> list[tuple[str, str]]:
         training, seconds = self.metrics.get("training") or {}, self.metrics.get("seconds") or {}
-        rows = [("folder", str(self.path)), ("method", f"{self.method}, {self.backbone}"), ("data", self.data)]
+        if not is_run(self.path):
+            return [("folder", str(self.path)), ("run", "none there yet")]
+        method = ", ".join(filter(None, (self.method, self.backbone)))
+        rows = [("folder", str(self.path)), ("method", method), ("data", self.data)]
         rows += [("epochs", str(self.epochs))] if self.epochs else []
         rows += [("minutes", f"{sum(seconds.values()) / 60:.1f}")] if seconds else []
         rows += [("loss", f"{training['loss']:.4f}")] if "loss" in training else []
@@ -152,6 +157,19 @@ def read_json(path: Path) -> dict[str, Any]:
         return json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise ConfigError(f"{path}: not valid JSON ({error}); write it again or remove it") from None
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file, {} where there is no file; ConfigError where it is not valid or holds none."""
+    if not path.exists():
+        return {}
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(found, dict):
+        raise ConfigError(f"{path}: holds a {type(found).__name__}, not settings")
+    return found
 
 
 def read_csv(path: Path) -> dict[str, np.ndarray]:
@@ -196,7 +214,10 @@ def made(run: Path, begun: Callable[[], bool]) -> Iterator[None]:
     """Make the run folder; remove what was made where an error comes before `begun()` is true."""
     missing = [folder for folder in (run, *run.parents) if not folder.exists()]
     empty = bool(missing) or not any(run.iterdir())
-    (run / LAST.parent).mkdir(parents=True, exist_ok=True)
+    try:
+        (run / LAST.parent).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--run {run} cannot be made: {error.strerror or error}") from error
     try:
         yield
     finally:

@@ -76,10 +76,11 @@ def measure(method: Method, data: BetonDataModule, settings: dict[str, Any], min
     """(seconds per step, batches per epoch), measured on copies, on one device; global random state is restored."""
     clock = _Clock(SHARE * 60 * minutes)
     batches = batches_of_epoch(data, settings)
+    callbacks = [one for one in settings.get("callbacks") or [] if not isinstance(one, pl.callbacks.Checkpoint)]
     throwaway = {
         **settings,
         "max_epochs": math.ceil(STEPS / batches),
-        "callbacks": [*copy.deepcopy(settings.get("callbacks") or []), clock],
+        "callbacks": [*copy.deepcopy(callbacks), clock],
         "logger": False,
         "enable_checkpointing": False,
         "enable_progress_bar": False,
@@ -99,10 +100,11 @@ def fitted(
     method: Method, data: BetonDataModule, settings: dict[str, Any], minutes: float, world: int
 ) -> tuple[Length, str]:
     """The length for `minutes`, and a line that says why."""
-    if passed := os.environ.get(PASSED_ON):
+    started_together = {"LOCAL_RANK", "SLURM_PROCID"} & os.environ.keys()
+    if started_together and (passed := os.environ.get(PASSED_ON)):
         epochs, _, cut = passed.partition(",")
         return Length(int(epochs), int(cut) if cut else None), ""
-    if world > 1 and {"LOCAL_RANK", "SLURM_PROCID"} & os.environ.keys():
+    if world > 1 and started_together:
         raise ConfigError("--trainer.max_epochs is missing; processes that are started together need it to agree")
     if not (minutes > 0 and math.isfinite(minutes)):
         raise ConfigError(f"--minutes is {minutes:g}; it must be more than 0")

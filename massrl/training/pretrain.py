@@ -13,19 +13,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from data_loading.beton.reader import Reader
 from data_loading.config.lightning_package import pl
 from data_loading.errors import ConfigError
+from data_loading.kernel.rng import checked_seed
 from data_loading.loading.datamodule import BetonDataModule
 from massrl.callbacks import OnlineKNN, OnlineLinear, Throughput
 from massrl.methods import Method
+from massrl.parsing.places import Keywords
 from massrl.report import build
 from massrl.runs.checkpoint import LAST, Checkpoint, find
 from massrl.runs.folder import CONFIG, Run, check_free
 from massrl.training.fit import fit, quiet
 from massrl.training.keywords import from_keywords
-from massrl.training.length import batches_of_epoch, fitted
+from massrl.training.length import PASSED_ON, batches_of_epoch, fitted
 from massrl.training.progress import progress
 from massrl.training.settings import Settings, errors_placed, say
 
@@ -35,11 +38,11 @@ def pretrain(
     method: str | type[Method] | Method | None = None,
     *,
     out: str | os.PathLike | None = None,
-    minutes: float = 4.0,
+    minutes: float | None = None,
     config: str | os.PathLike | Mapping[str, Any] | Sequence[Any] | None = None,
     ckpt_path: str | os.PathLike | None = None,
     seed: int | None = None,
-    report: bool = True,
+    report: bool | None = None,
     **options: Any,
 ) -> Run:
     """Train an encoder without labels, as `massrl pretrain` does, and return its run folder.
@@ -51,13 +54,13 @@ def pretrain(
         method: a name (`massrl.list_methods()`), a class, or an object; without it MASSRL.
         out: the run folder; without it runs/METHOD-DATA-TIME.
         minutes: how long to train where neither max_epochs nor max_steps is given: a few steps are measured, and the
-            schedule is fitted to what they take.
+            schedule is fitted to what they take; 4 unless said.
         config: the name of a recipe ("digits/byol"), a YAML file, or a mapping of that form; of several, later ones
             override earlier ones, and keywords override all.
         ckpt_path: continue from this checkpoint, run folder or `Run`; without `config` and `method` with the settings
             and in the folder of its run.
         seed: of weights, order of samples and views (the options seed_everything and data.seed); 0 unless said.
-        report: write report.html at the end.
+        report: write report.html at the end; true unless said.
         options: any other option of `massrl pretrain`, by the last part of its name: an argument of the method
             (tau=0.1, optim={"base_lr": 0.3}), of BetonDataModule (views="simclr", size=64) or of Lightning's Trainer
             (max_epochs=100, devices=2, callbacks=[...]). The whole name fits, too: **{"data.seed": 1}; so do groups,
@@ -68,33 +71,41 @@ def pretrain(
     """
     call = {"train": train, "method": method, "out": out, "minutes": minutes, "config": config, "ckpt_path": ckpt_path}
     call |= {"seed": seed, "report": report, **options}
-    if "run" in options:
-        out = options.pop("run")
-    if ckpt_path is not None:
-        ckpt_path = find(ckpt_path)
-        if config is None and method is None and (own := run_of(ckpt_path)):
-            config, out = own.path / CONFIG, own.path if out is None else out
-    settings, made, keywords = from_keywords(train, method, config, options)
-    settings |= {"run": None if out is None else os.fspath(out), "report": report}
-    settings |= {"ckpt_path": None if ckpt_path is None else os.fspath(ckpt_path), "minutes": minutes}
-    if seed is not None:
-        settings["seed_everything"] = settings.setdefault("data", {})["seed"] = seed
-        keywords["data.seed"] = keywords["seed_everything"] = "seed"
+    keywords = Keywords(given=call)
+    with errors_placed(keywords):
+        if "run" in options and out is not None:
+            raise ConfigError("out and run are both given; leave run out")
+        out = options.pop("run", out)
+        if not isinstance(out, str | os.PathLike | None):
+            raise ConfigError(f"out is {out!r}; name a folder")
+        if ckpt_path is not None:
+            ckpt_path = find(ckpt_path)
+            if config is None and method is None and (own := run_of(ckpt_path)):
+                config, out = own.path / CONFIG, own.path if out is None else out
+        settings, made = from_keywords(train, method, config, options, keywords)
+        start = {"minutes": minutes, "report": report, "run": out, "ckpt_path": ckpt_path}
+        settings |= {name: value for name, value in start.items() if value is not None}
+        settings |= {name: os.fspath(settings[name]) for name in ("run", "ckpt_path") if settings.get(name)}
+        if seed is not None:
+            settings["seed_everything"] = settings.setdefault("data", {})["seed"] = checked_seed(seed)
     with errors_placed(keywords), quiet():
         ready = Settings(settings, made, keywords)
     return run_settings(ready, f"massrl.pretrain({_shown(call)})")
 
 
 def _shown(call: Mapping[str, Any]) -> str:
-    """The arguments of a call that differ from the defaults, as Python writes them."""
-    defaults = {"minutes": 4.0, "report": True}
-    return ", ".join(f"{name}={value!r}" for name, value in call.items() if value != defaults.get(name))
+    """The arguments of a call that were given, as Python writes them; a method object by its class."""
+    given = {name: value for name, value in call.items() if value is not None}
+    shown = {name: f"{type(v).__name__}(...)" if isinstance(v, nn.Module) else repr(v) for name, v in given.items()}
+    return ", ".join(f"{name}={value}" for name, value in shown.items())
 
 
 def run_of(checkpoint: Path) -> Run | None:
-    """The run whose folder a checkpoint lies in, where that has its settings."""
-    run = Run(checkpoint.parent.parent)
-    return run if (run.path / CONFIG).is_file() else None
+    """The run of a run folder, or of the folder that a checkpoint lies in, where its settings are there."""
+    path = checkpoint if checkpoint.is_dir() else checkpoint.parent.parent
+    if len(checkpoint.parts) < 3 and not checkpoint.is_dir():  # named from within its run folder
+        path = checkpoint.resolve().parent.parent
+    return Run(path) if (path / CONFIG).is_file() else None
 
 
 def run_settings(settings: Settings, command: str, rehearsal: bool = False) -> Run:
@@ -106,11 +117,12 @@ def run_settings(settings: Settings, command: str, rehearsal: bool = False) -> R
     config, method, data = settings.config, settings.method, settings.data
     with errors_placed(settings.words), quiet():
         run = Run(config.run or _default_folder(method, data))
+        found = find(config.ckpt_path) if config.ckpt_path else None
         if _is_first():  # the processes that this one starts find its folder in use
-            check_free(run.path, config.ckpt_path)
+            check_free(run.path, found)
         checkpoint = None
-        if config.ckpt_path:
-            checkpoint = Checkpoint.read(config.ckpt_path)
+        if found:
+            checkpoint = Checkpoint.read(found)
             checkpoint.check_continues(method)
         data.view_set = data.resolve(method)
         method.check(data.view_set)
@@ -118,7 +130,8 @@ def run_settings(settings: Settings, command: str, rehearsal: bool = False) -> R
         if method.needs.labels:
             with Reader(data.file()) as reader:
                 method.check_labels(torch.from_numpy(reader.labels.copy()))
-        trainer_args = _trainer_args(settings, method, data, checkpoint)
+        with _interrupted(run):
+            trainer_args = _trainer_args(settings, method, data, checkpoint)
     text, resolved = settings.resolved()
     if not rehearsal:
         say(
@@ -127,8 +140,11 @@ def run_settings(settings: Settings, command: str, rehearsal: bool = False) -> R
         )
     if trainer_args.get("enable_progress_bar") is not False:
         trainer_args["callbacks"].append(progress())
-    with errors_placed(settings.words), _interrupted(run):
-        fit(run.path, method, data, trainer_args, resolved, text, command, checkpoint)
+    try:
+        with errors_placed(settings.words), _interrupted(run):
+            fit(run.path, method, data, trainer_args, resolved, text, command, checkpoint)
+    finally:
+        os.environ.pop(PASSED_ON, None)  # a second run of this process measures its own length
     if config.report and not rehearsal and _is_first():
         build(run.path)
     return run
@@ -157,7 +173,7 @@ def _trainer_args(
     own = own if isinstance(own, list) else [own]
     kinds = tuple(type(callback) for callback in own)
     found["callbacks"] = [*own, *(make() for make in (Throughput, OnlineKNN, OnlineLinear) if make not in kinds)]
-    if _length_is_open(found):
+    if _length_is_open(found) and found.get("limit_train_batches") != 0:
         minutes = _minutes(found.get("max_time")) or settings.config.minutes
         world = pl.Trainer(**{**found, "callbacks": None, "logger": False, "enable_progress_bar": False}).world_size
         length, why = fitted(method, data, found, minutes, world)
@@ -194,6 +210,8 @@ def _check_length(trainer_args: Mapping[str, Any], checkpoint: Checkpoint | None
         raise ConfigError(f"--trainer.max_epochs is {epochs}; set it to 1 or more, or leave it out for --minutes")
     if steps < 1 and steps != -1:
         raise ConfigError(f"--trainer.max_steps is {steps}; set it to 1 or more, or leave it out")
+    if trainer_args.get("limit_train_batches") == 0:
+        raise ConfigError("--trainer.limit_train_batches is 0: nothing would be trained; set it to 1 or more")
     if checkpoint is None:
         return
     if epochs not in (None, -1) and epochs <= checkpoint.epochs:

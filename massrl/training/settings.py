@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from data_loading.config.lightning_package import pl
-from data_loading.errors import ConfigError, UnknownName
+from data_loading.errors import ConfigError, UnknownName, UserError
 from data_loading.loading.datamodule import BetonDataModule
 from data_loading.views import view_sets
 from massrl import backbones
@@ -180,7 +180,24 @@ def _global_size(config: Any) -> int:
 
 @contextlib.contextmanager
 def errors_placed(words: list[str] | Keywords) -> Iterator[None]:
-    """Say which file, option or keyword a wrong name comes from; of what jsonargparse wraps, keep the one cause."""
+    """Say which file, option or keyword a wrong name comes from; in a Python call, name options by their keywords."""
+    try:
+        with _one_cause(words):
+            yield
+    except UserError as error:
+        if not isinstance(words, Keywords):
+            raise
+        raise type(error)(re.sub(r"--([A-Za-z_]+(?:\.[A-Za-z_]+)*)", _keyword, str(error))) from error
+
+
+def _keyword(option: re.Match[str]) -> str:
+    """The keyword of an option that an error names: --data.batch_size -> batch_size."""
+    return {"run": "out", "model": "method"}.get(option[1], option[1].rpartition(".")[2])
+
+
+@contextlib.contextmanager
+def _one_cause(words: list[str] | Keywords) -> Iterator[None]:
+    """Of what jsonargparse and Lightning wrap around an error, keep the one cause and where it comes from."""
     try:
         yield
     except UnknownName as error:

@@ -11,6 +11,7 @@ import massrl
 from massrl.cli.samples import sample_folder
 from massrl.errors import CheckpointError, ConfigError, UnknownName, UserError
 from massrl.methods import METHODS
+from massrl.parsing.places import Keywords
 from massrl.training.keywords import from_keywords, merge, option_of, options
 
 QUICK = {
@@ -194,7 +195,9 @@ def test_a_keyword_is_the_last_part_of_an_option_or_all_of_it():
 
 
 def test_keywords_override_a_recipe_and_another_method_keeps_what_it_takes():
-    settings, made, keywords = from_keywords("x", None, "digits/simclr", {"batch_size": 8, "optim": {"base_lr": 1.0}})
+    keywords = Keywords()
+    options = {"batch_size": 8, "optim": {"base_lr": 1.0}}
+    settings, made = from_keywords("x", None, "digits/simclr", options, keywords)
     assert made is None and settings["data"]["train"] == "x" and settings["data"]["batch_size"] == 8
     assert (
         settings["model"]["init_args"]["optim"]["base_lr"] == 1.0 and "name" in settings["model"]["init_args"]["optim"]
