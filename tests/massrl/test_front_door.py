@@ -3,8 +3,10 @@
 import ast
 import importlib
 import inspect
+import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import massrl
@@ -122,12 +124,60 @@ def test_max_steps_alone_is_a_length(images, tmp_path):
     assert run.metrics["training"]["steps"] == 6
 
 
+def test_settings_of_a_config_hold_where_no_keyword_says_otherwise(images, tmp_path):
+    plain = {name: value for name, value in QUICK.items() if name not in ("report", "backbone", "backbone_args")}
+    config = {"model": "BYOL", "report": False, "minutes": 0.5, "run": str(tmp_path / "named")}
+    config = [config, {"model": {"init_args": {"backbone": "tiny_resnet", "backbone_args": {"width": 4}}}}]
+    run = massrl.pretrain(images, config=config, cache_dir=str(tmp_path / "cache"), **plain)
+    assert (run.path, run.method, run.config["minutes"]) == (tmp_path / "named", "BYOL", 0.5)
+    assert run.config["report"] is False and not (run.path / "report.html").exists()
+
+
+@pytest.mark.parametrize("where", ["folder", "file"])
+def test_the_command_line_continues_a_run_that_is_named_by_its_folder_or_file(images, tmp_path, where):
+    from massrl.cli.main import main
+
+    run = massrl.pretrain(images, "SimCLR", out=tmp_path / "run", cache_dir=str(tmp_path / "cache"), **QUICK)
+    path = str(run.path if where == "folder" else run.checkpoint)
+    assert main(["pretrain", "--ckpt_path", path, "--trainer.max_epochs", "2"]) == 0
+    assert massrl.Run(run.path).metrics["training"]["steps"] == 4
+
+
+def test_what_python_users_write_becomes_what_a_config_holds(images):
+    from data_loading import ViewSet
+
+    options = {
+        "data": {"train": images, "batch_size": np.int64(4)},
+        "model": {"class_path": "BYOL", "init_args": {"ema": 0.9}},
+        "optim": massrl.OptimConfig(base_lr=0.1),
+        "views": ViewSet(["simclr"], size=16),
+    }
+    settings, made = from_keywords(None, None, None, options, Keywords())
+    assert made is None and settings["data"]["train"] == str(images) and settings["data"]["batch_size"] == 4
+    assert settings["model"]["class_path"] == "BYOL"
+    assert settings["model"]["init_args"] == {"ema": 0.9, "optim": {"base_lr": 0.1}}
+    assert settings["data"]["views"]["size"] == 16
+
+
+def test_a_length_that_was_measured_for_several_devices_is_not_taken_for_the_next_run(monkeypatch):
+    from massrl.training import length
+
+    monkeypatch.setenv(length.PASSED_ON, "60")
+    for name in ("LOCAL_RANK", "SLURM_PROCID"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(length, "measure", lambda *_: (1.0, 10))
+    assert length.fitted(None, None, {}, 1.0, 1)[0] == length.Length(6)
+    monkeypatch.setenv("LOCAL_RANK", "1")  # a process that rank 0 has started
+    assert length.fitted(None, None, {}, 1.0, 2)[0] == length.Length(60)
+
+
 # ---- accuracies
 
 
 def test_an_accuracy_has_its_baselines_a_record_and_a_table(first, images):
     found = massrl.knn(first, train=images, test=images, k=3, num_workers=1, cache_dir=images.parent / "cache")
     assert 0 <= found.accuracy <= 1 and 0 <= found.untrained <= 1 and 0 <= found.pixels <= 1
+    assert pickle.loads(pickle.dumps(found)).accuracy == found.accuracy
     record = found.to_dict()
     assert record["accuracy"] == {"mean": found.accuracy, "std": None} and record["parameters"]["k"] == 3
     lines = repr(found).splitlines()
@@ -164,14 +214,48 @@ def test_features_are_made_once_for_all_protocols(first, images, monkeypatch):
         ({"max_epochs": 0}, ConfigError, r"max_epochs is 0; set it to 1 or more"),
         ({"data": {"sise": 4}}, ConfigError, r"sise.*Did you mean 'size'"),
         ({"ckpt_path": "none.ckpt"}, CheckpointError, r"none.ckpt: no such checkpoint"),
+        ({"config": "none.yaml"}, ConfigError, r"^config: none.yaml: no such file"),
+        ({"config": 5}, ConfigError, r"^config is 5; give a recipe's name"),
+        ({"config": {"data": "x"}}, ConfigError, r"^data: expected a mapping"),
+        ({"method": 5}, ConfigError, r"^method is 5; give a name"),
+        ({"method": "torch.nn.Linear"}, ConfigError, r"^method: torch.nn.Linear is no subclass of massrl.Method"),
+        ({"model": {"tua": 1.0}}, ConfigError, r"^model.*tua.*Did you mean 'tau'"),
+        ({"out": 5}, ConfigError, r"^out is 5; name a folder"),
+        ({"seed": -1}, ConfigError, r"^seed is -1"),
+        ({"trainer": 5}, ConfigError, r"^trainer: expected a mapping"),
+        ({"run": "other"}, ConfigError, r"^out and run are both given"),
+        ({"limit_train_batches": 0}, ConfigError, r"^limit_train_batches is 0: nothing would be trained"),
+        ({"max_epochs": 0}, ConfigError, r"^max_epochs is 0; .* leave it out for minutes$"),
     ],
 )
 def test_a_wrong_argument_is_answered_with_its_keyword_and_the_nearest(images, tmp_path, options, error, line):
     method = options.pop("method", "SimCLR")
     quick = {name: value for name, value in QUICK.items() if name not in {"max_epochs", *options}}
+    options = {"out": tmp_path / "run", **options}
     with pytest.raises(error, match=line):
-        massrl.pretrain(images, method, out=tmp_path / "run", cache_dir=str(tmp_path / "cache"), **quick, **options)
+        massrl.pretrain(images, method, cache_dir=str(tmp_path / "cache"), **quick, **options)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_folder_in_use_is_refused_with_the_words_of_python(first, images):
+    with pytest.raises(ConfigError, match=r"^out .* is not empty; continue it with ckpt_path .*last.ckpt, or name"):
+        massrl.pretrain(images, "SimCLR", out=first.path, **QUICK)
+
+
+@pytest.mark.parametrize("call", [lambda: massrl.load(5), lambda: massrl.linear("none", "a", "b")])
+def test_what_is_no_checkpoint_is_refused_in_one_line(call):
+    with pytest.raises(UserError, match="checkpoint|no such"):
+        call()
+
+
+def test_a_run_that_is_not_there_says_so(tmp_path):
+    run = massrl.Run(tmp_path / "nowhere")
+    assert "none there yet" in repr(run)
+    with pytest.raises(ConfigError, match="has no config.yaml"):
+        run.data_file()
+    (tmp_path / "config.yaml").write_text("a: [")
+    with pytest.raises(ConfigError, match=r"config.yaml: not valid YAML"):
+        _ = massrl.Run(tmp_path).config
 
 
 def test_errors_are_one_line_and_of_one_base(tmp_path):
