@@ -72,9 +72,9 @@ def feature_rows(
     said.  seed: of the untrained weights.  batch_size: changes the time only.  cache_dir: where folders are kept as
     .beton files, and features; None keeps no features.  labelled: refuse files without labels, by a SourceError.
     """
-    for name, where in (("train", train), ("test", test)):
-        if not isinstance(where, str | os.PathLike | Sequence):
-            raise ConfigError(f"{name} is {where!r}; name a folder of images or .beton files")
+    for part, data_path in (("train", train), ("test", test)):
+        if not isinstance(data_path, str | os.PathLike | Sequence):
+            raise ConfigError(f"{part} is {data_path!r}; name a folder of images or .beton files")
     keep = Path(cache_dir) if cache_dir is not None else None
     folder_cache: dict[str, Any] = {} if keep is None else {"cache": keep}
     files = {part: sources.as_beton(path, **folder_cache) for part, path in (("train", train), ("test", test))}

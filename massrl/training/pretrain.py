@@ -47,7 +47,8 @@ def pretrain(
 ) -> Run:
     """Train an encoder without labels, as `massrl pretrain` does, and return its run folder.
 
-    >>> run = massrl.pretrain("my_images/", method="BYOL", minutes=10, batch_size=128, backbone="resnet50")
+    Examples:
+        >>> run = massrl.pretrain("my_images/", method="BYOL", minutes=10, batch_size=128, backbone="resnet50")
 
     Args:
         train: a folder of images, or .beton files (a path, a pattern or a list).
