@@ -67,6 +67,7 @@ def test_minutes_must_be_more_than_nothing(data):
 
 def test_a_process_that_rank_0_started_takes_the_length_that_rank_0_found(data, monkeypatch):
     monkeypatch.setenv(PASSED_ON, "1,7")
+    monkeypatch.setenv("LOCAL_RANK", "1")  # as Lightning sets it for the processes that it starts
     assert fitted(small("SimCLR"), data, SETTINGS, 4.0, world=2)[0] == Length(1, 7)
     monkeypatch.setenv(PASSED_ON, "3")
     assert fitted(small("SimCLR"), data, SETTINGS, 4.0, world=2)[0] == Length(3)
