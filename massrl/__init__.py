@@ -20,6 +20,8 @@ if TYPE_CHECKING:  # what a type checker and an editor see
     from massrl.evaluation.accuracy import Accuracy as Accuracy
     from massrl.evaluation.accuracy import knn as knn
     from massrl.evaluation.accuracy import linear as linear
+    from massrl.evaluation.embedding import Embedding as Embedding
+    from massrl.evaluation.embedding import features as features
     from massrl.methods import list_methods as list_methods
     from massrl.methods.barlow_twins import BarlowTwins as BarlowTwins
     from massrl.methods.base import Method as Method
@@ -50,6 +52,7 @@ _HOME = {
     "BYOL": "methods.byol",
     "BarlowTwins": "methods.barlow_twins",
     "DINO": "methods.dino",
+    "Embedding": "evaluation.embedding",
     "MASSRL": "methods.massrl",
     "MVMASSRL": "methods.mv_massrl",
     "MVMASSRLDINO": "methods.mv_massrl",
@@ -68,6 +71,7 @@ _HOME = {
     "Supervised": "methods.supervised",
     "SwAV": "methods.swav",
     "VICReg": "methods.vicreg",
+    "features": "evaluation.embedding",
     "knn": "evaluation.accuracy",
     "linear": "evaluation.accuracy",
     "list_methods": "methods",

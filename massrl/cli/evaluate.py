@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from massrl.evaluation.accuracy import Accuracy
 
 CHECK_IMAGES = 16
-SHARED = ("size", "seed", "batch_size", "num_workers", "cache_dir")
+SHARED = ("layer", "branch", "size", "seed", "batch_size", "num_workers", "cache_dir")
 
 
 def parser(command: str, description: str) -> Parser:
@@ -25,6 +25,8 @@ def parser(command: str, description: str) -> Parser:
     add("--checkpoint", type=str | None, default=None, help="a run folder, or RUN/checkpoints/last.ckpt of one")
     add("--train", type=str | None, default=None, help="labelled images: .beton files or a folder of class folders")
     add("--test", type=str | None, default=None, help="labelled images to measure on")
+    add("--layer", type=str | None, default=None, help="as of massrl features (default: the encoder's output)")
+    add("--branch", type=str | None, default=None, help="online or target network (default: as the method's authors)")
     add("--size", type=int | None, default=None, help="side of the view in pixels (default: that of the pretraining)")
     add("--json", type=str | None, default=None, help="write the figures, with all that they depend on, to this file")
     add("--seed", type=int, default=0, help="of the untrained weights and the label subsets")
@@ -37,9 +39,12 @@ def parser(command: str, description: str) -> Parser:
 
 def run(args, measure: Callable[..., Accuracy], **options) -> int:
     """Call `measure`, print its table, write its record."""
+    from massrl.evaluation.options import check_options
+
     with ExitStack() as stack:
         if args.check:
             _use_samples(args, Path(stack.enter_context(tempfile.TemporaryDirectory())))
+        check_options(json=args.json)
         missing = [f"--{name}" for name in ("checkpoint", "train", "test") if getattr(args, name) is None]
         if missing:
             raise ConfigError(f"missing: {', '.join(missing)}")

@@ -40,6 +40,20 @@ def backbones() -> list[dict[str, str]]:
     return [{"name": name, "summary": line, "module": module(name)} for name, line in names().items()]
 
 
+def protocols() -> list[dict[str, str]]:
+    """With version, source, and how the settings are chosen."""
+    from massrl.evaluation.protocol import SELECTIONS, protocols
+
+    found = protocols()
+    entries = []
+    for entry in _entries(found):
+        kind = found[entry["name"]]
+        summary = entry["summary"] + (f" ({SELECTIONS['test']})" if kind.selection == "test" else "")
+        facts = {"version": str(kind.version), "source": kind.source, "selection": SELECTIONS[kind.selection]}
+        entries.append({**entry, "summary": summary, **facts})
+    return entries
+
+
 def recipes() -> list[dict[str, str]]:
     """As for `massrl pretrain --config NAME`; the module is the one that finds the file."""
     from massrl.recipes import names, summary
@@ -47,7 +61,7 @@ def recipes() -> list[dict[str, str]]:
     return [{"name": name, "summary": summary(name), "module": "massrl.recipes"} for name in names()]
 
 
-KINDS = {kind.__name__: kind for kind in (methods, strategies, ops, views, backbones, recipes)}
+KINDS = {kind.__name__: kind for kind in (methods, strategies, ops, views, backbones, protocols, recipes)}
 
 
 def _entries(registry) -> list[dict[str, str]]:

@@ -10,15 +10,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from data_loading.errors import ConfigError
-from data_loading.kernel.rng import checked_seed
 from massrl.evaluation.features import Features, require_labels
 from massrl.evaluation.knn import KNN
 from massrl.evaluation.linear import Linear
-from massrl.evaluation.protocol import Protocol
+from massrl.evaluation.options import check_options
+from massrl.evaluation.protocol import SELECTIONS, Protocol
 from massrl.evaluation.rows import PIXELS, UNTRAINED, VIEW, Data, FeatureRows, feature_rows
 from massrl.evaluation.subsets import draw, draws_of, fraction
 from massrl.evaluation.table import BASELINES, aligned, difference, percent, summary
+from massrl.methods.base import Branch
 from massrl.runs.record import git, versions
 
 CACHE = "runs/.cache"
@@ -62,18 +62,19 @@ class Accuracy:
             found = summary(self.scores[row])
             return {key: found[key] for key in ("mean", "std")}
 
-        rows = self.rows
+        rows, card = self.rows, self.protocol.card()
         view = {"size": rows.size, "mean": rows.mean, "std": rows.std, "labels": self.labels}
         return {
             "accuracy": entry("trained"),
             "untrained": entry(UNTRAINED),
-            "protocol": self.protocol.title,
-            "parameters": {**self.protocol.parameters(), **view},
+            **card,
+            "parameters": {**card["parameters"], **view},
             "checkpoint_sha256": rows.hashes["checkpoint"]["trained"],
             **{f"{part}_sha256": rows.hashes[part] for part in ("train", "test")},
             "split": self.split,
             "view": VIEW,
             "layer": rows.layer,
+            "branch": rows.branch,
             "seed": self.seed,
             "draws": len(self.scores["trained"]),
             "versions": versions(),
@@ -100,9 +101,10 @@ class Accuracy:
 
     def _caption(self) -> str:
         train, test = self.rows.features["trained"]
+        chosen = f"; {SELECTIONS['test']}" if self.protocol.optimistic else ""
         return (
-            f"{self.protocol.title} ({self.said}; labels: {self.labels}), {len(train)} training and {len(test)} test "
-            f"images at {self.rows.size} px"
+            f"{self.protocol.title} ({self.said}; labels: {self.labels}{chosen}), {len(train)} training and "
+            f"{len(test)} test images at {self.rows.size} px, {self.rows.layer} of the {self.rows.branch} network"
         )
 
     def __repr__(self) -> str:
@@ -123,6 +125,8 @@ def linear(
     C: float | None = None,
     labels: str | float = "all",
     draws: int = 20,
+    layer: str | None = None,
+    branch: Branch | None = None,
     size: int | None = None,
     seed: int = 0,
     batch_size: int = 256,
@@ -138,6 +142,8 @@ def linear(
         C: inverse strength of the penalty; 1 unless said, 10 with one label a class.
         labels: training labels that are used: "one" (of each class), "10pct", "all", or a fraction.
         draws: how many random label subsets; one where all labels are used.
+        layer: where features are taken, a name of `massrl.evaluation.layers`; the encoder's output unless said.
+        branch: "online" or "target" network; the one that the method's authors evaluate unless said.
         size: side of the view in pixels; that of the pretraining unless said.
         seed: of the untrained weights and the label subsets.
         batch_size: images at once; changes the time only.
@@ -147,6 +153,7 @@ def linear(
     Raises:
         massrl.errors.UserError: a checkpoint, file or argument that does not fit, in one line.
     """
+    check_options(draws=draws)
     fraction(labels)  # a wrong one is refused before the work
     protocol = Linear() if C is None else Linear(C=C, C_one_per_class=C)
     count = draws_of(labels, draws)
@@ -157,7 +164,7 @@ def linear(
         return np.array([protocol.scaled_accuracy(x, train.y, test_x, test.y, rows) for rows in subsets])
 
     said = f"C {Linear.C:g}, {Linear.C_one_per_class:g} with one label a class" if C is None else f"C {C:g}"
-    view = _View(size, seed, batch_size, num_workers, cache_dir)
+    view = _View(layer, branch, size, seed, batch_size, num_workers, cache_dir)
     return _measured(checkpoint, train, test, protocol, said, score, labels, view)
 
 
@@ -168,6 +175,8 @@ def knn(
     *,
     k: int = KNN.k,
     tau: float = KNN.tau,
+    layer: str | None = None,
+    branch: Branch | None = None,
     size: int | None = None,
     seed: int = 0,
     batch_size: int = 256,
@@ -182,6 +191,8 @@ def knn(
         test: labelled images to measure on.
         k: neighbours that vote.
         tau: temperature of the votes, exp(cosine / tau): the smaller, the more nearer ones count.
+        layer: where features are taken, a name of `massrl.evaluation.layers`; the encoder's output unless said.
+        branch: "online" or "target" network; the one that the method's authors evaluate unless said.
         size: side of the view in pixels; that of the pretraining unless said.
         seed: of the untrained weights.
         batch_size: images at once; changes the time only.
@@ -191,20 +202,21 @@ def knn(
     Raises:
         massrl.errors.UserError: a checkpoint, file or argument that does not fit, in one line.
     """
-    if k != int(k):
-        raise ConfigError(f"k is {k}; it must be an integer")
-    protocol = KNN(k=int(k), tau=tau)
+    check_options(k=k)
+    protocol = KNN(k=k, tau=tau)
 
     def score(train: Features, test: Features) -> np.ndarray:
         return np.array([protocol.accuracy(train.x, train.y, test.x, test.y)])
 
-    view = _View(size, seed, batch_size, num_workers, cache_dir)
+    view = _View(layer, branch, size, seed, batch_size, num_workers, cache_dir)
     return _measured(checkpoint, train, test, protocol, f"k {k}, tau {tau:g}", score, "all", view)
 
 
 class _View(NamedTuple):
-    """How features are made: the arguments that `feature_rows` takes, too."""
+    """Where and how features are taken."""
 
+    layer: str | None
+    branch: Branch | None
     size: int | None
     seed: int
     batch_size: int
@@ -222,8 +234,11 @@ def _measured(
     labels: str | float,
     view: _View,
 ) -> Accuracy:
-    checked_seed(view.seed)
-    rows = feature_rows({"trained": checkpoint}, train, test, labelled=True, **view._asdict())
+    options = view._asdict()
+    layer, branch = options.pop("layer"), options.pop("branch")
+    check_options(**options)
+    layers = None if layer is None else [layer]
+    rows = feature_rows({"trained": checkpoint}, train, test, labelled=True, layers=layers, branch=branch, **options)
     given = {"train": train, "test": test}
     for part, features in zip(given, rows.features["trained"], strict=True):
         require_labels(features, given[part])

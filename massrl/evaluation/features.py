@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from data_loading.config.atomic import whole, write_whole
 from data_loading.errors import SourceError
@@ -21,6 +21,7 @@ from data_loading.loading.loader import Loader
 from data_loading.ops.normalize import IMAGENET_MEAN, IMAGENET_STD
 from massrl.nn.modes import evaluating
 
+PIXEL_VALUES: dict[str, Sequence[float]] = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}  # pixels stay in 0..1
 PIXEL_SIDE = 32  # pixels as features: larger images are scaled down to this side, so that a probe on them is affordable
 
 
@@ -47,7 +48,6 @@ def device_of(module: nn.Module) -> torch.device:
     return next((p.device for p in module.parameters()), torch.device("cpu"))
 
 
-@torch.no_grad()
 def extract(
     backbone: nn.Module | None,
     path: str | Path | Sequence[str | Path],
@@ -67,7 +67,51 @@ def extract(
     mean, std: what the encoder was trained with (ImageNet's when None).
     """
     if backbone is None:
-        size, mean, std = min(size or PIXEL_SIDE, PIXEL_SIDE), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+        size, mean, std = pixel_side(size), *PIXEL_VALUES.values()
+    found = extract_layers(
+        OneLayer(backbone if backbone is not None else nn.Flatten()),
+        path,
+        size,
+        batch_size=batch_size,
+        num_workers=num_workers,
+        mean=mean,
+        std=std,
+        indices=indices,
+        device=device,
+    )
+    return found[""]
+
+
+def pixel_side(size: int | None) -> int:
+    """Side of the images whose pixels are features."""
+    return min(size or PIXEL_SIDE, PIXEL_SIDE)
+
+
+class OneLayer(nn.Module):
+    """A network as `extract_layers` takes it: the output of an encoder, under the name of its layer."""
+
+    def __init__(self, encoder: nn.Module, layer: str = ""):
+        super().__init__()
+        self.encoder, self.layers = encoder, (layer,)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {self.layers[0]: self.encoder(x)}
+
+
+@torch.no_grad()
+def extract_layers(
+    network: nn.Module,
+    path: str | Path | Sequence[str | Path],
+    size: int | None = None,
+    *,
+    batch_size: int = 256,
+    num_workers: int = 2,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    indices: Sequence[int] | None = None,
+    device: str | torch.device | None = None,
+) -> dict[str, Features]:
+    """`extract` for a network that returns several layers, {name: (B, F)}, as `massrl.evaluation.layers.Layers`."""
     loader = Loader(
         path,
         batch_size,
@@ -79,19 +123,19 @@ def extract(
         mean=IMAGENET_MEAN if mean is None else mean,
         std=IMAGENET_STD if std is None else std,
     )
-    x, y, index = [], [], []
-    home = device_of(backbone) if backbone is not None else torch.device("cpu")
+    x: dict[str, list[Tensor]] = {}
+    y, index = [], []
+    home = device_of(network)
     device = torch.device(device) if device is not None else home
-    with evaluating(backbone.to(device)) if backbone is not None else contextlib.nullcontext():
+    with evaluating(network.to(device)):
         for batch in loader:
-            view = batch.views[0]
-            out = view.flatten(1) if backbone is None else backbone(view.to(device))
-            x.append(out.float().cpu()[batch.valid])
+            for name, out in network(batch.views[0].to(device)).items():
+                x.setdefault(name, []).append(out.float().cpu()[batch.valid])
             y.append(batch.labels[batch.valid])
             index.append(batch.index[batch.valid])
-    if backbone is not None:
-        backbone.to(home)
-    return Features(*(torch.cat(part).numpy() for part in (x, y, index)))
+    network.to(home)
+    labels, rows = torch.cat(y).numpy(), torch.cat(index).numpy()
+    return {name: Features(torch.cat(parts).numpy(), labels, rows) for name, parts in x.items()}
 
 
 def require_labels(features: Features, path: str | Path | Sequence[str | Path]) -> None:
@@ -105,16 +149,41 @@ def cached(cache: Path | None, facts: dict[str, Any], make: Callable[[], Feature
 
     facts: everything that the features depend on, as JSON values.  cache None keeps nothing.
     """
-    if cache is None:
-        return make()
+    return cached_layers(cache, {"": facts}, lambda _: {"": make()})[""]
+
+
+def cached_layers(
+    cache: Path | None, facts: dict[str, dict[str, Any]], make: Callable[[list[str]], dict[str, Features]]
+) -> dict[str, Features]:
+    """`cached` for several layers: `make` is called once, with the names of those that are not in the cache.
+
+    facts: name of the layer -> everything that its features depend on, as JSON values.
+    """
+    files = {name: _cache_file(cache, one) for name, one in facts.items()} if cache is not None else {}
+    found = {name: features for name, file in files.items() if (features := _stored(file)) is not None}
+    missing = [name for name in facts if name not in found]
+    if missing:
+        for name, features in make(missing).items():
+            found[name] = features
+            if cache is not None:
+                _store(files[name], features, facts[name])
+    return {name: found[name] for name in facts}
+
+
+def _cache_file(cache: Path, facts: dict[str, Any]) -> Path:
     text = json.dumps(facts, sort_keys=True)
-    file = Path(cache) / hashlib.sha256(text.encode()).hexdigest()[:32] / "features.npz"
+    return Path(cache) / hashlib.sha256(text.encode()).hexdigest()[:32] / "features.npz"
+
+
+def _stored(file: Path) -> Features | None:
     if file.exists():
         with contextlib.suppress(OSError, ValueError, KeyError, zipfile.BadZipFile):  # cut short: made again
             with np.load(file) as stored:
                 return Features(stored["x"], stored["y"], stored["index"])
-    found = make()
+    return None
+
+
+def _store(file: Path, features: Features, facts: dict[str, Any]) -> None:
     with whole(file) as stored:
-        np.savez(stored, x=found.x, y=found.y, index=found.index)
-    write_whole(file.with_name("features.json"), text + "\n")
-    return found
+        np.savez(stored, x=features.x, y=features.y, index=features.index)
+    write_whole(file.with_name("features.json"), json.dumps(facts, sort_keys=True) + "\n")

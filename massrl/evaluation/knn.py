@@ -18,12 +18,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from data_loading.errors import ConfigError
-from massrl.evaluation.protocol import Protocol, check_pair
+from massrl.evaluation.protocol import Protocol, check_pair, register
 
 
+@register(name="knn")
 @dataclass(frozen=True)
 class KNN(Protocol):
-    """The `knn` protocol.
+    """The class that the k nearest training images vote for, by cosine of centred features.
 
     k: number of neighbours, at most the number of training samples.  tau: temperature of the weights exp(s / tau).
     A tie between classes goes to the lower class.
@@ -31,6 +32,7 @@ class KNN(Protocol):
 
     name: ClassVar[str] = "knn"
     version: ClassVar[int] = 1
+    source: ClassVar[str] = "DINO (arXiv:2104.14294), with features centred by their training mean"
     k: int = 20
     tau: float = 0.07
 

@@ -19,15 +19,16 @@ from scipy.special import log_softmax, softmax
 from threadpoolctl import threadpool_limits
 
 from data_loading.errors import ConfigError
-from massrl.evaluation.protocol import Protocol, check_pair
+from massrl.evaluation.protocol import Protocol, check_pair, register
 
 log = logging.getLogger(__name__)
 SMALL = 10**8  # multiplications in x @ weight.T, below which BLAS runs on one thread
 
 
+@register(name="linear")
 @dataclass(frozen=True)
 class Linear(Protocol):
-    """The `linear` protocol.
+    """Logistic regression on frozen features, by L-BFGS to convergence, with one fixed penalty.
 
     C: inverse strength of the L2 penalty.  C_one_per_class: C when every class has one label.  norm: root-mean-square
     norm of the scaled features.  tol: L-BFGS stops when no entry of the gradient of the mean objective exceeds it.
@@ -36,6 +37,7 @@ class Linear(Protocol):
 
     name: ClassVar[str] = "linear"
     version: ClassVar[int] = 1
+    source: ClassVar[str] = "massrl"
     C: float = 1.0
     C_one_per_class: float = 10.0
     norm: float = 8.0

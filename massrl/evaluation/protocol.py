@@ -1,33 +1,72 @@
-"""Protocol: the base class of evaluation protocols, with a name, a version and parameters."""
+"""Protocol: the base class of evaluation protocols; each has a name, a version, a source, and says how it chooses."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from importlib import import_module
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from data_loading.config.registry import Registry
 from data_loading.errors import ConfigError
+
+Selection = Literal["fixed", "held-out", "test"]
+SELECTIONS: dict[Selection, str] = {
+    "fixed": "no setting is chosen by an accuracy",
+    "held-out": "chosen on a held-out part of the training images",
+    "test": "optimistic: chosen on the test images",
+}
+PROTOCOLS = Registry("protocol")
+register = PROTOCOLS.register
+MODULES = ("knn", "linear")  # of this package, that register protocols
+
+
+def protocols() -> Registry:
+    """All protocols by name; their modules are imported only now."""
+    for module in MODULES:
+        import_module(f"massrl.evaluation.{module}")
+    return PROTOCOLS
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """A rule that turns features and labels into an accuracy.
+    """A rule that turns features or a checkpoint, with labels, into an accuracy.
 
     Equal name, version and parameters give equal numbers: a change of the rule gets a new version.
+
+    source: paper or code that defines the rule.  selection: how its settings are chosen, a key of SELECTIONS; a
+    protocol that can choose in several ways has it as a field.
     """
 
     name: ClassVar[str]
     version: ClassVar[int]
+    source: ClassVar[str]
+    selection: ClassVar[Selection] = "fixed"
 
     @property
     def title(self) -> str:
         """Name and version, for example "knn v1"."""
         return f"{self.name} v{self.version}"
 
+    @property
+    def optimistic(self) -> bool:
+        """Whether settings are chosen on the test images, so that the accuracy on them is too high."""
+        return self.selection == "test"
+
     def parameters(self) -> dict[str, Any]:
         """All parameters as JSON values, for the record of a result."""
-        return asdict(self)
+        return {key: value for key, value in asdict(self).items() if key != "selection"}
+
+    def card(self) -> dict[str, Any]:
+        """What a record of a result says of its protocol, as JSON values."""
+        return {
+            "protocol": self.title,
+            "source": self.source,
+            "parameters": self.parameters(),
+            "selection": SELECTIONS[self.selection],
+            "optimistic": self.optimistic,
+        }
 
 
 def check_pair(x: np.ndarray, y: np.ndarray, test_x: np.ndarray, test_y: np.ndarray) -> None:

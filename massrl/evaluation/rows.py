@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -21,9 +21,18 @@ from data_loading import sources
 from data_loading.beton.reader import Reader
 from data_loading.errors import CheckpointError, ConfigError, SourceError
 from data_loading.sources.cached import read_index
-from massrl.evaluation.features import Features, cached, extract
+from massrl.evaluation.features import (
+    PIXEL_VALUES,
+    Features,
+    OneLayer,
+    cached_layers,
+    extract_layers,
+    pixel_side,
+)
+from massrl.evaluation.layers import Layers, network_of
 from massrl.evaluation.untrained import untrained_twin
 from massrl.methods import load
+from massrl.methods.base import Branch
 from massrl.runs.checkpoint import Checkpoint, find
 from massrl.runs.record import file_sha256, versions
 
@@ -38,12 +47,15 @@ class FeatureRows:
     """Features of the clean centre view of every training and test image, row by row.
 
     features: row -> (train, test): "pixels"; "random", the first checkpoint's network untrained; then each checkpoint.
-    networks: row -> function that returns its network, in eval mode, on the device that features were made on.
-    files: the .beton files of "train" and "test".  size, mean, std, method, layer: of the first checkpoint.
+    sets: row -> {layer: (train, test)}, where several layers were asked for; `features` are of the first of them.
+    networks: row -> function that returns its encoder, in eval mode, on the device that features were made on.
+    files: the .beton files of "train" and "test".
+    size, mean, std, method, layer, branch: of the first checkpoint; branch: "online" or "target" network.
     hashes: "checkpoint" -> {row: SHA-256}; "train" and "test" -> SHA-256.
     """
 
     features: dict[str, tuple[Features, Features]]
+    sets: dict[str, dict[str, tuple[Features, Features]]]
     networks: dict[str, Callable[[], nn.Module]]
     files: dict[str, Path | list[Path]]
     size: int
@@ -51,6 +63,7 @@ class FeatureRows:
     std: Sequence[float] | None
     method: str
     layer: str
+    branch: str
     hashes: dict[str, Any] = field(default_factory=dict)
 
 
@@ -65,12 +78,16 @@ def feature_rows(
     num_workers: int = 2,
     cache_dir: str | os.PathLike | None = None,
     labelled: bool = False,
+    layers: Sequence[str] | None = None,
+    branch: Branch | None = None,
 ) -> FeatureRows:
     """Features of the encoders of `checkpoints` (row -> file, run folder or `Run`) and of their baselines.
 
     train, test: .beton files or folders of images.  size: side of the view in pixels; that of the pretraining unless
     said.  seed: of the untrained weights.  batch_size: changes the time only.  cache_dir: where folders are kept as
     .beton files, and features; None keeps no features.  labelled: refuse files without labels, by a SourceError.
+    layers: names as in `massrl.evaluation.layers`; the output of the encoder unless said.  branch: "online" or
+    "target"; the one that the method's authors evaluate unless said.
     """
     for part, data_path in (("train", train), ("test", test)):
         if not isinstance(data_path, str | os.PathLike | Sequence):
@@ -86,50 +103,126 @@ def feature_rows(
             if labelled and "label" not in reader.fields:
                 given = {"train": train, "test": test}[part]
                 raise SourceError(f"{given}: images have no labels; an accuracy needs class folders")
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    made_by = {**versions(), **{name: metadata.version(name) for name in DECODERS}}
-    rows: dict[str, tuple[Features, Features]] = {}
+    pace = Pace(batch_size, num_workers, keep)
+    sets: dict[str, dict[str, tuple[Features, Features]]] = {}
     networks: dict[str, Callable[[], nn.Module]] = {}
-    first: dict[str, Any] = {}
+    first: Trained | None = None
 
-    def add(row: str, network: Callable[[], nn.Module | None], view: dict[str, Any], facts: dict[str, Any]) -> None:
-        def features(part: str) -> Features:
-            options = {"device": device, "batch_size": batch_size, "num_workers": num_workers, **view}
-            facts_of_part = {**view, **facts, "view": VIEW, "data": hashes[part], "versions": made_by}
-            return cached(keep, facts_of_part, lambda: extract(network(), files[part], **options))
-
-        rows[row] = features("train"), features("test")
+    def add(row: str, network: Callable[[], nn.Module], view: dict[str, Any], facts: dict[str, dict[str, Any]]) -> None:
+        of_train, of_test = (features_of(network, files[part], hashes[part], view, facts, pace) for part in files)
+        sets[row] = {layer: (of_train[layer], of_test[layer]) for layer in facts}
 
     for name, where in checkpoints.items():
-        path = find(where)
-        hashes["checkpoint"][name] = file_sha256(path)
+        trained = Trained.read(where, size, layers, branch)
+        hashes["checkpoint"][name] = trained.sha256
+        networks[name] = partial(_encoder, trained.on_device)
+        if first is None:
+            first = trained
+            pixels = {"size": pixel_side(trained.view["size"]), **PIXEL_VALUES}
+            add(PIXELS, lambda: OneLayer(nn.Flatten(), PIXELS), pixels, {PIXELS: {"row": PIXELS}})
+            twin = cache(partial(trained.untrained, files["train"], seed, num_workers))
+            networks[UNTRAINED] = partial(_encoder, twin)
+            of_twin = {"row": UNTRAINED, "seed": seed, "calibrated_on": hashes["train"]}
+            add(UNTRAINED, twin, trained.view, {layer: {**one, **of_twin} for layer, one in trained.facts().items()})
+        add(name, trained.on_device, trained.view, trained.facts())
+    assert first is not None, "no checkpoint"
+    return FeatureRows(
+        features={row: next(iter(of_row.values())) for row, of_row in sets.items()},
+        sets=sets,
+        networks=networks,
+        files=files,
+        **first.view,
+        method=first.method,
+        layer=first.network.layers[0],
+        branch=first.branch,
+        hashes=hashes,
+    )
+
+
+def _encoder(network: Callable[[], nn.Module]) -> nn.Module:
+    return network().encoder  # type: ignore[return-value]  # torch declares Tensor | Module
+
+
+class Pace(NamedTuple):
+    """What changes the time of an extraction and not its result; cache None keeps no features."""
+
+    batch_size: int
+    num_workers: int
+    cache: Path | None
+
+
+def device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A checkpoint that was read: its network for some layers, its view, and what identifies them."""
+
+    sha256: str
+    method: str
+    network: Layers | OneLayer
+    branch: str
+    view: dict[str, Any]  # size, mean, std
+    code: str | None  # SHA-256 of the file of a method of the user's own
+
+    @classmethod
+    def read(
+        cls,
+        checkpoint: str | os.PathLike,
+        size: int | None = None,
+        layers: Sequence[str] | None = None,
+        branch: Branch | None = None,
+    ) -> Trained:
+        """Arguments as of `feature_rows`."""
+        path = find(checkpoint)
+        sha256 = file_sha256(path)
         data = Checkpoint.read(path).data(size)
-        view = {key: data[key] for key in ("size", "mean", "std")}
         method = load(path)
-        if file_sha256(path) != hashes["checkpoint"][name]:
+        if file_sha256(path) != sha256:
             raise CheckpointError(f"{path}: was replaced while it was read; run this again, or copy it first")
-        facts = {"checkpoint": hashes["checkpoint"][name], "layer": method.layer, "device": device}
-        facts |= {"code": file_sha256(source)} if (source := _own_source(type(method))) else {}
-        networks[name] = cache(partial(_on, device, method.encoder))
-        if not first:
-            first = {**view, "method": type(method).__name__, "layer": method.layer}
-            add(PIXELS, lambda: None, {"size": view["size"]}, {"row": PIXELS})
-            options = {**view, "seed": seed, "num_workers": num_workers}
-            twin = partial(untrained_twin, method.encoder, files["train"], **options)
-            networks[UNTRAINED] = cache(lambda twin=twin: _on(device, twin()))
-            of_twin = {**facts, "row": UNTRAINED, "seed": seed, "calibrated_on": hashes["train"]}
-            add(UNTRAINED, networks[UNTRAINED], view, of_twin)
-        add(name, networks[name], view, {**facts, "row": "trained"})
-    return FeatureRows(rows, networks, files, **first, hashes=hashes)
+        source = _own_source(type(method))
+        view = {key: data[key] for key in ("size", "mean", "std")}
+        network = network_of(method, layers, branch)
+        code = file_sha256(source) if source else None
+        return cls(sha256, type(method).__name__, network, branch or method.evaluated, view, code)
+
+    def on_device(self) -> nn.Module:
+        """The network on the device that features are made on."""
+        return self.network.to(device())
+
+    def untrained(self, train: Path | list[Path], seed: int, num_workers: int) -> nn.Module:
+        """The network with random weights, on that device; its BatchNorms are calibrated on the images `train`."""
+        return untrained_twin(self.network, train, **self.view, seed=seed, num_workers=num_workers).to(device())
+
+    def facts(self) -> dict[str, dict[str, Any]]:
+        """Layer -> what its features depend on, apart from data and view."""
+        facts = {"checkpoint": self.sha256, "branch": self.branch, "device": device(), "row": "trained"}
+        facts |= {"code": self.code} if self.code else {}
+        return {layer: {**facts, "layer": layer} for layer in self.network.layers}
+
+
+def features_of(
+    network: Callable[[], nn.Module],
+    file: Path | list[Path],
+    data_sha256: str,
+    view: dict[str, Any],
+    facts: dict[str, dict[str, Any]],
+    pace: Pace,
+) -> dict[str, Features]:
+    """Features of each layer of `facts` (layer -> what it depends on), from the cache or by one pass over the data."""
+    made_by = {**versions(), **{name: metadata.version(name) for name in DECODERS}}
+    whole = {
+        layer: {**view, **of_layer, "view": VIEW, "data": data_sha256, "versions": made_by}
+        for layer, of_layer in facts.items()
+    }
+    options: dict[str, Any] = {"device": device(), "batch_size": pace.batch_size, "num_workers": pace.num_workers}
+    return cached_layers(pace.cache, whole, lambda _: extract_layers(network(), file, **view, **options))
 
 
 def _own_source(method: type) -> str | None:
     """The file of a method of the user's own: its encoder may be changed while the checkpoint stays."""
     return None if method.__module__.startswith("massrl.") else inspect.getsourcefile(method)
-
-
-def _on(device: str, network: nn.Module) -> nn.Module:
-    return network.to(device)
 
 
 def _check_classes(given: Sequence[Data], files: Mapping[str, Path | list[Path]]) -> None:

@@ -38,6 +38,7 @@ MEANT = (
     r"You defined a `validation_step` but have no `val_dataloader`",
     r"When using `Trainer\(accumulate_grad_batches != 1\)` and overriding `LightningModule.optimizer_",
 )
+Branch = Literal["online", "target"]
 METHODS = Registry("method")
 register = METHODS.register
 
@@ -77,6 +78,7 @@ class Method(Remembers, pl.LightningModule):
     default_optim = OWN
     default_bn_over: Literal["view", "all"] = "view"
     targets: tuple[str, ...] = ()  # the parts that have a momentum copy in self.target
+    evaluated: Branch = "online"  # whose backbone `encoder` is: what the method's authors evaluate
     val_views: tuple[str, ...] = ("train", "eval")  # loaders of validation images: for the loss, and for kNN
 
     def __init__(
@@ -132,8 +134,21 @@ class Method(Remembers, pl.LightningModule):
 
     @property
     def encoder(self) -> nn.Module:
-        """What is kept after training, images (B, 3, H, W) -> features (B, F): the backbone."""
-        return self.backbone
+        """What is kept after training, images (B, 3, H, W) -> features (B, F): the backbone of `evaluated`.
+
+        That of the target network has no gradients (`requires_grad` is False).
+        """
+        return self.backbone_of(self.evaluated)
+
+    def backbone_of(self, branch: Branch) -> nn.Module:
+        """The backbone of the online or of the target network; ConfigError where there is no such network."""
+        if branch == "online":
+            return self.backbone
+        if branch != "target":
+            raise ConfigError(f"branch is {branch!r}; choose one of online, target")
+        if self.target is None or "backbone" not in self.targets:
+            raise ConfigError(f"branch is target, and {type(self).__name__} has no target network; take online")
+        return self.target.parts["backbone"]
 
     @property
     def layer(self) -> str:
@@ -175,7 +190,7 @@ class Method(Remembers, pl.LightningModule):
         return h
 
     def keep_features(self, h: Tensor) -> None:
-        """Keep features (B, F) of the first view, as `encoder` gives them, for probes."""
+        """Keep features (B, F) of the first view, by the online network, for probes."""
         self._features = h.detach()
 
     def embed(self, views: Sequence[Tensor], through: nn.Module | None = None) -> list[Tensor]:

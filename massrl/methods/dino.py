@@ -7,9 +7,8 @@ Caron et al., "Emerging Properties in Self-Supervised Vision Transformers", ICCV
 Differs from the paper: nothing known; the target's temperature rises from 0.04 to 0.07 over 30 epochs (appendix D; the
 authors' code keeps 0.04 unless told). As in that code the last layer is not trained in the first epoch and the gradient
 of each parameter is clipped to norm 3 (`optim.clip_norm`); drop path is the backbone's (`backbone_args:
-{drop_path_rate: 0.1}`), and none in the target. `encoder` is the online backbone; the authors evaluate the target's,
-which a checkpoint has too: `backbone_args: {weights: last.ckpt, weights_key: target.parts.backbone}`. Collapse shows as
-target_entropy -> log(out_dim), all prototypes alike, or -> 0, one for all; and as z_std -> 0.
+{drop_path_rate: 0.1}`), and none in the target. `encoder` is the target's backbone, which the authors evaluate.
+Collapse shows as target_entropy -> log(out_dim), all prototypes alike, or -> 0, one for all; and as z_std -> 0.
 """
 
 from __future__ import annotations
@@ -61,6 +60,7 @@ class DINO(Method):
     )
     default_bn_over = "all"
     targets = ("backbone", "projector", "prototypes")
+    evaluated = "target"
     target: Target
     centre: Tensor  # (out_dim,), subtracted from the target's logits
 

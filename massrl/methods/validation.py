@@ -69,7 +69,7 @@ class Validation:
     def _loss(self, method: Method, batch: Batch) -> Tensor | None:
         """Log the loss of a batch, unless it is smaller than the first one or the method cannot take it.
 
-        Returns the features (B, F) that the loss has computed of the first view of all B images, if it has.
+        Returns the encoder's features (B, F) of the first view of all B images, if the loss has computed them.
         """
         valid = int(mean_over_ranks(batch.valid.sum().float()))  # rounded down: less than B where any process has less
         self.size = self.size or valid
@@ -86,7 +86,7 @@ class Validation:
                 method.log("loss", method.loss(batch if whole else rows(batch, batch.valid)), prog_bar=True)
         finally:
             method._logging = None
-        return method._features if whole else None
+        return method._features if whole and method.evaluated == "online" else None
 
     def end(self, method: Method) -> None:
         """Log the kNN accuracy of the features that were kept; without labels it is left out, which is said once."""

@@ -15,7 +15,7 @@ def test_json_is_a_list_of_names_with_a_line_and_a_module_that_is_there(kind, ca
     entries = json.loads(capsys.readouterr().out)
     assert entries
     for entry in entries:
-        assert list(entry) == ["name", "summary", "module"]
+        assert list(entry)[:3] == ["name", "summary", "module"]
         assert entry["summary"].strip() and "\n" not in entry["summary"]
         import_module(entry["module"])
 
@@ -35,5 +35,13 @@ def test_methods_are_named_by_class():
 
 
 def test_without_a_kind_the_kinds_are_named():
-    with pytest.raises(ConfigError, match="methods, strategies, ops, views, backbones, recipes"):
+    with pytest.raises(ConfigError, match="methods, strategies, ops, views, backbones, protocols, recipes"):
         command.main([])
+
+
+def test_a_protocol_says_its_version_its_source_and_how_its_settings_are_chosen():
+    entries = {entry["name"]: entry for entry in command.protocols()}
+    assert entries["linear"]["version"] and entries["knn"]["source"]
+    assert all(entry["selection"] for entry in entries.values())
+    for entry in entries.values():  # nobody who reads the list overlooks it
+        assert ("optimistic" in entry["selection"]) == ("optimistic" in entry["summary"])

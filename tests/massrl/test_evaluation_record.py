@@ -14,8 +14,9 @@ from massrl.runs.checkpoint import Checkpoint
 from massrl.runs.record import file_sha256, git, versions, write_json
 
 KEYS = [
-    *("accuracy", "untrained", "protocol", "parameters", "checkpoint_sha256", "train_sha256", "test_sha256", "split"),
-    *("view", "layer", "seed", "draws", "versions", "git"),
+    *("accuracy", "untrained", "protocol", "source", "parameters", "selection", "optimistic"),
+    *("checkpoint_sha256", "train_sha256", "test_sha256", "split"),
+    *("view", "layer", "branch", "seed", "draws", "versions", "git"),
 ]
 
 

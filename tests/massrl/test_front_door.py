@@ -182,6 +182,7 @@ def test_an_accuracy_has_its_baselines_a_record_and_a_table(first, images):
     assert record["accuracy"] == {"mean": found.accuracy, "std": None} and record["parameters"]["k"] == 3
     lines = repr(found).splitlines()
     assert lines[0].startswith("knn v1 (k 3, tau 0.07; labels: all), 16 training and 16 test images at 16 px")
+    assert lines[0].endswith("backbone of the online network")
     assert any(line.startswith("SimCLR, trained") and f"{100 * found.accuracy:.1f}" in line for line in lines)
     assert found._repr_html_().count("<tr>") == 4
 
@@ -191,7 +192,7 @@ def test_features_are_made_once_for_all_protocols(first, images, monkeypatch):
 
     cache = images.parent / "features"
     once = massrl.linear(first, images, images, num_workers=1, cache_dir=cache)
-    monkeypatch.setattr(rows, "extract", lambda *a, **k: pytest.fail("features were made again"))
+    monkeypatch.setattr(rows, "extract_layers", lambda *a, **k: pytest.fail("features were made again"))
     again = massrl.linear(first, images, images, labels="one", draws=3, num_workers=1, cache_dir=cache)
     assert len(again.scores["trained"]) == 3 and len(once.scores["trained"]) == 1
 

@@ -1,0 +1,156 @@
+"""massrl.features: features with file names, by any layer, cached, written to files."""
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+
+import massrl
+from data_loading.errors import CheckpointError, ConfigError
+from massrl.cli.features import main
+from massrl.cli.samples import sample_checkpoint, sample_folder
+from massrl.evaluation import rows
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """(folder of 16 images, checkpoint of SimCLR, cache)."""
+    tmp = tmp_path_factory.mktemp("embedding")
+    images = sample_folder(tmp)
+    return images, sample_checkpoint(tmp, images), tmp / "cache"
+
+
+def test_every_image_has_its_features_and_its_name_within_the_folder(made):
+    images, checkpoint, cache = made
+    found = massrl.features(checkpoint, images, cache_dir=cache)["backbone"]
+    assert found.names == sorted(str(p.relative_to(images)) for p in images.rglob("*.jpg"))
+    assert found.x.shape == (16, 16) and found.x.dtype == np.float32
+    assert found.classes == ["bars", "discs"] and found.y.tolist() == [0] * 8 + [1] * 8
+    assert (found.layer, found.branch, found.method, found.size) == ("backbone", "online", "SimCLR", 16)
+    assert found.to_dict()["checkpoint_sha256"] == rows.file_sha256(checkpoint)
+    assert "SimCLR" in repr(found) and "SimCLR" in found._repr_html_()
+
+
+def test_several_layers_take_one_pass_and_are_then_read_from_the_cache(made, monkeypatch):
+    images, checkpoint, cache = made
+    passes = []
+    extract = rows.extract_layers
+    monkeypatch.setattr(rows, "extract_layers", lambda *a, **k: passes.append(1) or extract(*a, **k))
+    layers = ["backbone.layers.0", "projector"]
+    first = massrl.features(checkpoint, images, layers=layers, cache_dir=cache)
+    again = massrl.features(checkpoint, images, layers=layers, cache_dir=cache)
+    alone = massrl.features(checkpoint, images, layers="projector", cache_dir=cache)
+    assert len(passes) == 1 and list(first) == layers
+    for layer in layers:
+        np.testing.assert_array_equal(first[layer].x, again[layer].x)
+    np.testing.assert_array_equal(first["projector"].x, alone["projector"].x)
+
+
+def test_a_probe_reads_what_features_has_computed(made, monkeypatch):
+    images, checkpoint, cache = made
+    massrl.features(checkpoint, images, layers="projector", cache_dir=cache)
+    massrl.knn(checkpoint, images, images, k=3, layer="backbone.layers.1", cache_dir=cache)  # fills the baselines
+    networks = []
+    extract = rows.extract_layers
+    monkeypatch.setattr(rows, "extract_layers", lambda n, *a, **k: networks.append(n) or extract(n, *a, **k))
+    found = massrl.knn(checkpoint, images, images, k=3, layer="projector", cache_dir=cache)
+    assert found.to_dict()["layer"] == "projector" and found.to_dict()["branch"] == "online"
+    assert len(networks) == 1  # those of the untrained network alone: train and test are one file
+
+
+def test_a_csv_holds_the_features_to_the_bit(made, tmp_path):
+    images, checkpoint, cache = made
+    found = massrl.features(checkpoint, images, cache_dir=cache)["backbone"]
+    with found.save(tmp_path / "a.csv").open(newline="") as file:
+        head, *lines = csv.reader(file)
+    assert head[:3] == ["name", "label", "f0"] and [line[0] for line in lines] == found.names
+    values = np.array([line[2:] for line in lines], dtype=np.float32)
+    np.testing.assert_array_equal(values, found.x)
+
+
+def test_an_npz_is_read_without_pickle(made, tmp_path):
+    images, checkpoint, cache = made
+    found = massrl.features(checkpoint, images, cache_dir=cache)["backbone"]
+    with np.load(found.save(tmp_path / "a.npz"), allow_pickle=False) as stored:
+        assert stored["names"].tolist() == found.names
+        np.testing.assert_array_equal(stored["x"], found.x)
+
+
+def test_parquet_without_pyarrow_is_refused_before_the_work(made, tmp_path):
+    try:
+        import pyarrow.parquet
+    except ImportError:
+        with pytest.raises(ConfigError, match="pip install pyarrow"):
+            main(["--checkpoint", "none.ckpt", "--data", "none", "--out", str(tmp_path / "a.parquet")])
+        return
+    images, checkpoint, cache = made
+    found = massrl.features(checkpoint, images, cache_dir=cache)["backbone"]
+    table = pyarrow.parquet.read_table(found.save(tmp_path / "a.parquet"))
+    np.testing.assert_array_equal(np.stack([table[f"f{i}"].to_numpy() for i in range(16)], 1), found.x)
+
+
+def test_the_command_prints_a_table_writes_the_file_and_lists_layers(made, tmp_path, capsys):
+    images, checkpoint, cache = made
+    words = ["--checkpoint", str(checkpoint), "--cache_dir", str(cache)]
+    assert main([*words, "--layers", "list"]) == 0
+    listed = capsys.readouterr().out.split()
+    assert {"backbone", "projector", "last1"} <= set(listed)
+    out = tmp_path / "a.npz"
+    assert main([*words, "--data", str(images), "--layers", "projector", "--out", str(out)]) == 0
+    assert "projector" in capsys.readouterr().out and out.exists()
+    assert main(["--check"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--layers", "nothing"], "no layer named 'nothing'"),
+        (["--branch", "target"], "has no target network"),
+        (["--size", "0"], "size is 0"),
+        (["--batch_size", "0"], "batch_size is 0"),
+        (["--cache_dir", ""], "cache_dir is ''; name a folder"),
+        (["--out", "a.txt"], "a.txt: features are written to .npz, .csv, .parquet"),
+        (["--out", ""], "out is ''"),
+        (["--json", ""], "json is ''"),
+        (["--out", "a.npz", "--layers", "backbone,projector"], "--out takes one layer"),
+    ],
+)
+def test_a_wrong_option_is_refused_in_one_line(made, words, says):
+    images, checkpoint, cache = made
+    given = ["--checkpoint", str(checkpoint), "--data", str(images), "--cache_dir", str(cache)]
+    with pytest.raises(ConfigError, match=says):
+        main([*given, *words])
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ({"size": 0}, "size is 0"),
+        ({"k": 10**12}, "k is"),
+        ({"seed": 2**64}, "seed is"),
+        ({"cache_dir": ""}, "cache_dir is ''"),
+        ({"branch": "target"}, "no target network"),
+    ],
+)
+def test_the_probes_refuse_them_too(made, words, says):
+    images, checkpoint, cache = made
+    with pytest.raises(ConfigError, match=says):
+        massrl.knn(checkpoint, images, images, **{"cache_dir": cache, **words})
+
+
+def test_a_damaged_checkpoint_is_refused(made, tmp_path):
+    images, checkpoint, cache = made
+    broken = tmp_path / "broken.ckpt"
+    broken.write_bytes(checkpoint.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match="broken.ckpt"):
+        massrl.features(broken, images, cache_dir=cache)
+
+
+def test_features_of_rows_are_in_eval_mode(made):
+    images, checkpoint, cache = made
+    method = massrl.load(checkpoint)
+    found = massrl.features(checkpoint, images, cache_dir=cache)["backbone"]
+    alone = massrl.features(checkpoint, images, batch_size=5, cache_dir=cache / "other")["backbone"]
+    torch.testing.assert_close(torch.from_numpy(found.x), torch.from_numpy(alone.x), atol=1e-6, rtol=1e-5)
+    assert not method.training
