@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from html import escape
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from massrl.evaluation.features import Features, require_labels
-from massrl.evaluation.knn import KNN
-from massrl.evaluation.linear import Linear
+from data_loading.errors import ConfigError
+from massrl.evaluation import probes
+from massrl.evaluation.choice import Chosen
+from massrl.evaluation.features import require_labels
 from massrl.evaluation.options import check_options
+from massrl.evaluation.probes import Probe
 from massrl.evaluation.protocol import SELECTIONS, Protocol
 from massrl.evaluation.rows import PIXELS, UNTRAINED, VIEW, Data, FeatureRows, feature_rows
 from massrl.evaluation.subsets import draw, draws_of, fraction
 from massrl.evaluation.table import BASELINES, aligned, difference, percent, summary
+from massrl.methods import load
 from massrl.methods.base import Branch
+from massrl.runs.checkpoint import find
 from massrl.runs.record import git, versions
 
 CACHE = "runs/.cache"
@@ -30,6 +34,7 @@ class Accuracy:
 
     scores: row -> (draws,) accuracies in 0..1: the encoder ("trained"), "pixels", and "random", its untrained twin.
     said: the protocol's parameters in words.  labels: "one", "all" or a fraction of the training labels.
+    chosen: row -> what the protocol has chosen on each subset, and what it has tried; {} for one that chooses nothing.
     """
 
     protocol: Protocol
@@ -39,6 +44,7 @@ class Accuracy:
     split: dict[str, str | list[str]]
     scores: dict[str, np.ndarray]
     rows: FeatureRows
+    chosen: Mapping[str, Sequence[Chosen]] = field(default_factory=dict)
 
     @property
     def accuracy(self) -> float:
@@ -73,22 +79,37 @@ class Accuracy:
             **{f"{part}_sha256": rows.hashes[part] for part in ("train", "test")},
             "split": self.split,
             "view": VIEW,
-            "layer": rows.layer,
+            "layer": self._layers,
             "branch": rows.branch,
             "seed": self.seed,
             "draws": len(self.scores["trained"]),
+            **self._choices(),
             "versions": versions(),
             "git": git(),
         }
+
+    def _choices(self) -> dict[str, Any]:
+        """What was chosen, and by which accuracies, as JSON values."""
+        if not self.chosen:
+            return {}
+        return {
+            "chosen": {row: [dict(one.setting) for one in found] for row, found in self.chosen.items()},
+            "tried": {row: [dict(one.tried) for one in found] for row, found in self.chosen.items()},
+        }
+
+    @property
+    def _layers(self) -> str:
+        return ", ".join(self.rows.sets["trained"])
 
     def cells(self) -> list[list[str]]:
         """The table: a head, then a row for the encoder and each baseline."""
         titles = {"trained": f"{self.rows.method}, trained", **BASELINES}
         head = ["", "test accuracy, %", "draws", "trained is better by"]
-        return [
-            head,
-            *([titles[r], percent(summary(s)), str(len(s)), self._gain(r)] for r, s in self.scores.items()),
-        ]
+        rows = [[titles[r], percent(summary(s)), str(len(s)), self._gain(r)] for r, s in self.scores.items()]
+        if any(len(found) == 1 for found in self.chosen.values()):  # several subsets have several: see `chosen`
+            head.append("chosen")
+            rows = [[*cells, self.chosen[r][0].said] for cells, r in zip(rows, self.scores, strict=True)]
+        return [head, *rows]
 
     def _gain(self, row: str) -> str:
         if row == "trained":
@@ -104,7 +125,7 @@ class Accuracy:
         chosen = f"; {SELECTIONS['test']}" if self.protocol.optimistic else ""
         return (
             f"{self.protocol.title} ({self.said}; labels: {self.labels}{chosen}), {len(train)} training and "
-            f"{len(test)} test images at {self.rows.size} px, {self.rows.layer} of the {self.rows.branch} network"
+            f"{len(test)} test images at {self.rows.size} px, {self._layers} of the {self.rows.branch} network"
         )
 
     def __repr__(self) -> str:
@@ -122,7 +143,10 @@ def linear(
     train: Data,
     test: Data,
     *,
+    protocol: str = "linear",
     C: float | None = None,
+    select: str | None = None,
+    iterations: int | None = None,
     labels: str | float = "all",
     draws: int = 20,
     layer: str | None = None,
@@ -133,19 +157,22 @@ def linear(
     num_workers: int = 2,
     cache_dir: str | os.PathLike = CACHE,
 ) -> Accuracy:
-    """Accuracy of a linear classifier on an encoder's frozen features (protocol linear v1), as `massrl linear`.
+    """Accuracy of a linear classifier on an encoder's frozen features, as `massrl linear`.
 
     Args:
         checkpoint: a run, its folder or a checkpoint file.
         train: labelled images: a folder of class folders or .beton files.
         test: labelled images to measure on.
-        C: inverse strength of the penalty; 1 unless said, 10 with one label a class.
+        protocol: "linear" (one penalty), "dinov2-linear" (rates and feature sets) or "dinov2-logreg" (45 penalties).
+        C: of linear: inverse strength of the penalty; 1 unless said, 10 with one label a class.
+        select: of the others: "held-out", a tenth of the training images, or "test", which is optimistic.
+        iterations: of dinov2-linear: steps of SGD; 12,500 unless said.
         labels: training labels that are used: "one" (of each class), "10pct", "all", or a fraction.
         draws: how many random label subsets; one where all labels are used.
         layer: where features are taken, a name of `massrl.evaluation.layers`; the encoder's output unless said.
         branch: "online" or "target" network; the one that the method's authors evaluate unless said.
         size: side of the view in pixels; that of the pretraining unless said.
-        seed: of the untrained weights and the label subsets.
+        seed: of the untrained weights, the label subsets and the held-out images.
         batch_size: images at once; changes the time only.
         num_workers: loader threads.
         cache_dir: where folders and features are kept.
@@ -153,19 +180,11 @@ def linear(
     Raises:
         massrl.errors.UserError: a checkpoint, file or argument that does not fit, in one line.
     """
-    check_options(draws=draws)
+    check_options(draws=draws, iterations=iterations, seed=seed)
     fraction(labels)  # a wrong one is refused before the work
-    protocol = Linear() if C is None else Linear(C=C, C_one_per_class=C)
-    count = draws_of(labels, draws)
-
-    def score(train: Features, test: Features) -> np.ndarray:
-        x, test_x = protocol.scale(train.x, test.x)
-        subsets = (draw(train.y, labels, seed, number) for number in range(count))
-        return np.array([protocol.scaled_accuracy(x, train.y, test_x, test.y, rows) for rows in subsets])
-
-    said = f"C {Linear.C:g}, {Linear.C_one_per_class:g} with one label a class" if C is None else f"C {C:g}"
+    probe = probes.make(probes.LINEAR, protocol, seed, C=C, select=select, iterations=iterations)
     view = _View(layer, branch, size, seed, batch_size, num_workers, cache_dir)
-    return _measured(checkpoint, train, test, protocol, said, score, labels, view)
+    return _measured(checkpoint, train, test, probe, labels, draws_of(labels, draws), view)
 
 
 def knn(
@@ -173,8 +192,11 @@ def knn(
     train: Data,
     test: Data,
     *,
-    k: int = KNN.k,
-    tau: float = KNN.tau,
+    protocol: str | None = None,
+    k: int | Sequence[int] | None = None,
+    tau: float | Sequence[float] | None = None,
+    distance: str | Sequence[str] | None = None,
+    select: str | None = None,
     layer: str | None = None,
     branch: Branch | None = None,
     size: int | None = None,
@@ -183,18 +205,21 @@ def knn(
     num_workers: int = 2,
     cache_dir: str | os.PathLike = CACHE,
 ) -> Accuracy:
-    """Accuracy of nearest neighbours in an encoder's features (protocol knn v1), as `massrl knn`.
+    """Accuracy of nearest neighbours in an encoder's features, as `massrl knn`.
 
     Args:
         checkpoint: a run, its folder or a checkpoint file.
         train: labelled images: a folder of class folders or .beton files.
         test: labelled images to measure on.
-        k: neighbours that vote.
-        tau: temperature of the votes, exp(cosine / tau): the smaller, the more nearer ones count.
+        protocol: "knn", "knn-centred" (knn v1) or "knn-grid"; knn unless said, knn-grid with several values.
+        k: neighbours that vote, one number or several; 20 unless said.
+        tau: temperature of the votes, exp(cosine / tau), one or several: the smaller, the more nearer ones count.
+        distance: "cosine", "euclidean" or both; cosine unless said.
+        select: of knn-grid: "held-out", a tenth of the training images, or "test", which is optimistic.
         layer: where features are taken, a name of `massrl.evaluation.layers`; the encoder's output unless said.
         branch: "online" or "target" network; the one that the method's authors evaluate unless said.
         size: side of the view in pixels; that of the pretraining unless said.
-        seed: of the untrained weights.
+        seed: of the untrained weights and the held-out images.
         batch_size: images at once; changes the time only.
         num_workers: loader threads.
         cache_dir: where folders and features are kept.
@@ -202,14 +227,14 @@ def knn(
     Raises:
         massrl.errors.UserError: a checkpoint, file or argument that does not fit, in one line.
     """
-    check_options(k=k)
-    protocol = KNN(k=k, tau=tau)
-
-    def score(train: Features, test: Features) -> np.ndarray:
-        return np.array([protocol.accuracy(train.x, train.y, test.x, test.y)])
-
+    check_options(seed=seed)
+    for one in probes.values(k):
+        check_options(k=one)
+    several = any(len(probes.values(one)) > 1 for one in (k, tau, distance))
+    name = protocol or ("knn-grid" if several else "knn")
+    probe = probes.make(probes.KNN_PROTOCOLS, name, seed, k=k, tau=tau, distance=distance, select=select)
     view = _View(layer, branch, size, seed, batch_size, num_workers, cache_dir)
-    return _measured(checkpoint, train, test, protocol, f"k {k}, tau {tau:g}", score, "all", view)
+    return _measured(checkpoint, train, test, probe, "all", 1, view)
 
 
 class _View(NamedTuple):
@@ -228,20 +253,34 @@ def _measured(
     checkpoint: str | os.PathLike,
     train: Data,
     test: Data,
-    protocol: Protocol,
-    said: str,
-    score: Callable[[Features, Features], np.ndarray],
+    probe: Probe,
     labels: str | float,
+    draws: int,
     view: _View,
 ) -> Accuracy:
+    """Score the encoder, raw pixels and the untrained network by a probe, on the same label subsets."""
     options = view._asdict()
     layer, branch = options.pop("layer"), options.pop("branch")
     check_options(**options)
     layers = None if layer is None else [layer]
+    if probe.layers is not None:
+        if layer is not None:
+            raise ConfigError(f"layer is {layer!r}; {probe.protocol.name} reads layers of its own, so leave it out")
+        layers = probe.layers(load(find(checkpoint)))
     rows = feature_rows({"trained": checkpoint}, train, test, labelled=True, layers=layers, branch=branch, **options)
     given = {"train": train, "test": test}
     for part, features in zip(given, rows.features["trained"], strict=True):
         require_labels(features, given[part])
-    scores = {row: score(*rows.features[row]) for row in ("trained", PIXELS, UNTRAINED)}
+    y = rows.features["trained"][0].y
+    if probe.k is not None and probe.k > len(y):
+        raise ConfigError(f"k is {probe.k}, and there are {len(y)} training images; give at most {len(y)}")
+    subsets = [draw(y, labels, view.seed, number) for number in range(draws)]
+    found: dict[str, list[Chosen]] = {}
+    for row in ("trained", PIXELS, UNTRAINED):
+        train_sets, test_sets = ({name: pair[part] for name, pair in rows.sets[row].items()} for part in (0, 1))
+        found[row] = probe.score(train_sets, test_sets, subsets)
+    scores = {row: np.array([one.accuracy for one in of_row]) for row, of_row in found.items()}
+    chosen = found if probe.protocol.selection != "fixed" else {}
     split = {part: [str(one) for one in p] if isinstance(p, list | tuple) else str(p) for part, p in given.items()}
-    return Accuracy(protocol, said, labels, view.seed, split, scores, replace(rows, networks={}))
+    kept = replace(rows, networks={})
+    return Accuracy(probe.protocol, probe.said, labels, view.seed, split, scores, kept, chosen)

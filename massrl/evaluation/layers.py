@@ -92,7 +92,7 @@ class Layers(nn.Module):
             raise ConfigError(f"layer {name}: its output has {x.ndim} dimensions; choose another part")
         norm = _last_norm(self.backbone)
         tokens = x if norm is None or x.shape[2] not in norm.normalized_shape else norm(x)  # (B, L, C)
-        first = _prefix(self.backbone)
+        first = prefix_tokens(self.backbone)
         if first == 0 and pool not in (None, "avg"):
             raise ConfigError(f"layer {name}: the network has no class token; pool it by :avg, not :{pool}")
         patches = tokens[:, first:].mean(1)
@@ -124,7 +124,7 @@ def _last_norm(backbone: nn.Module) -> nn.LayerNorm | None:
     return None
 
 
-def _prefix(backbone: nn.Module) -> int:
+def prefix_tokens(backbone: nn.Module) -> int:
     """How many tokens stand before those of the patches: the class token and registers."""
     return int(getattr(backbone, "num_prefix_tokens", 1 if hasattr(backbone, "class_token") else 0))
 

@@ -1,10 +1,14 @@
 """Linear probe: multinomial logistic regression on frozen features, fitted by L-BFGS to convergence.
 
-    minimise over W, b:   C * sum_i -log softmax(W x_i + b)[y_i]  +  1/2 ||W||^2        (b is not penalised)
+    minimise over W, b:   C * sum_i -log softmax(W x_i + b)[y_i]  +  a/2 ||W||^2        (b is not penalised)
     x = (feature - m) * norm / r      m: mean of the training features,  r: root mean square of ||feature - m||
+    a = 1, and 2 for two classes: their model is then w = W_1 - W_0 with the penalty 1/2 ||w||^2
 Features are scaled by a single scalar, which keeps their geometry. The scaled training features have root-mean-square
-norm `norm` whatever their number and width, so one C suits every encoder and raw pixels. C is scikit-learn's. m and r
-use no labels and are computed from all training features, also when the probe uses only some labels.
+norm `norm` whatever their number and width, so one C suits every encoder and raw pixels. C is that of scikit-learn's
+LogisticRegression, which fits one row of weights for two classes and a row for each of more. m and r use no labels and
+are computed from all training features, also when the probe uses only some labels.
+
+Version 2 differs from version 1 for two classes alone: there a was 1, so that C meant half of scikit-learn's.
 """
 
 from __future__ import annotations
@@ -36,7 +40,7 @@ class Linear(Protocol):
     """
 
     name: ClassVar[str] = "linear"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     source: ClassVar[str] = "massrl"
     C: float = 1.0
     C_one_per_class: float = 10.0
@@ -46,7 +50,7 @@ class Linear(Protocol):
 
     def __post_init__(self) -> None:
         for what in ("C", "C_one_per_class", "norm", "tol", "max_iter"):
-            if getattr(self, what) <= 0:
+            if not getattr(self, what) > 0:  # NaN, too
                 raise ConfigError(f"{what} is {getattr(self, what)}; it must be above 0")
 
     def scale(self, x: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
@@ -90,7 +94,8 @@ class Linear(Protocol):
 def fit(x: np.ndarray, y: np.ndarray, C: float, tol: float = 1e-6, max_iter: int = 5000):
     """Fit the probe: weights (K, F), bias (K,), and the number of iterations, for x (N, F) float64 and labels y (N,).
 
-    K is the number of distinct labels, in ascending order. C, tol, max_iter: as in `Linear`.
+    K is the number of distinct labels, in ascending order. C, tol, max_iter: as in `Linear`. For two classes the rows
+    of the weights are -w/2 and w/2 of scikit-learn's w.
     With fewer samples than dimensions the optimal weights lie in the span of the samples: fit in an orthonormal basis
     of that span (N dimensions instead of F) and transform back. The optimum does not change.
     """
@@ -101,7 +106,8 @@ def fit(x: np.ndarray, y: np.ndarray, C: float, tol: float = 1e-6, max_iter: int
     classes, codes = np.unique(y, return_inverse=True)
     n, width, count = len(x), x.shape[1], len(classes)
     rows = np.arange(n)
-    decay = 1 / (C * n)  # the objective divided by C * n, so that tol does not depend on the number of samples
+    # The objective is divided by C * n, so that tol does not depend on the number of samples.
+    decay = (2 if count == 2 else 1) / (C * n)
 
     def objective(flat: np.ndarray):
         """(value, gradient) at the flattened weights and bias."""

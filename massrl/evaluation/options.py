@@ -8,14 +8,15 @@ from typing import Any
 from data_loading.errors import ConfigError
 from data_loading.kernel.rng import checked_seed
 
-WHOLE = {"size": 1, "batch_size": 1, "num_workers": 0, "draws": 1, "k": 1}  # integers, and their smallest values
+# Integers, and their smallest values.
+WHOLE = {"size": 1, "batch_size": 1, "num_workers": 0, "draws": 1, "k": 1, "iterations": 1}
 MOST = 2**31 - 1
 
 
 def check_options(**options: Any) -> None:
     """Refuse values that no evaluation can use, by a ConfigError with the option's name; None means unset.
 
-    Known: size, batch_size, num_workers, draws, k (integers), seed, and cache_dir, json, out (paths).
+    Known: size, batch_size, num_workers, draws, k, iterations (integers), seed, and cache_dir, json, out (paths).
     """
     for name, value in options.items():
         if value is None:

@@ -19,7 +19,7 @@ SELECTIONS: dict[Selection, str] = {
 }
 PROTOCOLS = Registry("protocol")
 register = PROTOCOLS.register
-MODULES = ("knn", "linear")  # of this package, that register protocols
+MODULES = ("knn", "linear", "logreg", "heads")  # of this package, that register protocols
 
 
 def protocols() -> Registry:

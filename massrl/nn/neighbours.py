@@ -13,7 +13,8 @@ def knn_vote(
 ) -> Tensor:
     """The class (M,) int64 that the k nearest rows of the bank vote for, each with the weight exp(cosine / tau).
 
-    Wu et al., arXiv:1805.01978, sec. 3.4, except that the mean of the bank is subtracted from all features first.
+    Wu et al., arXiv:1805.01978, sec. 3.4, except that the mean of the bank is subtracted from all features first, as
+    the protocol `knn-centred` does (`massrl.evaluation.knn`) and `knn` does not.
 
     Args:
         features: (M, F) float32, of any norm, the rows to classify.

@@ -13,7 +13,7 @@ from data_loading.loading.loader import Loader
 from data_loading.sources.cached import read_index
 from data_loading.views import view_sets
 from massrl.evaluation.features import Features
-from massrl.evaluation.knn import neighbours as nearest
+from massrl.evaluation.neighbours import nearest
 from massrl.report import style
 from massrl.report.plots import feature_map, neighbours, tsne, views_grid
 from massrl.runs.checkpoint import Checkpoint
@@ -63,8 +63,8 @@ def draw_neighbours(run: Path, features: Rows, train: Path, test: Path) -> Path:
     size = shown_side(train)
     images, correct = {}, {}
     for name, (bank, test_rows) in features.items():
-        # features are centred by the mean of the training features, as in the kNN protocol
-        index = np.concatenate([near.numpy() for _, near in nearest(bank.x, test_rows.x[queries], NEAR)])
+        # by the cosine of raw features, as in the protocol knn
+        index = np.concatenate([near for _, near in nearest(bank.x, test_rows.x[queries], NEAR)])
         label = TITLES.get(name, title(name))
         images[label] = pixels(train, bank.index[index.ravel()], size).reshape(*index.shape, size, size, 3)
         correct[label] = bank.y[index] == test_rows.y[queries][:, None]

@@ -136,7 +136,7 @@ def _class_colour(at: int, count: int):
 
 
 def tsne(x: np.ndarray, seed: int = 0) -> np.ndarray:
-    """t-SNE coordinates (N, 2) of features x (N, F), centred and normalised as for kNN, reduced to 50 by PCA."""
+    """t-SNE coordinates (N, 2) of features x (N, F), centred and normalised, reduced to 50 by PCA."""
     from sklearn.decomposition import PCA
 
     x = np.asarray(x, np.float64) - x.mean(0, dtype=np.float64)

@@ -27,14 +27,26 @@ def test_the_fit_is_scikit_learns_at_a_tight_tolerance(n, width, C):
     np.testing.assert_allclose(bias - bias.mean(), judge.intercept_ - judge.intercept_.mean(), atol=1e-5)
 
 
-def test_two_classes_fit_the_binary_logistic_regression():
+@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg", "newton-cholesky"])
+@pytest.mark.parametrize("C", [0.1, 1.0, 30.0])
+def test_two_classes_have_scikit_learns_c_by_each_of_its_solvers(solver, C):
     x, y = clouds(60, 5, classes=2)
-    weight, bias, _ = fit(x, y, 1.0, tol=1e-10)
-    # Two rows of weights w and -w are the binary model 2 w, whose penalty is 1/2 ||w||^2 + 1/2 ||w||^2 = 1/4 ||2 w||^2:
-    # the binary one of scikit-learn with C doubled in the penalty's place.
-    judge = LogisticRegression(C=2.0, tol=1e-10, max_iter=10000).fit(x, y)
-    np.testing.assert_allclose(weight[1] - weight[0], judge.coef_[0], atol=1e-5)
-    np.testing.assert_allclose(bias[1] - bias[0], judge.intercept_[0], atol=1e-5)
+    weight, bias, _ = fit(x, y, C, tol=1e-10)
+    judge = LogisticRegression(C=C, tol=1e-10, max_iter=10000, solver=solver).fit(x, y)
+    np.testing.assert_allclose(weight[1] - weight[0], judge.coef_[0], atol=1e-4)
+    np.testing.assert_allclose(bias[1] - bias[0], judge.intercept_[0], atol=1e-4)
+    np.testing.assert_allclose(weight[0], -weight[1], atol=1e-6)
+
+
+def test_two_classes_by_hand():
+    # x = -1, 1 with labels 0, 1: minimise 2 C log(1 + e^-w) + w^2 / 2, so that w (1 + e^w) = 2 C; w = 1 at this C
+    C = (1 + np.e) / 2
+    weight, bias, _ = fit(np.array([[-1.0], [1.0]]), np.array([0, 1]), C, tol=1e-10)
+    assert weight[1, 0] - weight[0, 0] == pytest.approx(1.0, abs=1e-6) and bias == pytest.approx(0.0, abs=1e-6)
+
+
+def test_the_version_is_two_since_two_classes_changed():
+    assert Linear().title == "linear v2"
 
 
 def test_at_the_end_the_gradient_vanishes_within_tol():

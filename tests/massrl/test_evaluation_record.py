@@ -42,7 +42,7 @@ def test_the_record_of_knn_has_every_key_and_true_hashes(sample, tmp_path, capsy
     assert record["checkpoint_sha256"] == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
     with Reader(as_beton(images, cache=folder / "cache")) as reader:
         assert record["train_sha256"] == record["test_sha256"] == reader.sha256()
-    assert record["protocol"] == "knn v1"
+    assert record["protocol"] == "knn v2"
     assert (record["parameters"]["k"], record["parameters"]["tau"], record["parameters"]["size"]) == (3, 0.1, 16)
     assert set(record["accuracy"]) == set(record["untrained"]) == {"mean", "std"}
     assert record["accuracy"]["std"] is None
