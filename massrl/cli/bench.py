@@ -1,4 +1,4 @@
-"""`massrl bench`: losses beside their equations, methods on digits, several strategies against one."""
+"""`massrl bench`: losses beside equations, methods on digits, strategies against one another, probes in one pass."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ ACTIONS = {
     "conformance": "how far each loss is from its equation in loops, in one process and over two",
     "methods": "each method trained on digits for about ten seconds: what it learns, and what a step costs",
     "strategies": "SimCLR, BYOL and MASSRL on small images at equal numbers of views: do several strategies beat one?",
+    "probes": "sweeps of linear probes in one pass beside one by one, and kNN beside scikit-learn: time and results",
 }
 
 
@@ -32,7 +33,7 @@ def main(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(usage(), end="")
         return 0
-    runs = {"conformance": conformance, "methods": methods, "strategies": strategies}
+    runs = {"conformance": conformance, "methods": methods, "strategies": strategies, "probes": probes}
     if argv == ["--check"]:
         return max(run(["--check"]) for run in runs.values())
     if argv[0] not in ACTIONS:
@@ -162,6 +163,34 @@ def strategies(argv: list[str]) -> int:
         print(comparison.report())
     if args.check:
         print("check passed: nothing was kept")
+    return 0
+
+
+def probes(argv: list[str]) -> int:
+    parser = Parser(
+        prog="massrl bench probes",
+        description="On generated features: the seconds of DINOv2's heads and of logistic regression at 45 strengths "
+        "in one pass, beside the same probes one by one, and of kNN beside scikit-learn's; and how far results differ.",
+    )
+    add = parser.add_argument
+    add("--json", type=str | None, default=None, help="write the figures to this file")
+    add("--iterations", type=int, default=1000, help="steps of SGD of each head")
+    add("--check", action="store_true", help="few steps on few features; writes nothing")
+    args = parser.parse_args(argv)
+    if args.iterations < 1:
+        raise ConfigError(f"--iterations is {args.iterations}; it must be 1 or more")
+
+    from data_loading.config.atomic import write_whole
+    from massrl.bench import probes as bench
+
+    _may_write(args.json)
+    small = {"sizes": [(200, 16)], "queries": 50, "strengths": (0.01, 1.0), "rates": (0.01, 0.1), "iterations": 20}
+    rows = bench.measure(**small) if args.check else bench.measure(iterations=args.iterations)
+    print(bench.table(rows))
+    if args.check:
+        print("check passed: nothing was kept")
+    elif args.json:
+        print(f"figures: {write_whole(args.json, json.dumps(bench.as_json(rows), indent=2) + chr(10))}")
     return 0
 
 
