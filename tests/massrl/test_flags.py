@@ -152,9 +152,14 @@ def test_compile_takes_views_of_two_sizes_without_a_graph_for_every_batch(traced
 @pytest.mark.parametrize("net", [CNN, VIT], ids=["cnn", "vit"])
 def test_compiled_code_gives_the_losses_of_the_other(net, tmp_path):
     torch._dynamo.reset()
-    plain, first, _ = fitted("BYOL", **net, batches=2)
-    method, second, run = fitted("BYOL", **net, batches=2, compile=True)
-    assert first == pytest.approx(second, rel=1e-3)  # sums of float32 in another order
+    # BatchNorm of few small images magnifies rounding, by how much depends on the processor: a small step keeps the
+    # second loss close, and still moves it by more than the tolerance.
+    optim = OptimConfig(name="sgd", base_lr=0.05, warmup_epochs=0)
+    plain, first, _ = fitted("BYOL", **net, batches=2, optim=optim)
+    method, second, run = fitted("BYOL", **net, batches=2, optim=optim, compile=True)
+    assert first[0] == pytest.approx(second[0], rel=1e-5)  # sums of float32 in another order
+    assert first[1] == pytest.approx(second[1], rel=1e-4)
+    assert abs(first[1] - first[0]) > 3e-3 * first[0]
     run.save_checkpoint(tmp_path / "a.ckpt", weights_only=True)
     assert same_state(load(tmp_path / "a.ckpt"), method)
 
