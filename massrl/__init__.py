@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # what a type checker and an editor see
     from massrl.evaluation.accuracy import knn as knn
     from massrl.evaluation.accuracy import linear as linear
     from massrl.evaluation.embedding import Embedding as Embedding
+    from massrl.evaluation.embedding import embed as embed
     from massrl.evaluation.embedding import features as features
     from massrl.methods import list_methods as list_methods
     from massrl.methods.barlow_twins import BarlowTwins as BarlowTwins
@@ -44,6 +45,8 @@ if TYPE_CHECKING:  # what a type checker and an editor see
     from massrl.methods.swav import SwAV as SwAV
     from massrl.methods.vicreg import VICReg as VICReg
     from massrl.optim import OptimConfig as OptimConfig
+    from massrl.report.neighbours import Neighbours as Neighbours
+    from massrl.report.neighbours import neighbours as neighbours
     from massrl.runs.folder import Run as Run
     from massrl.training.pretrain import pretrain as pretrain
 
@@ -62,6 +65,7 @@ _HOME = {
     "MoCoV2Plus": "methods.moco_v2_plus",
     "MoCoV3": "methods.moco_v3",
     "NNCLR": "methods.nnclr",
+    "Neighbours": "report.neighbours",
     "OptimConfig": "optim",
     "Run": "runs.folder",
     "SimCLR": "methods.simclr",
@@ -71,11 +75,13 @@ _HOME = {
     "Supervised": "methods.supervised",
     "SwAV": "methods.swav",
     "VICReg": "methods.vicreg",
+    "embed": "evaluation.embedding",
     "features": "evaluation.embedding",
     "knn": "evaluation.accuracy",
     "linear": "evaluation.accuracy",
     "list_methods": "methods",
     "load": "methods.checkpoints",
+    "neighbours": "report.neighbours",
     "pretrain": "training.pretrain",
 }
 _MODULES = ("errors", "losses", "simple")

@@ -12,7 +12,7 @@ from massrl.parsing.parser import Parser
 
 DESCRIPTION = (
     "Compute the features of every image, without augmentation, by one or more layers of a checkpoint's network. They "
-    "are kept in the cache, where massrl knn and massrl linear read them; --out also writes those of one layer."
+    "are kept in the cache, where massrl knn and massrl linear read them; massrl embed writes them to a file."
 )
 
 
@@ -66,24 +66,18 @@ def _list(args) -> int:
 
 
 def _run(args) -> int:
-    from massrl.evaluation.embedding import check_suffix, features
+    from massrl.evaluation.embedding import features
     from massrl.evaluation.options import check_options
     from massrl.evaluation.table import aligned
 
-    check_options(out=args.out, json=args.json)
+    check_options(json=args.json)
     layers = [name.strip() for name in args.layers.split(",")] if args.layers is not None else None
-    if args.out is not None:
-        check_suffix(Path(args.out))
-        if layers is not None and len(layers) > 1:
-            raise ConfigError(f"--out takes one layer, and --layers names {len(layers)}; run it once for each")
     began = time.perf_counter()
     options = {name: getattr(args, name) for name in ("branch", "size", "batch_size", "num_workers", "cache_dir")}
     found = features(args.checkpoint, args.data, layers=layers, **options)
     cells = [["layer", "network", "images", "features"]]
     cells += [[layer, one.branch, str(len(one)), str(one.x.shape[1])] for layer, one in found.items()]
     print(f"{aligned(cells)}\n{time.perf_counter() - began:.1f} s")
-    if args.out is not None:
-        print(f"features: {next(iter(found.values())).save(args.out)}")
     if args.json is not None:
         from massrl.runs.record import write_json
 
@@ -98,6 +92,6 @@ def _use_samples(args, temporary: Path) -> None:
 
     images = sample_folder(temporary)
     args.data, args.checkpoint = str(images), str(sample_checkpoint(temporary, images))
-    args.cache_dir, args.out, args.json = str(temporary / "cache"), str(temporary / "features.npz"), None
+    args.cache_dir, args.json = str(temporary / "cache"), None
     args.layers = None
     print("check: 16 generated images, and a tiny ResNet after two steps", flush=True)

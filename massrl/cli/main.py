@@ -18,6 +18,8 @@ COMMANDS = {
     "knn": ("massrl.cli.knn", "accuracy of nearest neighbours in a checkpoint's features"),
     "linear": ("massrl.cli.linear", "accuracy of a linear classifier on a checkpoint's features"),
     "features": ("massrl.cli.features", "features of images by any layer of a checkpoint, kept in a cache"),
+    "embed": ("massrl.cli.embed", "write the features of a folder's images, with file names and a map"),
+    "neighbours": ("massrl.cli.neighbours", "images that an encoder finds nearest to given ones"),
     "data": ("massrl.cli.data", "write, describe and show .beton files"),
     "bench": ("massrl.cli.bench", "losses beside their equations, methods on digits, several strategies against one"),
     "list": ("massrl.cli.list", "names of methods, strategies, ops, view sets, backbones and recipes"),

@@ -33,19 +33,21 @@ class Embedding:
 
     x: (N, F) float32.  y: (N,) int64 labels, -1 where there is none.  index: (N,) int64, the rows in the file.
     names: of the image files, relative to their folder; None where the data were .beton files without names.
+    file: the .beton file or files with the images; of a folder the one in the cache.
     """
 
     x: np.ndarray
     y: np.ndarray
     index: np.ndarray
     names: list[str] | None
-    classes: list[str] | None
+    classes: list[str] | None  # names of the labels, of a folder of class folders
     layer: str
     branch: str
     method: str
     size: int
     checkpoint_sha256: str
     data_sha256: str
+    file: Path | list[Path]
 
     def __len__(self) -> int:
         return len(self.x)
@@ -132,6 +134,36 @@ def check_suffix(path: Path) -> None:
             raise ConfigError(f"{path}: .parquet needs pyarrow: pip install pyarrow; or write .npz or .csv") from None
 
 
+def embed(
+    data: Data,
+    checkpoint: str | os.PathLike,
+    *,
+    layer: str | None = None,
+    branch: Branch | None = None,
+    size: int | None = None,
+    batch_size: int = 256,
+    num_workers: int = 2,
+    cache_dir: str | os.PathLike = CACHE,
+) -> Embedding:
+    """Features of every image of a folder with the names of their files, as `massrl embed`.
+
+    Examples:
+        >>> massrl.embed("my_images/", "runs/first").save("features.csv")
+
+    Args:
+        data: a folder of images or .beton files; labels are not needed.
+        checkpoint: a run, its folder or a checkpoint file.
+        layer: one of `massrl.evaluation.layers`; the encoder's output unless said.
+        branch, size, batch_size, num_workers, cache_dir: as of `features`.
+
+    Raises:
+        massrl.errors.UserError: a checkpoint, file, layer or branch that does not fit, in one line.
+    """
+    options: dict[str, Any] = {"branch": branch, "size": size, "batch_size": batch_size}
+    found = features(checkpoint, data, layers=layer, **options, num_workers=num_workers, cache_dir=cache_dir)
+    return next(iter(found.values()))
+
+
 def features(
     checkpoint: str | os.PathLike,
     data: Data,
@@ -187,6 +219,7 @@ def features(
             trained.view["size"],
             trained.sha256,
             sha256,
+            file,
         )
 
     return {layer: embedding(layer, of_layer) for layer, of_layer in found.items()}

@@ -12,6 +12,7 @@ from data_loading.beton.reader import Reader
 from data_loading.loading.loader import Loader
 from data_loading.sources.cached import read_index
 from data_loading.views import view_sets
+from massrl.evaluation.embedding import Embedding
 from massrl.evaluation.features import Features
 from massrl.evaluation.neighbours import nearest
 from massrl.report import style
@@ -54,6 +55,14 @@ def draw_map(run: Path, features: Rows, test: Path) -> Path:
     points = {TITLES.get(name, title(name)): tsne(pair[1].x[rows]) for name, pair in features.items()}
     y = some.y[rows] if some.labelled else None
     return style.save(run / "figures" / "feature_map.png", lambda: feature_map(points, y, class_names(test)))
+
+
+def draw_embedding(embedding: Embedding, path: Path) -> Path:
+    """Plot a t-SNE map of features, of at most MAP_POINTS random images (fixed seed), to `path`, a PNG."""
+    rows = np.sort(np.random.default_rng(0).permutation(len(embedding))[:MAP_POINTS])
+    y = embedding.y[rows] if (embedding.y >= 0).all() else None
+    points = {f"{embedding.layer}, {embedding.method}": tsne(embedding.x[rows])}
+    return style.save(path, lambda: feature_map(points, y, embedding.classes))
 
 
 def draw_neighbours(run: Path, features: Rows, train: Path, test: Path) -> Path:

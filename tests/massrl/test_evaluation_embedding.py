@@ -8,6 +8,7 @@ import torch
 
 import massrl
 from data_loading.errors import CheckpointError, ConfigError
+from massrl.cli.embed import main as embed
 from massrl.cli.features import main
 from massrl.cli.samples import sample_checkpoint, sample_folder
 from massrl.evaluation import rows
@@ -82,7 +83,7 @@ def test_parquet_without_pyarrow_is_refused_before_the_work(made, tmp_path):
         import pyarrow.parquet
     except ImportError:
         with pytest.raises(ConfigError, match="pip install pyarrow"):
-            main(["--checkpoint", "none.ckpt", "--data", "none", "--out", str(tmp_path / "a.parquet")])
+            embed(["none", "--checkpoint", "none.ckpt", "--out", str(tmp_path / "a.parquet")])
         return
     images, checkpoint, cache = made
     found = massrl.features(checkpoint, images, cache_dir=cache)["backbone"]
@@ -90,37 +91,58 @@ def test_parquet_without_pyarrow_is_refused_before_the_work(made, tmp_path):
     np.testing.assert_array_equal(np.stack([table[f"f{i}"].to_numpy() for i in range(16)], 1), found.x)
 
 
-def test_the_command_prints_a_table_writes_the_file_and_lists_layers(made, tmp_path, capsys):
+def test_the_command_prints_a_table_and_lists_layers(made, capsys):
     images, checkpoint, cache = made
     words = ["--checkpoint", str(checkpoint), "--cache_dir", str(cache)]
     assert main([*words, "--layers", "list"]) == 0
     listed = capsys.readouterr().out.split()
     assert {"backbone", "projector", "last1"} <= set(listed)
-    out = tmp_path / "a.npz"
-    assert main([*words, "--data", str(images), "--layers", "projector", "--out", str(out)]) == 0
-    assert "projector" in capsys.readouterr().out and out.exists()
-    assert main(["--check"]) == 0
+    assert main([*words, "--data", str(images), "--layers", "projector,backbone"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in lines[2:4]] == [
+        ["projector", "online", "16", "256"],
+        ["backbone", "online", "16", "16"],
+    ]
+
+
+def test_embed_writes_features_with_a_map_beside_them(made, tmp_path, capsys):
+    images, checkpoint, cache = made
+    out = tmp_path / "deep" / "a.csv"
+    words = [str(images), "--checkpoint", str(checkpoint), "--cache_dir", str(cache)]
+    assert embed([*words, "--out", str(out), "--layer", "projector"]) == 0
+    assert len(out.read_text().splitlines()) == 17
+    assert out.with_suffix(".png").read_bytes()[:4] == b"\x89PNG"
+    assert f"features: {out}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [main, embed])
+def test_check_leaves_nothing_behind(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert command(["--check"]) == 0
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("command", "words", "says"),
     [
-        (["--layers", "nothing"], "no layer named 'nothing'"),
-        (["--branch", "target"], "has no target network"),
-        (["--size", "0"], "size is 0"),
-        (["--batch_size", "0"], "batch_size is 0"),
-        (["--cache_dir", ""], "cache_dir is ''; name a folder"),
-        (["--out", "a.txt"], "a.txt: features are written to .npz, .csv, .parquet"),
-        (["--out", ""], "out is ''"),
-        (["--json", ""], "json is ''"),
-        (["--out", "a.npz", "--layers", "backbone,projector"], "--out takes one layer"),
+        (main, ["--layers", "nothing"], "no layer named 'nothing'"),
+        (main, ["--branch", "target"], "has no target network"),
+        (main, ["--size", "0"], "size is 0"),
+        (main, ["--batch_size", "0"], "batch_size is 0"),
+        (main, ["--cache_dir", ""], "cache_dir is ''; name a folder"),
+        (main, ["--json", ""], "json is ''"),
+        (embed, ["--out", "a.txt"], "a.txt: features are written to .npz, .csv, .parquet"),
+        (embed, ["--out", ""], "out is ''"),
+        (embed, ["--layer", "projektor"], "Did you mean 'projector'"),
     ],
 )
-def test_a_wrong_option_is_refused_in_one_line(made, words, says):
+def test_a_wrong_option_is_refused_in_one_line(made, command, words, says, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     images, checkpoint, cache = made
-    given = ["--checkpoint", str(checkpoint), "--data", str(images), "--cache_dir", str(cache)]
+    data = ["--data", str(images)] if command is main else [str(images)]
     with pytest.raises(ConfigError, match=says):
-        main([*given, *words])
+        command([*data, "--checkpoint", str(checkpoint), "--cache_dir", str(cache), *words])
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
