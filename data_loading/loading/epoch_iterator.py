@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -35,6 +36,9 @@ class EpochIterator(Iterator[Batch]):
     Everything is read from the loader at the first `next`, because Lightning calls iter() before it sets the epoch and
     starts torch.distributed. The threads end after the last batch, with an error, by `close()`, and when nobody refers
     to the iterator any more; so neither the loader nor a job may refer to it.
+
+    As with a generator, `next` and `close` are a ValueError while another thread is in `next`: if its batch were
+    dropped, it would wait for ever.
     """
 
     _team: Team | InCaller | None = None
@@ -42,23 +46,38 @@ class EpochIterator(Iterator[Batch]):
 
     def __init__(self, loader: Loader):
         self._loader = loader
+        self._in_use = threading.Lock()
         self._jobs: deque[Job] = deque()  # batches that are being prepared, in order
         self._workers: list[Worker] = []
         self._epoch: Epoch | None = None
 
     def __next__(self) -> Batch:
-        if self._closed:
-            raise StopIteration
+        self._enter()
         try:
+            if self._closed:
+                raise StopIteration
             if self._epoch is None:
                 self._begin()
             return self._next_batch()
         except BaseException:  # StopIteration, too
-            self.close()
+            self._end()
             raise
+        finally:
+            self._in_use.release()
 
     def close(self) -> None:
         """End the threads, after the chunks they are working on, and free the memory of batches not handed out."""
+        self._enter()
+        try:
+            self._end()
+        finally:
+            self._in_use.release()
+
+    def _enter(self) -> None:
+        if not self._in_use.acquire(blocking=False):
+            raise ValueError("the iterator is in use: a call of next() has not returned yet; wait for it")
+
+    def _end(self) -> None:
         if self._closed:
             return
         self._closed = True
@@ -72,7 +91,7 @@ class EpochIterator(Iterator[Batch]):
         self._jobs, self._workers, self._team, self._epoch = deque(), [], None, None
 
     def __del__(self) -> None:
-        self.close()
+        self._end()
 
     def _begin(self) -> None:
         """Take the next epoch from the loader, and start the threads."""

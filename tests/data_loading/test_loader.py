@@ -185,6 +185,29 @@ def test_closing_or_dropping_an_iterator_ends_its_threads(raw):
     assert not ours()
 
 
+@pytest.mark.parametrize("call", [lambda epoch: epoch.close(), next])
+def test_while_a_thread_waits_for_a_batch_another_can_neither_close_nor_advance_the_epoch(raw, monkeypatch, call):
+    asked, go, work = threading.Event(), threading.Event(), Worker.__call__
+
+    def slow(self, *chunk):
+        asked.set()
+        go.wait(5)
+        work(self, *chunk)
+
+    monkeypatch.setattr(Worker, "__call__", slow)
+    epoch, found = iter(Loader(raw, 10, "eval", size=8, num_workers=1)), []
+    consumer = threading.Thread(target=lambda: found.extend(epoch), daemon=True)
+    consumer.start()
+    assert asked.wait(60)
+    with pytest.raises(ValueError, match="in use"):
+        call(epoch)
+    go.set()
+    consumer.join(60)
+    assert not consumer.is_alive() and len(found) == 5
+    epoch.close()
+    assert not ours()
+
+
 def test_ctrl_c_ends_an_epoch_and_its_threads(jpg):
     loader = Loader(jpg, 10, ViewSet(["simclr"], size=64), num_workers=3)
     threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
