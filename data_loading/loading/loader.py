@@ -238,21 +238,33 @@ class Loader(Remembers, IterableDataset[Batch]):
                 f"filter: the predicate gave {chosen.dtype} {chosen.shape} for the {len(self.indices)} values of "
                 f"{field!r} together; it must give one bool for each"
             )
-        return type(self)(**{**self._seeded(), "indices": self.indices[chosen]})
+        return type(self)(**{**self._arguments(), "indices": self.indices[chosen]})
 
-    def _seeded(self) -> dict[str, Any]:
-        """The arguments of a loader with the order and the views of this one."""
-        return {**self.given, "order_seed": self.order_seed, "view_seed": self.view_seed}
+    def _arguments(self) -> dict[str, Any]:
+        """The arguments of a loader with the files, order and views of this one.
+
+        What a caller may have changed since, as a list or an array, is replaced by what this loader made of it.
+        """
+        made: dict[str, Any] = {"order_seed": self.order_seed, "view_seed": self.view_seed, "path": self._files}
+        if not isinstance(self.given.get("indices"), range | None):
+            made["indices"] = self.indices
+        if not isinstance(self.given.get("views", ""), str):
+            made["views"] = self.view_set
+        if self._assembler.normalize is not None:
+            made |= {name: getattr(self._assembler.normalize, name) for name in ("mean", "std") if name in self.given}
+        return {**self.given, **made}
 
     def __getstate__(self) -> dict[str, Any]:
-        """Arguments and position: a copy opens the files again, and has threads and memory of its own."""
-        given = {**self._seeded(), "path": self._files}
-        return {"given": given, "_global_batch": self._global_batch, "_next": self._next, "_at": self._at}
+        """Arguments, position and bad samples: a copy opens the files again, and has threads and memory of its own."""
+        position = {"_global_batch": self._global_batch, "_next": self._next, "_at": self._at}
+        return {"given": self._arguments(), "bad": dict(self.bad), **position}
 
     def __setstate__(self, values: dict[str, Any]) -> None:
+        bad = values.pop("bad")
         self.given = values["given"]  # the check of an open seed asks for it
         self.__init__(**self.given)  # type: ignore[misc]  # the arguments of this very class
         self.__dict__ |= values
+        self._bad.reasons |= bad
 
     # ---- for EpochIterator
 

@@ -315,6 +315,36 @@ def test_a_copy_of_a_loader_continues_where_the_original_is_in_any_folder(raw, t
     assert len(pickle.dumps(loader)) < 2000  # bytes: arguments and position, no pixels
 
 
+def test_copies_and_filters_of_a_loader_do_not_see_what_its_caller_changes_later(raw, tmp_path, monkeypatch):
+    monkeypatch.chdir(raw.parent)
+    given = {
+        "views": {"strategies": ["simclr"], "crops": 2, "size": 8},
+        "indices": np.arange(20),
+        "mean": [0.5] * 3,
+        "std": [0.25] * 3,
+    }
+    loader = Loader(raw.name, 10, seed=3, order="sequential", **given)
+    before = contents(loader)
+    monkeypatch.chdir(tmp_path)
+    given["views"]["size"], given["indices"][:], given["mean"][0], given["std"][0] = 16, 49, 0.0, 1.0
+    everything = loader.filter("label", lambda labels: labels >= 0)
+    for made in (copy.deepcopy(loader), pickle.loads(pickle.dumps(loader)), everything):
+        made.set_epoch(0)
+        assert made.state_dict() == {**loader.state_dict(), "epoch": 0}
+        assert same(contents(made), before)
+
+
+def test_a_copy_of_a_loader_knows_the_bad_samples_that_were_met(tmp_path):
+    path = write(tmp_path / "bad.beton", n=12, mode="jpg")
+    spoil(path, 5)
+    loader = Loader(path, 4, "eval", size=8, on_error="skip")
+    list(loader)
+    made = copy.deepcopy(loader)
+    assert made.bad == loader.bad and list(made.bad) == [5]
+    loader.bad.clear()
+    assert list(made.bad) == [5]
+
+
 def test_a_copy_of_a_loader_whose_state_was_loaded_keeps_the_global_batch(raw):
     whole = Loader(raw, 8, "eval", size=8)
     part = Loader(raw, 8, "eval", size=8, rank=1, world_size=2)
