@@ -28,6 +28,7 @@ from data_loading.loading.cache import Cache, choose
 from data_loading.loading.epoch_iterator import EpochIterator
 from data_loading.loading.order import ORDERS, chosen_rows, rank_and_world_size
 from data_loading.loading.worker import Worker
+from data_loading.ops.base import is_number
 from data_loading.ops.normalize import IMAGENET_MEAN, IMAGENET_STD, Normalize
 from data_loading.views.sampling import Drawer
 from data_loading.views.view_set import ViewSet
@@ -97,11 +98,11 @@ class Loader(Remembers, IterableDataset[Batch]):
         rank: int | None = None,
         world_size: int | None = None,
     ):
-        self.order, self.dtype = _one_of("order", order, ORDERS), _one_of("dtype", dtype, DTYPES)
+        self.order, self.dtype = _one_of("order", order, ORDERS), _one_of("dtype", dtype, tuple(DTYPES))
         skip = _one_of("on_error", on_error, ("raise", "skip")) == "skip"
         half = _one_of("decode_scale", decode_scale, ("full", "half")) == "half"
-        self._given_batch_size = int(_whole("batch_size", batch_size, 1))
-        self.num_workers = int(_whole("num_workers", num_workers, 0))
+        self._given_batch_size = _whole("batch_size", batch_size, 1)
+        self.num_workers = _whole("num_workers", num_workers, 0)
         self.batches_ahead = _whole("batches_ahead", batches_ahead, 1)
         self.pool_pages = _whole("pool_pages", pool_pages, 1)
         if pin_memory and not torch.cuda.is_available():
@@ -300,6 +301,6 @@ def _one_of(name: str, value: str, choices: Collection[str]) -> str:
 
 
 def _whole(name: str, value: int, least: int) -> int:
-    if value < least or value != int(value):
-        raise ConfigError(f"{name} is {value}; it is an integer from {least} on")
-    return value
+    if not is_number(value) or not least <= value < 2**63 or value != int(value):
+        raise ConfigError(f"{name} is {value!r}; it must be an integer of at least {least}")
+    return int(value)

@@ -531,7 +531,7 @@ def test_all_other_fields_of_the_file_come_with_the_batch(tmp_path):
     [
         ({"order": "shuffled"}, "order is 'shuffled'"),
         ({"dtype": "float64"}, "dtype is 'float64'"),
-        ({"num_workers": -1}, "num_workers is -1; it is an integer from 0 on"),
+        ({"num_workers": -1}, "num_workers is -1; it must be an integer of at least 0"),
         ({"on_error": "ignore"}, "on_error is 'ignore'"),
         ({"decode_scale": "quarter"}, "decode_scale is 'quarter'"),
         ({"pool_pages": 0}, "pool_pages is 0"),
@@ -558,13 +558,25 @@ def test_impossible_arguments_are_refused_in_a_sentence(raw, arguments, words):
     [
         ({"indices": [False, True] * 25}, "np.flatnonzero"),
         ({"indices": [0.9, 3.7]}, "integers"),
-        ({"batch_size": 2.5}, "batch_size is 2.5"),
+        ({"batch_size": 2.5}, "batch_size is 2.5; it must be an integer of at least 1"),
+        ({"batch_size": True}, "batch_size is True"),
+        ({"num_workers": "2"}, "num_workers is '2'; it must be an integer of at least 0"),
+        ({"batches_ahead": float("inf")}, "batches_ahead is inf"),
+        ({"pool_pages": None}, "pool_pages is None"),
+        ({"pool_pages": float("nan")}, "pool_pages is nan"),
+        ({"dtype": ["float32"]}, r"dtype is \['float32'\]; choose one of float32, "),
         ({"world_size": 2}, "give this process's rank"),
     ],
 )
 def test_what_numpy_would_silently_cast_is_refused(raw, arguments, words):
     with pytest.raises(ConfigError, match=words):
         len(Loader(raw, **{"batch_size": 4, "views": "eval", "size": 8, **arguments}))
+
+
+def test_whole_numbers_of_any_type_are_those_integers(raw):
+    floats = Loader(raw, 4.0, "eval", size=8, order="quasi_random", num_workers=1.0, batches_ahead=2.0, pool_pages=2.0)
+    plain = Loader(raw, 4, "eval", size=8, order="quasi_random", num_workers=1, batches_ahead=2, pool_pages=2)
+    assert floats.state_dict() == plain.state_dict() and same(contents(floats), contents(plain))
 
 
 def test_a_jpeg_that_promises_more_than_its_bytes_can_hold_is_refused_before_memory_is_taken(tmp_path):
