@@ -1,5 +1,5 @@
 """The views of a past run, made again: the public name of loading/replay.py."""
 
-from data_loading.loading.replay import replay_views
+from data_loading.loading.replay import Replay, replay_image, replay_views
 
-__all__ = ["replay_views"]
+__all__ = ["Replay", "replay_image", "replay_views"]

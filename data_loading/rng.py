@@ -1,6 +1,15 @@
 """Keyed random numbers, for ops of one's own: the public name of kernel/rng.py."""
 
 from data_loading.kernel.rng import (
+    DRAW,
+    KEY_EPOCH,
+    KEY_SEED,
+    SAMPLE_HIGH,
+    SAMPLE_LOW,
+    STATE,
+    STREAM,
+    U32,
+    U64,
     checked_seed,
     integer,
     keys,
@@ -15,6 +24,15 @@ from data_loading.kernel.rng import (
 )
 
 __all__ = [
+    "DRAW",
+    "KEY_EPOCH",
+    "KEY_SEED",
+    "SAMPLE_HIGH",
+    "SAMPLE_LOW",
+    "STATE",
+    "STREAM",
+    "U32",
+    "U64",
     "checked_seed",
     "integer",
     "keys",

@@ -154,6 +154,8 @@ class Loader(Remembers, IterableDataset[Batch]):
         """(rank, world size) of this process, as given, else as torch.distributed has them now."""
         return rank_and_world_size(*self._given_rank)
 
+    place = rank_and_world_size  # its old name
+
     @property
     def batch_size(self) -> int:
         """Images per process in each batch."""

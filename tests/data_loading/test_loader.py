@@ -579,6 +579,11 @@ def test_whole_numbers_of_any_type_are_those_integers(raw):
     assert floats.state_dict() == plain.state_dict() and same(contents(floats), contents(plain))
 
 
+def test_the_rank_and_world_size_of_a_loader_have_their_old_name_too(raw):
+    loader = Loader(raw, 4, "eval", size=8, rank=1, world_size=2)
+    assert loader.place == loader.rank_and_world_size == (1, 2)
+
+
 def test_a_jpeg_that_promises_more_than_its_bytes_can_hold_is_refused_before_memory_is_taken(tmp_path):
     path = write(tmp_path / "bomb.beton", n=4, mode="jpg")
     table = Loader(path, 1, "eval", size=8).reader.image_table()
