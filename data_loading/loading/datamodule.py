@@ -217,7 +217,10 @@ class BetonDataModule(pl.LightningDataModule):
 
 
 class FreshLoader(Loader):
-    """A Loader that begins its data anew under `data.resume: false`, though Lightning's checkpoint holds a position."""
+    """A Loader that begins its data anew under `data.resume: false`, though Lightning's checkpoint holds a position.
+
+    The loaders that `filter` makes of it do so, too: under a Trainer they meet the same checkpoint.
+    """
 
     def load_state_dict(self, values: dict[str, Any]) -> None:
         """Ignore the position: it may be one in another file."""
