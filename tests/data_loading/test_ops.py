@@ -89,6 +89,11 @@ REFERENCE = [
 ]
 
 
+def test_every_step_has_a_test_against_its_reference():
+    with_keys = {codes.ELASTIC, codes.NOISE}  # in tests of their own below
+    assert {code for code, *_ in REFERENCE} | with_keys == {code for code in STEPS if code < OWN}
+
+
 @pytest.mark.parametrize(("code", "args", "reference"), REFERENCE)
 @pytest.mark.parametrize("side", [SIDE, 48])
 def test_a_kernel_equals_its_numpy_reference(code, args, reference, side):

@@ -12,8 +12,8 @@ import yaml
 from betons import write
 from data_loading import Loader, Strategy, ViewSet
 from data_loading.errors import ViewError
-from data_loading.kernel.rng import uniform
 from data_loading.ops import OwnOp
+from data_loading.rng import uniform
 from data_loading.views.plan import Plan
 from data_loading.views.sampling import Drawer
 from helpers import CHECKOUT
