@@ -169,8 +169,9 @@ def strategies(argv: list[str]) -> int:
 def probes(argv: list[str]) -> int:
     parser = Parser(
         prog="massrl bench probes",
-        description="On generated features: the seconds of DINOv2's heads and of logistic regression at 45 strengths "
-        "in one pass, beside the same probes one by one, and of kNN beside scikit-learn's; and how far results differ.",
+        description="On generated features: the CPU seconds of DINOv2's heads and of logistic regression at 45 "
+        "strengths in one pass, beside the same probes one by one, and of kNN beside scikit-learn's; and how far "
+        "results differ.",
     )
     add = parser.add_argument
     add("--json", type=str | None, default=None, help="write the figures to this file")

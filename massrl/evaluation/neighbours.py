@@ -105,14 +105,13 @@ def _ranked(
     step = max(1, PAIRS // (rows.shape[1] * bank.shape[1]))
     for start in range(0, len(queries), step):
         part = slice(start, start + step)
-        query = queries[part, None].astype(np.float64)  # (s, 1, F)
-        near = np.asarray(bank[rows[part]], np.float64)  # (s, c, F)
+        query = queries[part].astype(np.float64)  # (s, F)
+        near = bank[rows[part]].astype(np.float64)  # (s, c, F)
         if distance == "euclidean":
-            near -= query
-            similarity[part] = -np.sqrt(np.square(near, out=near).sum(2))
+            near -= query[:, None]
+            similarity[part] = -np.sqrt(np.einsum("scf,scf->sc", near, near))
             continue
-        norm = np.sqrt(np.square(query).sum(2)) * np.sqrt(np.square(near).sum(2))  # (s, c)
-        near *= query
-        similarity[part] = near.sum(2) / np.where(norm > 0, norm, 1)
+        square = np.einsum("sf,sf->s", query, query)[:, None] * np.einsum("scf,scf->sc", near, near)
+        similarity[part] = np.einsum("scf,sf->sc", near, query) / np.sqrt(np.where(square > 0, square, 1))
     order = np.argsort(-similarity, axis=1, kind="stable")[:, :k]  # candidates come by rising row
     return np.take_along_axis(similarity, order, 1), np.take_along_axis(rows, order, 1)
