@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # what a type checker and an editor see
     from massrl import errors as errors
     from massrl import losses as losses
     from massrl import simple as simple
+    from massrl.backbones.weights_check import check_weights as check_weights
     from massrl.evaluation.accuracy import Accuracy as Accuracy
     from massrl.evaluation.accuracy import knn as knn
     from massrl.evaluation.accuracy import linear as linear
@@ -75,6 +76,7 @@ _HOME = {
     "Supervised": "methods.supervised",
     "SwAV": "methods.swav",
     "VICReg": "methods.vicreg",
+    "check_weights": "backbones.weights_check",
     "embed": "evaluation.embedding",
     "features": "evaluation.embedding",
     "knn": "evaluation.accuracy",

@@ -3,12 +3,16 @@
 from massrl.backbones.making import build, reinitialise, width_of, without_weights
 from massrl.backbones.names import BACKBONES, STEMS, names, takes_small_stem
 from massrl.backbones.tiny_resnet import TinyResNet
+from massrl.backbones.weights_check import check_weights
+from massrl.backbones.weights_match import Match
 
 __all__ = [
     "BACKBONES",
     "STEMS",
+    "Match",
     "TinyResNet",
     "build",
+    "check_weights",
     "names",
     "reinitialise",
     "takes_small_stem",

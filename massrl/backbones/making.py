@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from data_loading.errors import ConfigError, near_miss
-from massrl.backbones import stems, weights_file
+from massrl.backbones import stems, weights_file, weights_match
 from massrl.backbones.names import BACKBONES, STEMS, find, takes_small_stem
 
 _FILL = ContextVar("_FILL", default=True)  # False inside `without_weights`: `build` reads no weights
@@ -23,7 +23,7 @@ _FILL = ContextVar("_FILL", default=True)  # False inside `without_weights`: `bu
 
 def build(
     name: str,
-    stem: Literal["imagenet", "cifar"] = "imagenet",
+    stem: Literal["imagenet", "cifar", "cifar_pad2"] = "imagenet",
     weights: str | Path | None = None,
     weights_key: str | None = None,
     weights_except: Sequence[str] = (),
@@ -34,7 +34,8 @@ def build(
 
     name: a backbone of massrl, torchvision or timm; `timm:NAME` and `torchvision:NAME` choose the library.
     stem: "cifar" replaces the first layers of a ResNet by a 3 x 3 convolution with stride 1, padding 1 and no max-pool,
-        for images of up to about 64 pixels; "imagenet" leaves the network as published.
+        for images of up to about 64 pixels; "cifar_pad2" has padding 2, as solo-learn's and MASSRL's code; "imagenet"
+        leaves the network as published.
     weights: a file with weights to start from (.pt, .pth, .ckpt, .safetensors).
     weights_key: which state dict of the file to take, or the prefix of the keys to take.
     weights_except: modules that keep their random weights, for example [conv1].
@@ -46,10 +47,10 @@ def build(
     if stem not in STEMS:
         raise ConfigError(f"backbone_args.stem is {stem!r}; choose one of {', '.join(STEMS)}")
     library, plain = find(name)
-    if stem == "cifar" and not takes_small_stem(name):
+    if stem != "imagenet" and not takes_small_stem(name, stem):
         raise ConfigError(
-            f"backbone {name!r} has no stem to replace; stem: cifar fits ResNets (use stem: imagenet; for small images "
-            "a ViT of timm takes img_size: 32, patch_size: 4)"
+            f"backbone {name!r} has no stem to replace; stem: {stem} fits ResNets (use stem: imagenet; for small "
+            "images a ViT of timm takes img_size: 32, patch_size: 4)"
         )
     in_chans = args.get("in_chans", 3)
     if not isinstance(in_chans, int) or in_chans < 1:
@@ -62,8 +63,8 @@ def build(
     except (ValueError, ArithmeticError, AssertionError, RuntimeError) as error:  # the constructor rejects a value
         line = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ConfigError(f"backbone {name!r} cannot be made with these backbone_args: {line}") from None
-    if stem == "cifar" and library != "massrl":
-        stems.make_small(backbone)
+    if stem != "imagenet" and library != "massrl":
+        stems.make_small(backbone, stems.PADDING[stem])
     if _FILL.get() and (weights is not None or pretrained):
         if weights is not None and pretrained:
             raise ConfigError("backbone_args have both weights and pretrained; remove one of them")
@@ -71,7 +72,7 @@ def build(
             source, found = str(weights), weights_file.read(weights, weights_key)
         else:
             source, found = _pretrained(name, library, plain, pretrained, args)
-        weights_file.fill(backbone, found, name, source, _names(weights_except))
+        weights_match.fill(backbone, found, name, source, except_names(weights_except))
     elif _FILL.get() and (weights_key is not None or weights_except):
         raise ConfigError(
             "backbone_args.weights_key and weights_except have no effect without weights or pretrained; set one"
@@ -153,13 +154,17 @@ def _timm(name: str, args: dict[str, Any], pretrained: bool = False) -> nn.Modul
     def make(**more: Any) -> nn.Module:
         return timm.create_model(name, pretrained=pretrained, num_classes=0, **more, **args)
 
+    more = {} if "dynamic_img_size" in args else {"dynamic_img_size": True}
     try:
         # ViTs: interpolate position embeddings to the size of the view, for multi-crop. No change at img_size.
-        model = make() if "dynamic_img_size" in args else make(dynamic_img_size=True)
+        model = make(**more)
     except TypeError as error:
-        if "'dynamic_img_size'" not in str(error) or "dynamic_img_size" in args:
+        if "'dynamic_img_size'" not in str(error) or not more:
             raise
+        more = {}
         model = make()  # models without that argument: most accept any image size
+    # For an export: what timm makes the same network from.
+    model.timm_args = {**args, **more}  # type: ignore[assignment]  # torch declares Tensor | Module
     # Models with a layer between pooling and classifier return features of width head_hidden_size.
     model.num_features = getattr(model, "head_hidden_size", None) or model.num_features
     return model
@@ -218,7 +223,7 @@ def _tags(library: str, plain: str) -> dict[str, Any]:
     return {full.partition(".")[2]: full for full in timm.list_pretrained(f"{arch}.*")}
 
 
-def _names(given: Sequence[str] | str) -> list[str]:
+def except_names(given: Sequence[str] | str) -> list[str]:
     """weights_except as a list of module names; a single string is one name."""
     if isinstance(given, str):
         return [given]

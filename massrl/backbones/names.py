@@ -6,7 +6,7 @@ from data_loading.config.registry import Registry
 from data_loading.errors import UnknownName, near_miss
 
 BACKBONES = Registry("backbone")  # massrl's own; the others are looked up in timm and torchvision
-STEMS = ("imagenet", "cifar")
+STEMS = ("imagenet", "cifar", "cifar_pad2")
 RESNETS = ("resnet", "resnext", "wide_resnet")  # torchvision's families that are preferred over timm's without a prefix
 TORCHVISION = (*RESNETS, "convnext", "vit_")  # all families supported from torchvision
 TIMM_RESNETS = ("resnet", "resnest", "res2net", "sknet")  # timm modules whose models have `conv1` and `maxpool`
@@ -58,14 +58,14 @@ def find(name: str) -> tuple[str, str]:
     raise UnknownName(_unknown(name, plain, library))
 
 
-def takes_small_stem(name: str) -> bool:
-    """Whether the backbone accepts stem="cifar": ResNets, and massrl's own, whose stem is that already.
+def takes_small_stem(name: str, stem: str = "cifar") -> bool:
+    """Whether the backbone accepts that stem: ResNets; "cifar" also massrl's own, whose stem is that already.
 
     Raises UnknownName for an unknown name.
     """
     library, plain = find(name)
     if library != "timm":
-        return library == "massrl" or plain.startswith(RESNETS)
+        return (library == "massrl" and stem == "cifar") or (library == "torchvision" and plain.startswith(RESNETS))
     from timm.models import is_model_in_modules
 
     return is_model_in_modules(plain, TIMM_RESNETS)

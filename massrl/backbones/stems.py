@@ -6,12 +6,17 @@ import math
 
 from torch import nn
 
+PADDING = {"cifar": 1, "cifar_pad2": 2}  # of the stems for small images
 
-def make_small(resnet: nn.Module) -> None:
-    """Replace the stem of a ResNet of timm or torchvision, in place: 3 x 3, stride 1, padding 1, no max-pool."""
+
+def make_small(resnet: nn.Module, padding: int = 1) -> None:
+    """Replace the stem of a ResNet of timm or torchvision, in place: 3 x 3, stride 1, no max-pool.
+
+    padding: 1 keeps the side of the image; 2, as in solo-learn, makes it 2 pixels longer.
+    """
     old = [part for part in resnet.get_submodule("conv1").modules() if isinstance(part, nn.Conv2d)]
     # Deep stems have three convolutions.
-    conv = nn.Conv2d(old[0].in_channels, old[-1].out_channels, 3, stride=1, padding=1, bias=False)
+    conv = nn.Conv2d(old[0].in_channels, old[-1].out_channels, 3, stride=1, padding=padding, bias=False)
     nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
     resnet.conv1 = conv
     resnet.maxpool = nn.Identity()

@@ -1,18 +1,21 @@
 """Weights to start from: from files of every form and from the libraries, all or nothing, and never needed twice."""
 
 import argparse
+import json
+import pickle
 import shutil
 from pathlib import Path
 from urllib.error import URLError
 
 import pytest
 import torch
+import torchvision
 from safetensors.torch import save_file
 from torch import nn
 
 from data_loading.errors import ConfigError
 from drawn import Drawn, same_state, small, trainer
-from massrl.backbones import build, reinitialise, weights_file, without_weights
+from massrl.backbones import build, check_weights, reinitialise, weights_match, without_weights
 from massrl.cli import main as front
 from massrl.cli.samples import sample_folder
 from massrl.methods import load
@@ -86,7 +89,7 @@ def test_a_prefix_is_taken_off_only_where_it_is_one():
     state = {k: torch.full_like(v, i) for i, (k, v) in enumerate(net.state_dict().items())}
     for prefix in ("", "module.", "backbone.", "module.encoder."):
         fresh = nn.ModuleDict({"encoder": nn.Linear(2, 2), "model": nn.Linear(2, 2)})
-        weights_file.fill(fresh, under(prefix, state), "net", "file")
+        weights_match.fill(fresh, under(prefix, state), "net", "file")
         assert all(torch.equal(v, state[k]) for k, v in fresh.state_dict().items()), prefix
 
 
@@ -94,7 +97,7 @@ def test_of_several_state_dicts_one_must_be_named(donor, tmp_path):
     other = seeded(2, **TINY)
     both = {"student": donor.state_dict(), "teacher": under("module.backbone.", other.state_dict())}
     torch.save(both, tmp_path / "a.pth")
-    with pytest.raises(ConfigError, match="holds student, teacher; say which: weights_key: student"):
+    with pytest.raises(ConfigError, match="holds student, teacher; say which: weights_key: teacher"):
         build(**TINY, weights=tmp_path / "a.pth")
     assert same_state(build(**TINY, weights=tmp_path / "a.pth", weights_key="teacher"), other)
     torch.save(donor.state_dict(), tmp_path / "b.pth")
@@ -105,7 +108,7 @@ def test_of_several_state_dicts_one_must_be_named(donor, tmp_path):
 def test_the_sentence_counts_what_matched_and_names_what_was_left(donor):
     state = {**donor.state_dict(), "fc.weight": torch.zeros(3, 16), "prototypes.weight": torch.zeros(3)}
     found = {**under("backbone.", state), "projector.0.weight": torch.zeros(1)}
-    said = weights_file.fill(seeded(2, **TINY), found, "tiny_resnet", "a.pt")
+    said = weights_match.fill(seeded(2, **TINY), found, "tiny_resnet", "a.pt")
     n = sum("num_batches" not in k for k in donor.state_dict())
     assert said == (
         f"tiny_resnet: {n} of {n} weights from a.pt, there under 'backbone'; none missing; classifier dropped: "
@@ -335,3 +338,236 @@ def test_a_run_says_what_it_began_with_and_goes_on_without_the_file(donor, tmp_p
     go_on = ["--ckpt_path", "one/checkpoints/last.ckpt", "--trainer.max_epochs", "2", "--trainer.accelerator", "cpu"]
     assert front.main(["pretrain", *go_on]) == 0
     assert "weights: a.pt" in Path("one/config.yaml").read_text()
+
+
+# ---- files of other libraries, each with the names and the nesting that the library writes
+
+
+def resnet_children(s: dict) -> dict:
+    """The names of nn.Sequential(*list(resnet.children())[:-1])."""
+    number = {"conv1": 0, "bn1": 1, "layer1": 4, "layer2": 5, "layer3": 6, "layer4": 7}
+    return {f"{number[k.partition('.')[0]]}.{k.partition('.')[2]}": v for k, v in s.items()}
+
+
+def head(s: dict, *names: str) -> dict:
+    return {name: torch.ones(3) for name in names}
+
+
+LIGHTNING = {"epoch": 9, "global_step": 90, "pytorch-lightning_version": "2.1.2", "optimizer_states": [], "loops": {}}
+RESNETS = {
+    "solo-learn": lambda s: {
+        **LIGHTNING,
+        "state_dict": {
+            **under("backbone.", s),
+            **head(s, "classifier.weight", "classifier.bias", "projector.0.weight", "predictor.0.weight"),
+            **{k: v + 1 for k, v in under("momentum_backbone.", s).items()},
+        },
+    },
+    "old solo-learn": lambda s: {"state_dict": {**under("encoder.", s), **head(s, "classifier.weight", "queue")}},
+    "lightly": lambda s: {
+        **LIGHTNING,
+        "state_dict": {**under("backbone.", s), **head(s, "projection_head.layers.0.weight")},
+    },
+    "lightly's examples": lambda s: {"state_dict": under("backbone.", resnet_children(s))},
+    "MoCo": lambda s: {
+        "epoch": 200,
+        "arch": "resnet18",
+        "state_dict": {
+            **under("module.encoder_q.", {**s, **head(s, "fc.0.weight", "fc.2.weight")}),
+            **{k: v + 1 for k, v in under("module.encoder_k.", s).items()},
+            "module.queue": torch.ones(3),
+        },
+    },
+    "MoCo v3": lambda s: {
+        "arch": "resnet18",
+        "state_dict": {
+            **under("module.base_encoder.", {**s, **head(s, "fc.0.weight", "fc.1.running_mean")}),
+            **{k: v + 1 for k, v in under("module.momentum_encoder.", s).items()},
+            **head(s, "module.predictor.0.weight"),
+        },
+    },
+    "SwAV": lambda s: under("module.", {**s, **head(s, "projection_head.0.weight", "prototypes.weight")}),
+    "Barlow Twins and VICReg": lambda s: s,
+    "vissl": lambda s: {
+        "phase_idx": 3,
+        "classy_state_dict": {
+            "base_model": {"model": {"trunk": under("_feature_blocks.", s), "heads": head(s, "0.clf.weight")}}
+        },
+    },
+    "mmpretrain": lambda s: {
+        "meta": {"epoch": 200},
+        "state_dict": {**under("backbone.", s), **head(s, "neck.fc0.weight", "head.w")},
+    },
+    "timm": lambda s: {**s, **head(s, "fc.weight", "fc.bias")},
+}
+VITS = {
+    "DINO": lambda s: {
+        "student": under("module.backbone.", {k: v + 1 for k, v in s.items()}),
+        "teacher": {**under("backbone.", s), **head(s, "head.mlp.0.weight", "head.last_layer.weight_g")},
+        "args": argparse.Namespace(arch="vit_tiny"),
+        "dino_loss": {"center": torch.zeros(1, 3)},
+    },
+    "MoCo v3": lambda s: {"state_dict": under("module.base_encoder.", {**s, **head(s, "head.0.weight")})},
+    "MAE": lambda s: {"model": {**s, **head(s, "mask_token", "decoder_embed.weight", "decoder_blocks.0.norm1.weight")}},
+    "torchvision": lambda s: {torchvision_vit(k): v for k, v in s.items()} | head(s, "heads.head.weight"),
+    "mmpretrain": lambda s: {"state_dict": under("backbone.", {mmpretrain_vit(k): v for k, v in s.items()})},
+}
+VIT = {"name": "timm:vit_tiny_patch16_224", "img_size": 32, "patch_size": 8, "depth": 2}
+
+
+def torchvision_vit(key: str) -> str:
+    """A name of timm's ViT as torchvision has it"""
+    first, *rest = key.split(".")
+    if first == "blocks":
+        n, part, *more = rest
+        block = f"encoder.layers.encoder_layer_{n}"
+        names = {"norm1": "ln_1", "norm2": "ln_2", "mlp.fc1": "mlp.0", "mlp.fc2": "mlp.3"}
+        names |= {"attn.proj": "self_attention.out_proj"}
+        inner = ".".join([part, *more[:-1]])
+        if inner == "attn.qkv":
+            return f"{block}.self_attention.in_proj_{more[-1]}"
+        return f"{block}.{names[inner]}.{more[-1]}"
+    tops = {"cls_token": "class_token", "pos_embed": "encoder.pos_embedding", "norm": "encoder.ln"}
+    return ".".join([tops[first], *rest]) if first in tops else f"conv_proj.{rest[-1]}"
+
+
+def mmpretrain_vit(key: str) -> str:
+    """A name of timm's ViT as mmpretrain has it."""
+    for mine, theirs in (
+        ("blocks.", "layers."),
+        (".norm1", ".ln1"),
+        (".norm2", ".ln2"),
+        ("mlp.fc1", "ffn.layers.0.0"),
+        ("mlp.fc2", "ffn.layers.1"),
+        ("patch_embed.proj", "patch_embed.projection"),
+    ):
+        key = key.replace(mine, theirs)
+    return key.replace("norm.", "ln1.") if key.startswith("norm.") else key
+
+
+@pytest.mark.parametrize("form", RESNETS)
+def test_a_resnet_of_every_library_comes_back_to_the_bit(form, resnet, tmp_path):
+    torch.save(RESNETS[form](resnet[1].state_dict()), tmp_path / "a.pth")
+    assert same_state(build("resnet18", weights=tmp_path / "a.pth"), resnet[1])
+    found = check_weights(tmp_path / "a.pth", "resnet18")
+    assert found.fits and found.matched == 100 and "fits" in repr(found)
+
+
+@pytest.mark.parametrize("form", VITS)
+def test_a_vit_of_every_library_comes_back_to_the_bit(form, tmp_path):
+    donor = seeded(1, **VIT)
+    torch.save(VITS[form](donor.state_dict()), tmp_path / "a.pth")
+    key = {"weights_key": "teacher"} if form == "DINO" else {}
+    assert same_state(build(**VIT, weights=tmp_path / "a.pth", **key), donor)
+
+
+def test_the_names_of_torchvisions_vit_in_these_tests_are_torchvisions():
+    with torch.device("meta"):
+        theirs = {k for k in torchvision.models.vit_b_16().state_dict() if not k.startswith("heads")}
+        mine = build("timm:vit_base_patch16_224").state_dict()
+    assert {torchvision_vit(k) for k in mine} == theirs
+
+
+def test_a_torchvision_vit_in_timms_network_gives_its_features(tmp_path):
+    torch.manual_seed(0)
+    shape = {"patch_size": 8, "num_layers": 2, "num_heads": 3, "hidden_dim": 192, "mlp_dim": 768}
+    donor = torchvision.models.VisionTransformer(image_size=32, **shape).eval()
+    torch.save(donor.state_dict(), tmp_path / "a.pth")
+    donor.heads = nn.Identity()
+    x = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(build(**VIT, weights=tmp_path / "a.pth").eval()(x), donor(x), atol=1e-5, rtol=1e-4)
+
+
+def test_solo_learns_small_stem_pads_by_two_and_is_a_stem_of_its_own(tmp_path):
+    torch.manual_seed(0)
+    solo = torchvision.models.resnet18()  # as solo-learn and MASSRL's code change it for CIFAR
+    solo.conv1, solo.maxpool, solo.fc = nn.Conv2d(3, 64, 3, 1, 2, bias=False), nn.Identity(), nn.Identity()
+    torch.save(RESNETS["solo-learn"](solo.state_dict()), tmp_path / "solo.ckpt")
+    x = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    network = build("resnet18", stem="cifar_pad2", weights=tmp_path / "solo.ckpt").eval()
+    with torch.no_grad():
+        assert torch.equal(network(x), solo.eval()(x))
+    assert network.conv1(x).shape[-1] == 34
+    assert (
+        "stem: cifar_pad2 computes the same"
+        in check_weights(tmp_path / "solo.ckpt", "resnet18", {"stem": "cifar"}).note
+    )
+    assert not check_weights(tmp_path / "solo.ckpt", "resnet18", {"stem": "cifar_pad2"}).note
+    refused("stem: cifar_pad2 fits ResNets", name="tiny_resnet", stem="cifar_pad2")
+
+
+def test_a_folder_of_timm_and_a_run_are_read_as_weights(donor, tmp_path):
+    (tmp_path / "export").mkdir()
+    save_file({k: v.contiguous() for k, v in donor.state_dict().items()}, tmp_path / "export" / "model.safetensors")
+    assert same_state(build(**TINY, weights=tmp_path / "export"), donor)
+    refused("a folder without model.safetensors or checkpoints/last.ckpt", **TINY, weights=tmp_path)
+
+
+def test_a_file_that_would_run_code_is_refused_before_any_of_it_runs(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "ran",)
+
+    torch.save({"state_dict": {"conv1.weight": torch.zeros(1)}, "extra": Evil()}, tmp_path / "a.pth")
+    (tmp_path / "b.pth").write_bytes(pickle.dumps({"model": Evil()}))
+    refused("could run code", name="resnet18", weights=tmp_path / "a.pth")
+    refused("a.*pth|b.pth", name="resnet18", weights=tmp_path / "b.pth")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_weights_of_which_too_few_match_are_refused_where_others_would_train_a_random_network(resnet, tmp_path):
+    odd = {f"trunk_of_mine.{k}": v for k, v in resnet[1].state_dict().items()}  # a prefix that nobody strips
+    torch.save(odd, tmp_path / "a.pth")
+    refused("0 of 100 weights match; missing there: 100", name="resnet18", weights=tmp_path / "a.pth")
+    assert same_state(build("resnet18", weights=tmp_path / "a.pth", weights_key="trunk_of_mine"), resnet[1])
+
+
+# ---- the report
+
+
+def test_the_report_lists_what_matched_is_missing_and_is_not_used(resnet, tmp_path):
+    state = {k: v for k, v in resnet[1].state_dict().items() if not k.startswith("layer4.1.bn2")}
+    state["layer1.0.conv1.weight"] = torch.zeros(1)
+    torch.save(
+        {"state_dict": under("module.encoder_q.", {**state, "layer1.7.conv1.weight": torch.zeros(1)})}, tmp_path / "a"
+    )
+    found = check_weights(tmp_path / "a", "resnet18")
+    assert (
+        not found.fits
+        and found.matched == 95
+        and len(found.missing) == 4
+        and list(found.shapes) == ["layer1.0.conv1.weight"]
+    )
+    assert found.unexpected == ("layer1.7.conv1.weight",) and found.prefix == "module.encoder_q."
+    lines = dict(
+        line.split(maxsplit=1) if "  " not in line else (line[:21].strip(), line[21:])
+        for line in repr(found).splitlines()
+    )
+    assert lines["matched"] == "95 of 100" and lines["verdict"] == "does not fit"
+    assert (
+        lines["missing there"].startswith("4 (layer4.1.bn2.weight")
+        and lines["only there"] == "1 (layer1.7.conv1.weight)"
+    )
+    assert found._repr_html_().count("<tr>") == len(lines) and found.to_dict()["matched"] == 95
+
+
+def test_the_command_reports_and_says_by_its_exit_code_whether_the_weights_fit(resnet, capsys):
+    assert front.main(["weights", str(resnet[0]), "--backbone", "resnet18"]) == 0
+    said = capsys.readouterr().out
+    assert "matched              100 of 100" in said and "classifier, dropped  2 (fc.weight, fc.bias)" in said
+    assert front.main(["weights", str(resnet[0]), "--backbone", "resnet34", "--json"]) == 2
+    said = capsys.readouterr()
+    assert json.loads(said.out)["fits"] is False and "does not fit resnet34" in said.err
+    args = ["--backbone_args", "{stem: cifar, weights_except: [conv1]}"]
+    assert front.main(["weights", str(resnet[0]), "--backbone", "resnet18", *args]) == 0
+    assert "left random          1 (conv1.weight)" in capsys.readouterr().out
+    for words, line in (
+        ([], "say which file"),
+        (["none.pth"], "none.pth: no such file"),
+        ([str(resnet[0]), "--backbone", "resnt18"], "Did you mean 'resnet18'"),
+        ([str(resnet[0]), "--backbone_args", "{weights: a.pth}"], "the file is given as weights"),
+    ):
+        assert front.main(["weights", *words]) == 2
+        assert line in capsys.readouterr().err
+    assert front.main(["weights", "--check"]) == 0 and "nothing was kept" in capsys.readouterr().out
