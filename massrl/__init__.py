@@ -24,6 +24,8 @@ if TYPE_CHECKING:  # what a type checker and an editor see
     from massrl.evaluation.embedding import Embedding as Embedding
     from massrl.evaluation.embedding import embed as embed
     from massrl.evaluation.embedding import features as features
+    from massrl.exporting.export import export as export
+    from massrl.exporting.loading import load_encoder as load_encoder
     from massrl.methods import list_methods as list_methods
     from massrl.methods.barlow_twins import BarlowTwins as BarlowTwins
     from massrl.methods.base import Method as Method
@@ -78,11 +80,13 @@ _HOME = {
     "VICReg": "methods.vicreg",
     "check_weights": "backbones.weights_check",
     "embed": "evaluation.embedding",
+    "export": "exporting.export",
     "features": "evaluation.embedding",
     "knn": "evaluation.accuracy",
     "linear": "evaluation.accuracy",
     "list_methods": "methods",
     "load": "methods.checkpoints",
+    "load_encoder": "exporting.loading",
     "neighbours": "report.neighbours",
     "pretrain": "training.pretrain",
 }

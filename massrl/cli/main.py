@@ -20,6 +20,7 @@ COMMANDS = {
     "features": ("massrl.cli.features", "features of images by any layer of a checkpoint, kept in a cache"),
     "embed": ("massrl.cli.embed", "write the features of a folder's images, with file names and a map"),
     "neighbours": ("massrl.cli.neighbours", "images that an encoder finds nearest to given ones"),
+    "export": ("massrl.cli.export", "write a checkpoint's encoder for timm, torchvision, ONNX, ..., and check it"),
     "weights": ("massrl.cli.weights", "say whether a file of weights fits a backbone, as what to start from"),
     "data": ("massrl.cli.data", "write, describe and show .beton files"),
     "bench": ("massrl.cli.bench", "losses beside their equations, methods on digits, several strategies against one"),

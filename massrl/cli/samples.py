@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 from pathlib import Path
+from typing import Any
 
 IMAGES, BATCH, STEPS = 16, 4, 2
 
@@ -27,8 +28,11 @@ def sample_folder(tmp: Path) -> Path:
     return folder
 
 
-def sample_checkpoint(tmp: Path, data: Path) -> Path:
-    """A checkpoint of SimCLR with a tiny ResNet after two steps on `data`, at 16 pixels; prints nothing."""
+def sample_checkpoint(tmp: Path, data: Path, **backbone: Any) -> Path:
+    """A checkpoint of SimCLR after two steps on `data`, at 16 pixels; prints nothing.
+
+    backbone: another one than a tiny ResNet: backbone="resnet18", backbone_args={...}.
+    """
     from massrl.training.fit import quiet
     from massrl.training.pretrain import pretrain
 
@@ -38,8 +42,8 @@ def sample_checkpoint(tmp: Path, data: Path) -> Path:
             "SimCLR",
             out=Path(tmp) / "sample_run",
             report=False,
-            backbone="tiny_resnet",
-            backbone_args={"width": 4},
+            export=False,
+            **(backbone or {"backbone": "tiny_resnet", "backbone_args": {"width": 4}}),
             size=16,
             batch_size=BATCH,
             num_workers=1,

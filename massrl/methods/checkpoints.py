@@ -49,7 +49,7 @@ def load(
     if isinstance(expected, type) and (name, checkpoint.module) == (expected.__name__, expected.__module__):
         cls = expected  # also where it cannot be imported, as from a notebook
     else:
-        cls = _class(path, name, checkpoint.module)
+        cls = class_of(path, name, checkpoint.module)
     if isinstance(expected, type) and not issubclass(cls, expected):
         raise CheckpointError(f"{path}: a checkpoint of {name}, not of {expected.__name__}")
     args["backbone"] = backbone if backbone is not None else args.get("backbone")
@@ -59,11 +59,9 @@ def load(
         )
     if backbone is not None:
         args["backbone_args"] = None
-    if not isinstance(args.get("optim"), OptimConfig):
-        args["optim"] = OptimConfig(**(args.get("optim") or {}))
     try:
         with backbones.without_weights():  # the checkpoint has them; a file they came from may be gone
-            method = cls(**args)
+            method = made(cls, args)
         method.load_state_dict(checkpoint.state_dict, strict=strict)
     except UserError as error:
         raise CheckpointError(f"{path}: {error}") from None
@@ -73,7 +71,14 @@ def load(
     return method.eval()
 
 
-def _class(path: Path, name: str, module: str | None) -> type[Method]:
+def made(cls: type[Method], args: dict[str, Any]) -> Method:
+    """A method from arguments as a checkpoint holds them, where `optim` may be a mapping."""
+    if not isinstance(args.get("optim"), OptimConfig):
+        args = {**args, "optim": OptimConfig(**(args.get("optim") or {}))}
+    return cls(**args)
+
+
+def class_of(path: Path, name: str, module: str | None) -> type[Method]:
     """The method of that name: one of this package or a registered one, else what the user's own module holds."""
     known = METHODS[name] if name in METHODS else None
     if known is not None and module in (None, known.__module__):

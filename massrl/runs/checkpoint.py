@@ -47,6 +47,8 @@ def find(where: str | os.PathLike) -> Path:
     if not isinstance(where, str | os.PathLike):
         raise CheckpointError(f"{where!r} is no checkpoint; give a run, its folder, or the path of a checkpoint")
     path = Path(where)
+    if path.suffix == ".safetensors" or (path / "model.safetensors").is_file():
+        raise CheckpointError(f"{path}: an encoder alone, not a checkpoint; massrl.load_encoder reads it")
     if path.is_dir():
         if not (path / LAST).is_file():
             raise CheckpointError(f"{path}: a folder without {LAST}; name a run folder or a checkpoint")

@@ -6,6 +6,8 @@ metrics.csv        what was logged, a row per logged step; a continued run appen
 metrics.json       seconds, and the last value of each metric; of an evaluation its accuracies
 evaluation.json    paired differences, protocols, hashes, split and seeds behind those accuracies
 checkpoints/       last.ckpt, replaced at the end of each epoch
+export/            the encoder alone: a timm folder, or model.safetensors with its card model.json; a continued run
+                   replaces it
 figures/           pictures of the report
 report.html        all of it on one page
 """
@@ -33,6 +35,7 @@ from massrl.runs.record import git, versions, write_json
 
 CONFIG, ENVIRONMENT, LOG = "config.yaml", "environment.json", "metrics.csv"
 METRICS, EVALUATION, FIGURES, REPORT = "metrics.json", "evaluation.json", "figures", "report.html"
+EXPORT = "export"
 # The keys of metrics.json; what else an evaluation says goes into evaluation.json.
 SUMMARY = (
     "linear_1_per_class",

@@ -21,6 +21,7 @@ from data_loading.errors import ConfigError
 from data_loading.kernel.rng import checked_seed
 from data_loading.loading.datamodule import BetonDataModule
 from massrl.callbacks import OnlineKNN, OnlineLinear, Throughput
+from massrl.exporting.run_folder import export_run
 from massrl.methods import Method
 from massrl.parsing.places import Keywords
 from massrl.report import build
@@ -43,6 +44,7 @@ def pretrain(
     ckpt_path: str | os.PathLike | None = None,
     seed: int | None = None,
     report: bool | None = None,
+    export: bool | None = None,
     **options: Any,
 ) -> Run:
     """Train an encoder without labels, as `massrl pretrain` does, and return its run folder.
@@ -62,6 +64,7 @@ def pretrain(
             and in the folder of its run.
         seed: of weights, order of samples and views (the options seed_everything and data.seed); 0 unless said.
         report: write report.html at the end; true unless said.
+        export: write export/ at the end, the encoder alone, for timm or `massrl.load_encoder`; true unless said.
         options: any other option of `massrl pretrain`, by the last part of its name: an argument of the method
             (tau=0.1, optim={"base_lr": 0.3}), of BetonDataModule (views="simclr", size=64) or of Lightning's Trainer
             (max_epochs=100, devices=2, callbacks=[...]). The whole name fits, too: **{"data.seed": 1}; so do groups,
@@ -71,7 +74,7 @@ def pretrain(
         massrl.errors.UserError: a setting, file or checkpoint that does not fit, in one line; nothing is written then.
     """
     call = {"train": train, "method": method, "out": out, "minutes": minutes, "config": config, "ckpt_path": ckpt_path}
-    call |= {"seed": seed, "report": report, **options}
+    call |= {"seed": seed, "report": report, "export": export, **options}
     keywords = Keywords(given=call)
     with errors_placed(keywords):
         if "run" in options and out is not None:
@@ -84,7 +87,7 @@ def pretrain(
             if config is None and method is None and (own := run_of(ckpt_path)):
                 config, out = own.path / CONFIG, own.path if out is None else out
         settings, made = from_keywords(train, method, config, options, keywords)
-        start = {"minutes": minutes, "report": report, "run": out, "ckpt_path": ckpt_path}
+        start = {"minutes": minutes, "report": report, "export": export, "run": out, "ckpt_path": ckpt_path}
         settings |= {name: value for name, value in start.items() if value is not None}
         settings |= {name: os.fspath(settings[name]) for name in ("run", "ckpt_path") if settings.get(name)}
         if seed is not None:
@@ -146,9 +149,20 @@ def run_settings(settings: Settings, command: str, rehearsal: bool = False) -> R
             fit(run.path, method, data, trainer_args, resolved, text, command, checkpoint)
     finally:
         os.environ.pop(PASSED_ON, None)  # a second run of this process measures its own length
+    if config.export and not rehearsal and _is_first():
+        say(_exported(run, method))
     if config.report and not rehearsal and _is_first():
         build(run.path)
     return run
+
+
+def _exported(run: Run, method: Method) -> str:
+    """Write RUN/export; returns a line about it, also where it cannot be written: the training is done."""
+    try:
+        return export_run(run, method)
+    except Exception as error:  # of any library that makes, writes or reads the network
+        line = " ".join(str(error).split())[:300] or type(error).__name__
+        return f"no export was written: {line}"
 
 
 def _is_first() -> bool:

@@ -108,6 +108,7 @@ class Settings(LightningCLI):
         add("--minutes", type=float, default=4.0, help="fit the length to this where no --trainer.max_epochs is set")
         add("--skip-bad", action="store_true", help="short for --data.skip_bad true")
         add("--report", type=bool, default=True, help="write report.html at the end")
+        add("--export", type=bool, default=True, help="write export/ at the end: the encoder, for timm or load_encoder")
         add(
             "--check", action="store_true", help="two steps on little data in a temporary folder; leaves nothing behind"
         )
