@@ -42,6 +42,7 @@ def backbones() -> list[dict[str, str]]:
 
 def protocols() -> list[dict[str, str]]:
     """With version, source, and how the settings are chosen."""
+    import massrl.dense.recipes  # noqa: F401  # registers its protocols
     from massrl.evaluation.protocol import SELECTIONS, protocols
 
     found = protocols()
