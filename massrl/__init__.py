@@ -18,6 +18,10 @@ if TYPE_CHECKING:  # what a type checker and an editor see
     from massrl import losses as losses
     from massrl import simple as simple
     from massrl.backbones.weights_check import check_weights as check_weights
+    from massrl.dense.detect import detect as detect
+    from massrl.dense.result import Detection as Detection
+    from massrl.dense.result import Segmentation as Segmentation
+    from massrl.dense.segment import segment as segment
     from massrl.evaluation.accuracy import Accuracy as Accuracy
     from massrl.evaluation.accuracy import knn as knn
     from massrl.evaluation.accuracy import linear as linear
@@ -58,6 +62,7 @@ _HOME = {
     "BYOL": "methods.byol",
     "BarlowTwins": "methods.barlow_twins",
     "DINO": "methods.dino",
+    "Detection": "dense.result",
     "Embedding": "evaluation.embedding",
     "MASSRL": "methods.massrl",
     "MVMASSRL": "methods.mv_massrl",
@@ -71,6 +76,7 @@ _HOME = {
     "Neighbours": "report.neighbours",
     "OptimConfig": "optim",
     "Run": "runs.folder",
+    "Segmentation": "dense.result",
     "SimCLR": "methods.simclr",
     "SimCLRv2": "methods.simclr_v2",
     "SimSiam": "methods.simsiam",
@@ -79,6 +85,7 @@ _HOME = {
     "SwAV": "methods.swav",
     "VICReg": "methods.vicreg",
     "check_weights": "backbones.weights_check",
+    "detect": "dense.detect",
     "embed": "evaluation.embedding",
     "export": "exporting.export",
     "features": "evaluation.embedding",
@@ -89,6 +96,7 @@ _HOME = {
     "load_encoder": "exporting.loading",
     "neighbours": "report.neighbours",
     "pretrain": "training.pretrain",
+    "segment": "dense.segment",
 }
 _MODULES = ("errors", "losses", "simple")
 __all__ = ["__version__", *sorted([*_HOME, *_MODULES])]

@@ -18,6 +18,8 @@ NEEDS = {  # what a user must give
     "pretrain": ["--data.train", "some images.beton"],
     "linear": ["--checkpoint", "last.ckpt", "--train", "train.beton", "--test", "test.beton"],
     "knn": ["--checkpoint", "last.ckpt", "--train", "train.beton", "--test", "test.beton"],
+    "detect": ["--checkpoint", "c", "--train", "a", "--train_json", "a.json", "--test", "b", "--test_json", "b.json"],
+    "segment": ["--checkpoint", "c", "--train", "a", "--train_masks", "am", "--test", "b", "--test_masks", "bm"],
 }
 
 

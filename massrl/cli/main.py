@@ -22,6 +22,8 @@ COMMANDS = {
     "neighbours": ("massrl.cli.neighbours", "images that an encoder finds nearest to given ones"),
     "export": ("massrl.cli.export", "write a checkpoint's encoder for timm, torchvision, ONNX, ..., and check it"),
     "weights": ("massrl.cli.weights", "say whether a file of weights fits a backbone, as what to start from"),
+    "detect": ("massrl.cli.detect", "average precision of a detector on a checkpoint's backbone (COCO files)"),
+    "segment": ("massrl.cli.segment", "mean IoU of a linear head on a checkpoint's frozen feature maps"),
     "data": ("massrl.cli.data", "write, describe and show .beton files"),
     "bench": ("massrl.cli.bench", "losses beside their equations, methods on digits, several strategies against one"),
     "list": ("massrl.cli.list", "names of methods, strategies, ops, view sets, backbones and recipes"),
