@@ -12,7 +12,10 @@ from torch import Tensor, nn
 from data_loading.batch import Batch
 from data_loading.config.lightning_package import pl
 from data_loading.errors import ConfigError
-from massrl.distributed import average_gradients
+from data_loading.loading.datamodule import BetonDataModule
+from data_loading.sources.cached import read_index
+from massrl.distributed import average_gradients, mean_over_ranks
+from massrl.nn import evaluating
 
 
 class OnlineLinear(pl.Callback):
@@ -21,6 +24,11 @@ class OnlineLinear(pl.Callback):
     Each batch is classified before it is learnt from. Labels never reach the encoder. The classifier has its own
     optimiser (AdamW), and both are in the checkpoint; with another number of classes it starts again from zeros. Data
     without labels turn it off, which is logged once.
+
+    Where there are validation images with labels, `val_linear` is the share of them that the classifier, which is not
+    trained on them, classifies correctly: features of the online network in eval mode, of the view without augmentation
+    where there is one. `test_linear` is its share under `trainer.test`. For `trainer.validate` and `test` alone the
+    classifier comes from the checkpoint.
 
     Args:
         classes: number of classes; None counts them in the training file, and raises ConfigError if there is none.
@@ -34,10 +42,13 @@ class OnlineLinear(pl.Callback):
         self.probe: nn.Sequential | None = None
         self.restored: dict[str, Any] | None = None
         self.off = False
+        self.right: Tensor | None = None  # (2,): of one pass over validation images, how many were right, and of all
+        self.told: set[str] = set()  # what was said once
 
     def on_fit_start(self, *_: Any) -> None:
         self.off = False
         self.hits.clear()
+        self.told.clear()
 
     def build(self, width: int, classes: int, device: torch.device) -> None:
         """Make the classifier (B, width) -> (B, classes) and its optimiser, or restore those of a checkpoint."""
@@ -84,6 +95,63 @@ class OnlineLinear(pl.Callback):
             batch_size=1,
         )
 
+    # ---- clean views of images that it is not trained on
+
+    def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.right = None
+
+    @torch.no_grad()
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        if not isinstance(outputs, dict) or "features" not in outputs:  # of views for the loss, or of another module
+            return
+        features, labels = outputs["features"], outputs["labels"]
+        if self.probe is None and self.restored:
+            classes, width = self.restored["probe"]["1.weight"].shape
+            self.build(width, classes, features.device)
+        if self.probe is None:
+            return
+        known = labels >= 0
+        with evaluating(self.probe), torch.autocast(features.device.type, enabled=False):
+            guess = self.probe(features.float()).argmax(1)
+        found = torch.stack([(guess == labels)[known].sum(), known.sum()])
+        self.right = found if self.right is None else self.right + found
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._log_accuracy("val", trainer, pl_module)
+
+    on_test_epoch_start = on_validation_epoch_start
+    on_test_batch_end = on_validation_batch_end
+
+    def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._log_accuracy("test", trainer, pl_module)
+
+    def _log_accuracy(self, stage: str, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Log the share of the images of one pass that were named correctly; say once why there is none."""
+        found, self.right = self.right, None
+        if trainer.sanity_checking:
+            return
+        if found is None:  # on this process
+            found = torch.zeros(2, device=pl_module.device)
+        right, count = mean_over_ranks(found.float())  # float32: whole numbers up to 16 million
+        reason = _other_classes(trainer, stage)
+        if reason is None and count > 0:
+            many = trainer.world_size > 1
+            pl_module.log(f"{stage}_linear", right / count, prog_bar=True, sync_dist=many, batch_size=1)
+            return
+        if reason is None:
+            reason = "no classifier, as training has no labels" if self.probe is None else "the images have no labels"
+        if (text := f"no {stage}_linear: {reason}") not in self.told:
+            self.told.add(text)
+            pl.utilities.rank_zero_info(text)
+
     def state_dict(self) -> dict[str, Any]:
         if self.probe is None:
             return {}
@@ -91,6 +159,19 @@ class OnlineLinear(pl.Callback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.probe, self.restored = None, state or None
+
+
+def _other_classes(trainer: pl.Trainer, stage: str) -> str | None:
+    """Why labels of the `stage` images are not those of training: their folders have other classes; else None."""
+    data = getattr(trainer, "datamodule", None)
+    if not isinstance(data, BetonDataModule):
+        return None
+    paths = (data.train, getattr(data, stage))
+    train, other = ((read_index(data.file(path)) or {}).get("classes") if path else None for path in paths)
+    if train is None or other is None or train == other:
+        return None
+    odd = sorted(set(train) ^ set(other))
+    return f"training and {stage} images have other class folders: {', '.join(odd[:5])} in one only"
 
 
 def _classes(trainer: pl.Trainer) -> int:

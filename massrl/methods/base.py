@@ -25,6 +25,7 @@ from data_loading.errors import ConfigError
 from data_loading.views.view_set import View, ViewSet
 from massrl import backbones
 from massrl.distributed import world_size
+from massrl.losses.entropy import Entropies, entropies
 from massrl.methods import checks, training, validation
 from massrl.methods.checks import check_queue, check_tau
 from massrl.methods.pace import Pace
@@ -116,6 +117,8 @@ class Method(Remembers, pl.LightningModule):
         self._validation = validation.Validation()
         self._logging: validation.Logging | None = None  # while a loss is computed in validation
         self._features: Tensor | None = None
+        self._embeddings: list[Tensor] = []
+        self._entropies: Entropies | None = None
 
     # ---- what a method overrides
 
@@ -193,11 +196,26 @@ class Method(Remembers, pl.LightningModule):
         """Keep features (B, F) of the first view, by the online network, for probes."""
         self._features = h.detach()
 
+    def keep_embeddings(self, z: Sequence[Tensor]) -> None:
+        """Keep embeddings (B, D) of each view, those of global views first, for callbacks."""
+        self._embeddings = [x.detach() for x in z]
+
+    def keep_targets(self, q: Tensor) -> None:
+        """Log the entropies of targets q (B, K) over K prototypes, `target_entropy` and `marginal_entropy`.
+
+        They are kept for callbacks, too; q itself is not. Their difference tends to 0 in a collapse: losses/entropy.py.
+        """
+        self._entropies = entropies(q)
+        self.log("target_entropy", self._entropies.each)
+        self.log("marginal_entropy", self._entropies.marginal)
+
     def embed(self, views: Sequence[Tensor], through: nn.Module | None = None) -> list[Tensor]:
         """Embeddings (B, D) of each view by backbone and projector, or by the network `through`, as the target."""
         if through is not None:
             return self.over(through, views)
-        return self.over(self.projector, self.encode(views))
+        z = self.over(self.projector, self.encode(views))
+        self.keep_embeddings(z)
+        return z
 
     def make_target(self, ema: float, end: float = 1.0) -> Target:
         """Momentum copies of `targets`, as they are now; their momentum rises on a cosine from `ema` to `end`."""
@@ -288,15 +306,20 @@ class Method(Remembers, pl.LightningModule):
                 "or more, or drop_last=True of a DataLoader of yours, whose last batch is smaller"
             )
 
-    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """The loss, and the features (B, F) of the first view for callbacks."""
-        self._features = None
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+        """The loss, and what it has computed anyway, detached, for callbacks.
+
+        features: (B, F), of the first view.  embeddings: (B, D) of each view, a list, empty where there are none.
+        entropies: of the targets over prototypes, where there are such, else None.
+        """
+        self._features, self._embeddings, self._entropies = None, [], None
         loss = self.loss(batch)
         assert self._features is not None, f"{type(self).__name__}.loss must call embed or encode"
         n = len(batch)
         self.log("loss", loss.detach(), prog_bar=True, batch_size=n, sync_dist=world_size() > 1)
         self.log("lr", training.lr_now(self), batch_size=n)
-        return {"loss": loss, "features": self._features}
+        kept: dict[str, Any] = {"embeddings": self._embeddings, "entropies": self._entropies}
+        return {"loss": loss, "features": self._features, **kept}
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         for p in self.frozen():
@@ -315,9 +338,12 @@ class Method(Remembers, pl.LightningModule):
     def on_validation_epoch_start(self) -> None:
         self._validation.restart("val")
 
-    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Log val_loss, and keep features for val_knn; what these are: massrl/methods/validation.py."""
-        self._validation.step(self, batch, dataloader_idx, len(self.trainer.num_val_batches))
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor] | None:
+        """Log val_loss, and keep features for val_knn; what these are: massrl/methods/validation.py.
+
+        Returns the features (B, F) and labels (B,), -1 for none, of a batch that kNN takes, for probes; else None.
+        """
+        return self._validation.step(self, batch, dataloader_idx, len(self.trainer.num_val_batches))
 
     def on_validation_epoch_end(self) -> None:
         self._validation.end(self)
@@ -325,9 +351,9 @@ class Method(Remembers, pl.LightningModule):
     def on_test_epoch_start(self) -> None:
         self._validation.restart("test")
 
-    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Log test_knn, and test_loss where batches have the views that the loss needs."""
-        self._validation.step(self, batch, dataloader_idx, len(self.trainer.num_test_batches))
+    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor] | None:
+        """Log test_knn, and test_loss where batches have the views that the loss needs; returns as validation_step."""
+        return self._validation.step(self, batch, dataloader_idx, len(self.trainer.num_test_batches))
 
     on_test_epoch_end = on_validation_epoch_end
 

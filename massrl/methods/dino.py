@@ -8,7 +8,8 @@ Differs from the paper: nothing known; the target's temperature rises from 0.04 
 authors' code keeps 0.04 unless told). As in that code the last layer is not trained in the first epoch and the gradient
 of each parameter is clipped to norm 3 (`optim.clip_norm`); drop path is the backbone's (`backbone_args:
 {drop_path_rate: 0.1}`), and none in the target. `encoder` is the target's backbone, which the authors evaluate.
-Collapse shows as target_entropy -> log(out_dim), all prototypes alike, or -> 0, one for all; and as z_std -> 0.
+Collapse shows as target_entropy and marginal_entropy -> log(out_dim), all prototypes alike, or -> 0, one for all; and
+as z_std -> 0.
 """
 
 from __future__ import annotations
@@ -116,8 +117,7 @@ class DINO(Method):
         online = torch.stack(self.over(self.prototypes, z))  # (V, B, K)
         with torch.no_grad():
             target = torch.stack(self.embed(globals_, through=self.target))  # (G, B, K)
-            p = ((target[0].float() - self.centre) / self.tau_now).softmax(-1)
-            self.log("target_entropy", -(p * p.clamp(min=1e-12).log()).sum(-1).mean())
+            self.keep_targets(((target[0].float() - self.centre) / self.tau_now).softmax(-1))
         self.log("z_std", feature_std(z[0]))
         return online, target
 

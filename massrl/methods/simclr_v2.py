@@ -80,5 +80,6 @@ class SimCLRv2(Method):
         middle = self.over(self.projector[:kept], self.encode(batch.global_views))  # V of (B, hidden_dim)
         self.keep_features(middle[0])  # for probes
         z = torch.stack(self.over(self.projector[kept:], middle))  # (V, B, D)
+        self.keep_embeddings([*z])
         self.log("z_std", feature_std(z[0]))
         return nt_xent(gather(z), self.tau)  # eq. 1, negatives from all processes

@@ -9,7 +9,8 @@ arXiv:2006.09882.
 Differs from the paper: nothing known. As in the authors' code prototypes have norm 1 before each forward, are not
 trained in the first 313 steps, and the queue (for batches under 256, `queue_size`) is used once it is full. Defaults
 are those of a batch of 4096. LARS leaves biases and norms alone, which that code decays and adapts as the rest.
-Collapse shows as z_std -> 0 (healthy: about 1/sqrt(D)); equal shares prevent it.
+Collapse shows as z_std -> 0 (healthy: about 1/sqrt(D)) and target_entropy -> log(num_prototypes); equal shares, which
+keep marginal_entropy high, prevent it.
 """
 
 from __future__ import annotations
@@ -121,4 +122,5 @@ class SwAV(Method):
         queues = [*self.queues] or [None] * self.assigned_views
         given = zip(z, scores.detach(), queues, strict=False)
         q = torch.stack([self.assign(*one) for one in given])  # (A, B, K)
+        self.keep_targets(q[0])
         return swav(scores, q, self.tau)  # eq. 6

@@ -56,15 +56,23 @@ class Validation:
         self.stage, self.size = stage, 0
         self._clear()
 
-    def step(self, method: Method, batch: Batch, dataloader_idx: int, loaders: int) -> None:
-        """Log the loss of a batch of the first loader; keep the features of a batch of the last one."""
+    def step(self, method: Method, batch: Batch, dataloader_idx: int, loaders: int) -> dict[str, Tensor] | None:
+        """Log the loss of a batch of the first loader; keep the features of a batch of the last one, and return them.
+
+        Returns {"features": (B, F) float32, "labels": (B,) int64, -1 for none and for repeats that fill a batch}; these
+        features are by the online network, as those of a training step.
+        """
         check_type(batch, "validation" if self.stage == "val" else self.stage)
         check_floats(batch)
         features = self._loss(method, batch) if dataloader_idx == 0 else None
-        if dataloader_idx == loaders - 1:
-            features = method.encoder(batch.views[0]) if features is None else features
-            self.features.append(features.float())  # (B, F)
-            self.labels.append(torch.where(batch.valid, batch.labels, -1))
+        if dataloader_idx != loaders - 1:
+            return None
+        features = (method.encoder(batch.views[0]) if features is None else features).float()  # (B, F)
+        labels = torch.where(batch.valid, batch.labels, -1)
+        self.features.append(features)
+        self.labels.append(labels)
+        online = features if method.evaluated == "online" else method.backbone(batch.views[0]).float()
+        return {"features": online, "labels": labels}
 
     def _loss(self, method: Method, batch: Batch) -> Tensor | None:
         """Log the loss of a batch, unless it is smaller than the first one or the method cannot take it.

@@ -157,8 +157,10 @@ def _training(contents: Contents) -> str:
     )
     seconds = contents.metrics.get("seconds") or {}
     cells = markup.table([escape(k) for k in seconds], [[f"{v:.1f} s" for v in seconds.values()]]) if seconds else ""
+    alarms = [(run.method, (run.metrics.get("training") or {}).get("alarm")) for run in contents.runs.values()]
     return markup.section(
         "Training",
+        *(markup.paragraph(f"<b>{escape(name)}: {escape(text)}</b>", "bad") for name, text in alarms if text),
         markup.picture(contents.path / "figures" / "loss.png", words, "Loss and online accuracy over epochs"),
         f"<h2 style='margin-top:24px'>Time spent</h2>{cells}" if cells else "",
     )

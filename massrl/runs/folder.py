@@ -136,7 +136,9 @@ class Run(os.PathLike):
         rows += [("epochs", str(self.epochs))] if self.epochs else []
         rows += [("minutes", f"{sum(seconds.values()) / 60:.1f}")] if seconds else []
         rows += [("loss", f"{training['loss']:.4f}")] if "loss" in training else []
-        rows += [(f"online {name}", f"{training[name]:.1%}") for name in ("knn", "linear") if name in training]
+        accuracies = {"knn": "online knn", "linear": "online linear", "val_knn": "val knn", "val_linear": "val linear"}
+        rows += [(words, f"{training[name]:.1%}") for name, words in accuracies.items() if name in training]
+        rows += [("alarm", training["alarm"])] if "alarm" in training else []
         return [*rows, ("checkpoint", str(self.checkpoint) if self.checkpoint.exists() else "none yet")]
 
     def __repr__(self) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from data_loading.config.atomic import write_whole
 from data_loading.config.lightning_package import pl
 from data_loading.loading.datamodule import BetonDataModule
+from massrl.callbacks import Health
 from massrl.methods import Method
 from massrl.runs import folder
 from massrl.runs.checkpoint import LAST, Checkpoint, data_facts
@@ -117,5 +118,7 @@ def fit(
             trainer.fit(method, datamodule=data, **start)
             seconds = round(time.perf_counter() - started, 2)
             last = {name: value for name, value in metrics.last.items() if name not in ("epoch", "step")}
-            facts = {"epochs": trainer.current_epoch, "steps": trainer.global_step, **last}
+            facts: dict[str, Any] = {"epochs": trainer.current_epoch, "steps": trainer.global_step, **last}
+            alarms = [one.alarm for one in trainer_args["callbacks"] if isinstance(one, Health) and one.alarm]
+            facts |= {"alarm": alarms[0]} if alarms else {}
             folder.save_metrics(run, {"seconds": {"pretrain": seconds}, "training": facts})

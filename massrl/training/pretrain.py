@@ -20,7 +20,7 @@ from data_loading.config.lightning_package import pl
 from data_loading.errors import ConfigError
 from data_loading.kernel.rng import checked_seed
 from data_loading.loading.datamodule import BetonDataModule
-from massrl.callbacks import OnlineKNN, OnlineLinear, Throughput
+from massrl.callbacks import Health, OnlineKNN, OnlineLinear, Throughput
 from massrl.exporting.run_folder import export_run
 from massrl.methods import Method
 from massrl.parsing.places import Keywords
@@ -187,7 +187,10 @@ def _trainer_args(
     own = found.get("callbacks") or []
     own = own if isinstance(own, list) else [own]
     kinds = tuple(type(callback) for callback in own)
-    found["callbacks"] = [*own, *(make() for make in (Throughput, OnlineKNN, OnlineLinear) if make not in kinds)]
+    found["callbacks"] = [
+        *own,
+        *(make() for make in (Throughput, OnlineKNN, OnlineLinear, Health) if make not in kinds),
+    ]
     if _length_is_open(found) and found.get("limit_train_batches") != 0:
         minutes = _minutes(found.get("max_time")) or settings.config.minutes
         world = pl.Trainer(**{**found, "callbacks": None, "logger": False, "enable_progress_bar": False}).world_size

@@ -8,17 +8,19 @@ from typing import Any
 
 from data_loading.config.lightning_package import pl
 
-SHOWN = ("loss", "images_per_s", "knn", "linear")
+SHOWN = ("loss", "images_per_s", "knn", "linear", "val_knn", "val_linear")
 EVERY = 10.0  # seconds between lines
 
 
 def shown(metrics: dict[str, Any]) -> dict[str, str]:
-    """The metrics that are shown, as text: loss, images a second, online accuracies in percent."""
+    """The metrics that are shown, as text: loss, images a second, online and validation accuracies in percent."""
     texts = {
         "loss": ("loss", "{:.4f}"),
         "images_per_s": ("images/s", "{:.0f}"),
         "knn": ("online knn", "{:.1%}"),
         "linear": ("online linear", "{:.1%}"),
+        "val_knn": ("val knn", "{:.1%}"),
+        "val_linear": ("val linear", "{:.1%}"),
     }
     return {texts[name][0]: texts[name][1].format(float(metrics[name])) for name in SHOWN if name in metrics}
 

@@ -51,6 +51,7 @@ def test_a_run_is_what_its_folder_holds(first, images):
     assert (first.method, first.backbone, first.data, first.epochs) == ("SimCLR", "tiny_resnet", str(images), 1)
     assert first.checkpoint.is_file() and first.config["data"]["batch_size"] == 4
     assert first.metrics["training"]["steps"] == 2 and len(first.columns["loss"]) >= 1
+    assert {"h_rank", "z_rank", "z_spread"} <= first.columns.keys()
     assert first.environment["command"].startswith("massrl.pretrain(train=PosixPath(")
     assert first.to_dict()["training"] == first.metrics["training"]
     again = massrl.Run(first.path)
