@@ -28,6 +28,8 @@ if TYPE_CHECKING:  # what a type checker and an editor see
     from massrl.evaluation.embedding import Embedding as Embedding
     from massrl.evaluation.embedding import embed as embed
     from massrl.evaluation.embedding import features as features
+    from massrl.evaluation.measured import Measured as Measured
+    from massrl.evaluation.measured import measure as measure
     from massrl.exporting.export import export as export
     from massrl.exporting.loading import load_encoder as load_encoder
     from massrl.methods import list_methods as list_methods
@@ -67,6 +69,7 @@ _HOME = {
     "MASSRL": "methods.massrl",
     "MVMASSRL": "methods.mv_massrl",
     "MVMASSRLDINO": "methods.mv_massrl",
+    "Measured": "evaluation.measured",
     "Method": "methods.base",
     "MoCo": "methods.moco",
     "MoCoV2": "methods.moco_v2",
@@ -94,6 +97,7 @@ _HOME = {
     "list_methods": "methods",
     "load": "methods.checkpoints",
     "load_encoder": "exporting.loading",
+    "measure": "evaluation.measured",
     "neighbours": "report.neighbours",
     "pretrain": "training.pretrain",
     "segment": "dense.segment",

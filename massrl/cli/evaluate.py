@@ -64,25 +64,32 @@ def run(args, measure: Callable[..., Accuracy], **options) -> int:
 
 def _use_samples(args, temporary: Path) -> None:
     """Replace missing images and a missing checkpoint by generated ones; of existing folders take 16 images."""
-    from data_loading import sources
-    from massrl.cli.samples import is_there, sample_checkpoint, sample_folder
+    from massrl.cli.samples import sample_checkpoint, sample_folder
 
     cache = temporary / "cache"
     images = sample_folder(temporary)
     said = []
     for part in ("train", "test"):
-        path = getattr(args, part)
-        if path is None or not is_there(path):
-            setattr(args, part, str(images))
-            said.append(f"{part}: {CHECK_IMAGES} generated images{f' ({path} is not there)' if path else ''}")
-        elif Path(path).is_dir():
-            n = len(sources.open(path))
-            rows = sorted({i * n // CHECK_IMAGES for i in range(CHECK_IMAGES)})
-            setattr(args, part, str(sources.as_beton(path, cache, "check", rows, progress=False)))
-            said.append(f"{part}: {len(rows)} images of {path}")
+        path, what = few_images(part, getattr(args, part), images, cache)
+        setattr(args, part, path)
+        said += [what] if what else []
     if args.checkpoint is None or not Path(args.checkpoint).exists():
         was = f" ({args.checkpoint} is not there)" if args.checkpoint else ""
         said.append(f"checkpoint: a tiny ResNet after two steps{was}")
         args.checkpoint = str(sample_checkpoint(temporary, images))
     args.cache_dir, args.json = str(cache), str(temporary / "record.json")
     print(f"check: {'; '.join(said) or 'as given'}", flush=True)
+
+
+def few_images(part: str, path: str | None, generated: Path, cache: Path) -> tuple[str, str]:
+    """At most 16 images of `path`, or those of `generated` where it is not there; and in words which they are."""
+    from data_loading import sources
+    from massrl.cli.samples import is_there
+
+    if path is None or not is_there(path):
+        return str(generated), f"{part}: {CHECK_IMAGES} generated images{f' ({path} is not there)' if path else ''}"
+    if not Path(path).is_dir():
+        return path, ""
+    n = len(sources.open(path))
+    rows = sorted({i * n // CHECK_IMAGES for i in range(CHECK_IMAGES)})
+    return str(sources.as_beton(path, cache, "check", rows, progress=False)), f"{part}: {len(rows)} images of {path}"

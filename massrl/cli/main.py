@@ -24,6 +24,7 @@ COMMANDS = {
     "weights": ("massrl.cli.weights", "say whether a file of weights fits a backbone, as what to start from"),
     "detect": ("massrl.cli.detect", "average precision of a detector on a checkpoint's backbone (COCO files)"),
     "segment": ("massrl.cli.segment", "mean IoU of a linear head on a checkpoint's frozen feature maps"),
+    "measure": ("massrl.cli.measure", "rank, spread and other measures of a checkpoint's features without labels"),
     "data": ("massrl.cli.data", "write, describe and show .beton files"),
     "bench": ("massrl.cli.bench", "losses beside their equations, methods on digits, several strategies against one"),
     "list": ("massrl.cli.list", "names of methods, strategies, ops, view sets, backbones and recipes"),
