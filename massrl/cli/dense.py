@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # Of --check: two steps of two images at a small size, in this process.
 QUICK = {"steps": 2, "batch_size": 2, "size": 64, "num_workers": 0, "accelerator": "cpu", "devices": "1"}
+NETWORK = {"backbone": "tiny_resnet", "backbone_args": {"width": 4, "stages": 2}}
 SHARED = ("branch", "settings", "steps", "batch_size", "lr", "size", "seed", "num_workers")
 MACHINE = ("accelerator", "num_nodes", "strategy", "precision")
 
@@ -109,7 +110,7 @@ def _use_samples(args: Any, labels: str, temporary: Path) -> None:
     if args.checkpoint is None or not Path(args.checkpoint).exists():
         was = f" ({args.checkpoint} is not there)" if args.checkpoint else ""
         said.append(f"checkpoint: a tiny ResNet after two steps{was}")
-        args.checkpoint = str(sample_checkpoint(temporary, scenes / "images", stages=2))
+        args.checkpoint = str(sample_checkpoint(temporary, scenes / "images", **NETWORK))
     for name, value in QUICK.items():
         setattr(args, name, value)
     args.json = str(temporary / "record.json")

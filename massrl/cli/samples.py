@@ -32,10 +32,6 @@ def sample_checkpoint(tmp: Path, data: Path, **backbone: Any) -> Path:
     """A checkpoint of SimCLR after two steps on `data`, at 16 pixels; prints nothing.
 
     backbone: another one than a tiny ResNet: backbone="resnet18", backbone_args={...}.
-def sample_checkpoint(tmp: Path, data: Path, **network: int) -> Path:
-    """A checkpoint of SimCLR with a tiny ResNet after two steps on `data`, at 16 pixels; prints nothing.
-
-    network: arguments of the tiny ResNet; its width is 4 unless said.
     """
     from massrl.training.fit import quiet
     from massrl.training.pretrain import pretrain
@@ -48,8 +44,6 @@ def sample_checkpoint(tmp: Path, data: Path, **network: int) -> Path:
             report=False,
             export=False,
             **(backbone or {"backbone": "tiny_resnet", "backbone_args": {"width": 4}}),
-            backbone="tiny_resnet",
-            backbone_args={"width": 4, **network},
             size=16,
             batch_size=BATCH,
             num_workers=1,

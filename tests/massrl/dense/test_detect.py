@@ -9,6 +9,7 @@ import torch
 import massrl
 from data_loading.errors import ConfigError, SourceError, UnknownName
 from massrl.backbones import build
+from massrl.cli.dense import NETWORK
 from massrl.cli.main import main
 from massrl.cli.samples import sample_checkpoint
 from massrl.dense import detect as module
@@ -28,7 +29,7 @@ needs_metric = pytest.mark.skipif(
 def scenes(tmp_path_factory):
     home = tmp_path_factory.mktemp("scenes")
     train, test = (write_scenes(home / part, n, seed, 64, True) for part, n, seed in (("a", 16, 0), ("b", 6, 1)))
-    return train, test, sample_checkpoint(home, train / "images", stages=2)
+    return train, test, sample_checkpoint(home, train / "images", **NETWORK)
 
 
 def inputs(train, test):

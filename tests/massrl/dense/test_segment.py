@@ -12,6 +12,7 @@ from sklearn.metrics import confusion_matrix
 import massrl
 from data_loading.errors import CheckpointError, ConfigError, SourceError, UnknownName, UserError
 from massrl.backbones import build
+from massrl.cli.dense import NETWORK
 from massrl.cli.main import main
 from massrl.cli.samples import sample_checkpoint
 from massrl.dense.masks import IGNORED
@@ -33,7 +34,7 @@ def scenes(tmp_path_factory):
     """Training and test scenes whose shapes have a colour each, and a checkpoint after two steps on them."""
     home = tmp_path_factory.mktemp("scenes")
     train, test = (write_scenes(home / part, n, seed, 32, True) for part, n, seed in (("a", 24, 0), ("b", 8, 1)))
-    return train, test, sample_checkpoint(home, train / "images", stages=2)
+    return train, test, sample_checkpoint(home, train / "images", **NETWORK)
 
 
 def inputs(train, test):
@@ -159,7 +160,8 @@ def quarters(folder: Path, count: int, seed: int) -> Path:
 def test_colours_are_segmented_from_features_that_keep_them(scenes, tmp_path):
     train, test = quarters(tmp_path / "train", 12, 0), quarters(tmp_path / "test", 6, 1)
     options = {**QUICK, "size": 64, "steps": 60, "batch_size": 4, "lr": 0.05, "untrained": False}
-    checkpoint = sample_checkpoint(tmp_path, train / "images", width=16)
+    wide = {**NETWORK, "backbone_args": {"width": 16}}
+    checkpoint = sample_checkpoint(tmp_path, train / "images", **wide)
     found = massrl.segment(checkpoint, *inputs(train, test), **options)
     assert found.miou > 0.9, found
     assert 0.9 < found.figures["trained"]["accuracy"] <= 1 and found.untrained is None
