@@ -175,6 +175,17 @@ def test_a_class_with_one_image_keeps_it_and_with_two_gives_one():
     assert sorted(y[held]) == [1, 2] and sorted(y[kept]) == [0, 1, 2, 2]
 
 
+def test_a_large_share_leaves_one_image_of_each_class():
+    kept, held = held_out(np.array([0, 0, 1, 1, 1]), share=0.99)
+    assert len(kept) == 2 and len(held) == 3
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -0.1])
+def test_a_share_of_none_or_all_is_refused(share):
+    with pytest.raises(ConfigError, match="must be above 0 and below 1"):
+        held_out(np.zeros(10, int), share)
+
+
 def test_one_image_of_every_class_cannot_be_held_out():
     with pytest.raises(ConfigError, match="no class has two labelled training images"):
         held_out(np.arange(5))

@@ -60,6 +60,13 @@ def test_a_difference_that_float32_products_lose_decides():
     assert found(bank, query, 1, "euclidean")[1].item() == 7
 
 
+def test_cosines_that_are_equal_in_float32_are_told_apart():
+    # Rows at angles of 1e-5: their cosines with each other differ by 1e-10 and are 1 in float32.
+    draw = np.random.default_rng(0)
+    bank = (1 + 1e-5 * draw.normal(size=(10, 40))).astype(np.float32)
+    assert found(bank, bank, 1)[1][:, 0].tolist() == list(range(10))
+
+
 def test_a_row_of_zeros_is_orthogonal_to_all():
     bank = np.array([[0, 0], [1, 0], [-1, 0]], np.float32)
     similarity, near = found(bank, np.array([[2, 0], [0, 0]], np.float32), 3)
