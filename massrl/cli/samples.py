@@ -28,10 +28,13 @@ def sample_folder(tmp: Path) -> Path:
     return folder
 
 
-def sample_checkpoint(tmp: Path, data: Path, **backbone: Any) -> Path:
+def sample_checkpoint(
+    tmp: Path, data: Path, backbone: str = "tiny_resnet", backbone_args: dict[str, Any] | None = None, **network: int
+) -> Path:
     """A checkpoint of SimCLR after two steps on `data`, at 16 pixels; prints nothing.
 
-    backbone: another one than a tiny ResNet: backbone="resnet18", backbone_args={...}.
+    backbone, backbone_args: another network than a tiny ResNet.  network: arguments of the tiny ResNet, whose width is
+    4 unless said.
     """
     from massrl.training.fit import quiet
     from massrl.training.pretrain import pretrain
