@@ -25,6 +25,8 @@ if TYPE_CHECKING:  # what a type checker and an editor see
     from massrl.evaluation.accuracy import Accuracy as Accuracy
     from massrl.evaluation.accuracy import knn as knn
     from massrl.evaluation.accuracy import linear as linear
+    from massrl.evaluation.comparison import Comparison as Comparison
+    from massrl.evaluation.comparison import compare as compare
     from massrl.evaluation.embedding import Embedding as Embedding
     from massrl.evaluation.embedding import embed as embed
     from massrl.evaluation.embedding import features as features
@@ -63,6 +65,7 @@ _HOME = {
     "Accuracy": "evaluation.accuracy",
     "BYOL": "methods.byol",
     "BarlowTwins": "methods.barlow_twins",
+    "Comparison": "evaluation.comparison",
     "DINO": "methods.dino",
     "Detection": "dense.result",
     "Embedding": "evaluation.embedding",
@@ -89,6 +92,7 @@ _HOME = {
     "VICReg": "methods.vicreg",
     "check_weights": "backbones.weights_check",
     "detect": "dense.detect",
+    "compare": "evaluation.comparison",
     "embed": "evaluation.embedding",
     "export": "exporting.export",
     "features": "evaluation.embedding",

@@ -17,6 +17,7 @@ COMMANDS = {
     "pretrain": ("massrl.cli.pretrain", "train an encoder without labels"),
     "knn": ("massrl.cli.knn", "accuracy of nearest neighbours in a checkpoint's features"),
     "linear": ("massrl.cli.linear", "accuracy of a linear classifier on a checkpoint's features"),
+    "compare": ("massrl.cli.compare", "runs beside each other: paired differences over seeds and label subsets"),
     "features": ("massrl.cli.features", "features of images by any layer of a checkpoint, kept in a cache"),
     "embed": ("massrl.cli.embed", "write the features of a folder's images, with file names and a map"),
     "neighbours": ("massrl.cli.neighbours", "images that an encoder finds nearest to given ones"),

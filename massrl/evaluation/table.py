@@ -36,10 +36,10 @@ def compare(
     single subset. Raises ValueError when rows differ in their images, SourceError without labels.
     """
     knn, linear = knn or KNN(), linear or Linear()
-    _same_images(rows)
+    check_same_images(rows)
     scores: dict[str, dict[str, np.ndarray]] = {measure: {} for measure in (*LINEAR, "knn")}
     for name, (train, test) in rows.items():
-        for measure, values in _scores(train, test, knn, linear, draws, seed).items():
+        for measure, values in scores_of(train, test, knn, linear, draws, seed).items():
             scores[measure][name] = values
     result: dict[str, Any] = {m: {name: summary(values) for name, values in row.items()} for m, row in scores.items()}
     result["paired"] = {m: _paired(row) for m, row in scores.items()}
@@ -47,7 +47,9 @@ def compare(
     return result
 
 
-def _scores(train: Features, test: Features, knn: KNN, linear: Linear, draws: int, seed: int) -> dict[str, np.ndarray]:
+def scores_of(
+    train: Features, test: Features, knn: KNN, linear: Linear, draws: int, seed: int
+) -> dict[str, np.ndarray]:
     """{measure: accuracies (subsets,)} of one row."""
     x, test_x = linear.scale(train.x, test.x)
     scores = {}
@@ -88,7 +90,7 @@ def _paired(row: dict[str, np.ndarray]) -> dict[str, Any]:
     }
 
 
-def _same_images(rows: Rows) -> None:
+def check_same_images(rows: Rows) -> None:
     """Raise ValueError unless all rows have equal image indices and labels, SourceError without labels."""
     names = list(rows)
     for name in names:

@@ -62,11 +62,16 @@ def draw_embedding(embedding: Embedding, path: Path) -> Path:
     rows = np.sort(np.random.default_rng(0).permutation(len(embedding))[:MAP_POINTS])
     y = embedding.y[rows] if (embedding.y >= 0).all() else None
     points = {f"{embedding.layer}, {embedding.method}": tsne(embedding.x[rows])}
-    return style.save(path, lambda: feature_map(points, y, embedding.classes))
+    return style.save(path, lambda: feature_map(points, y, embedding.classes), both=False)
 
 
 def draw_neighbours(run: Path, features: Rows, train: Path, test: Path) -> Path:
-    """Plot the nearest training images of random test images (fixed seed) under the features of each row."""
+    """`neighbour_pictures` of a run folder, into run/figures."""
+    return neighbour_pictures(features, train, test, run / "figures" / "neighbours.png")
+
+
+def neighbour_pictures(features: Rows, train: Path | list[Path], test: Path | list[Path], path: Path) -> Path:
+    """Plot the nearest training images of random test images (fixed seed) under the features of each row, to `path`."""
     _, test_features = next(iter(features.values()))
     queries = some_of_each(test_features.y, QUERIES)
     size = shown_side(train)
@@ -79,7 +84,7 @@ def draw_neighbours(run: Path, features: Rows, train: Path, test: Path) -> Path:
         correct[label] = bank.y[index] == test_rows.y[queries][:, None]
     query_images = pixels(test, test_features.index[queries], size)
     frames = correct if test_features.labelled else None
-    return style.save(run / "figures" / "neighbours.png", lambda: neighbours(query_images, images, frames))
+    return style.save(path, lambda: neighbours(query_images, images, frames))
 
 
 def pixels(path: str | Path | Sequence[Path], rows: np.ndarray, size: int) -> np.ndarray:
@@ -89,7 +94,7 @@ def pixels(path: str | Path | Sequence[Path], rows: np.ndarray, size: int) -> np
     return np.concatenate(blocks).transpose(0, 2, 3, 1)
 
 
-def shown_side(path: str | Path) -> int:
+def shown_side(path: str | Path | Sequence[str | Path]) -> int:
     """Side in pixels at which to show images: their median side, at most SIDE."""
     with Reader(sources.as_beton(path)) as reader:
         table = reader.image_table()
@@ -110,7 +115,7 @@ def some_of_each(y: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
     return chosen[np.argsort(y[chosen], kind="stable")]
 
 
-def class_names(path: str | Path) -> list[str] | None:
+def class_names(path: str | Path | Sequence[str | Path]) -> list[str] | None:
     """Class names of an image folder, from the index of its file in the cache; None for other data."""
     return (read_index(sources.as_beton(path)) or {}).get("classes")
 

@@ -56,7 +56,7 @@ class Neighbours:
         found = pixels(self.among.file, self.among.index[self.rows.ravel()], side)
         found = found.reshape(*self.rows.shape, side, side, 3)
         title = f"nearest first, {self.among.method}"
-        return style.save(Path(path), lambda: plots.neighbours(self.pictures, {title: found}, None))
+        return style.save(Path(path), lambda: plots.neighbours(self.pictures, {title: found}, None), both=False)
 
     def cells(self) -> list[list[str]]:
         """The table: a head, then a row for each neighbour."""

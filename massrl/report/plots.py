@@ -104,7 +104,8 @@ def feature_map(points: Mapping[str, np.ndarray], y: np.ndarray | None, classes:
     points: title -> (N, 2).  y: (N,) int64 labels; None, or any -1, plots one colour.  classes: names of the classes,
     shown in a legend for up to 20 of them.
     """
-    figure = new_figure(min(WIDE, 3.6 * len(points) + 0.4), min(3.9, WIDE / len(points) + 0.7))
+    width = min(WIDE, max(3.6 * len(points) + 0.4, 6.4))  # 6.4: room for the legend below one map
+    figure = new_figure(width, min(3.9, WIDE / len(points) + 0.7))
     labelled = y is not None and bool((y >= 0).all())
     known = np.unique(y) if labelled else np.zeros(1, int)
     for axis, (title, xy) in zip(figure.subplots(1, len(points), squeeze=False)[0], points.items(), strict=True):
@@ -119,7 +120,7 @@ def feature_map(points: Mapping[str, np.ndarray], y: np.ndarray | None, classes:
     if labelled and 1 < len(known) <= MANY_CLASSES:
         names = [classes[c] if classes and c < len(classes) else str(c) for c in known]
         marks = figure.axes[0].collections
-        columns = max(1, min(len(names), int(90 / (max(map(len, names)) + 4))))
+        columns = max(1, min(len(names), int(90 * width / WIDE / (max(map(len, names)) + 4))))
         figure.legend(
             marks, names, loc="outside lower center", ncols=columns, fontsize=9, markerscale=1.8, handletextpad=0.1
         )

@@ -59,12 +59,12 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def save(path: Path, plot: Callable[[], Figure]) -> Path:
+def save(path: Path, plot: Callable[[], Figure], both: bool = True) -> Path:
     """Write a figure in both themes: the light one to `path`, the dark one to NAME_dark.png in the same folder.
 
-    plot: makes the figure; called once per theme.  Returns `path`.
+    plot: makes the figure; called once per theme.  both: False writes the light one alone.  Returns `path`.
     """
-    for theme, target in ((DARK, dark(path)), (LIGHT, path)):
+    for theme, target in (((DARK, dark(path)),) if both else ()) + ((LIGHT, path),):
         with matplotlib.rc_context(rc(theme)):
             save_png(plot(), target)
     return path

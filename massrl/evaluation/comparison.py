@@ -1,0 +1,302 @@
+"""Comparison: trainings beside each other, with paired differences over their seeds and over label subsets.
+
+Runs whose settings differ in seeds alone are trainings of one *variant*. Every run is evaluated on the same label
+subsets of the same images. A difference of two variants is paired: by label subset, and by training seed where both
+have the same seeds. Its interval is Student's over the trainings, each averaged over the subsets, where there are two
+or more pairs of seeds; else over the label subsets, and then it says nothing about other trainings.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from html import escape
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_loading.errors import ConfigError
+from massrl.evaluation.knn import KNN
+from massrl.evaluation.linear import Linear
+from massrl.evaluation.options import check_options
+from massrl.evaluation.protocol import Protocol
+from massrl.evaluation.rows import PIXELS, UNTRAINED, Data, FeatureRows, feature_rows
+from massrl.evaluation.table import (
+    BASELINES,
+    HEADINGS,
+    aligned,
+    check_same_images,
+    difference,
+    percent,
+    scores_of,
+    summary,
+)
+from massrl.runs.checkpoint import Checkpoint, find
+from massrl.runs.folder import METRICS, read_json
+from massrl.runs.record import git, versions
+
+CACHE = "runs/.cache"
+SEEDS = ("seed_everything", "data.seed")
+# Settings of one start or one machine, in which trainings of one variant may differ.
+PLACES = ("run", "ckpt_path", "minutes", "report", "data.cache_dir", "data.num_workers", "trainer.default_root_dir")
+
+
+@dataclass(frozen=True)
+class Training:
+    """One run: its folder or file, its seed, all its settings by dotted name, and what it cost."""
+
+    path: Path
+    method: str
+    seed: int | None
+    settings: dict[str, Any]
+    epochs: int
+    steps: int
+    seconds: float | None  # of the pretraining; None where no run folder says
+    row: str = ""  # its row in the features of a comparison
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Comparison:
+    """Accuracies of variants, and of the baselines "pixels" and "random", on the same label subsets.
+
+    variants: name -> its trainings.  scores: measure -> row -> (trainings, subsets) accuracies in 0..1.
+    predicted: variant -> (M,) labels that kNN gives the test images, by the first training.
+    """
+
+    variants: dict[str, list[Training]]
+    scores: dict[str, dict[str, np.ndarray]]
+    predicted: dict[str, np.ndarray]
+    protocols: tuple[Protocol, ...]
+    rows: FeatureRows
+    split: dict[str, Any]
+    seed: int
+
+    def differing(self) -> dict[str, dict[str, Any]]:
+        """Settings in which variants differ: name -> variant -> value."""
+        of = {name: trainings[0].settings for name, trainings in self.variants.items()}
+        keys = sorted({key for settings in of.values() for key in settings if key not in (*SEEDS, *PLACES)})
+        found = {key: {name: settings.get(key) for name, settings in of.items()} for key in keys}
+        return {key: values for key, values in found.items() if len({json.dumps(v) for v in values.values()}) > 1}
+
+    def difference(self, measure: str, a: str, b: str) -> dict[str, Any]:
+        """Accuracy of row a less that of row b: {"mean", "std", "low", "high", "over", "won", "draws"}, in 0..1.
+
+        over: "trainings" or "label subsets", what the 95 % interval covers; None for a single number, which has none.
+        """
+        x, y = (self.scores[measure][row] for row in (a, b))
+        pairs = self._pairs(a, b)
+        if len(pairs) > 1:
+            gain, over = difference(x[[i for i, _ in pairs]].mean(1), y[[j for _, j in pairs]].mean(1)), "trainings"
+        else:
+            gain, over = difference(x.mean(0), y.mean(0)), "label subsets"
+        return {**gain, "over": over if gain["std"] is not None else None}
+
+    def _pairs(self, a: str, b: str) -> list[tuple[int, int]]:
+        """Trainings of rows a and b that are compared: those of equal seeds; a baseline is one training for all."""
+        if b in BASELINES or a in BASELINES:
+            own, other = len(self.scores["knn"][a]), len(self.scores["knn"][b])
+            return [(i if own > 1 else 0, i if other > 1 else 0) for i in range(max(own, other))]
+        seeds = [training.seed for training in self.variants[b]]
+        return [(i, seeds.index(one.seed)) for i, one in enumerate(self.variants[a]) if one.seed in seeds]
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Rows whose differences are told: each variant less each baseline, and less each later variant."""
+        names = list(self.variants)
+        return [(name, base) for name in names for base in BASELINES] + list(combinations(names, 2))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values: accuracies, differences, settings, cost, and all that they depend on."""
+        rows = self.rows
+        trainings = {
+            name: [
+                {"path": str(t.path), "seed": t.seed, "epochs": t.epochs, "steps": t.steps, "seconds": t.seconds}
+                for t in of
+            ]
+            for name, of in self.variants.items()
+        }
+        return {
+            "accuracies": {m: {row: _entry(x) for row, x in of.items()} for m, of in self.scores.items()},
+            "differences": {
+                m: [{"of": a, "over": b, **self.difference(m, a, b)} for a, b in self.pairs()] for m in self.scores
+            },
+            "trainings": trainings,
+            "differing_settings": self.differing(),
+            "protocols": [protocol.card() for protocol in self.protocols],
+            "layer": rows.layer,
+            "branch": rows.branch,
+            "checkpoint_sha256": rows.hashes["checkpoint"],
+            "train_sha256": rows.hashes["train"],
+            "test_sha256": rows.hashes["test"],
+            "split": self.split,
+            "seed": self.seed,
+            "versions": versions(),
+            "git": git(),
+        }
+
+    def cells(self) -> list[list[str]]:
+        """The table of accuracies in per cent: a head, then a row for each variant and baseline."""
+        titles = {**{name: f"{name} ({_seeds(of)})" for name, of in self.variants.items()}, **BASELINES}
+        lines = [["test accuracy, %", *(HEADINGS[m] for m in self.scores)]]
+        for row in next(iter(self.scores.values())):
+            lines.append([titles[row], *(percent(_entry(self.scores[m][row])) for m in self.scores)])
+        return lines
+
+    def difference_cells(self) -> list[list[str]]:
+        """The table of differences in points: a head, then a row for each pair and measure."""
+        lines = [["difference", "measure", "points", "95 % interval", "over"]]
+        for a, b in self.pairs():
+            for measure in self.scores:
+                gain = self.difference(measure, a, b)
+                interval = f"{100 * gain['low']:+.1f} to {100 * gain['high']:+.1f}" if gain["over"] else ""
+                over = f"{gain['draws']} {gain['over']}" if gain["over"] else ""
+                words = f"{a} over {BASELINES.get(b, b)}"
+                lines.append([words, HEADINGS[measure], f"{100 * gain['mean']:+.1f}", interval, over])
+        return lines
+
+    def setting_cells(self) -> list[list[str]]:
+        """The table of settings in which the variants differ."""
+        return [
+            ["setting", *self.variants],
+            *([key, *(_short(values[name]) for name in self.variants)] for key, values in self.differing().items()),
+        ]
+
+    def __repr__(self) -> str:
+        parts = [aligned(self.cells()), aligned(self.difference_cells())]
+        settings = self.setting_cells()
+        return "\n\n".join([*parts, *([aligned(settings)] if len(settings) > 1 else [])])
+
+    def _repr_html_(self) -> str:
+        return "".join(_html(cells) for cells in (self.cells(), self.difference_cells(), self.setting_cells()))
+
+
+def _entry(x: np.ndarray) -> dict[str, Any]:
+    """Mean and deviation of (trainings, subsets): over trainings where there are several, else over subsets."""
+    return summary(x.mean(1)) if len(x) > 1 else summary(x[0])
+
+
+def _seeds(trainings: Sequence[Training]) -> str:
+    seeds = ", ".join(str(training.seed) for training in trainings)
+    return f"seed {seeds}" if len(trainings) == 1 else f"{len(trainings)} trainings, seeds {seeds}"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def _html(cells: Sequence[Sequence[str]]) -> str:
+    head, *rows = ([escape(cell) for cell in row] for row in cells)
+    lines = ["".join(f"<th>{cell}</th>" for cell in head)]
+    lines += ["".join(f"<td>{cell}</td>" for cell in row) for row in rows]
+    return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+
+
+def compare(
+    runs: Sequence[str | os.PathLike],
+    train: Data,
+    test: Data,
+    *,
+    draws: int = 20,
+    k: int = KNN.k,
+    tau: float = KNN.tau,
+    size: int | None = None,
+    seed: int = 0,
+    batch_size: int = 256,
+    num_workers: int = 2,
+    cache_dir: str | os.PathLike = CACHE,
+) -> Comparison:
+    """Runs beside each other: accuracies, paired differences with intervals, settings that differ, as `massrl compare`.
+
+    Examples:
+        >>> massrl.compare(["runs/simclr-0", "runs/simclr-1", "runs/byol-0", "runs/byol-1"], "train/", "test/")
+
+    Args:
+        runs: run folders, `Run`s or checkpoint files; those that differ in seeds alone count as one variant.
+        train: labelled images: a folder of class folders or .beton files.
+        test: labelled images to measure on.
+        draws: random label subsets for the linear probe with few labels; the same for every run.
+        k, tau: of the kNN protocol.
+        size: side of the view in pixels; that of each pretraining unless said.
+        seed: of the untrained weights and the label subsets.
+        batch_size: images at once; changes the time only.
+        num_workers: loader threads.
+        cache_dir: where folders and features are kept.
+
+    Raises:
+        massrl.errors.UserError: a run, file or argument that does not fit, in one line.
+    """
+    check_options(draws=draws, k=k, size=size, seed=seed, batch_size=batch_size, num_workers=num_workers)
+    check_options(cache_dir=cache_dir)
+    trainings = [replace(read(run), row=f"run {i}") for i, run in enumerate(runs)]
+    paths = [training.path for training in trainings]
+    if len(paths) < 2 or len(set(paths)) < len(paths):
+        raise ConfigError(f"runs are {', '.join(map(str, paths)) or 'none'}; name at least two, and each once")
+    names = {training.row: training.path for training in trainings}
+    options: dict[str, Any] = {"size": size, "seed": seed, "batch_size": batch_size, "num_workers": num_workers}
+    rows = feature_rows(names, train, test, labelled=True, cache_dir=cache_dir, **options)
+    check_same_images(rows.features)
+    knn, linear = KNN(k=k, tau=tau), Linear()
+    of_row = {row: scores_of(*pair, knn, linear, draws, seed) for row, pair in rows.features.items()}
+    variants = _variants(trainings)
+    members = {name: [training.row for training in of] for name, of in variants.items()}
+    members |= {base: [base] for base in (PIXELS, UNTRAINED)}
+    scores = {m: {name: np.stack([of_row[r][m] for r in of]) for name, of in members.items()} for m in HEADINGS}
+    predicted = {}
+    for name in variants:
+        ours, theirs = rows.features[members[name][0]]
+        predicted[name] = knn.predict(ours.x, ours.y, theirs.x)
+    split = {"train": _plain(train), "test": _plain(test)}
+    return Comparison(variants, scores, predicted, (linear, knn), rows, split, seed)
+
+
+def read(run: str | os.PathLike) -> Training:
+    """The training behind a run folder or a checkpoint file."""
+    path = find(run)
+    checkpoint = Checkpoint.read(path)
+    kept = checkpoint.content.get("massrl") or {}
+    settings = flat(kept.get("config") or {})
+    seconds = (read_json(path.parent.parent / METRICS).get("seconds") or {}).get("pretrain")
+    seed = settings.get("seed_everything", settings.get("data.seed"))
+    return Training(path, checkpoint.method, seed, settings, checkpoint.epochs, checkpoint.steps, seconds)
+
+
+def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted names; an empty mapping is left out."""
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found
+
+
+def _variants(trainings: Sequence[Training]) -> dict[str, list[Training]]:
+    """Trainings by variant, named by method, and by the first run's folder where two variants have one method."""
+    groups: dict[str, list[Training]] = {}
+    for training in trainings:
+        own = {key: v for key, v in training.settings.items() if key not in (*SEEDS, *PLACES)}
+        same = json.dumps([training.method, training.epochs, own], sort_keys=True, default=str)
+        groups.setdefault(same, []).append(training)
+    methods = [of[0].method for of in groups.values()]
+    found: dict[str, list[Training]] = {}
+    for of in groups.values():
+        name = of[0].method if methods.count(of[0].method) == 1 else f"{of[0].method}, {of[0].path.parent.parent.name}"
+        while name in found:
+            name += "'"
+        found[name] = of
+    for name, of in found.items():
+        seeds = [training.seed for training in of]
+        if len(set(seeds)) < len(seeds):
+            raise ConfigError(
+                f"two runs of {name} have the seed {seeds[0]}, so they are one training; name one of them"
+            )
+    return found
+
+
+def _plain(data: Data) -> str | list[str]:
+    return str(data) if isinstance(data, str | os.PathLike) else [str(one) for one in data]
