@@ -42,7 +42,16 @@ from massrl.runs.record import git, versions
 CACHE = "runs/.cache"
 SEEDS = ("seed_everything", "data.seed")
 # Settings of one start or one machine, in which trainings of one variant may differ.
-PLACES = ("run", "ckpt_path", "minutes", "report", "data.cache_dir", "data.num_workers", "trainer.default_root_dir")
+PLACES = (
+    "run",
+    "ckpt_path",
+    "minutes",
+    "report",
+    "export",
+    "data.cache_dir",
+    "data.num_workers",
+    "trainer.default_root_dir",
+)
 
 
 @dataclass(frozen=True)
