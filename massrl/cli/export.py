@@ -58,7 +58,5 @@ def _use_samples(args, temporary: Path) -> None:
     if args.checkpoint is None or not Path(args.checkpoint).exists():
         was = f" ({args.checkpoint} is not there)" if args.checkpoint else ""
         name = "resnet18" if args.to in NAMED else "tiny_resnet"
-        args.checkpoint = str(
-            sample_checkpoint(temporary, sample_folder(temporary), backbone=name, backbone_args={"stem": "imagenet"})
-        )
+        args.checkpoint = str(sample_checkpoint(temporary, sample_folder(temporary), backbone=name, stem="imagenet"))
         print(f"check: {name} after two steps{was}, to {args.to}", flush=True)
