@@ -29,12 +29,11 @@ def sample_folder(tmp: Path) -> Path:
 
 
 def sample_checkpoint(
-    tmp: Path, data: Path, backbone: str = "tiny_resnet", backbone_args: dict[str, Any] | None = None, **network: int
+    tmp: Path, data: Path, seed: int = 0, backbone: str = "tiny_resnet", **backbone_args: Any
 ) -> Path:
     """A checkpoint of SimCLR after two steps on `data`, at 16 pixels; prints nothing.
 
-    backbone, backbone_args: another network than a tiny ResNet.  network: arguments of the tiny ResNet, whose width is
-    4 unless said.
+    backbone_args: of the backbone; the width of a tiny ResNet is 4 unless said.
     """
     from massrl.training.fit import quiet
     from massrl.training.pretrain import pretrain
@@ -46,7 +45,9 @@ def sample_checkpoint(
             out=Path(tmp) / "sample_run",
             report=False,
             export=False,
-            **(backbone or {"backbone": "tiny_resnet", "backbone_args": {"width": 4}}),
+            seed=seed,
+            backbone=backbone,
+            backbone_args={"width": 4, **backbone_args} if backbone == "tiny_resnet" else backbone_args,
             size=16,
             batch_size=BATCH,
             num_workers=1,
