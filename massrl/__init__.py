@@ -34,6 +34,8 @@ if TYPE_CHECKING:  # what a type checker and an editor see
     from massrl.evaluation.measured import measure as measure
     from massrl.exporting.export import export as export
     from massrl.exporting.loading import load_encoder as load_encoder
+    from massrl.leaks.check import DataCheck as DataCheck
+    from massrl.leaks.check import check_data as check_data
     from massrl.methods import list_methods as list_methods
     from massrl.methods.barlow_twins import BarlowTwins as BarlowTwins
     from massrl.methods.base import Method as Method
@@ -67,6 +69,7 @@ _HOME = {
     "BarlowTwins": "methods.barlow_twins",
     "Comparison": "evaluation.comparison",
     "DINO": "methods.dino",
+    "DataCheck": "leaks.check",
     "Detection": "dense.result",
     "Embedding": "evaluation.embedding",
     "MASSRL": "methods.massrl",
@@ -90,6 +93,7 @@ _HOME = {
     "Supervised": "methods.supervised",
     "SwAV": "methods.swav",
     "VICReg": "methods.vicreg",
+    "check_data": "leaks.check",
     "check_weights": "backbones.weights_check",
     "compare": "evaluation.comparison",
     "detect": "dense.detect",

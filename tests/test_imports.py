@@ -35,11 +35,14 @@ BELOW = {
     "massrl.report": ["callbacks"],
     "massrl.callbacks": ["evaluation"],
     "massrl.dense": ["training"],
-    "massrl.evaluation": ["methods"],
+    "massrl.evaluation": ["methods", "leaks"],
     "massrl.simple": ["methods"],
     "massrl.methods": ["losses", "nn", "backbones", "optim", "distributed"],
     "massrl.backbones": ["runs"],
-    **{f"massrl.{name}": ["data_loading"] for name in ("losses", "nn", "optim", "distributed", "runs", "errors")},
+    **{
+        f"massrl.{name}": ["data_loading"]
+        for name in ("losses", "nn", "optim", "distributed", "runs", "errors", "leaks")
+    },
     "massrl.parsing": ["recipes"],
     "massrl.recipes": ["data_loading"],
     "massrl._version": [],

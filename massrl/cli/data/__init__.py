@@ -10,6 +10,7 @@ from data_loading.errors import ConfigError, near_miss
 ACTIONS = {
     "write": ("SOURCE OUT", "write a folder, zip, .npz or named data set to a .beton file"),
     "verify": ("FILE", "check that every sample of a .beton file decodes; list those that do not"),
+    "check": ("TRAIN", "find test images that are also among the training images, or duplicates within one set"),
     "info": ("FILE", "summarise a .beton file or folder: fields, sizes, classes, hash"),
     "show": ("FILE", "render samples and their views to a PNG"),
     "replay": ("FILE", "render the views of a sample as a run saw them"),
