@@ -20,7 +20,7 @@ from massrl.evaluation.measures import rankme
 from massrl.evaluation.subsets import draw
 from massrl.evaluation.untrained import untrained_twin
 from massrl.methods import Method
-from massrl.training.fit import quiet
+from massrl.runs.quiet import quiet
 
 SHARE = 1 / 6  # of a recipe's epochs, which take about a minute on one core
 DRAWS = 20  # random label subsets

@@ -25,7 +25,7 @@ from data_loading.bench.timing import median
 from data_loading.config.lightning_package import pl
 from massrl.methods import METHODS, Method
 from massrl.methods.training import backbones_of
-from massrl.training.fit import quiet
+from massrl.runs.quiet import quiet
 
 SIZE, LOCAL_SIZE = 32, 16  # pixels
 BATCH = {"cuda": 256, "cpu": 16}  # images per step; 256 take a minute on a CPU

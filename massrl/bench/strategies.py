@@ -29,8 +29,8 @@ from data_loading.errors import ConfigError, UserError
 from massrl.evaluation.evaluate import accuracies
 from massrl.evaluation.table import BASELINES, HEADINGS, aligned, percent, summary
 from massrl.runs.folder import METRICS, Run
+from massrl.runs.quiet import quiet
 from massrl.runs.record import file_sha256, versions
-from massrl.training.fit import quiet
 from massrl.training.pretrain import pretrain
 
 VIEWS_A_STEP = 128

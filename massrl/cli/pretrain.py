@@ -9,7 +9,7 @@ from pathlib import Path
 from massrl.cli.rehearsal import Rehearsal
 from massrl.runs.checkpoint import LAST
 from massrl.runs.folder import CONFIG
-from massrl.training.fit import quiet
+from massrl.runs.quiet import quiet
 from massrl.training.pretrain import run_of, run_settings
 from massrl.training.settings import Settings, errors_placed, say
 

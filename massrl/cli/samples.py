@@ -35,7 +35,7 @@ def sample_checkpoint(
 
     backbone_args: of the backbone; the width of a tiny ResNet is 4 unless said.
     """
-    from massrl.training.fit import quiet
+    from massrl.runs.quiet import quiet
     from massrl.training.pretrain import pretrain
 
     with contextlib.redirect_stdout(io.StringIO()), quiet(everything=True):

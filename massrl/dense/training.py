@@ -24,8 +24,8 @@ from massrl.evaluation.untrained import calibrate
 from massrl.methods import load
 from massrl.methods.base import Branch
 from massrl.runs.checkpoint import Checkpoint, find
+from massrl.runs.quiet import quiet
 from massrl.runs.record import file_sha256
-from massrl.training.fit import quiet
 
 # What Lightning warns of although it is meant.
 EXPECTED = (

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +14,9 @@ from massrl.callbacks import Health
 from massrl.methods import Method
 from massrl.runs import folder
 from massrl.runs.checkpoint import LAST, Checkpoint, data_facts
+from massrl.runs.quiet import quiet
 from massrl.runs.record import environment, write_json
 from massrl.training.metrics import Metrics
-
-# What Lightning warns of although it is meant, or cannot be helped.
-EXPECTED_WARNINGS = (
-    r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # inside each fit of Lightning 2.6 (its issue 21326)
-    r"Checkpoint directory .* exists and is not empty",  # a continued run
-    r"The dirpath has changed from",  # a run continued in another folder; the old one's checkpoint stays
-)
 
 
 class Describe(pl.Callback):
@@ -43,30 +33,6 @@ class Describe(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         checkpoint["massrl"] = self.content
-
-
-@contextmanager
-def quiet(everything: bool = False) -> Iterator[None]:
-    """Suppress the warnings that are expected, and Lightning's messages; with `everything` massrl's messages too."""
-    logger = logging.getLogger(f"{pl.__name__}.utilities.rank_zero")
-    ours = str(Path(__file__).parents[1])
-
-    def keep(record: logging.LogRecord) -> bool:
-        return record.levelno > logging.INFO or (record.pathname.startswith(ours) and not everything)
-
-    logger.addFilter(keep)
-    # "Seed set to 0", which config.yaml says
-    seeds = logging.getLogger("lightning_fabric" if pl.__name__ == "pytorch_lightning" else "lightning.fabric")
-    level = seeds.level
-    seeds.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            for message in EXPECTED_WARNINGS:
-                warnings.filterwarnings("ignore", message=message)
-            yield
-    finally:
-        logger.removeFilter(keep)
-        seeds.setLevel(level)
 
 
 def fit(

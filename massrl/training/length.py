@@ -13,7 +13,7 @@ from data_loading.config.lightning_package import pl
 from data_loading.errors import ConfigError
 from data_loading.loading.datamodule import BetonDataModule
 from massrl.methods import Method
-from massrl.training.fit import quiet
+from massrl.runs.quiet import quiet
 
 STEPS, WARM = 20, 4  # steps to measure, the first of which are left out: threads start and kernels are compiled
 SHARE = 0.2  # of the minutes that measuring may take

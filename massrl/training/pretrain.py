@@ -27,7 +27,8 @@ from massrl.parsing.places import Keywords
 from massrl.report import build
 from massrl.runs.checkpoint import LAST, Checkpoint, find
 from massrl.runs.folder import CONFIG, Run, check_free
-from massrl.training.fit import fit, quiet
+from massrl.runs.quiet import is_first, quiet
+from massrl.training.fit import fit
 from massrl.training.keywords import from_keywords
 from massrl.training.length import PASSED_ON, batches_of_epoch, fitted
 from massrl.training.progress import progress
@@ -122,7 +123,7 @@ def run_settings(settings: Settings, command: str, rehearsal: bool = False) -> R
     with errors_placed(settings.words), quiet():
         run = Run(config.run or _default_folder(method, data))
         found = find(config.ckpt_path) if config.ckpt_path else None
-        if _is_first():  # the processes that this one starts find its folder in use
+        if is_first():  # the processes that this one starts find its folder in use
             check_free(run.path, found)
         checkpoint = None
         if found:
@@ -149,9 +150,9 @@ def run_settings(settings: Settings, command: str, rehearsal: bool = False) -> R
             fit(run.path, method, data, trainer_args, resolved, text, command, checkpoint)
     finally:
         os.environ.pop(PASSED_ON, None)  # a second run of this process measures its own length
-    if config.export and not rehearsal and _is_first():
+    if config.export and not rehearsal and is_first():
         say(_exported(run, method))
-    if config.report and not rehearsal and _is_first():
+    if config.report and not rehearsal and is_first():
         build(run.path)
     return run
 
@@ -163,11 +164,6 @@ def _exported(run: Run, method: Method) -> str:
     except Exception as error:  # of any library that makes, writes or reads the network
         line = " ".join(str(error).split())[:300] or type(error).__name__
         return f"no export was written: {line}"
-
-
-def _is_first() -> bool:
-    """Whether this process is rank 0."""
-    return getattr(pl.utilities.rank_zero_only, "rank", 0) == 0
 
 
 def _default_folder(method: Method, data: BetonDataModule) -> Path:
