@@ -22,6 +22,7 @@ from data_loading.sources.names import open as open_source
 
 log = logging.getLogger(__name__)
 CACHE = Path("runs/.cache")  # relative to the current folder
+CACHED = "data.beton"  # the name of a file in the cache
 BETON = (".beton", ".ffcv", ".dat")  # suffixes that FFCV users give .beton files
 CACHE_VERSION = 1  # part of the cache key; increase it when the same source is to be written differently
 
@@ -59,7 +60,7 @@ def as_beton(
     source = open_source(path)
     rows = np.arange(len(source)) if indices is None else np.asarray(indices, np.int64)
     folder = Path(cache) / _key(path, subset, None if indices is None else rows)
-    file, index = folder / "data.beton", folder / "index.json"
+    file, index = folder / CACHED, folder / "index.json"
     fingerprint = source.fingerprint()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -84,11 +85,38 @@ def _written(path: Path, indices: Sequence[int] | np.ndarray | None) -> Path:
 
 
 def read_index(file: str | Path | Sequence[Path]) -> dict | None:
-    """The content of the index.json beside a cached file, or None if there is none (or for a list of files)."""
+    """What is kept beside a .beton file of the images in it: {"classes", "paths", "labels", ...}, or None.
+
+    Of a cached file it is index.json, of one that `massrl data write` made NAME.index.json. None for a list of files,
+    and where it is of another version of the file or damaged.
+    """
     if not isinstance(file, str | Path):
         return None
-    index = Path(file).with_name("index.json")
-    return json.loads(index.read_text()) if index.exists() else None
+    file = Path(file)
+    index = file.with_name("index.json") if file.name == CACHED else index_of(file)
+    try:
+        entry = json.loads(index.read_text())
+        return entry if entry["bytes"] == file.stat().st_size else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def index_of(file: Path) -> Path:
+    """Where `write_index` keeps the names of the images of a .beton file."""
+    return file.with_suffix(".index.json")
+
+
+def write_index(index: Path, file: Path, source: Source, rows: np.ndarray, **more: object) -> dict:
+    """Write the names, labels and class names of the rows of `source` that `file` holds, and return them."""
+    entry = {
+        **more,
+        "bytes": file.stat().st_size,
+        "classes": source.classes,
+        "paths": [source.paths[i] for i in rows],
+        "labels": None if source.labels is None else source.labels[rows].tolist(),
+    }
+    write_whole(index, json.dumps(entry))
+    return entry
 
 
 def _write(
@@ -99,16 +127,8 @@ def _write(
         writer.from_indexed_dataset(source, rows, progress=progress, skip_bad=skip_bad)
     except DecodeError as error:
         raise SourceError(str(error)) from error
-    entry = {
-        "fingerprint": source.fingerprint(),
-        "bytes": file.stat().st_size,
-        "classes": source.classes,
-        "skipped": writer.skipped,
-        "paths": [source.paths[i] for i in writer.rows],
-        "labels": None if source.labels is None else source.labels[writer.rows].tolist(),
-    }
-    write_whole(index, json.dumps(entry))  # written last: a data.beton without a matching index.json is written again
-    return entry
+    # Written last: a data.beton without a matching index.json is written again.
+    return write_index(index, file, source, writer.rows, fingerprint=source.fingerprint(), skipped=writer.skipped)
 
 
 def _entry(file: Path, index: Path, fingerprint: str) -> dict | None:

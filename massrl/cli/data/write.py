@@ -1,4 +1,4 @@
-"""`massrl data write`: write images to a .beton file."""
+"""`massrl data write`: write images to a .beton file, and beside it their names to NAME.index.json."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def make_parser() -> Parser:
     parser = Parser(
         prog="massrl data write",
         description="Write images to a .beton file. By default JPEG files of folders and zips are stored unchanged, "
-        "everything else as raw pixels.",
+        "everything else as raw pixels. Their names are kept beside it, in FILE.index.json.",
     )
     parser.add_argument("source", nargs="?", help=SOURCES)
     parser.add_argument("out", nargs="?", help="the file to write, FILE.beton; an existing file is replaced at the end")
@@ -77,6 +77,7 @@ def main(argv: list[str]) -> None:
 
 def _write(args) -> None:
     from data_loading import DatasetWriter, sources
+    from data_loading.sources.cached import index_of, write_index
 
     out = Path(args.out)
     if out.suffix != ".beton":
@@ -87,6 +88,7 @@ def _write(args) -> None:
     workers = args.num_workers or (os.cpu_count() or 1 if len(source) >= WORTH_WORKERS else 1)
     writer = DatasetWriter(out, fields, num_workers=workers)
     writer.from_indexed_dataset(source, skip_bad=args.skip_bad)
+    write_index(index_of(out), out, source, writer.rows)
     for message in writer.skipped:
         print(f"left out: {message}")
     classes = f" of {len(source.classes)} classes" if source.classes else ", no labels"
