@@ -25,13 +25,16 @@ if TYPE_CHECKING:  # what a type checker and an editor see
     from massrl.evaluation.accuracy import Accuracy as Accuracy
     from massrl.evaluation.accuracy import knn as knn
     from massrl.evaluation.accuracy import linear as linear
+    from massrl.evaluation.classify.result import Classified as Classified
     from massrl.evaluation.comparison import Comparison as Comparison
     from massrl.evaluation.comparison import compare as compare
     from massrl.evaluation.embedding import Embedding as Embedding
     from massrl.evaluation.embedding import embed as embed
     from massrl.evaluation.embedding import features as features
+    from massrl.evaluation.finetune import finetune as finetune
     from massrl.evaluation.measured import Measured as Measured
     from massrl.evaluation.measured import measure as measure
+    from massrl.evaluation.semi import semi as semi
     from massrl.exporting.export import export as export
     from massrl.exporting.loading import load_encoder as load_encoder
     from massrl.leaks.check import DataCheck as DataCheck
@@ -68,6 +71,7 @@ _HOME = {
     "BYOL": "methods.byol",
     "BarlowTwins": "methods.barlow_twins",
     "Comparison": "evaluation.comparison",
+    "Classified": "evaluation.classify.result",
     "DINO": "methods.dino",
     "DataCheck": "leaks.check",
     "Detection": "dense.result",
@@ -100,6 +104,7 @@ _HOME = {
     "embed": "evaluation.embedding",
     "export": "exporting.export",
     "features": "evaluation.embedding",
+    "finetune": "evaluation.finetune",
     "knn": "evaluation.accuracy",
     "linear": "evaluation.accuracy",
     "list_methods": "methods",
@@ -109,6 +114,7 @@ _HOME = {
     "neighbours": "report.neighbours",
     "pretrain": "training.pretrain",
     "segment": "dense.segment",
+    "semi": "evaluation.semi",
 }
 _MODULES = ("errors", "losses", "simple")
 __all__ = ["__version__", *sorted([*_HOME, *_MODULES])]

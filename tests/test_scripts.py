@@ -17,10 +17,13 @@ THIN = [p for p in SCRIPTS if "exec massrl" in p.read_text() and p.name != "quic
 NEEDS = {  # what a user must give
     "pretrain": ["--data.train", "some images.beton"],
     "linear": ["--checkpoint", "last.ckpt", "--train", "train.beton", "--test", "test.beton"],
+    "semi": ["--checkpoint", "last.ckpt", "--train", "train.beton", "--test", "test.beton"],
+    "finetune": ["--checkpoint", "last.ckpt", "--train", "train.beton", "--test", "test.beton"],
     "knn": ["--checkpoint", "last.ckpt", "--train", "train.beton", "--test", "test.beton"],
     "detect": ["--checkpoint", "c", "--train", "a", "--train_json", "a.json", "--test", "b", "--test_json", "b.json"],
     "segment": ["--checkpoint", "c", "--train", "a", "--train_masks", "am", "--test", "b", "--test_masks", "bm"],
 }
+CHOICE = {"bash_files/linear.sh": ["cifar10", "moco"], "bash_files/finetune.sh": ["imagenet", "mae"]}
 
 
 def name(path: Path) -> str:
@@ -81,8 +84,8 @@ def test_a_script_opens_with_its_purpose_stops_at_errors_and_stays_in_the_caller
 @pytest.mark.parametrize("script", THIN, ids=name)
 def test_a_thin_script_passes_all_words_on_and_its_command_takes_them(script, recorder, monkeypatch, tmp_path):
     assert script.read_text().rstrip().endswith('"$@"')
-    kind = "pretrain" if "pretrain" in name(script) else script.parent.name
-    done = run(script, *NEEDS[kind], VENV=str(recorder))
+    kind = script.read_text().rpartition("exec massrl ")[2].split()[0]
+    done = run(script, *CHOICE.get(name(script), []), *NEEDS[kind], VENV=str(recorder))
     assert done.returncode == 0, done.stderr
     folder, *words = json.loads(done.stdout)
     assert folder == str(tmp_path)

@@ -1,4 +1,4 @@
-"""What `massrl knn` and `massrl linear` share: options, `--check`, and how the result is printed."""
+"""What the commands that evaluate a checkpoint share: options, `--check`, and how the result is printed."""
 
 from __future__ import annotations
 
@@ -13,33 +13,40 @@ from massrl.parsing.parser import Parser
 
 if TYPE_CHECKING:
     from massrl.evaluation.accuracy import Accuracy
+    from massrl.evaluation.classify.result import Classified
 
 CHECK_IMAGES = 16
 SHARED = ("layer", "branch", "size", "seed", "batch_size", "num_workers", "cache_dir")
+BATCH = "images at once, 256 unless said; changes the time only"
+TRAINED = "images of a training step, of all processes together (default: the protocol's)"
+TRAINING = ("semi", "finetune")  # commands that train a network from its output on
+BATCHES = {"linear": f"{BATCH}; with --protocol: {TRAINED}", **dict.fromkeys(TRAINING, TRAINED)}
 
 
 def parser(command: str, description: str) -> Parser:
-    """A parser with the options of both commands."""
+    """A parser with the options that they share."""
     parser = Parser(prog=f"massrl {command}", description=description)
     add = parser.add_argument
     add("--checkpoint", type=str | None, default=None, help="a run folder, or RUN/checkpoints/last.ckpt of one")
     add("--train", type=str | None, default=None, help="labelled images: .beton files or a folder of class folders")
     add("--test", type=str | None, default=None, help="labelled images to measure on")
-    add("--layer", type=str | None, default=None, help="as of massrl features (default: the encoder's output)")
+    if command not in TRAINING:
+        add("--layer", type=str | None, default=None, help="as of massrl features (default: the encoder's output)")
     add("--branch", type=str | None, default=None, help="online or target network (default: as the method's authors)")
     add("--size", type=int | None, default=None, help="side of the view in pixels (default: that of the pretraining)")
     add("--json", type=str | None, default=None, help="write the figures, with all that they depend on, to this file")
     add("--seed", type=int, default=0, help="of the untrained weights and the label subsets")
-    add("--batch_size", type=int, default=256, help="images at once; changes the time only")
+    add("--batch_size", type=int | None, default=None, help=BATCHES.get(command, BATCH))
     add("--num_workers", type=int, default=2, help="loader threads")
     add("--cache_dir", type=str, default="runs/.cache", help="where folders and features are kept")
     add("--check", action="store_true", help="the whole way on 16 images in a temporary folder; leaves nothing behind")
     return parser
 
 
-def run(args, measure: Callable[..., Accuracy], **options) -> int:
+def run(args, measure: Callable[..., Accuracy | Classified], **options) -> int:
     """Call `measure`, print its table, write its record."""
     from massrl.evaluation.options import check_options
+    from massrl.runs.quiet import is_first
 
     with ExitStack() as stack:
         if args.check:
@@ -48,8 +55,10 @@ def run(args, measure: Callable[..., Accuracy], **options) -> int:
         missing = [f"--{name}" for name in ("checkpoint", "train", "test") if getattr(args, name) is None]
         if missing:
             raise ConfigError(f"missing: {', '.join(missing)}")
-        shared = {name: getattr(args, name) for name in SHARED}
+        shared = {name: getattr(args, name) for name in SHARED if getattr(args, name, None) is not None}
         found = measure(args.checkpoint, args.train, args.test, **options, **shared)
+        if not is_first():  # of several processes that train together
+            return 0
         print(found)
         if args.json:
             from massrl.runs.record import write_json

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from massrl.cli.classify import BODY, add_settings, chosen
 from massrl.cli.evaluate import parser, run
 
 DESCRIPTION = (
     "Train a linear classifier on a checkpoint's frozen features, beside the same network with random weights and the "
     "raw pixels, by one of the protocols linear (v2: features centred and divided by one number, logistic regression "
     "by L-BFGS to convergence), dinov2-linear (heads of 13 learning rates and several feature sets) and dinov2-logreg "
-    "(logistic regression at 45 strengths). The last two choose on a held-out tenth of the training images."
+    "(logistic regression at 45 strengths). The last two choose on a held-out tenth of the training images. Or by "
+    "gradient descent on augmented views, as papers do: --protocol moco, simclr, ..., with a setting for each option."
 )
+NAMES = "moco, simclr, byol, mocov3, mae, solo, massrl, vicreg, swav or dino"
 
 
 def main(argv: list[str]) -> int:
     options = parser("linear", DESCRIPTION)
     add = options.add_argument
-    add("--protocol", type=str, default="linear", help="linear, dinov2-linear or dinov2-logreg")
     add(
         "--C",
         type=float | None,
@@ -33,11 +35,15 @@ def main(argv: list[str]) -> int:
         "--labels", type=str, default="all", help="training labels used: one (of each class), 10pct, all, or a fraction"
     )
     add("--draws", type=int, default=20, help="random label subsets; one when all labels are used")
+    add("--untrained", action="store_true", help="of trained heads: the same on the untrained network, too")
+    add_settings(options, f"linear, dinov2-linear or dinov2-logreg; or a head trained as in {NAMES}", "linear", BODY)
     args = options.parse_args(argv)
 
     from massrl.evaluation.accuracy import linear
+    from massrl.evaluation.classify.running import names
     from massrl.evaluation.subsets import fraction
 
     fraction(args.labels)  # a wrong one is refused first
     given = {name: getattr(args, name) for name in ("protocol", "C", "select", "iterations", "labels", "draws")}
-    return run(args, linear, **given)
+    trains = args.protocol in names("linear")
+    return run(args, linear, **given, untrained=args.untrained, **(chosen(args) if trains or not args.check else {}))

@@ -26,6 +26,8 @@ COMMANDS = {
     "detect": ("massrl.cli.detect", "average precision of a detector on a checkpoint's backbone (COCO files)"),
     "segment": ("massrl.cli.segment", "mean IoU of a linear head on a checkpoint's frozen feature maps"),
     "measure": ("massrl.cli.measure", "rank, spread and other measures of a checkpoint's features without labels"),
+    "semi": ("massrl.cli.semi", "accuracy of a checkpoint fine-tuned on 1 %, 10 % or some of the labels"),
+    "finetune": ("massrl.cli.finetune", "accuracy of a checkpoint fine-tuned on all labels"),
     "data": ("massrl.cli.data", "write, describe and show .beton files"),
     "bench": ("massrl.cli.bench", "losses beside their equations, methods on digits, several strategies against one"),
     "list": ("massrl.cli.list", "names of methods, strategies, ops, view sets, backbones and recipes"),

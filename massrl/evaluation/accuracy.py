@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from html import escape
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 import numpy as np
 
@@ -25,7 +25,12 @@ from massrl.methods.base import Branch
 from massrl.runs.checkpoint import find
 from massrl.runs.record import git, versions
 
+if TYPE_CHECKING:
+    from massrl.evaluation.classify.result import Classified
+    from massrl.evaluation.classify.training import Training
+
 CACHE = "runs/.cache"
+BATCH = 256
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -138,12 +143,13 @@ class Accuracy:
         return f"<p>{escape(self._caption())}</p><table>{''.join(lines)}</table>"
 
 
+@overload
 def linear(
     checkpoint: str | os.PathLike,
     train: Data,
     test: Data,
     *,
-    protocol: str = "linear",
+    protocol: Literal["linear", "dinov2-linear", "dinov2-logreg"] = "linear",
     C: float | None = None,
     select: str | None = None,
     iterations: int | None = None,
@@ -153,17 +159,60 @@ def linear(
     branch: Branch | None = None,
     size: int | None = None,
     seed: int = 0,
-    batch_size: int = 256,
+    batch_size: int | None = None,
     num_workers: int = 2,
     cache_dir: str | os.PathLike = CACHE,
-) -> Accuracy:
+) -> Accuracy: ...
+@overload
+def linear(
+    checkpoint: str | os.PathLike,
+    train: Data,
+    test: Data,
+    *,
+    protocol: str | Training,
+    branch: Branch | None = None,
+    size: int | None = None,
+    seed: int = 0,
+    batch_size: int | None = None,
+    num_workers: int = 2,
+    cache_dir: str | os.PathLike = CACHE,
+    untrained: bool = False,
+    trainer: Mapping[str, Any] | None = None,
+    **changed: Any,
+) -> Accuracy | Classified: ...
+def linear(
+    checkpoint: str | os.PathLike,
+    train: Data,
+    test: Data,
+    *,
+    protocol: str | Training = "linear",
+    C: float | None = None,
+    select: str | None = None,
+    iterations: int | None = None,
+    labels: str | float = "all",
+    draws: int = 20,
+    layer: str | None = None,
+    branch: Branch | None = None,
+    size: int | None = None,
+    seed: int = 0,
+    batch_size: int | None = None,
+    num_workers: int = 2,
+    cache_dir: str | os.PathLike = CACHE,
+    untrained: bool = False,
+    trainer: Mapping[str, Any] | None = None,
+    **changed: Any,
+) -> Accuracy | Classified:
     """Accuracy of a linear classifier on an encoder's frozen features, as `massrl linear`.
+
+    The first three protocols are probes: they work on cached features of images without augmentation. All others train
+    a head by gradient descent on augmented views, as the papers that they are named after; they return a Classified.
 
     Args:
         checkpoint: a run, its folder or a checkpoint file.
         train: labelled images: a folder of class folders or .beton files.
         test: labelled images to measure on.
-        protocol: "linear" (one penalty), "dinov2-linear" (rates and feature sets) or "dinov2-logreg" (45 penalties).
+        protocol: "linear" (one penalty), "dinov2-linear" (rates and feature sets), "dinov2-logreg" (45 penalties); or
+            moco, simclr, byol, mocov3, mae, solo, massrl, vicreg, swav or dino (`massrl list protocols`).
         C: of linear: inverse strength of the penalty; 1 unless said, 10 with one label a class.
         select: of the others: "held-out", a tenth of the training images, or "test", which is optimistic.
         iterations: of dinov2-linear: steps of SGD; 12,500 unless said.
@@ -173,18 +222,45 @@ def linear(
         branch: "online" or "target" network; the one that the method's authors evaluate unless said.
         size: side of the view in pixels; that of the pretraining unless said.
         seed: of the untrained weights, the label subsets and the held-out images.
-        batch_size: images at once; changes the time only.
+        batch_size: images at once, 256 unless said, which changes the time only; of a trained head the images of a
+            step, of all processes together.
         num_workers: loader threads.
         cache_dir: where folders and features are kept.
+        untrained: of a trained head: train one on the untrained network, too.
+        trainer: of a trained head: arguments of Lightning's Trainer: devices, accelerator, precision, strategy, ...
+        changed: of a trained head: settings in place of the protocol's: epochs, base_lr, weight_decay, views, ...
 
     Raises:
         massrl.errors.UserError: a checkpoint, file or argument that does not fit, in one line.
     """
+    if not isinstance(protocol, str) or protocol not in probes.LINEAR:
+        own = {"C": C, "select": select, "iterations": iterations, "layer": layer, "labels": labels}
+        _refuse_probes_own({**own, "labels": None if labels == "all" else labels})
+        from massrl.evaluation.classify.linear import linear_by
+        from massrl.evaluation.classify.running import Given
+
+        given = Given(checkpoint, train, test, branch, size, seed, num_workers, cache_dir, trainer)
+        return linear_by(protocol, given, untrained, {**changed, "batch_size": batch_size})
+    _refuse_trainings_own({"untrained": untrained, "trainer": trainer, **changed}, protocol)
     check_options(draws=draws, iterations=iterations, seed=seed)
     fraction(labels)  # a wrong one is refused before the work
     probe = probes.make(probes.LINEAR, protocol, seed, C=C, select=select, iterations=iterations)
-    view = _View(layer, branch, size, seed, batch_size, num_workers, cache_dir)
+    view = _View(layer, branch, size, seed, BATCH if batch_size is None else batch_size, num_workers, cache_dir)
     return _measured(checkpoint, train, test, probe, labels, draws_of(labels, draws), view)
+
+
+def _refuse_probes_own(given: Mapping[str, Any]) -> None:
+    """Refuse arguments of the probes with a protocol that trains a head."""
+    for name, value in given.items():
+        if value is not None:
+            raise ConfigError(f"{name} is of the protocols {', '.join(probes.LINEAR)}; leave it out with another one")
+
+
+def _refuse_trainings_own(given: Mapping[str, Any], protocol: str) -> None:
+    """Refuse arguments of a training with a protocol that is a probe."""
+    for name, value in given.items():
+        if value:
+            raise ConfigError(f"{name} is of protocols that train a head, as moco; {protocol} takes none")
 
 
 def knn(

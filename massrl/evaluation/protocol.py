@@ -19,7 +19,15 @@ SELECTIONS: dict[Selection, str] = {
 }
 PROTOCOLS = Registry("protocol")
 register = PROTOCOLS.register
-MODULES = ("knn", "linear", "logreg", "heads")  # of this package, that register protocols
+MODULES = (  # of this package, that register protocols
+    "knn",
+    "linear",
+    "logreg",
+    "heads",
+    "classify.linear_protocols",
+    "classify.semi_protocols",
+    "classify.finetune_protocols",
+)
 
 
 def protocols() -> Registry:

@@ -6,6 +6,8 @@ are paired.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from data_loading.errors import ConfigError
@@ -40,13 +42,32 @@ def draw(y: np.ndarray, labels: str | float, seed: int = 0, number: int = 0) -> 
     share = fraction(labels)
     if share == "all":
         return np.flatnonzero(y >= 0)
+    return _of_each(y, seed, number, lambda n: max(1, round(share * n)) if isinstance(share, float) else 1)
+
+
+def draw_each(y: np.ndarray, count: int, seed: int = 0, number: int = 0) -> np.ndarray:
+    """Random label subset of `count` rows of each class: sorted row indices (n,) int64 into the labels y (N,) int64.
+
+    For one (seed, number) it is that of `draw` where both take equally many rows of each class. Raises ConfigError
+    where a class has fewer than `count` rows.
+    """
+    if count != int(count) or count < 1:
+        raise ConfigError(f"per_class is {count}; it must be an integer of at least 1")
+    classes, sizes = np.unique(y[y >= 0], return_counts=True)
+    if len(sizes) and sizes.min() < count:
+        least = classes[sizes.argmin()]
+        raise ConfigError(f"per_class is {count}, and class {least} has {sizes.min()} images; take at most that many")
+    return _of_each(y, seed, number, lambda n: int(count))
+
+
+def _of_each(y: np.ndarray, seed: int, number: int, take: Callable[[int], int]) -> np.ndarray:
+    """Sorted rows: of each class with n rows the first `take(n)` in a random order."""
     # Sort rows by raw Philox output, row i by word i: it is stable across numpy versions, permutation() is not.
     keys = np.random.Philox(key=[seed, number]).random_raw(len(y))
     rows = []
     for c in np.unique(y[y >= 0]):
         members = np.flatnonzero(y == c)
-        n = max(1, round(share * len(members))) if isinstance(share, float) else 1
-        rows.append(members[np.argsort(keys[members], kind="stable")[:n]])
+        rows.append(members[np.argsort(keys[members], kind="stable")[: take(len(members))]])
     if not rows:
         raise ConfigError("there are no labels: every label is -1")
     return np.sort(np.concatenate(rows))

@@ -319,7 +319,9 @@ def test_every_method_is_a_name_of_the_package():
             assert getattr(massrl, name) is METHODS[name]
 
 
-@pytest.mark.parametrize("name", ["pretrain", "linear", "knn", "detect", "segment", "load", "list_methods"])
+@pytest.mark.parametrize(
+    "name", ["pretrain", "linear", "knn", "semi", "finetune", "detect", "segment", "load", "list_methods"]
+)
 def test_the_functions_of_the_front_door_are_typed_and_say_each_argument(name):
     function = getattr(massrl, name)
     signature = inspect.signature(function)

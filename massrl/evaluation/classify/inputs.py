@@ -1,0 +1,140 @@
+"""What a protocol is given, checked before anything is trained: checkpoint and labelled images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_loading import sources
+from data_loading.beton.reader import Reader
+from data_loading.errors import ConfigError, SourceError
+from data_loading.sources.cached import read_index
+from massrl.evaluation.rows import Data
+from massrl.methods import load
+from massrl.methods.base import Branch, Method
+from massrl.runs.checkpoint import Checkpoint, find
+from massrl.runs.record import file_sha256
+
+MOST_CLASSES = 2**20  # a label beyond is a number of another kind; a head for it would not fit into memory
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A checkpoint's method and the labelled images of train and test.
+
+    files: the .beton files of "train" and "test".  labels: (N,) int64 of each.  classes: largest label of train + 1.
+    names: of the classes, where the file was made of class folders.  paths: of the training images, None where the file
+    does not say.  branch: whose network it is.  size, mean, std: of the views of the pretraining.
+    hashes: SHA-256 of checkpoint and data.
+    """
+
+    method: Method
+    files: dict[str, Path | list[Path]]
+    given: dict[str, Data]
+    labels: dict[str, np.ndarray]
+    classes: int
+    names: list[str] | None
+    paths: list[str] | None
+    branch: Branch
+    size: int
+    mean: Sequence[float] | None
+    std: Sequence[float] | None
+    hashes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def present(self) -> np.ndarray:
+        """The classes that training images have, int64, sorted."""
+        return np.unique(self.labels["train"])
+
+    def name_of(self, label: int) -> str:
+        """A class by name, else by number."""
+        return self.names[label] if self.names and label < len(self.names) else str(label)
+
+
+def read_inputs(
+    checkpoint: str | os.PathLike,
+    train: Data,
+    test: Data,
+    branch: Branch | None,
+    size: int | None,
+    cache_dir: str | os.PathLike,
+) -> Inputs:
+    """Read and check; ConfigError, SourceError or CheckpointError in one line for what does not fit."""
+    given = {"train": train, "test": test}
+    for part, path in given.items():
+        if not isinstance(path, str | os.PathLike | Sequence):
+            raise ConfigError(f"{part} is {path!r}; name a folder of images or .beton files")
+    where = find(checkpoint)
+    data = Checkpoint.read(where).data(size)
+    files = {part: sources.as_beton(path, cache=Path(cache_dir)) for part, path in given.items()}
+    hashes: dict[str, Any] = {"checkpoint": file_sha256(where)}
+    labels = {}
+    for part, file in files.items():
+        with Reader(file) as reader:
+            hashes[part] = reader.sha256()
+            labels[part] = _labels(reader, given[part])
+    names = _same_classes(given, files)
+    _check_labels(labels, given)
+    index = read_index(files["train"]) or {}
+    method = load(where)
+    branch = branch or method.evaluated
+    method.backbone_of(branch)  # refused before the work
+    return Inputs(
+        method=method,
+        branch=branch,
+        files=files,
+        given=given,
+        labels=labels,
+        classes=int(labels["train"].max()) + 1,
+        names=names,
+        paths=index.get("paths"),
+        **{key: data[key] for key in ("size", "mean", "std")},
+        hashes=hashes,
+    )
+
+
+def _labels(reader: Reader, given: Data) -> np.ndarray:
+    if "label" not in reader.fields:
+        raise SourceError(f"{given}: images have no labels; a classifier needs class folders")
+    labels = np.asarray(reader.labels, np.int64).copy()
+    if not len(labels):
+        raise SourceError(f"{given}: holds no images")
+    if (labels < 0).any():
+        row = int(np.flatnonzero(labels < 0)[0])
+        raise SourceError(f"{given}: image {row} has the label {labels[row]}; a classifier needs labels from 0 on")
+    if labels.max() >= MOST_CLASSES:
+        raise SourceError(
+            f"{given}: image {int(labels.argmax())} has the label {labels.max()}; labels count classes from 0, to at "
+            f"most {MOST_CLASSES - 1}"
+        )
+    return labels
+
+
+def _check_labels(labels: dict[str, np.ndarray], given: dict[str, Data]) -> None:
+    classes = np.unique(labels["train"])
+    if len(classes) < 2:
+        raise ConfigError(
+            f"{given['train']}: all {len(labels['train'])} images are of one class; there is nothing to learn"
+        )
+    unknown = np.setdiff1d(labels["test"], classes)
+    if len(unknown):
+        raise SourceError(
+            f"{given['test']}: has images of class {unknown[0]}, which no image of {given['train']} is of; give "
+            "images of the same classes"
+        )
+
+
+def _same_classes(given: dict[str, Data], files: dict[str, Path | list[Path]]) -> list[str] | None:
+    """Names of the classes, where both are known; labels count class folders in sorted order, so they must be equal."""
+    train, test = ((read_index(file) or {}).get("classes") for file in files.values())
+    if train and test and train != test:
+        odd = sorted(set(train) ^ set(test))
+        raise SourceError(
+            f"{given['train']} and {given['test']} have other class folders: {', '.join(odd[:5])} is in one only"
+        )
+    return train
