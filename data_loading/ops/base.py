@@ -39,7 +39,6 @@ class Op(Streamed):
     """
 
     rule: int  # which function samples its steps: the code in program.draw
-    steps: int = 1  # how many steps of a program it writes at most
 
     def __init__(
         self,
@@ -51,6 +50,11 @@ class Op(Streamed):
     ):
         self.p = within(self, "p", p, 0.0, 1.0)
         set_stream(self, name, share, seed, fixed)
+
+    @property
+    def steps(self) -> int:
+        """How many steps of a program this op writes at most; a plan has room for so many, and it is not checked."""
+        return 1
 
     @property
     def writes(self) -> tuple[int, ...]:

@@ -30,7 +30,10 @@ class Choose(Op):
                 raise ViewError("Choose: a policy cannot hold another Choose; list its policies here")
             if op.name or op.share or op.fixed or op.seed is not None:
                 raise ViewError(f"Choose: {type(op).__name__} in a policy has a stream of its own; give it to Choose")
-        self.steps = self.times * max(sum(op.steps for op in policy) for policy in self.policies)
+
+    @property
+    def steps(self) -> int:
+        return self.times * max(sum(op.steps for op in policy) for policy in self.policies)
 
 
 def lists_of_ops(what: str, value: Sequence[Sequence[Op | str | dict[str, Any]]]) -> list[list[Op]]:

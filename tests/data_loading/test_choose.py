@@ -47,6 +47,15 @@ def test_times_draws_again_with_replacement():
     assert len(pairs) == 4 and np.abs(counts - 1500).max() < 5 * math.sqrt(6000 * 0.25 * 0.75)
 
 
+def test_a_plan_has_room_for_the_policies_that_a_choice_has_when_the_plan_is_sampled():
+    choice = Choose([[Invert(p=1.0)]])
+    choice.policies.append([Posterize(4, p=1.0), Grayscale(1.0)])
+    choice.times = 3
+    assert Drawer(one([choice]), 0).steps == choice.steps == 6  # compiled code does not check where it writes
+    plan = plan_of(one([choice]), samples=200)
+    assert plan.op.shape[2] == 6 and (plan.op != 0).sum(axis=2).max() == 6
+
+
 def test_what_comes_before_and_after_a_choice_does_not_move_its_draws():
     choice = Choose([[Invert(p=1.0)], [Grayscale(1.0)], [Posterize((1, 8), p=1.0)]])
     alone, among = plan_of(one([choice])), plan_of(one([HorizontalFlip(), choice, Solarize()]))
