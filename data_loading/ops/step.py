@@ -18,6 +18,7 @@ import numpy as np
 
 ARGS = 8  # words of a step
 END = 0
+LAST = 31  # the last code of a step of this package
 OWN, OWN_MOST = 128, 128  # the first code of users' own ops, and how many of them a process may define
 KEY = "key"  # the name of a uint32 word that keys random numbers
 
@@ -64,10 +65,9 @@ def step(code: int, name: str, numbers: tuple[str, ...] = (), **more: Any) -> St
     made = Step(code, name, numbers, **more)
     taken = [other for other in STEPS.values() if other.code == code or other.name == name]
     if taken and code < OWN:  # users' own ops may be defined twice, as in a notebook
-        free = max((other.code for other in STEPS.values() if other.code < OWN), default=END) + 1
-        raise ValueError(
-            f"step {name!r} has the code {code}, but {taken[0].name!r} has {taken[0].code}; {free} is free"
-        )
+        free = next((free for free in range(END + 1, LAST + 1) if free not in STEPS), None)
+        cure = f"all codes from 1 to {LAST} are taken" if free is None else f"{free} is free"
+        raise ValueError(f"step {name!r} has the code {code}, but {taken[0].name!r} has {taken[0].code}; {cure}")
     if len(numbers) > ARGS:
         raise ValueError(f"step {name!r} has {len(numbers)} numbers; a step has at most {ARGS}")
     if made.on_rows and made.image_kernel is not None:

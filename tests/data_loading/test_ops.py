@@ -211,6 +211,17 @@ def test_a_record_that_contradicts_another_or_itself_is_refused(code, name, more
     assert STEPS == before
 
 
+def test_the_code_that_is_proposed_is_the_least_free_one_and_none_where_all_are_taken(monkeypatch):
+    monkeypatch.delitem(STEPS, 5)
+    monkeypatch.setitem(STEPS, 31, STEPS[7])
+    with pytest.raises(ValueError, match="; 5 is free"):
+        step(codes.BLUR, "new")
+    for code in range(1, 32):
+        monkeypatch.setitem(STEPS, code, STEPS[7])
+    with pytest.raises(ValueError, match="; all codes from 1 to 31 are taken"):
+        step(codes.BLUR, "new")
+
+
 def test_every_op_has_a_summary_and_annotated_arguments():
     import inspect
 
