@@ -1,4 +1,4 @@
-"""Fast, seeded, replayable loading of images: decode once, draw many views.
+"""Fast, seeded, replayable loading of images: decode once, render many views.
 
 The names FFCV's users know: DatasetWriter, Reader, Loader, and the fields in `data_loading.fields`.
 Importing the package is quick: each name is loaded when it is first used.

@@ -97,9 +97,8 @@ class Views:
 
     def __init__(self, images: Sequence[np.ndarray], boxes: np.ndarray, view_set: ViewSet, dtype: str = "float32"):
         self.memory = np.concatenate([image.reshape(-1) for image in images])
-        self.memory.flags.writeable = (
-            False  # as in the loader, so that the kernels are not compiled again for writable arrays
-        )
+        # As in the loader; for writable arrays the kernels would be compiled again.
+        self.memory.flags.writeable = False
         self.height, self.width = (np.array([image.shape[axis] for image in images]) for axis in (0, 1))
         self.start = np.cumsum(3 * self.height * self.width) - 3 * self.height * self.width
         self.boxes, n, side = np.asarray(boxes, np.float32)[None], len(images), view_set.size

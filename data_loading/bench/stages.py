@@ -145,9 +145,8 @@ class Parts:
             pixels = (decode_jpeg if mode == JPEG else decode_png)(data, self.buffer).reshape(-1)
         else:
             pixels = data
-        pixels.flags.writeable = (
-            False  # as in the loader, so that the kernels are not compiled again for writable arrays
-        )
+        # As in the loader; for writable arrays the kernels would be compiled again.
+        pixels.flags.writeable = False
         return pixels
 
     def touched(self, rows: np.ndarray) -> float:

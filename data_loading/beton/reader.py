@@ -119,9 +119,8 @@ class Reader:
             return [self.value(name, int(row)) for row in rows]
         if not field.size:
             return field.decode_all(np.empty((len(rows), 0), np.uint8))
-        windows = np.lib.stride_tricks.sliding_window_view(
-            self.memory, field.size
-        )  # (bytes in memory, size) view; row ptr is a value
+        # A view (bytes in memory, size), whose row `ptr` is a value.
+        windows = np.lib.stride_tricks.sliding_window_view(self.memory, field.size)
         try:
             return field.decode_all(windows[self._spans[name][0][rows]])
         except BetonError:
@@ -181,9 +180,9 @@ class Reader:
         return self.fields[name]
 
     def _stored(self, ptr: int, size: int) -> np.ndarray:
-        return (
-            self.memory[ptr : ptr + size] if size else np.empty(0, np.uint8)
-        )  # the pointer of an empty value can be anything
+        if not size:  # the pointer of an empty value can be anything
+            return np.empty(0, np.uint8)
+        return self.memory[ptr : ptr + size]
 
     def _image(self, name: str, i: int) -> np.ndarray:
         mode, height, width, ptr, size = (int(column[i]) for column in self._images[name])

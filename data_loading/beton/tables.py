@@ -34,9 +34,8 @@ class Tables:
     length: int
     columns: dict[str, np.ndarray] = field(default_factory=dict)  # values of int, float and custom fields, (N,)
     images: dict[str, ImageTable] = field(default_factory=dict)
-    spans: dict[str, tuple[np.ndarray, np.ndarray]] = field(
-        default_factory=dict
-    )  # other fields: (ptr, size), int64 (N,)
+    # other fields: (ptr, size), int64 (N,)
+    spans: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
 
 def read_tables(path: Path, raw: np.ndarray, custom: Mapping[str, Any]) -> Tables:

@@ -17,9 +17,8 @@ from data_loading.decode.header import jpeg_size, png_size
 from data_loading.errors import BetonError
 
 FIELDS = {field.kind: field for field in (IntField, FloatField, RGBImageField, BytesField, JSONField)}
-ARRAYS = {
-    field.kind: field for field in (NDArrayField, TorchTensorField)
-}  # dtype and shape are in the field descriptor
+# Their dtype and shape are in the field descriptor.
+ARRAYS = {field.kind: field for field in (NDArrayField, TorchTensorField)}
 
 
 def header(path: Path, raw: np.ndarray) -> dict[str, int]:

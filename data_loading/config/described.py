@@ -122,7 +122,7 @@ def found(path: str, registry: Registry) -> Callable:
         item = getattr(import_module(module), name)
     except (ImportError, AttributeError, TypeError, ValueError) as error:  # the last two of a path like "..x" or ".x"
         raise UnknownName(
-            f"class_path {path!r} cannot be imported ({error}); its file must lie in this folder or on PYTHONPATH"
+            f"class_path {path!r} cannot be imported ({error}); its file must be in this folder or on PYTHONPATH"
         ) from error
     if not callable(item):
         raise ViewError(f"class_path {path!r} is no class or function but a {type(item).__name__}")

@@ -91,4 +91,4 @@ class BadSamples:
     def _note(self, row: int, error: UserError) -> None:
         if row not in self.reasons:
             self.reasons[row] = str(error)
-            log.warning("%s; another sample takes its place", error)
+            log.warning("%s; it is replaced by another sample", error)

@@ -91,7 +91,7 @@ def rank_and_world_size(rank: int | None, world_size: int | None) -> tuple[int, 
     if rank is None:
         rank = torch.distributed.get_rank() if running and world_size > 1 else 0
     if not 0 <= rank < world_size:
-        raise ConfigError(f"rank is {rank}; with world_size {world_size} it must lie from 0 to {world_size - 1}")
+        raise ConfigError(f"rank is {rank}; with world_size {world_size} it must be from 0 to {world_size - 1}")
     return rank, world_size
 
 

@@ -47,7 +47,7 @@ def checked(state: dict[str, Any], mine: dict[str, Any], path: object) -> dict[s
         raise CheckpointError(f"{path}: the loader's state is damaged: {what} is {state[what]!r}")
     if state["batch"] * state["global_batch"] >= max(state["samples"], 1) + state["global_batch"]:
         raise CheckpointError(
-            f"{path}: the loader's state is damaged: batch {state['batch']} lies behind the {state['samples']} samples"
+            f"{path}: the loader's state is damaged: batch {state['batch']} is beyond the {state['samples']} samples"
         )
     theirs, ours = state["fingerprint"].split(":"), mine["fingerprint"].split(":")
     if theirs[0] != ours[0]:

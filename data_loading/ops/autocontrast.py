@@ -1,7 +1,8 @@
 """Autocontrast: per channel, stretch the levels so that they reach from 0 to 255, as Pillow's ImageOps.autocontrast.
 
-Values are first rounded to integer levels. With lowest level lo and highest hi, level i becomes 255 / (hi - lo) i - 255
-/ (hi - lo) lo, cut to an integer; a channel of one level stays unchanged.
+Values are first rounded to integer levels. With lowest level lo and highest hi, level i becomes, cut to an integer,
+    255 / (hi - lo) i - 255 / (hi - lo) lo;
+a channel of one level stays unchanged.
 """
 
 from __future__ import annotations

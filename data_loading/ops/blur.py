@@ -26,7 +26,7 @@ MARGIN = 64  # on both sides of a line: the largest radius is 60
 
 @OPS.register
 class GaussianBlur(Op):
-    """Blur by a Gaussian whose sigma is drawn uniformly from an interval of pixels of the view.
+    """Blur by a Gaussian whose sigma is sampled uniformly from an interval of pixels of the view.
 
     kernel_size: number of taps of each axis, odd, as torchvision's; None: all within three sigma.
     """
@@ -98,8 +98,8 @@ def gaussian(sigma, radius, taps):
 def across(tile, row, n, width, radius, taps, lines, out, place):
     """Blur the row of a tile that starts at `row` along x -> out[place :], (3 n,) int16, in 128ths of a level.
 
-    tile (3 k,) float32.  n: pixels of a row, `width` of them in the view.  taps: of `gaussian`.  lines: scratch (3 (n +
-    2 MARGIN),) int16.
+    tile (3 k,) float32.  n: pixels of a row, `width` of them in the view.  taps: of `gaussian`.
+    lines: scratch (3 (n + 2 MARGIN),) int16.
     """
     step, channel = n + 2 * MARGIN, tile.size // 3
     for c in range(3):

@@ -14,7 +14,7 @@ CHOOSE = 37  # in no plan: it writes the steps of other ops
 
 @OPS.register
 class Choose(Op):
-    """Draw one of `policies` (equally likely), run its ops in order, each with its own `p`; all that `times` times.
+    """Choose one of `policies` (equally likely), run its ops in order, each with its own `p`; all that `times` times.
 
     policies: lists of ops; an empty list leaves the image unchanged. All their random numbers come from the stream of
     this op, so that name, share, seed and fixed are arguments of Choose, not of the ops in it; else ViewError.

@@ -111,7 +111,7 @@ class Saturation(OneFactor):
 
 @OPS.register
 class Hue(Op):
-    """Turn the hue by a part of the colour circle, from -0.5 to 0.5, a number, or an interval that it is drawn from.
+    """Turn the hue by a part of the colour circle, from -0.5 to 0.5: a number, or an interval to sample from.
 
     bins: 0 samples uniformly from the interval, n one of n equidistant values.
     """

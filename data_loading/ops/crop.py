@@ -150,8 +150,8 @@ class Pad(Crop):
 def draw_random_resized(params, state, height, width, box):
     """Sample torchvision's RandomResizedCrop: ten tries, else the largest central box of a ratio in range.
 
-    params: RandomResizedCrop.params.  state: of kernel/rng.py.  height, width: of the image.  box (4,) float32:
-    written.
+    params: RandomResizedCrop.params.  state: of kernel/rng.py.  height, width: of the image.
+    box (4,) float32: written.
     """
     if not try_random_resized(params, state, height, width, box, box, NO):
         central(params, ZERO, ZERO, width, height, box)

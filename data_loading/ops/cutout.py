@@ -25,8 +25,9 @@ class Cutout(Op):
     """Fill a square at a random place with one colour.
 
     side: its side as a fraction of the view's, a number, or an interval from which it is sampled; 0 leaves the view
-    unchanged.  bins: 0 samples uniformly from the interval, n one of n equidistant values.  inside: never cut at the
-    border.
+        unchanged.
+    bins: 0 samples uniformly from the interval, n one of n equidistant values.
+    inside: never cut at the border.
     fill: one value for all channels or three, 0 to 255.
     """
 

@@ -1,7 +1,8 @@
 """Equalize: per channel, spread the levels so that they occur about equally often, as Pillow's ImageOps.equalize.
 
-Values are first rounded to integer levels. Level i becomes (step // 2 + pixels below i) // step, where step = (pixels -
-those of the highest level) // 255; a channel where step is 0 stays unchanged.
+Values are first rounded to integer levels. Level i becomes (step // 2 + pixels below i) // step, where
+    step = (pixels - those of the highest level) // 255;
+a channel where step is 0 stays unchanged.
 """
 
 from __future__ import annotations

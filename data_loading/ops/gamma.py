@@ -17,7 +17,7 @@ F32 = np.float32
 
 @OPS.register
 class Gamma(Op):
-    """Bend the curve of intensities: exponent and gain are drawn log-uniformly from their intervals."""
+    """Bend the curve of intensities: exponent and gain are sampled log-uniformly from their intervals."""
 
     rule = GAMMA
 

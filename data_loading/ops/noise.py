@@ -16,7 +16,7 @@ F32, U32 = np.float32, np.uint32
 
 @OPS.register
 class GaussianNoise(Op):
-    """Add normal noise to each value; its standard deviation (in levels of 255) is drawn from an interval."""
+    """Add normal noise to each value; its standard deviation (in levels of 255) is sampled from an interval."""
 
     rule = NOISE
 

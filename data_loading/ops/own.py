@@ -27,10 +27,14 @@ class OwnOp(Op):
     """The base class of ops defined by users; docs/own_ops.md has a complete example.
 
     A subclass gives `numbers`, the names of the numbers that it samples (at most ARGS), and two static methods that
-    numba compiles. draw(params, state, arg, word) samples the numbers and writes them into arg[0], arg[1], ...; each
-    comes from `uniform(state, low, high)` of data_loading.rng. kernel(image, scratch, arg, word) changes image (3, H,
-    W), float32 in 0..255, in place; scratch is memory of equal shape. params: the numbers that `params()` returns,
-    (PARAMS,) float64.  arg (ARGS,) float32; word: its bits as uint32. ViewError for a subclass without these.
+    numba compiles; ViewError for a subclass without them:
+
+    draw(params, state, arg, word): sample the numbers, each by `uniform(state, low, high)` of data_loading.rng, and
+        write them into arg[0], arg[1], ...
+    kernel(image, scratch, arg, word): change `image` in place.
+
+    params (PARAMS,) float64: what `params()` returns.  arg (ARGS,) float32: the numbers; word: their bits as uint32.
+    image (3, H, W) float32 in 0..255; scratch: memory of that shape.
     """
 
     numbers: tuple[str, ...] = ()

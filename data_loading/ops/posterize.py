@@ -17,7 +17,7 @@ F32 = np.float32
 
 @OPS.register
 class Posterize(Op):
-    """Keep the highest `bits` (0 to 8) bits of each value; drawn from an interval, they are rounded to a whole number.
+    """Keep the highest `bits` (0 to 8) bits of each value; if sampled from an interval, they are rounded.
 
     bins: 0 samples uniformly from the interval, n one of n equidistant values.
     """

@@ -1,7 +1,7 @@
 """The interpreter of programs: `draw` samples the numbers of any op, `rows` and `run_on_image` run any step.
 
-A new op that samples numbers needs a branch in `draw`, a new kernel of rows one in `rows`; all else is in the op's
-file.
+A new op that samples numbers needs a branch in `draw`, a new kernel of rows one in `rows`.
+All else is in the op's file.
 """
 
 from __future__ import annotations
@@ -116,8 +116,8 @@ def on_image(code):
 def rows(code, arg, mean, tile, width, pitch):
     """Run one step on a tile (3 R pitch,) float32, R rows of each channel, in place.
 
-    arg (ARGS,) float32: its numbers.  mean: gray of the whole image on average, used by contrast.  width: pixels of a
-    row.
+    arg (ARGS,) float32: its numbers.  mean: gray of the whole image on average, used by contrast.
+    width: pixels of a row.
     """
     if code == color_jitter.BRIGHTNESS:
         color_jitter.brightness(tile, arg[0])

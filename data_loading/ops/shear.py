@@ -20,8 +20,8 @@ class Shear(Op):
     """Shear along an axis.
 
     amount: tangent of the angle, a number, or an interval from which it is sampled.  axis: "x" or "y".
-    bins: 0 samples uniformly from the interval, n one of n equidistant values.  mirror: half of the amounts change
-    sign.
+    bins: 0 samples uniformly from the interval, n one of n equidistant values.
+    mirror: half of the amounts change sign.
     centre: the fixed point is the centre, not the top left corner.  interpolation: "nearest" or "bilinear".
     fill: value outside the image, 0 to 255.
     """

@@ -21,7 +21,7 @@ F32 = np.float32
 
 @OPS.register
 class Thickness(Op):
-    """Make bright strokes thicker or thinner; the weight is drawn from [-amount, amount]."""
+    """Make bright strokes thicker or thinner; the weight is sampled from [-amount, amount]."""
 
     rule = THICKNESS
 

@@ -464,7 +464,7 @@ def image(*operations):
         (image(Flipped()), "Flipped is no operation that is known here"),
         (image(3), "int is no operation"),
         (image(T.ToTensor(), T.RandomHorizontalFlip()), "RandomHorizontalFlip follows ToTensor; first comes"),
-        (image(T.Cutout(30)), "Cutout: crop_size is 30; it must lie from 0 to the view's side, 24"),
+        (image(T.Cutout(30)), "Cutout: crop_size is 30; it must be from 0 to the view's side, 24"),
         (image(T.RandomResizedCrop((8, 8), second_seed=4)), r"none has RandomResizedCrop\(seed=4\)"),
         ({"pipelines": {"image2": [SimpleRGBImageDecoder()]}}, r"no field 'image2'.*custom_field_mapper=\{'image2': "),
         ({"pipelines": {"image": T.ToTensor()}}, "pipeline 'image' is a ToTensor; it is a list"),

@@ -143,9 +143,9 @@ def test_an_assignment_that_cannot_be_is_refused_in_the_next_epoch(square):
     [
         ({"pipelines": [1, 2]}, r"pipelines is \[1, 2\]; it is a dict of names and lists of operations"),
         ({"custom_field_mapper": "image"}, "custom_field_mapper is 'image'; it is a dict"),
-        ({"num_workers": None}, "num_workers is None; it is an integer"),
-        ({"num_workers": "a"}, "num_workers is 'a'; it is an integer"),
-        ({"batch_size": "a"}, "batch_size is 'a'; it is an integer"),
+        ({"num_workers": None}, "num_workers is None; it must be an integer"),
+        ({"num_workers": "a"}, "num_workers is 'a'; it must be an integer"),
+        ({"batch_size": "a"}, "batch_size is 'a'; it must be an integer"),
     ],
 )
 def test_a_loaders_arguments_of_a_wrong_type_are_refused_in_a_sentence(square, arguments, message):

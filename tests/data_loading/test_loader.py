@@ -405,7 +405,7 @@ def test_a_bad_sample_that_is_skipped_becomes_the_one_before_it_for_any_threads_
     loader, batches = made()
     assert loader.bad.keys() == bad and all(f"sample {row}:" in why for row, why in loader.bad.items())
     assert sorted(r.getMessage() for r in caplog.records) == sorted(
-        f"{why}; another sample takes its place" for why in loader.bad.values()
+        f"{why}; it is replaced by another sample" for why in loader.bad.values()
     )
     rows, valid = torch.cat([b.index for b in batches]), torch.cat([b.valid for b in batches])
     views = torch.cat([b.views[3] for b in batches])

@@ -114,7 +114,7 @@ class Loader:
             )
         for name, number in (("batch_size", batch_size), ("num_workers", num_workers)):
             if not isinstance(number, Integral):
-                raise ConfigError(f"{name} is {number!r}; it is an integer")
+                raise ConfigError(f"{name} is {number!r}; it must be an integer")
         if cache_type not in (None, 0, 1, 2):
             raise ConfigError(f"cache_type is {cache_type!r}; it is 0 (page cache), 1 (process) or 2 (shared memory)")
         self.seed = checked_seed(0 if distributed and seed is None else seed)

@@ -29,7 +29,7 @@ class Cutout(ImageOp):
     def ops(self, side: int) -> list[Op]:
         size, fill = whole(self, "crop_size", self.crop_size, 0, LARGEST), colour(self, as_tuple(self.fill))
         if size > side:
-            raise ViewError(f"Cutout: crop_size is {size}; it must lie from 0 to the view's side, {side}")
+            raise ViewError(f"Cutout: crop_size is {size}; it must be from 0 to the view's side, {side}")
         return [ops.Cutout(size / side, inside=True, fill=fill, p=1.0, **self.stream)]
 
 
