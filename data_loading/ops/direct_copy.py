@@ -9,6 +9,7 @@ import numpy as np
 
 from data_loading.kernel.jit import jit
 from data_loading.kernel.simd import LANES, fma, load_pixels, reverse, spread, store
+from data_loading.ops.step import END
 
 F32 = np.float32
 
@@ -18,7 +19,7 @@ def is_copy(box, side, op, next_step):
     """Whether a view can be copied: box (4,) has integer corners and the view's side; op (K,) no more steps."""
     whole = box[0] == np.floor(box[0]) and box[1] == np.floor(box[1])
     same = box[2] - box[0] == side and box[3] - box[1] == side
-    return whole and same and (next_step >= op.size or op[next_step] == 0)
+    return whole and same and (next_step >= op.size or op[next_step] == END)
 
 
 @jit
