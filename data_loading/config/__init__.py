@@ -1,1 +1,1 @@
-"""Objects that a config names, remembered arguments, and files that are written completely or not at all."""
+"""Objects that a config names, remembered arguments, the choice of Lightning, and files that are never half written."""
