@@ -40,3 +40,12 @@ def near_miss(name: object, known: Iterable[str]) -> str:
     """A hint for error messages: " Did you mean 'x'?" with the most similar known name, or "" if none is similar."""
     near = difflib.get_close_matches(str(name), list(known), n=1)
     return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def one_of(what: str, value: object, known: Iterable[str], error: type[UserError]) -> str:
+    """Return `value` if it is in `known`; else raise `error`, which lists them. what: the option's name in it."""
+    known = list(known)
+    if not isinstance(value, str) or value not in known:
+        hint = near_miss(value, known)
+        raise error(f"{what} is {value!r}{f'.{hint} Choose' if hint else '; choose'} one of {', '.join(known)}")
+    return value

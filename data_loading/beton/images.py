@@ -14,7 +14,7 @@ from data_loading.decode import JPEG, PNG, RAW, decode_jpeg
 from data_loading.decode.file import UprightJPEG, read_image
 from data_loading.decode.jpeg import encode_jpeg
 from data_loading.decode.png import encode_png
-from data_loading.errors import BetonError, ConfigError, DecodeError
+from data_loading.errors import BetonError, ConfigError, DecodeError, one_of
 
 WRITE_MODES = ("raw", "jpg", "png", "smart", "proportion", "keep")
 
@@ -53,9 +53,7 @@ class RGBImageField(Field):
             raise ConfigError(
                 f"write_mode is {write_mode!r} and mode is {mode!r}; they are the same option, give only one"
             )
-        self.write_mode = write_mode or mode or "raw"
-        if self.write_mode not in WRITE_MODES:
-            raise ConfigError(f"write_mode is {self.write_mode!r}; choose one of {', '.join(WRITE_MODES)}")
+        self.write_mode = one_of("write_mode", write_mode or mode or "raw", WRITE_MODES, ConfigError)
         if max_resolution is not None and max_resolution < 1:
             raise ConfigError(f"max_resolution is {max_resolution}; it must be at least 1 pixel")
         if not 1 <= jpeg_quality <= 100:

@@ -18,7 +18,7 @@ import numpy as np
 
 from data_loading.beton.mapping import Part, called
 from data_loading.beton.reader import Reader
-from data_loading.errors import BetonError, ConfigError
+from data_loading.errors import BetonError, ConfigError, one_of
 
 if TYPE_CHECKING:
     from data_loading.loading.node_memory import NodeMemory
@@ -40,9 +40,7 @@ def choose(cache: str | None) -> str:
         if value not in ("0", "1", "2"):
             raise ConfigError(f"{VARIABLE} is {value!r}; it takes 0 (page cache), 1 (process) or 2 (shared)")
         return CACHES[int(value)]
-    if cache not in CACHES:
-        raise ConfigError(f"cache is {cache!r}; choose one of {', '.join(CACHES)}")
-    return cache
+    return one_of("cache", cache, CACHES, ConfigError)
 
 
 class Mapped:

@@ -5,7 +5,7 @@ This file holds what a loader is asked for and where it is; `epoch_iterator` hol
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from data_loading import sources
 from data_loading.batch import Batch
 from data_loading.beton.reader import Reader
 from data_loading.config.arguments import Remembers
-from data_loading.errors import ConfigError
+from data_loading.errors import ConfigError, one_of
 from data_loading.kernel.rng import checked_seed
 from data_loading.loading import state
 from data_loading.loading.assembly import Assembler
@@ -98,9 +98,10 @@ class Loader(Remembers, IterableDataset[Batch]):
         rank: int | None = None,
         world_size: int | None = None,
     ):
-        self.order, self.dtype = _one_of("order", order, ORDERS), _one_of("dtype", dtype, tuple(DTYPES))
-        skip = _one_of("on_error", on_error, ("raise", "skip")) == "skip"
-        half = _one_of("decode_scale", decode_scale, ("full", "half")) == "half"
+        self.order = one_of("order", order, ORDERS, ConfigError)
+        self.dtype = one_of("dtype", dtype, DTYPES, ConfigError)
+        skip = one_of("on_error", on_error, ("raise", "skip"), ConfigError) == "skip"
+        half = one_of("decode_scale", decode_scale, ("full", "half"), ConfigError) == "half"
         self._given_batch_size = _whole("batch_size", batch_size, 1)
         self.num_workers = _whole("num_workers", num_workers, 0)
         self.batches_ahead = _whole("batches_ahead", batches_ahead, 1)
@@ -294,12 +295,6 @@ class _Sequential(SequentialSampler):
     def __init__(self, loader: Loader):
         super().__init__(loader.indices)
         self.set_epoch = loader.set_epoch
-
-
-def _one_of(name: str, value: str, choices: Collection[str]) -> str:
-    if value not in choices:
-        raise ConfigError(f"{name} is {value!r}; choose one of {', '.join(choices)}")
-    return value
 
 
 def _whole(name: str, value: int, least: int) -> int:

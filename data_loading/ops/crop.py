@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from data_loading.config.described import build
-from data_loading.errors import ViewError
+from data_loading.errors import ViewError, one_of
 from data_loading.kernel.jit import NO, YES, ZERO, jit
 from data_loading.kernel.rng import integer, uniform
 from data_loading.ops.base import OPS, Streamed, interval, set_stream, whole, within
@@ -122,9 +122,7 @@ class CornerCrop(Crop):
     def __init__(self, ratio: float = 1.0, corner: str = "top_left", **common: Any):
         super().__init__(**common)
         self.ratio = within(self, "ratio", ratio, 0.01, 1.0)
-        if corner not in CORNERS:
-            raise ViewError(f"CornerCrop: corner is {corner!r}; choose one of {', '.join(CORNERS)}")
-        self.corner = corner
+        self.corner = one_of("CornerCrop: corner", corner, CORNERS, ViewError)
 
     def params(self) -> list[float]:
         """ratio, and the index of the corner in CORNERS."""

@@ -6,7 +6,7 @@ AutoAugment (and its authors'), or to the centre.
 
 from __future__ import annotations
 
-from data_loading.errors import ViewError
+from data_loading.errors import ViewError, one_of
 from data_loading.kernel.jit import jit
 from data_loading.ops import warp
 from data_loading.ops.base import OPS, Op, flag, magnitude, magnitude_params
@@ -54,9 +54,7 @@ class Shear(Op):
 
 def axis_number(op: object, axis: str) -> float:
     """0 for "x", 1 for "y", else a ViewError."""
-    if axis not in ("x", "y"):
-        raise ViewError(f"{type(op).__name__}: axis is {axis!r}; choose one of x, y")
-    return float(axis == "y")
+    return float(one_of(f"{type(op).__name__}: axis", axis, ("x", "y"), ViewError) == "y")
 
 
 @jit(inline=True)

@@ -12,7 +12,7 @@ import math
 import numpy as np
 from scipy.ndimage import map_coordinates
 
-from data_loading.errors import ViewError
+from data_loading.errors import ViewError, one_of
 from data_loading.kernel.jit import jit
 from data_loading.kernel.simd import at
 from data_loading.ops.affine import sample_row, tensor_sample
@@ -27,10 +27,7 @@ INTERPOLATIONS = ("nearest", "bilinear")
 
 def resampling_params(op: object, interpolation: str, fill: float) -> list[float]:
     """Check both arguments -> [0 for "nearest" or 1 for "bilinear", fill]; ViewError."""
-    if interpolation not in INTERPOLATIONS:
-        raise ViewError(
-            f"{type(op).__name__}: interpolation is {interpolation!r}; choose one of {', '.join(INTERPOLATIONS)}"
-        )
+    one_of(f"{type(op).__name__}: interpolation", interpolation, INTERPOLATIONS, ViewError)
     return [float(interpolation == "bilinear"), within(op, "fill", fill, 0.0, 255.0)]
 
 

@@ -12,9 +12,10 @@ import json
 from importlib import resources
 from typing import Any
 
+from data_loading.errors import ViewError, one_of
 from data_loading.ops import Choose, HorizontalFlip, Op
 from data_loading.strategies.policy_ops import policy_op
-from data_loading.strategies.strategy import STRATEGIES, Strategy, one_of
+from data_loading.strategies.strategy import STRATEGIES, Strategy
 
 # Ops whose value gets a random sign.
 MIRRORED = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate")
@@ -27,7 +28,7 @@ def fastautoaugment(policy: str = "imagenet", flip: float = 0.5) -> Strategy:
     policy: "imagenet", "cifar10" or "svhn", the data set of the search.  flip: probability.
     """
     policies = published()["policies"]
-    pairs = policies[one_of("fastautoaugment", "policy", policy, policies)]
+    pairs = policies[one_of("fastautoaugment: policy", policy, policies, ViewError)]
     choose = Choose([[op for name, p, magnitude in pair for op in _op(name, p, magnitude)] for pair in pairs])
     return Strategy("fastautoaugment", [[HorizontalFlip(flip), choose]])
 

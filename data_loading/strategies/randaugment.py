@@ -3,11 +3,11 @@
 Differs from the paper: ops and magnitudes are those of torchvision's table, which differ from the authors' code.
 """
 
-from data_loading.errors import ViewError
+from data_loading.errors import ViewError, one_of
 from data_loading.ops import Brightness, Choose, Contrast, GaussianBlur, Grayscale, HorizontalFlip, Hue, Op, Saturation
 from data_loading.ops.base import is_number
 from data_loading.strategies.policy_ops import torchvision_op
-from data_loading.strategies.strategy import STRATEGIES, Strategy, one_of
+from data_loading.strategies.strategy import STRATEGIES, Strategy
 
 BINS = 31  # magnitudes per op
 
@@ -23,7 +23,7 @@ def randaugment(num_ops: int = 2, magnitude: int = 9, ops: str = "torchvision", 
     """
     from torchvision.transforms import RandAugment
 
-    one_of("randaugment", "ops", ops, ("torchvision", "extended"))
+    one_of("randaugment: ops", ops, ("torchvision", "extended"), ViewError)
     for name, value, low, high in (("num_ops", num_ops, 1, 16), ("magnitude", magnitude, 0, BINS - 1)):
         if not is_number(value) or value not in range(low, high + 1):
             raise ViewError(f"randaugment: {name} is {value!r}; it must be an integer from {low} to {high}")

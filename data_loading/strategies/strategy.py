@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from data_loading.config.arguments import given_to
 from data_loading.config.described import build, construct, describe, dotted, plain
 from data_loading.config.registry import Registry
-from data_loading.errors import ViewError, near_miss
+from data_loading.errors import ViewError, one_of
 from data_loading.ops.base import OPS, Op, whole
 from data_loading.ops.choose import lists_of_ops
 from data_loading.ops.crop import Crop, RandomResizedCrop, as_crop
@@ -77,7 +77,7 @@ class Strategy:
             self.local_crop = as_crop(RandomResizedCrop(scale=(0.05, 0.14)) if local_crop is None else local_crop)
             self.size = whole(self, "size", size, 1, LARGEST)
             if interpolation is not None:
-                one_of("Strategy", "interpolation", interpolation, INTERPOLATIONS)
+                one_of("Strategy: interpolation", interpolation, INTERPOLATIONS, ViewError)
             self.interpolation = interpolation
         except ViewError as error:
             raise ViewError(f"strategy {name!r}: {error}") from error
@@ -114,11 +114,3 @@ def strategy(which: str | dict | Strategy) -> Strategy:
     if isinstance(which, dict) and "class_path" not in which:
         return construct(Strategy, which, "a strategy")
     return build(which, STRATEGIES, Strategy)
-
-
-def one_of(who: str, what: str, value: object, known: Iterable[str]) -> str:
-    """Return `value` if it is in `known`, else ViewError with the most similar name. who, what: for the message."""
-    known = list(known)
-    if not isinstance(value, str) or value not in known:
-        raise ViewError(f"{who}: {what} is {value!r}.{near_miss(value, known)} Choose one of {', '.join(known)}")
-    return value

@@ -13,13 +13,13 @@ from typing import Any
 import yaml
 
 from data_loading.config.described import argument_names, construct, plain
-from data_loading.errors import ViewError
+from data_loading.errors import ViewError, one_of
 from data_loading.ops.base import OPS, Op, flag, whole
 from data_loading.ops.choose import Choose
 from data_loading.ops.crop import Crop, RandomResizedCrop
 from data_loading.ops.resize import INTERPOLATIONS
 from data_loading.strategies import Strategy, strategy
-from data_loading.strategies.strategy import LARGEST, one_of
+from data_loading.strategies.strategy import LARGEST
 
 MOST = 255  # the most strategies (a plan numbers them by uint8), and the most crops of a role
 
@@ -87,8 +87,8 @@ class ViewSet:
         self.crop_scale, self.crop_ratio = plain(crop_scale, OPS), plain(crop_ratio, OPS)
         self.local_scale = plain(local_scale, OPS)
         chosen = (first.interpolation or "bilinear") if interpolation is None else interpolation
-        self.interpolation = one_of("ViewSet", "interpolation", chosen, INTERPOLATIONS)
-        self.assign = one_of("ViewSet", "assign", assign, ("all", "drawn"))
+        self.interpolation = one_of("ViewSet: interpolation", chosen, INTERPOLATIONS, ViewError)
+        self.assign = one_of("ViewSet: assign", assign, ("all", "drawn"), ViewError)
         if self.own_sizes and size is not None:
             raise ViewError(f"own_sizes does not go with a size ({size}); give each strategy its own, or leave one out")
         self._check()

@@ -8,7 +8,7 @@ import pytest
 from data_loading import Strategy
 from data_loading.config.described import build, describe, plain
 from data_loading.config.registry import Registry
-from data_loading.errors import ConfigError, UnknownName, ViewError, near_miss
+from data_loading.errors import ConfigError, UnknownName, ViewError, near_miss, one_of
 from data_loading.ops import OPS, ColorJitter, Crop, Grayscale, Op, RandomResizedCrop, Solarize
 from data_loading.strategies import STRATEGIES, strategy
 
@@ -92,6 +92,20 @@ def test_numpy_numbers_and_arrays_are_plain_however_deep_they_stand():
 )
 def test_the_nearest_name_is_told_where_one_is_near(name, known, words):
     assert near_miss(name, known) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("bmp", "^mode is 'bmp'; choose one of raw, jpg$"),
+        ("jpeg", "^mode is 'jpeg'. Did you mean 'jpg'\\? Choose one of raw, jpg$"),
+        (["raw"], "^mode is \\['raw'\\]"),
+    ],
+)
+def test_what_is_none_of_the_choices_is_refused_with_the_nearest_one(value, words):
+    assert one_of("mode", "raw", ("raw", "jpg"), ConfigError) == "raw"
+    with pytest.raises(ConfigError, match=words):
+        one_of("mode", value, ("raw", "jpg"), ConfigError)
 
 
 def defined(number, name="again"):

@@ -564,7 +564,7 @@ def test_impossible_arguments_are_refused_in_a_sentence(raw, arguments, words):
         ({"batches_ahead": float("inf")}, "batches_ahead is inf"),
         ({"pool_pages": None}, "pool_pages is None"),
         ({"pool_pages": float("nan")}, "pool_pages is nan"),
-        ({"dtype": ["float32"]}, r"dtype is \['float32'\]; choose one of float32, "),
+        ({"dtype": ["float32"]}, r"dtype is \['float32'\]. Did you mean 'float32'\? Choose one of float32, float16, "),
         ({"world_size": 2}, "give this process's rank"),
     ],
 )

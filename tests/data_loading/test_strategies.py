@@ -544,7 +544,7 @@ def test_a_strategy_with_arguments_survives_a_round_trip_through_a_config(writte
 @pytest.mark.parametrize(("name", "arguments", "words"), [
     ("autoaugment", {"policy": "imagnet"}, "autoaugment: policy is 'imagnet'. Did you mean 'imagenet'?"),
     ("fastautoaugment", {"policy": "cifar100"}, "Did you mean 'cifar10'?"),
-    ("massrl_tf_autoaugment", {"policy": None}, "Choose one of imagenet, cifar10, svhn"),
+    ("massrl_tf_autoaugment", {"policy": None}, "choose one of imagenet, cifar10, svhn"),
     ("randaugment", {"ops": "extend"}, "randaugment: ops is 'extend'. Did you mean 'extended'?"),
     ("randaugment", {"magnitude": 31}, "magnitude is 31; it must be an integer from 0 to 30"),
     ("randaugment", {"magnitude": 9.5}, "magnitude is 9.5"),
