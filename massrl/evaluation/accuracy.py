@@ -14,6 +14,7 @@ from data_loading.errors import ConfigError
 from massrl.evaluation import probes
 from massrl.evaluation.choice import Chosen
 from massrl.evaluation.features import require_labels
+from massrl.evaluation.knn import KNN
 from massrl.evaluation.options import check_options
 from massrl.evaluation.probes import Probe
 from massrl.evaluation.protocol import SELECTIONS, Protocol
@@ -287,7 +288,7 @@ def knn(
         checkpoint: a run, its folder or a checkpoint file.
         train: labelled images: a folder of class folders or .beton files.
         test: labelled images to measure on.
-        protocol: "knn", "knn-centred" (knn v1) or "knn-grid"; knn unless said, knn-grid with several values.
+        protocol: "knn", "knn-centred" (knn v1) or "knn-grid"; knn unless said, with several values a grid of these.
         k: neighbours that vote, one number or several; 20 unless said.
         tau: temperature of the votes, exp(cosine / tau), one or several: the smaller, the more nearer ones count.
         distance: "cosine", "euclidean" or both; cosine unless said.
@@ -307,7 +308,11 @@ def knn(
     for one in probes.values(k):
         check_options(k=one)
     several = any(len(probes.values(one)) > 1 for one in (k, tau, distance))
-    name = protocol or ("knn-grid" if several else "knn")
+    if several and protocol is None:  # a grid of these values alone, as k 10, 20, 100, 200 with tau 0.07
+        protocol = "knn-grid"
+        k, tau = KNN.k if k is None else k, KNN.tau if tau is None else tau
+        distance = KNN.distance if distance is None else distance
+    name = protocol or "knn"
     probe = probes.make(probes.KNN_PROTOCOLS, name, seed, k=k, tau=tau, distance=distance, select=select)
     view = _View(layer, branch, size, seed, batch_size, num_workers, cache_dir)
     return _measured(checkpoint, train, test, probe, "all", 1, view)

@@ -19,6 +19,7 @@ SELECTIONS: dict[Selection, str] = {
 }
 PROTOCOLS = Registry("protocol")
 register = PROTOCOLS.register
+BLOCK = 8192  # rows that are checked at once
 MODULES = (  # of this package, that register protocols
     "knn",
     "linear",
@@ -82,7 +83,12 @@ def check_pair(x: np.ndarray, y: np.ndarray, test_x: np.ndarray, test_y: np.ndar
     for what, a, b in (("train", x, y), ("test", test_x, test_y)):
         if a.ndim != 2 or len(a) != len(b) or not len(a):
             raise ConfigError(f"{what} features of shape {a.shape} do not fit {len(b)} labels; give (N, F) and (N,)")
-        if not np.isfinite(a).all():
+        if not _finite(a):
             raise ConfigError(f"the {what} features hold NaN or infinity; the encoder's training has probably diverged")
     if x.shape[1] != test_x.shape[1]:
         raise ConfigError(f"train features have {x.shape[1]} dimensions, test features have {test_x.shape[1]}")
+
+
+def _finite(a: np.ndarray) -> bool:
+    """Whether no value of a (N, F) is NaN or infinite; block by block, as it may be larger than the memory."""
+    return all(np.isfinite(a[start : start + BLOCK]).all() for start in range(0, len(a), BLOCK))

@@ -157,9 +157,12 @@ def test_a_choice_on_test_says_optimistic_in_table_record_and_page(sample):
 
 
 def test_several_values_are_a_grid(sample, tmp_path):
-    assert knn.main(words(sample, "--k", "1,3,5", "--tau", "0.07,0.5", "--distance", "cosine", "--json", "r.json")) == 0
+    assert knn.main(words(sample, "--k", "1,3,5", "--tau", "0.07,0.5", "--json", "r.json")) == 0
     record = json.loads((tmp_path / "r.json").read_text())
     assert record["protocol"] == "knn-grid v1" and len(record["tried"]["trained"][0]) == 6
+    dino = massrl.knn(**given(sample), k=(1, 2, 5), select="test")  # the rest as knn
+    assert list(dino.chosen["trained"][0].tried) == [f"k {k}, tau 0.07, cosine" for k in (1, 2, 5)]
+    assert len(massrl.knn(**given(sample), protocol="knn-grid", k=1).chosen["pixels"][0].tried) == 8 + 1
     one = massrl.knn(**given(sample), k=3)
     assert one.protocol.title == "knn v2" and one.chosen == {} and "chosen" not in one.to_dict()
 
