@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from massrl.evaluation.classify.result import Classified
 
 CHECK_IMAGES = 16
-SHARED = ("layer", "branch", "size", "seed", "batch_size", "num_workers", "cache_dir")
+SHARED = ("layer", "branch", "leaks", "size", "seed", "batch_size", "num_workers", "cache_dir")
 BATCH = "images at once, 256 unless said; changes the time only"
 TRAINED = "images of a training step, of all processes together (default: the protocol's)"
 TRAINING = ("semi", "finetune")  # commands that train a network from its output on
@@ -33,6 +33,9 @@ def parser(command: str, description: str) -> Parser:
     if command not in TRAINING:
         add("--layer", type=str | None, default=None, help="as of massrl features (default: the encoder's output)")
     add("--branch", type=str | None, default=None, help="online or target network (default: as the method's authors)")
+    if command not in TRAINING:
+        words = "JSON of massrl data check TRAIN --against TEST: also the accuracy without the flagged test images"
+        add("--leaks", type=str | None, default=None, help=words)
     add("--size", type=int | None, default=None, help="side of the view in pixels (default: that of the pretraining)")
     add("--json", type=str | None, default=None, help="write the figures, with all that they depend on, to this file")
     add("--seed", type=int, default=0, help="of the untrained weights and the label subsets")
@@ -51,7 +54,7 @@ def run(args, measure: Callable[..., Accuracy | Classified], **options) -> int:
     with ExitStack() as stack:
         if args.check:
             _use_samples(args, Path(stack.enter_context(tempfile.TemporaryDirectory())))
-        check_options(json=args.json)
+        check_options(json=args.json, leaks=getattr(args, "leaks", None))
         missing = [f"--{name}" for name in ("checkpoint", "train", "test") if getattr(args, name) is None]
         if missing:
             raise ConfigError(f"missing: {', '.join(missing)}")
@@ -73,6 +76,7 @@ def run(args, measure: Callable[..., Accuracy | Classified], **options) -> int:
 
 def _use_samples(args, temporary: Path) -> None:
     """Replace missing images and a missing checkpoint by generated ones; of existing folders take 16 images."""
+    from data_loading import sources
     from massrl.cli.samples import sample_checkpoint, sample_folder
 
     cache = temporary / "cache"
@@ -82,11 +86,14 @@ def _use_samples(args, temporary: Path) -> None:
         path, what = few_images(part, getattr(args, part), images, cache)
         setattr(args, part, path)
         said += [what] if what else []
+    if args.train == args.test == str(images):  # equal sets are warned of, which would be noise here
+        args.test = str(sources.as_beton(images, cache, "test", range(0, CHECK_IMAGES, 2), progress=False))
+        said[-1] = f"test: {CHECK_IMAGES // 2} of them"
     if args.checkpoint is None or not Path(args.checkpoint).exists():
         was = f" ({args.checkpoint} is not there)" if args.checkpoint else ""
         said.append(f"checkpoint: a tiny ResNet after two steps{was}")
         args.checkpoint = str(sample_checkpoint(temporary, images))
-    args.cache_dir, args.json = str(cache), str(temporary / "record.json")
+    args.leaks, args.cache_dir, args.json = None, str(cache), str(temporary / "record.json")
     print(f"check: {'; '.join(said) or 'as given'}", flush=True)
 
 

@@ -14,6 +14,7 @@ from data_loading.errors import ConfigError
 from massrl.evaluation import probes
 from massrl.evaluation.choice import Chosen
 from massrl.evaluation.features import require_labels
+from massrl.evaluation.flagged import Flagged, read_flagged, same_or_swapped
 from massrl.evaluation.knn import KNN
 from massrl.evaluation.options import check_options
 from massrl.evaluation.probes import Probe
@@ -41,6 +42,8 @@ class Accuracy:
     scores: row -> (draws,) accuracies in 0..1: the encoder ("trained"), "pixels", and "random", its untrained twin.
     said: the protocol's parameters in words.  labels: "one", "all" or a fraction of the training labels.
     chosen: row -> what the protocol has chosen on each subset, and what it has tried; {} for one that chooses nothing.
+    warnings: sentences that must not be overlooked, for example that training and test images are the same.
+    clean: with `leaks`, the flagged test images and the encoder's accuracies (draws,) without them.
     """
 
     protocol: Protocol
@@ -51,6 +54,8 @@ class Accuracy:
     scores: dict[str, np.ndarray]
     rows: FeatureRows
     chosen: Mapping[str, Sequence[Chosen]] = field(default_factory=dict)
+    warnings: Sequence[str] = ()
+    clean: tuple[Flagged, np.ndarray] | None = None
 
     @property
     def accuracy(self) -> float:
@@ -79,6 +84,8 @@ class Accuracy:
         return {
             "accuracy": entry("trained"),
             "untrained": entry(UNTRAINED),
+            "warnings": list(self.warnings),
+            **self._without_flagged(),
             **card,
             "parameters": {**card["parameters"], **view},
             "checkpoint_sha256": rows.hashes["checkpoint"]["trained"],
@@ -93,6 +100,15 @@ class Accuracy:
             "versions": versions(),
             "git": git(),
         }
+
+    def _without_flagged(self) -> dict[str, Any]:
+        """The accuracy without the flagged test images, as JSON values."""
+        if self.clean is None:
+            return {}
+        flagged, scores = self.clean
+        found = summary(scores)
+        facts = {"flagged": len(flagged.rows), "verdicts": flagged.verdicts, "leaks_sha256": flagged.sha256}
+        return {"without_flagged": {**{key: found[key] for key in ("mean", "std")}, **facts}}
 
     def _choices(self) -> dict[str, Any]:
         """What was chosen, and by which accuracies, as JSON values."""
@@ -115,6 +131,10 @@ class Accuracy:
         if any(len(found) == 1 for found in self.chosen.values()):  # several subsets have several: see `chosen`
             head.append("chosen")
             rows = [[*cells, self.chosen[r][0].said] for cells, r in zip(rows, self.scores, strict=True)]
+        if self.clean is not None:
+            flagged, scores = self.clean
+            title = f"  without the {len(flagged.rows)} flagged test images"
+            rows.insert(1, [title, percent(summary(scores)), str(len(scores)), *[""] * (len(head) - 3)])
         return [head, *rows]
 
     def _gain(self, row: str) -> str:
@@ -135,13 +155,14 @@ class Accuracy:
         )
 
     def __repr__(self) -> str:
-        return f"{self._caption()}\n{aligned(self.cells())}"
+        return "\n".join([*(f"WARNING: {one}" for one in self.warnings), self._caption(), aligned(self.cells())])
 
     def _repr_html_(self) -> str:
         head, *rows = ([escape(cell) for cell in row] for row in self.cells())
         lines = [f"<tr>{''.join(f'<th>{cell}</th>' for cell in head)}</tr>"]
         lines += [f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows]
-        return f"<p>{escape(self._caption())}</p><table>{''.join(lines)}</table>"
+        loud = "".join(f"<p><b>{escape(one)}</b></p>" for one in self.warnings)
+        return f"{loud}<p>{escape(self._caption())}</p><table>{''.join(lines)}</table>"
 
 
 @overload
@@ -158,6 +179,7 @@ def linear(
     draws: int = 20,
     layer: str | None = None,
     branch: Branch | None = None,
+    leaks: str | os.PathLike | None = None,
     size: int | None = None,
     seed: int = 0,
     batch_size: int | None = None,
@@ -194,6 +216,7 @@ def linear(
     draws: int = 20,
     layer: str | None = None,
     branch: Branch | None = None,
+    leaks: str | os.PathLike | None = None,
     size: int | None = None,
     seed: int = 0,
     batch_size: int | None = None,
@@ -221,6 +244,8 @@ def linear(
         draws: how many random label subsets; one where all labels are used.
         layer: where features are taken, a name of `massrl.evaluation.layers`; the encoder's output unless said.
         branch: "online" or "target" network; the one that the method's authors evaluate unless said.
+        leaks: of a probe: the JSON of `massrl data check TRAIN --against TEST`: also the accuracy without the flagged
+            images.
         size: side of the view in pixels; that of the pretraining unless said.
         seed: of the untrained weights, the label subsets and the held-out images.
         batch_size: images at once, 256 unless said, which changes the time only; of a trained head the images of a
@@ -235,7 +260,7 @@ def linear(
         massrl.errors.UserError: a checkpoint, file or argument that does not fit, in one line.
     """
     if not isinstance(protocol, str) or protocol not in probes.LINEAR:
-        own = {"C": C, "select": select, "iterations": iterations, "layer": layer, "labels": labels}
+        own = {"C": C, "select": select, "iterations": iterations, "layer": layer, "labels": labels, "leaks": leaks}
         _refuse_probes_own({**own, "labels": None if labels == "all" else labels})
         from massrl.evaluation.classify.linear import linear_by
         from massrl.evaluation.classify.running import Given
@@ -247,7 +272,7 @@ def linear(
     fraction(labels)  # a wrong one is refused before the work
     probe = probes.make(probes.LINEAR, protocol, seed, C=C, select=select, iterations=iterations)
     view = _View(layer, branch, size, seed, BATCH if batch_size is None else batch_size, num_workers, cache_dir)
-    return _measured(checkpoint, train, test, probe, labels, draws_of(labels, draws), view)
+    return _measured(checkpoint, train, test, probe, labels, draws_of(labels, draws), view, leaks)
 
 
 def _refuse_probes_own(given: Mapping[str, Any]) -> None:
@@ -276,6 +301,7 @@ def knn(
     select: str | None = None,
     layer: str | None = None,
     branch: Branch | None = None,
+    leaks: str | os.PathLike | None = None,
     size: int | None = None,
     seed: int = 0,
     batch_size: int = 256,
@@ -295,6 +321,7 @@ def knn(
         select: of knn-grid: "held-out", a tenth of the training images, or "test", which is optimistic.
         layer: where features are taken, a name of `massrl.evaluation.layers`; the encoder's output unless said.
         branch: "online" or "target" network; the one that the method's authors evaluate unless said.
+        leaks: the JSON of `massrl data check TRAIN --against TEST`: also the accuracy without the flagged images.
         size: side of the view in pixels; that of the pretraining unless said.
         seed: of the untrained weights and the held-out images.
         batch_size: images at once; changes the time only.
@@ -315,7 +342,7 @@ def knn(
     name = protocol or "knn"
     probe = probes.make(probes.KNN_PROTOCOLS, name, seed, k=k, tau=tau, distance=distance, select=select)
     view = _View(layer, branch, size, seed, batch_size, num_workers, cache_dir)
-    return _measured(checkpoint, train, test, probe, "all", 1, view)
+    return _measured(checkpoint, train, test, probe, "all", 1, view, leaks)
 
 
 class _View(NamedTuple):
@@ -338,11 +365,13 @@ def _measured(
     labels: str | float,
     draws: int,
     view: _View,
+    leaks: str | os.PathLike | None,
 ) -> Accuracy:
     """Score the encoder, raw pixels and the untrained network by a probe, on the same label subsets."""
     options = view._asdict()
     layer, branch = options.pop("layer"), options.pop("branch")
-    check_options(**options)
+    check_options(**options, leaks=leaks)
+    flagged = None if leaks is None else read_flagged(leaks)
     layers = None if layer is None else [layer]
     if probe.layers is not None:
         if layer is not None:
@@ -355,6 +384,8 @@ def _measured(
     y = rows.features["trained"][0].y
     if probe.k is not None and probe.k > len(y):
         raise ConfigError(f"k is {probe.k}, and there are {len(y)} training images; give at most {len(y)}")
+    if flagged is not None:
+        flagged.check(rows.hashes)
     subsets = [draw(y, labels, view.seed, number) for number in range(draws)]
     found: dict[str, list[Chosen]] = {}
     for row in ("trained", PIXELS, UNTRAINED):
@@ -364,4 +395,15 @@ def _measured(
     chosen = found if probe.protocol.selection != "fixed" else {}
     split = {part: [str(one) for one in p] if isinstance(p, list | tuple) else str(p) for part, p in given.items()}
     kept = replace(rows, networks={})
-    return Accuracy(probe.protocol, probe.said, labels, view.seed, split, scores, kept, chosen)
+    warnings = same_or_swapped(train, test, rows.hashes)
+    clean = None if flagged is None else (flagged, _clean(probe, rows, flagged, subsets))
+    return Accuracy(probe.protocol, probe.said, labels, view.seed, split, scores, kept, chosen, warnings, clean)
+
+
+def _clean(probe: Probe, rows: FeatureRows, flagged: Flagged, subsets: list[np.ndarray]) -> np.ndarray:
+    """Accuracies (draws,) of the encoder on the test images that are not flagged."""
+    train = {name: pair[0] for name, pair in rows.sets["trained"].items()}
+    test = {name: flagged.kept(pair[1]) for name, pair in rows.sets["trained"].items()}
+    if not all(map(len, test.values())):
+        raise ConfigError(f"leaks: {flagged.path} flags every test image, so there are none to measure on")
+    return np.array([one.accuracy for one in probe.score(train, test, subsets)])

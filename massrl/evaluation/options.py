@@ -16,7 +16,7 @@ MOST = 2**31 - 1
 def check_options(**options: Any) -> None:
     """Refuse values that no evaluation can use, by a ConfigError with the option's name; None means unset.
 
-    Known: size, batch_size, num_workers, draws, k, iterations (integers), seed, and cache_dir, json, out (paths).
+    Known: size, batch_size, num_workers, draws, k, iterations (integers), seed; cache_dir, json, leaks, out (paths).
     """
     for name, value in options.items():
         if value is None:

@@ -14,7 +14,7 @@ from massrl.runs.checkpoint import Checkpoint
 from massrl.runs.record import file_sha256, git, versions, write_json
 
 KEYS = [
-    *("accuracy", "untrained", "protocol", "source", "parameters", "selection", "optimistic"),
+    *("accuracy", "untrained", "warnings", "protocol", "source", "parameters", "selection", "optimistic"),
     *("checkpoint_sha256", "train_sha256", "test_sha256", "split"),
     *("view", "layer", "branch", "seed", "draws", "versions", "git"),
 ]

@@ -181,7 +181,8 @@ def test_an_accuracy_has_its_baselines_a_record_and_a_table(first, images):
     assert pickle.loads(pickle.dumps(found)).accuracy == found.accuracy
     record = found.to_dict()
     assert record["accuracy"] == {"mean": found.accuracy, "std": None} and record["parameters"]["k"] == 3
-    lines = repr(found).splitlines()
+    warning, *lines = repr(found).splitlines()
+    assert warning.startswith("WARNING: the training and test images have the same content")
     assert lines[0].startswith("knn v2 (k 3, tau 0.07, cosine; labels: all), 16 training and 16 test images at 16 px")
     assert lines[0].endswith("backbone of the online network")
     assert any(line.startswith("SimCLR, trained") and f"{100 * found.accuracy:.1f}" in line for line in lines)

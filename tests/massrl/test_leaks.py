@@ -1,5 +1,6 @@
 """`massrl.check_data` and `massrl data check`: copies of test images among the training images are found."""
 
+import dataclasses
 import json
 import re
 
@@ -13,6 +14,7 @@ from data_loading.errors import ConfigError, SourceError
 from data_loading.fields import RGBImageField
 from helpers import test_data
 from massrl.cli.main import main
+from massrl.cli.samples import sample_checkpoint
 from massrl.leaks import candidates, correlation
 from massrl.leaks.check import CERTAIN, LOOK, SAME
 from massrl.leaks.marked import as_line, read_marked
@@ -103,14 +105,16 @@ def test_rows_are_those_of_the_test_images(found, folders):
     assert [names[row] for row in found.rows(SAME)] == ["equal.png"]
 
 
-def test_a_beton_file_gives_the_pairs_of_the_folder_with_rows_for_names(found, folders, tmp_path):
+def test_a_beton_file_gives_the_pairs_of_the_folder_with_rows_for_names_where_it_has_none(found, folders, tmp_path):
     for part in ("train", "test"):
         assert main(["data", "write", str(folders / part), f"{part}.beton"]) == 0
     again = massrl.check_data("train.beton", tmp_path / "test.beton", num_workers=1, progress=False)
-    assert [(p.row, p.train_row, p.verdict, p.score) for p in again.pairs] == [
-        (p.row, p.train_row, p.verdict, p.score) for p in found.pairs
-    ]
-    assert all((p.name, p.train_name) == (str(p.row), str(p.train_row)) for p in again.pairs)
+    assert again.pairs == found.pairs
+    for part in ("train", "test"):
+        (tmp_path / f"{part}.index.json").unlink()
+    again = massrl.check_data("train.beton", "test.beton", num_workers=1, progress=False)
+    bare = [dataclasses.replace(p, name=str(p.row), train_name=str(p.train_row)) for p in found.pairs]
+    assert again.pairs == bare
 
 
 def test_duplicates_within_one_set_are_listed_once_with_the_later_image_first(folders, tmp_path):
@@ -392,3 +396,80 @@ def test_what_is_no_set_of_images_is_refused(tmp_path):
             massrl.check_data(wrong)
     with pytest.raises(SourceError, match="empty list"):
         massrl.check_data([])
+
+
+# ---- the accuracy without the flagged images
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Class folders: 16 training images; 8 test images, two of which are copies; a checkpoint; the check's result."""
+    root = tmp_path_factory.mktemp("accuracy")
+    for part, count, first in (("train", 8, 0), ("test", 3, 100)):
+        for label, name in enumerate(("ants", "bees")):
+            (root / part / name).mkdir(parents=True)
+            for i in range(count):
+                scene(first + 10 * label + i).save(root / part / name / f"{i}.png")
+    for label, name in enumerate(("ants", "bees")):
+        shifted(scene(10 * label + 5)).save(root / "test" / name / "copy.png")
+    checkpoint = sample_checkpoint(root, root / "train")
+    check = massrl.check_data(root / "train", root / "test", cache_dir=root / "cache", progress=False)
+    (root / "leaks.json").write_text(json.dumps(check.to_dict()))
+    return root, checkpoint
+
+
+def test_the_accuracy_without_flagged_images_is_that_of_a_test_set_that_lacks_them(run, tmp_path):
+    root, checkpoint = run
+    options = {"num_workers": 1, "cache_dir": root / "cache"}
+    found = massrl.knn(checkpoint, root / "train", root / "test", leaks=root / "leaks.json", k=3, **options)
+    for path in (root / "test").glob("*/[0-9].png"):
+        (tmp_path / "clean" / path.parent.name).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "clean" / path.parent.name / path.name).write_bytes(path.read_bytes())
+    clean = massrl.knn(checkpoint, root / "train", tmp_path / "clean", k=3, **options)
+    flagged, scores = found.clean
+    assert (len(flagged.rows), scores.tolist()) == (2, [clean.accuracy]) and clean.clean is None
+    record = found.to_dict()["without_flagged"]
+    assert record["mean"] == clean.accuracy and record["flagged"] == 2 and record["verdicts"][CERTAIN] == 2
+    assert "without the 2 flagged test images" in repr(found) and "without the 2 flagged" in found._repr_html_()
+
+
+def test_linear_prints_the_second_line_from_the_command_line(run, capsys):
+    root, checkpoint = run
+    argv = ["linear", "--checkpoint", checkpoint, "--train", root / "train", "--test", root / "test"]
+    argv += ["--cache_dir", root / "cache", "--num_workers", 1, "--labels", "one", "--draws", 3]
+    assert main([*map(str, argv), "--leaks", str(root / "leaks.json")]) == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if "without the 2 flagged" in line)
+    assert line.split()[-1] == "3"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda r: r.update(against_sha256="0"), "is of other test images than those that are given"),
+        (lambda r: r.update(train_sha256="0"), "is of other training images"),
+        (lambda r: r.pop("against_sha256"), "is no check of training against test images"),
+        (lambda r: r.update(pairs=[{"row": "x"}]), "is no check of training against test images"),
+        (lambda r: r.update(pairs=[{"row": row} for row in range(8)]), "flags every test image"),
+    ],
+)
+def test_a_check_of_other_images_or_of_all_is_refused(run, tmp_path, capsys, change, words):
+    root, checkpoint = run
+    record = json.loads((root / "leaks.json").read_text())
+    change(record)
+    (tmp_path / "changed.json").write_text(json.dumps(record))
+    argv = ["knn", "--checkpoint", checkpoint, "--train", root / "train", "--test", root / "test", "--k", 3]
+    argv += ["--num_workers", 1, "--cache_dir", root / "cache", "--leaks", tmp_path / "changed.json"]
+    assert main([str(word) for word in argv]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and words in said
+
+
+def test_equal_and_swapped_training_and_test_images_are_said_above_the_accuracy(run):
+    root, checkpoint = run
+    options = {"k": 3, "num_workers": 1, "cache_dir": root / "cache"}
+    same = massrl.knn(checkpoint, root / "train", root / "train", **options)
+    assert repr(same).startswith("WARNING: the training and test images have the same content")
+    swapped = massrl.knn(checkpoint, root / "test", root / "train", **options)
+    assert repr(swapped).startswith("WARNING: the training images are ") and "swapped?" in swapped.warnings[0]
+    right = massrl.knn(checkpoint, root / "train", root / "test", **options)
+    assert right.to_dict()["warnings"] == [] and "WARNING" not in repr(right)

@@ -31,7 +31,7 @@ def make_parser() -> Parser:
         "by hand)",
     )
     add("--out", type=str, default="leaks.html", help="the page of pictures to write")
-    add("--json", type=str | None, default=None, help="write the result to this file")
+    add("--json", type=str | None, default=None, help="write the result to this file, for massrl linear --leaks")
     add("--candidates", type=int, default=20, help="training images that each image is compared with closely")
     add("--num_workers", type=int, default=0, help="threads; 0: one per core")
     add("--cache_dir", type=str, default="runs/.cache", help="where folders are kept as .beton files")
