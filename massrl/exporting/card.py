@@ -12,7 +12,7 @@ from massrl.exporting.source import Encoder, view
 from massrl.exporting.target import Target
 from massrl.runs.record import git, versions
 
-BATCH_NORM = "eval mode: BatchNorm with its running statistics, no dropout"
+MODE = "eval: BatchNorm with its running statistics, no dropout"
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,11 @@ def facts(encoder: Encoder, target: Target, checked: Checked, command: str, use:
         "format": target.name,
         "architecture": encoder.architecture,
         "library": encoder.library or None,
-        "stem": encoder.recipe.get("stem"),
+        "stem": encoder.recipe["stem"] if encoder.has_stems else None,
         "arguments": {name: value for name, value in encoder.recipe.items() if name not in ("name", "stem")},
         "num_features": encoder.num_features,
         "layer": encoder.layer,
-        "mode": BATCH_NORM,
+        "mode": MODE,
         "input": {
             "channels": encoder.channels,
             "size": encoder.size,
@@ -74,6 +74,7 @@ def page(found: dict[str, Any]) -> bytes:
     """The card as README.md, with the metadata that the Hugging Face hub reads."""
     image, check = found["input"], found["check"]
     arguments = ", ".join(f"{name}={value!r}" for name, value in found["arguments"].items())
+    counts = [f", {name} {found[name]}" for name in ("epochs", "steps") if found[name] is not None]
     rows = {
         "architecture": f"{found['architecture']} ({found['library']})" + (f", {arguments}" if arguments else ""),
         "stem": found["stem"],
@@ -82,10 +83,10 @@ def page(found: dict[str, Any]) -> bytes:
         "mean, std": f"{_numbers(image['mean'])}; {_numbers(image['std'])}",
         "images": f"{image['interpolation']}, crop_pct {image['crop_pct']:g}: {image['crop']}",
         "mode": found["mode"],
-        "method": f"{found['method']}, {found['epochs']} epochs, {found['steps']} steps",
+        "method": found["method"] + "".join(counts),
         "branch": f"the {found['branch']} network",
         "checkpoint": f"{found['checkpoint']}, SHA-256 {found['checkpoint_sha256']}",
-        "check": f"largest difference {check['largest_difference']:.1e} of features up to "
+        "check": f"largest difference {check['largest_difference']:.2g} of features up to "
         f"{check['largest_feature']:.3g} (accepted: {check['tolerance']:.1e}), on 4 images of random numbers, read by "
         f"{check['read_by']}",
         "command": f"`{found['command']}`",
@@ -96,7 +97,7 @@ def page(found: dict[str, Any]) -> bytes:
     lines += ["tags: [timm, image-feature-extraction, self-supervised-learning, massrl]", "---", "", f"# {title}", ""]
     lines += [f"An image encoder, trained by massrl with {found['method']}: images -> features, no classifier.", ""]
     lines += ["```python", found["use"].strip(), "```", "", "| | |", "|---|---|"]
-    lines += [f"| {name} | {value} |" for name, value in rows.items()]
+    lines += [f"| {name} | {value} |" for name, value in rows.items() if value is not None]
     return ("\n".join(lines) + "\n").encode()
 
 

@@ -61,7 +61,7 @@ class Exported:
             ("features", f"{known['num_features']} of {image['channels']} x {image['size']} x {image['size']} images"),
             (
                 "difference",
-                f"{check['largest_difference']:.1e} at most, of features up to {check['largest_feature']:.3g}",
+                f"{check['largest_difference']:.2g} at most, of features up to {check['largest_feature']:.3g}",
             ),
             ("accepted", f"{check['tolerance']:.1e}"),
             ("read back by", check["read_by"]),

@@ -15,7 +15,7 @@ from data_loading.errors import CheckpointError, ConfigError, near_miss
 from data_loading.ops import CenterCrop
 from data_loading.ops.normalize import IMAGENET_MEAN, IMAGENET_STD
 from data_loading.views import view_sets
-from massrl.backbones.names import RESNETS, torchvision_names
+from massrl.backbones.names import RESNETS, takes_small_stem, torchvision_names
 from massrl.backbones.names import find as find_library
 from massrl.evaluation.rows import VIEW
 from massrl.methods import Method, load
@@ -52,8 +52,8 @@ class Encoder:
     branch: Branch
     layer: str
     method: str
-    epochs: int
-    steps: int
+    epochs: int | None
+    steps: int | None
     checkpoint: Path
     sha256: str
 
@@ -80,6 +80,11 @@ class Encoder:
         stem = self.recipe.get("stem", "imagenet")
         name = self.recipe.get("name", self.architecture)
         return name if stem == "imagenet" else f"{name} with stem: {stem}"
+
+    @property
+    def has_stems(self) -> bool:
+        """Whether its stem is one of several, as of the ResNets of timm and torchvision."""
+        return self.library in ("timm", "torchvision") and takes_small_stem(self.recipe["name"])
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -162,8 +167,8 @@ def read(
         branch=chosen,
         layer="backbone" if bare else method.layer,
         method=type(method).__name__,
-        epochs=kept.epochs,
-        steps=kept.steps,
+        epochs=kept.epochs if "loops" in kept.content else None,  # not in every file that a Trainer saves
+        steps=kept.steps if "global_step" in kept.content else None,
         checkpoint=path,
         sha256=sha256,
     )

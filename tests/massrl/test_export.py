@@ -243,7 +243,13 @@ def test_the_page_of_timms_folder_has_the_facts_and_the_hubs_head(checkpoints):
     found = massrl.export(checkpoints["ViT"], "timm", "out")
     page = Path("out/README.md").read_text()
     assert page.startswith("---\nlibrary_name: timm\n") and "# vit_tiny_patch16_224, SimCLR" in page
-    facts = ("0.5, 0.4, 0.3; 0.2, 0.25, 0.3", "bilinear, crop_pct 0.875", "2 epochs, 6 steps", "the online network")
+    facts = (
+        "0.5, 0.4, 0.3; 0.2, 0.25, 0.3",
+        "bilinear, crop_pct 0.875",
+        "SimCLR, epochs 2, steps 6",
+        "the online network",
+    )
+    assert "| stem |" not in page  # a ViT has one only
     for fact in (*facts, file_sha256(checkpoints["ViT"]), found.card["command"], "largest difference", "img_size=32"):
         assert fact in page, fact
     assert "local-dir:out" in page
@@ -251,9 +257,17 @@ def test_the_page_of_timms_folder_has_the_facts_and_the_hubs_head(checkpoints):
 
 def test_the_tables_rows_are_the_cards_values(checkpoints):
     found = massrl.export(checkpoints["tiny_resnet"], "safetensors", "a.safetensors")
-    assert "read back by" in repr(found) and f"{found.difference:.1e}" in repr(found)
+    assert "read back by" in repr(found) and f"{found.difference:.2g} at most" in repr(found)
     assert found._repr_html_().count("<tr>") == len(repr(found).splitlines())
     assert found.to_dict()["bytes"] == Path("a.safetensors").stat().st_size and os.fspath(found) == "a.safetensors"
+
+
+def test_a_checkpoint_without_a_count_of_epochs_is_exported_and_the_card_leaves_it_out(checkpoints):
+    content = torch.load(checkpoints["ViT"], weights_only=True)
+    del content["loops"], content["global_step"]
+    torch.save(content, "bare.ckpt")
+    assert massrl.export("bare.ckpt", "timm", "out").card["epochs"] is None
+    assert "| method | SimCLR |" in Path("out/README.md").read_text()
 
 
 # ---- what differs is not kept
