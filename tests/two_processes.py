@@ -11,8 +11,9 @@ import torch.distributed as dist
 from torch import nn
 
 from data_loading.batch import Batch
-from drawn import Drawn, small, trainer, views_of
+from drawn import CLASSES, Drawn, small, trainer, views_of
 from massrl.bench.cases import CASES
+from massrl.callbacks import Health, OnlineLinear
 from massrl.distributed import average_gradients, gather, over_shuffled, rank, world_size
 
 WORLD = 2
@@ -50,9 +51,20 @@ def validated(part: tuple[int, int] = (0, 1), **args) -> dict[str, float]:
     data, val = (Drawn(2, n, 8, part=part) for n in (1, 3))
     if part[0] + 1 == part[1]:
         val.batches[-1].valid[-1] = False
-    run = trainer(use_distributed_sampler=False, num_sanity_val_steps=0, **args)
+    probes = [OnlineLinear(CLASSES)]
+    run = trainer(use_distributed_sampler=False, num_sanity_val_steps=0, callbacks=probes, **args)
     run.fit(without_batch_norm(small("SimCLR")), data, val)
     return {key: float(value) for key, value in run.callback_metrics.items() if key.startswith("val_")}
+
+
+def alarmed(part: tuple[int, int] = (0, 1), **args) -> tuple[str | None, int]:
+    """What the alarm of a fit says, and its steps, where the second process alone has a NaN in its first batch."""
+    data, health = Drawn(2, 4, 8, part=part), Health(every_n_steps=1, stop=True)
+    if part[0] == 1:
+        data.batches[0].blocks[0][:] = torch.nan
+    run = trainer(use_distributed_sampler=False, callbacks=[health], **args)
+    run.fit(without_batch_norm(small("SimSiam")), data)  # the loss of a process is of its images alone
+    return health.alarm, run.global_step
 
 
 def normalising() -> nn.Module:
@@ -79,4 +91,5 @@ def work(number: int, names: list[str], port: int, out: Path) -> None:
     found["shuffled"] = over_shuffled(normalising(), torch.chunk(IMAGES, WORLD)[number], step=7)
     found["methods"] = {n: trained(n, (number, WORLD), strategy="ddp", devices=WORLD) for n in names}
     found["validated"] = validated((number, WORLD), strategy="ddp", devices=WORLD)
+    found["alarmed"] = alarmed((number, WORLD), strategy="ddp", devices=WORLD)
     torch.save(found, out / f"{number}.pt")

@@ -76,3 +76,10 @@ def test_two_processes_log_the_validation_of_one(ranks):
     for found in ranks:
         for key in ("val_loss", "val_knn"):  # z_std is of the images of a process
             assert found["validated"][key] == pytest.approx(one[key], rel=1e-4)  # float32 sums in another order
+    a, b = (found["validated"]["val_linear"] for found in ranks)
+    assert a == b and 0 <= a <= 1  # not that of one process: each normalises by its own images
+
+
+def test_what_one_process_sees_sounds_the_alarm_of_all_and_stops_them_in_the_same_step(ranks):
+    for alarm, steps in (found["alarmed"] for found in ranks):
+        assert alarm.startswith("alarm at step 1, epoch 1: the loss is nan") and steps == 1
