@@ -34,6 +34,7 @@ from massrl.runs.record import git, versions
 
 CACHE = "runs/.cache"
 MOST_IMAGES = 25600  # of RankMe's paper; of more images evenly spaced ones are measured
+MOST_VIEWS = 1000  # of an image; the paper of LiDAR has 50
 MOST_PAIRED = 4096  # images whose pairs uniformity takes
 VERSION = "measures v1"
 PROJECTOR = "projector"  # the layer of embeddings
@@ -273,9 +274,9 @@ def measure(
 
 def _check(lidar_images: int, lidar_views: int, alpha_first: int, alpha_last: int) -> None:
     """Refuse arguments that nothing can be measured with, before the work."""
-    for name, value in (("lidar_images", lidar_images), ("lidar_views", lidar_views)):
-        if value < 2:
-            raise ConfigError(f"{name} is {value}; it must be at least 2")
+    for name, value, most in (("lidar_images", lidar_images, 2**31 - 1), ("lidar_views", lidar_views, MOST_VIEWS)):
+        if not 2 <= value <= most:
+            raise ConfigError(f"{name} is {value}; it must be from 2 to {most}")
     if not 1 <= alpha_first < alpha_last:
         raise ConfigError(f"alpha_first is {alpha_first} and alpha_last {alpha_last}; they need 1 <= first < last")
 
@@ -286,6 +287,8 @@ def _view_set(path: Path, views: str | ViewSet | None, size: int | None) -> View
     if views is None and facts["view_set"] is None:
         raise CheckpointError(f"{path}: does not say which views it was trained on; name a view set by --views")
     found = view_sets.get(facts["view_set"] if views is None else views)
+    if not found.crops:
+        raise ConfigError("views: the view set has local crops only; LiDAR and alignment take views of global ones")
     return found if found.own_sizes else found.with_size(facts["size"])
 
 

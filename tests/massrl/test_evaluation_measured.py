@@ -9,7 +9,7 @@ import torch
 
 import massrl
 from data_loading import Loader, ViewSet
-from data_loading.errors import CheckpointError, ConfigError
+from data_loading.errors import CheckpointError, ConfigError, UserError
 from massrl.cli.measure import main
 from massrl.cli.samples import sample_checkpoint, sample_folder
 from massrl.evaluation import measured
@@ -147,13 +147,16 @@ def test_a_collapsed_encoder_has_no_power_law_and_a_diverged_one_is_refused():
 def test_wrong_arguments_are_refused_before_the_work(made, tmp_path):
     images, checkpoint, cache = made
     for options, words in (
-        ({"lidar_views": 1}, "lidar_views is 1; it must be at least 2"),
+        ({"lidar_views": 1}, "lidar_views is 1; it must be from 2 to 1000"),
+        ({"lidar_views": 10**9}, "lidar_views is 1000000000"),
+        ({"views": ViewSet(["simclr"], crops=0, local=2)}, "has local crops only"),
+        ({"views": "simclir"}, "simclr"),
         ({"lidar_images": 0}, "lidar_images is 0"),
         ({"alpha_first": 9, "alpha_last": 9}, "alpha_first is 9 and alpha_last 9"),
         ({"size": 0}, "size is 0"),
         ({"cache_dir": ""}, "cache_dir is ''"),
     ):
-        with pytest.raises(ConfigError, match=words):
+        with pytest.raises(UserError, match=words):
             massrl.measure(checkpoint, images, **{"cache_dir": cache, **options})
     with pytest.raises(CheckpointError, match="no such checkpoint"):
         massrl.measure(tmp_path / "none.ckpt", images, cache_dir=cache)
