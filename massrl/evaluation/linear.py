@@ -8,7 +8,7 @@ norm `norm` whatever their number and width, so one C suits every encoder and ra
 LogisticRegression, which fits one row of weights for two classes and a row for each of more. m and r use no labels and
 are computed from all training features, also when the probe uses only some labels.
 
-Version 2 differs from version 1 for two classes alone: there a was 1, so that C meant half of scikit-learn's.
+Version 2 differs from version 1 for two classes alone: there a was 1, so that C = 1 was scikit-learn's C = 2.
 """
 
 from __future__ import annotations

@@ -148,6 +148,20 @@ def test_the_record_of_a_choice_says_what_was_chosen_by_which_accuracies(sample,
         assert record["layer"] == ", ".join(probes.layers_of(massrl.load(sample[1])))
 
 
+def test_a_vit_is_measured_by_heads_of_four_feature_sets(sample, tmp_path):
+    network = {"backbone": "timm:vit_tiny_patch16_224", "img_size": 16, "patch_size": 8}
+    checkpoint = sample_checkpoint(tmp_path, sample[0], **network)
+    found = massrl.linear(**{**given(sample), "checkpoint": checkpoint}, protocol="dinov2-linear", iterations=5)
+    for row in ("trained", "random"):
+        assert len(found.chosen[row][0].tried) == 52
+        assert {name: pair[0].x.shape[1] for name, pair in found.rows.sets[row].items()} == {
+            "last1:cls": 192,
+            "last1:avg": 192,
+            "last4:cls": 768,
+        }
+    assert len(found.chosen["pixels"][0].tried) == 13
+
+
 def test_a_choice_on_test_says_optimistic_in_table_record_and_page(sample):
     found = massrl.linear(**given(sample), protocol="dinov2-logreg", select="test")
     assert "optimistic: chosen on the test images" in repr(found)
