@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from data_loading.errors import CheckpointError, ConfigError, near_miss
+from data_loading.errors import CheckpointError, ConfigError, one_of
 from data_loading.ops import CenterCrop
 from data_loading.ops.normalize import IMAGENET_MEAN, IMAGENET_STD
 from data_loading.views import view_sets
@@ -139,8 +139,7 @@ def read(
     the method was made with a module; its weights are replaced.
     Raises CheckpointError where the checkpoint is missing, damaged or diverged, and ConfigError for a wrong argument.
     """
-    if part not in PARTS:
-        raise ConfigError(f"part is {part!r}; choose one of {', '.join(PARTS)}.{near_miss(part, PARTS)}")
+    one_of("part", part, PARTS, ConfigError)
     if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
         raise ConfigError(f"size is {size!r}; it must be an integer of at least 1")
     path = find(checkpoint)
