@@ -29,7 +29,7 @@ from massrl.dense.images import DenseData, Samples
 from massrl.dense.recipes import DETECT, Detect, recipe
 from massrl.dense.result import TRAINED, UNTRAINED, Detection
 from massrl.dense.stages import stages
-from massrl.dense.training import Machine, Source, calibrated, seeded, source, train_and_test
+from massrl.dense.training import Machine, Source, calibrated, gathered, seeded, source, train_and_test
 from massrl.evaluation.options import check_options
 from massrl.methods.base import Branch
 from massrl.runs.record import file_sha256
@@ -51,7 +51,7 @@ class Pyramid(nn.Module):
         super().__init__()
         self.stages = stages(backbone)
         if not 0 <= frozen <= len(self.stages.groups):
-            raise ConfigError(f"frozen is {frozen}; the backbone has {len(self.stages.groups)} groups of layers")
+            raise ConfigError(f"frozen is {frozen}; the backbone has {len(self.stages.groups)} groups, stem included")
         self.frozen, self.norm, self.out_channels = frozen, norm, channels
         self.fpn = FeaturePyramidNetwork(
             self.stages.channels,
@@ -118,7 +118,7 @@ class Detector(pl.LightningModule):
         super().__init__()
         self.classes, self.settings = tuple(classes), settings
         self.detector = faster_rcnn(backbone, len(classes), settings, mean, std)
-        self.metric = average_precision()
+        self.seen: list[tuple[dict[str, Tensor], dict[str, Tensor]]] = []  # (found, true) of each test image
         self.figures: dict[str, float] = {}
         self.per_class: dict[str, float] = {}
 
@@ -143,17 +143,20 @@ class Detector(pl.LightningModule):
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         images, targets = batch
-        self.metric.update(self(images), targets)
+        self.seen += [(_on_cpu(found), _on_cpu(true)) for found, true in zip(self(images), targets, strict=True)]
 
     def on_test_epoch_end(self) -> None:
-        found = self.metric.compute()
+        metric = average_precision()
+        for boxes, true in gathered(self.seen):
+            metric.update([boxes], [true])
+        found = metric.compute()
         names = {"ap": "map", "ap50": "map_50", "ap75": "map_75"}
         names |= {f"ap_{size}": f"map_{size}" for size in ("small", "medium", "large")}
         # COCO says -1 where there is no box of a size.
         self.figures = {ours: _or_nan(float(found[theirs])) for ours, theirs in names.items()}
         seen = dict(zip(found["classes"].flatten().tolist(), _per_class(found["precision"]), strict=True))
         self.per_class = {name: seen.get(i + 1, float("nan")) for i, name in enumerate(self.classes)}
-        self.metric.reset()
+        self.seen = []
 
 
 def average_precision() -> Any:
@@ -163,7 +166,9 @@ def average_precision() -> Any:
         raise ConfigError("detect needs a COCO metric: pip install massrl[detection], or pip install pycocotools")
     from torchmetrics.detection import MeanAveragePrecision
 
-    return MeanAveragePrecision(extended_summary=True, backend=installed[0])  # type: ignore[arg-type]
+    # Every process is given all images: torchmetrics 1.9 fails where ranks have unequal numbers of them.
+    options: dict[str, Any] = {"backend": installed[0], "sync_on_compute": False}
+    return MeanAveragePrecision(extended_summary=True, **options)
 
 
 def detect(
@@ -292,6 +297,10 @@ def _calibration(boxes: Boxes, chosen: Sequence[int], side: int, of: Source) -> 
     for start in range(0, min(CALIBRATION_IMAGES, len(chosen)), CALIBRATION_BATCH):
         images = [boxes.read(row)[0] for row in chosen[start : start + CALIBRATION_BATCH]]
         yield torch.stack([(view(image).float() / 255 - mean) / std for image in images])
+
+
+def _on_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.cpu() for name, value in tensors.items()}
 
 
 def _norms(module: nn.Module) -> list[nn.Module]:

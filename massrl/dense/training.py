@@ -20,6 +20,7 @@ from data_loading.ops.normalize import IMAGENET_MEAN, IMAGENET_STD
 from massrl.backbones import reinitialise
 from massrl.dense.images import DenseData
 from massrl.dense.recipes import Recipe
+from massrl.distributed import world_size
 from massrl.evaluation.untrained import calibrate
 from massrl.methods import load
 from massrl.methods.base import Branch
@@ -53,24 +54,28 @@ class Machine:
         """A Trainer for the steps of a recipe. sync_norm: BatchNorm over all processes, on GPUs alone."""
         gpu = torch.cuda.is_available() and self.accelerator in ("auto", "gpu", "cuda")
         try:
-            return pl.Trainer(
-                accelerator=self.accelerator,
-                devices=self.devices,
-                num_nodes=self.num_nodes,
-                strategy=self.strategy,
-                precision=self.precision,  # type: ignore[arg-type]  # Lightning checks the word
-                max_steps=recipe.steps,
-                max_epochs=-1,
-                gradient_clip_val=clip_norm,
-                sync_batchnorm=sync_norm and gpu,
-                use_distributed_sampler=False,  # ours repeats no test image
-                logger=False,
-                enable_checkpointing=False,
-                enable_model_summary=False,
-                enable_progress_bar=self.progress,
-            )
+            with quietly():
+                return self._made(recipe.steps, sync_norm and gpu, clip_norm)
         except (ValueError, TypeError, RuntimeError, pl.utilities.exceptions.MisconfigurationException) as error:
             raise ConfigError(" ".join(str(error).split())) from None
+
+    def _made(self, steps: int, sync_norm: bool, clip_norm: float | None) -> pl.Trainer:
+        return pl.Trainer(
+            accelerator=self.accelerator,
+            devices=self.devices,
+            num_nodes=self.num_nodes,
+            strategy=self.strategy,
+            precision=self.precision,  # type: ignore[arg-type]  # Lightning checks the word
+            max_steps=steps,
+            max_epochs=-1,
+            gradient_clip_val=clip_norm,
+            sync_batchnorm=sync_norm,
+            use_distributed_sampler=False,  # ours repeats no test image
+            logger=False,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            enable_progress_bar=self.progress,
+        )
 
 
 @dataclass(frozen=True)
@@ -131,6 +136,15 @@ def calibrated(backbone: nn.Module, batches: Iterable[Tensor]) -> None:
         backbone.to(torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))))
     calibrate(backbone, batches)
     backbone.cpu()
+
+
+def gathered(of_rank: list[Any]) -> list[Any]:
+    """The items of all processes, which may have different numbers of them, in order of rank."""
+    if world_size() == 1:
+        return of_rank
+    parts: list[Any] = [None] * world_size()
+    torch.distributed.all_gather_object(parts, of_rank)
+    return [item for part in parts for item in part]
 
 
 @contextmanager

@@ -80,7 +80,7 @@ def test_frozen_groups_and_norms_stay_as_they_are_in_training():
     assert all(p.requires_grad for p in free.parameters())
     assert all(part.training for part in free.modules())
     assert any(isinstance(part, torch.nn.BatchNorm2d) for part in free.fpn.modules())
-    with pytest.raises(ConfigError, match="frozen is 6; the backbone has 5 groups"):
+    with pytest.raises(ConfigError, match="frozen is 6; the backbone has 5 groups, stem included"):
         Pyramid(build("resnet18"), 16, 6, "frozen")
 
 
