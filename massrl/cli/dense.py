@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # Of --check: two steps of two images at a small size, in this process.
 QUICK = {"steps": 2, "batch_size": 2, "size": 64, "num_workers": 0, "accelerator": "cpu", "devices": "1"}
-NETWORK = {"backbone": "tiny_resnet", "backbone_args": {"width": 4, "stages": 2}}
+NETWORK = {"stages": 2}  # of the tiny ResNet: a pyramid needs two maps
 SHARED = ("branch", "settings", "steps", "batch_size", "lr", "size", "seed", "num_workers")
 MACHINE = ("accelerator", "num_nodes", "strategy", "precision")
 

@@ -160,8 +160,7 @@ def quarters(folder: Path, count: int, seed: int) -> Path:
 def test_colours_are_segmented_from_features_that_keep_them(scenes, tmp_path):
     train, test = quarters(tmp_path / "train", 12, 0), quarters(tmp_path / "test", 6, 1)
     options = {**QUICK, "size": 64, "steps": 60, "batch_size": 4, "lr": 0.05, "untrained": False}
-    wide = {**NETWORK, "backbone_args": {"width": 16}}
-    checkpoint = sample_checkpoint(tmp_path, train / "images", **wide)
+    checkpoint = sample_checkpoint(tmp_path, train / "images", width=16)
     found = massrl.segment(checkpoint, *inputs(train, test), **options)
     assert found.miou > 0.9, found
     assert 0.9 < found.figures["trained"]["accuracy"] <= 1 and found.untrained is None
