@@ -82,7 +82,7 @@ def test_parquet_without_pyarrow_is_refused_before_the_work(made, tmp_path):
     try:
         import pyarrow.parquet
     except ImportError:
-        with pytest.raises(ConfigError, match="pip install pyarrow"):
+        with pytest.raises(ConfigError, match=r"pip install massrl\[parquet\]"):
             embed(["none", "--checkpoint", "none.ckpt", "--out", str(tmp_path / "a.parquet")])
         return
     images, checkpoint, cache = made
