@@ -173,6 +173,20 @@ def test_only_the_images_of_a_subset_are_trained_on(made, monkeypatch):
     assert seen == {inputs.paths.index(name) for name in names} and len(seen) == 6
 
 
+@pytest.mark.parametrize("protocol", ["mae", "dinov2"])
+def test_a_vit_is_fine_tuned_by_the_settings_of_maes_and_dinov2s_authors(made, protocol):
+    sizes = {"img_size": SIDE, "patch_size": 4, "depth": 2, "embed_dim": 24, "num_heads": 2}
+    folder = made["cache"].parent / "vit"
+    if not (folder / "sample_run").exists():
+        images = sample_folder(folder)
+        sample_checkpoint(folder, images, backbone="timm:vit_tiny_patch16_224", **sizes)
+    checkpoint = folder / "sample_run" / "checkpoints" / "last.ckpt"
+    fast = {"epochs": 12, "batch_size": 12, "base_lr": 3e-3, "body_lr": 3e-3, "lr_scaling": "none", "views": "eval"}
+    found = call(massrl.finetune, made, checkpoint=checkpoint, protocol=protocol, warmup_epochs=1, **fast)
+    assert found.accuracy > 0.8  # chance is 1/3
+    assert not {"mixup", "cutmix", "drop_path", "smoothing", "layer_decay"} & found.differs.keys()
+
+
 # ---- subsets
 
 
@@ -441,12 +455,12 @@ def test_a_wrong_option_is_one_line_and_exit_code_2(made, words, line, capsys):
 def test_two_processes_train_the_head_that_one_trains(made):
     files = [word for name in ("checkpoint", "train", "test") for word in (f"--{name}", str(made[name]))]
     fast = [word for name, value in FAST.items() for word in (f"--{name}", str(value))]
-    words = ["linear", *files, *fast, "--protocol", "byol", "--num_workers", "1", "--accelerator", "cpu"]
+    words = ["linear", *files, *fast, "--protocol", "vicreg", "--num_workers", "1", "--accelerator", "cpu"]
     found = []
     for processes in ("1", "2"):
         of_it = [*words, "--cache_dir", str(made["cache"]), "--devices", processes, "--json", f"{processes}.json"]
         done = subprocess.run([sys.executable, "-m", "massrl", *of_it], capture_output=True, text=True, timeout=280)
         assert done.returncode == 0, done.stderr
-        assert done.stdout.count("linear-byol v1") == 1, "one process speaks"
+        assert done.stdout.count("linear-vicreg v1") == 1, "one process speaks"
         found.append(json.loads(Path(f"{processes}.json").read_text())["trained"])
     assert found[0]["values"] == found[1]["values"]  # 36 images in 3 batches of 12: the same global batches

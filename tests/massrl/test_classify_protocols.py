@@ -98,6 +98,10 @@ def test_a_wrong_protocol_is_answered_with_the_nearest():
         named("semi", named("linear", "moco"))
 
 
+def test_a_protocol_may_be_named_as_it_is_listed():
+    assert named("linear", "linear-moco") == named("linear", "moco") and named("semi", "semi").name == "semi"
+
+
 def test_changed_settings_are_told_beside_the_protocols_own():
     moco = named("linear", "moco")
     assert moco.differs(moco) == {}
@@ -226,6 +230,20 @@ def test_a_projector_head_takes_the_projectors_first_layer_into_the_body():
         massrl.SimCLRv2(**TINY, hidden_dim=20), "online", named("semi", "simclr")
     )  # has that layer already
     assert kept.num_features == 20
+
+
+@pytest.mark.parametrize("branch", ["online", "target"])
+def test_a_body_is_the_network_of_the_branch_and_can_be_trained(branch):
+    method = massrl.BYOL(**TINY, hidden_dim=16)
+    with torch.no_grad():
+        for p in method.target.parameters():
+            p.add_(1.0)
+    projector = method.projector if branch == "online" else method.target.parts["projector"]
+    body = make_body(method, branch, named("semi", "simclr")).eval()
+    assert all(p.requires_grad for p in body.parameters())
+    x = torch.randn(2, 3, 8, 8)
+    with torch.no_grad():
+        torch.testing.assert_close(body(x), projector.eval()[:3](method.backbone_of(branch).eval()(x)))
 
 
 @pytest.mark.parametrize(

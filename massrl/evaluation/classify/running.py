@@ -41,6 +41,7 @@ def named(task: str, protocol: str | Training) -> Training:
             raise ConfigError(f"{protocol.title} is a protocol of massrl {protocol.task}, not of {task}")
         return protocol
     known = names(task)
+    protocol = protocol.removeprefix(f"{task}-")  # as `massrl list protocols` shows it
     if protocol not in known:
         all_names = sorted([*known, *(probes.LINEAR if task == "linear" else ())])
         hint = near_miss(protocol, all_names)
