@@ -131,7 +131,9 @@ def check_suffix(path: Path) -> None:
         try:
             import pyarrow.parquet  # noqa: F401
         except ImportError:
-            raise ConfigError(f"{path}: .parquet needs pyarrow: pip install massrl[parquet]; or write .npz or .csv") from None
+            raise ConfigError(
+                f"{path}: .parquet needs pyarrow: pip install massrl[parquet]; or write .npz or .csv"
+            ) from None
 
 
 def embed(
