@@ -10,8 +10,8 @@ from massrl.parsing.parser import Parser
 # name -> (type, help); each replaces a setting of the protocol
 SETTINGS: dict[str, tuple[Any, str]] = {
     "epochs": (int, "passes over the training images"),
-    "base_lr": (float, "learning rate of the head for 256 images"),
-    "body_lr": (float, "learning rate of the encoder for 256 images"),
+    "base_lr": (float, "learning rate of the head, for 256 images unless lr_scaling is none"),
+    "body_lr": (float, "learning rate of the encoder, likewise"),
     "lr_scaling": (str, "rates times batch / 256: linear, sqrt (its root) or none"),
     "optimizer": (str, "sgd, lars or adamw"),
     "momentum": (float, "of sgd and lars"),
@@ -44,7 +44,6 @@ TRAINER: dict[str, tuple[Any, str]] = {
     "precision": (str, "32-true, bf16-mixed, 16-mixed"),
     "strategy": (str, "ddp, ..., as of Lightning's Trainer"),
 }
-BODY = ("body_lr", "layer_decay", "mixup", "cutmix", "drop_path")  # of no use where the encoder is frozen
 
 
 def add_settings(parser: Parser, protocols: str, default: str | None, without: Iterable[str] = ()) -> None:

@@ -55,9 +55,12 @@ def main(argv: list[str]) -> int:
         found = embed(args.folder, args.checkpoint, **{name: getattr(args, name) for name in VIEW})
         print(found)
         print(f"features: {found.save(out)}")
-        from massrl.report.figures import draw_embedding
+        from massrl.report.figures import LEAST_POINTS, draw_embedding
 
-        print(f"map: {draw_embedding(found, Path(args.picture or out.with_suffix('.png')))}")
+        if len(found) < LEAST_POINTS:
+            print(f"no map: {len(found)} images are too few, it takes {LEAST_POINTS}")
+        else:
+            print(f"map: {draw_embedding(found, Path(args.picture or out.with_suffix('.png')))}")
         if args.check:
             print("check passed: nothing was kept")
     return 0

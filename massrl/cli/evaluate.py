@@ -38,11 +38,11 @@ def parser(command: str, description: str) -> Parser:
         add("--leaks", type=str | None, default=None, help=words)
     add("--size", type=int | None, default=None, help="side of the view in pixels (default: that of the pretraining)")
     add("--json", type=str | None, default=None, help="write the figures, with all that they depend on, to this file")
-    add("--seed", type=int, default=0, help="of the untrained weights and the label subsets")
+    add("--seed", type=int, default=0, help="of all that is random: untrained weights, label subsets, heads, order")
     add("--batch_size", type=int | None, default=None, help=BATCHES.get(command, BATCH))
     add("--num_workers", type=int, default=2, help="loader threads")
     add("--cache_dir", type=str, default="runs/.cache", help="where folders and features are kept")
-    add("--check", action="store_true", help="the whole way on 16 images in a temporary folder; leaves nothing behind")
+    add("--check", action="store_true", help="the whole way on few images in a temporary folder; leaves nothing behind")
     return parser
 
 

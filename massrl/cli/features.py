@@ -29,12 +29,6 @@ def parser() -> Parser:
         "encoder's output); --layers list prints those of the checkpoint",
     )
     add("--branch", type=str | None, default=None, help="online or target network (default: as the method's authors)")
-    add(
-        "--out",
-        type=str | None,
-        default=None,
-        help="write the features of the one layer to this .npz, .csv or .parquet",
-    )
     add("--json", type=str | None, default=None, help="write what the features are and depend on to this file")
     add("--size", type=int | None, default=None, help="side of the view in pixels (default: that of the pretraining)")
     add("--batch_size", type=int, default=256, help="images at once; changes the time only")

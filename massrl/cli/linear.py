@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from massrl.cli.classify import BODY, add_settings, chosen
+from massrl.cli.classify import add_settings, chosen
 from massrl.cli.evaluate import parser, run
+from massrl.evaluation.classify import BODY
 
 DESCRIPTION = (
     "Train a linear classifier on a checkpoint's frozen features, beside the same network with random weights and the "
     "raw pixels, by one of the protocols linear (v2: features centred and divided by one number, logistic regression "
     "by L-BFGS to convergence), dinov2-linear (heads of 13 learning rates and several feature sets) and dinov2-logreg "
     "(logistic regression at 45 strengths). The last two choose on a held-out tenth of the training images. Or by "
-    "gradient descent on augmented views, as papers do: --protocol moco, simclr, ..., with a setting for each option."
+    "gradient descent on augmented views, as papers do: --protocol moco, simclr, ...; options replace its settings."
 )
 NAMES = "moco, simclr, byol, mocov3, mae, solo, massrl, vicreg, swav or dino"
 
@@ -45,5 +46,5 @@ def main(argv: list[str]) -> int:
 
     fraction(args.labels)  # a wrong one is refused first
     given = {name: getattr(args, name) for name in ("protocol", "C", "select", "iterations", "labels", "draws")}
-    trains = args.protocol in names("linear")
+    trains = args.protocol.removeprefix("linear-") in names("linear")
     return run(args, linear, **given, untrained=args.untrained, **(chosen(args) if trains or not args.check else {}))

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from data_loading.errors import ConfigError
+from massrl.evaluation.flagged import same_or_swapped
 from massrl.evaluation.knn import KNN
 from massrl.evaluation.linear import Linear
 from massrl.evaluation.options import check_options
@@ -35,6 +36,7 @@ from massrl.evaluation.table import (
     scores_of,
     summary,
 )
+from massrl.methods import load
 from massrl.runs.checkpoint import Checkpoint, find
 from massrl.runs.folder import METRICS, read_json
 from massrl.runs.record import git, versions
@@ -65,6 +67,7 @@ class Training:
     epochs: int
     steps: int
     seconds: float | None  # of the pretraining; None where no run folder says
+    branch: str  # the network that is evaluated, online or target
     row: str = ""  # its row in the features of a comparison
 
 
@@ -83,6 +86,7 @@ class Comparison:
     rows: FeatureRows
     split: dict[str, Any]
     seed: int
+    warnings: Sequence[str] = ()  # what must not be overlooked, as that training and test images are the same
 
     def differing(self) -> dict[str, dict[str, Any]]:
         """Settings in which variants differ: name -> variant -> value."""
@@ -122,7 +126,10 @@ class Comparison:
         rows = self.rows
         trainings = {
             name: [
-                {"path": str(t.path), "seed": t.seed, "epochs": t.epochs, "steps": t.steps, "seconds": t.seconds}
+                {
+                    **{key: getattr(t, key) for key in ("seed", "epochs", "steps", "seconds", "branch")},
+                    "path": str(t.path),
+                }
                 for t in of
             ]
             for name, of in self.variants.items()
@@ -135,12 +142,11 @@ class Comparison:
             "trainings": trainings,
             "differing_settings": self.differing(),
             "protocols": [protocol.card() for protocol in self.protocols],
-            "layer": rows.layer,
-            "branch": rows.branch,
             "checkpoint_sha256": rows.hashes["checkpoint"],
             "train_sha256": rows.hashes["train"],
             "test_sha256": rows.hashes["test"],
             "split": self.split,
+            "warnings": list(self.warnings),
             "seed": self.seed,
             "versions": versions(),
             "git": git(),
@@ -174,12 +180,14 @@ class Comparison:
         ]
 
     def __repr__(self) -> str:
+        loud = [f"WARNING: {one}" for one in self.warnings]
         parts = [aligned(self.cells()), aligned(self.difference_cells())]
         settings = self.setting_cells()
-        return "\n\n".join([*parts, *([aligned(settings)] if len(settings) > 1 else [])])
+        return "\n\n".join([*loud, *parts, *([aligned(settings)] if len(settings) > 1 else [])])
 
     def _repr_html_(self) -> str:
-        return "".join(_html(cells) for cells in (self.cells(), self.difference_cells(), self.setting_cells()))
+        loud = "".join(f"<p><b>{escape(one)}</b></p>" for one in self.warnings)
+        return loud + "".join(_html(cells) for cells in (self.cells(), self.difference_cells(), self.setting_cells()))
 
 
 def _entry(x: np.ndarray) -> dict[str, Any]:
@@ -189,7 +197,8 @@ def _entry(x: np.ndarray) -> dict[str, Any]:
 
 def _seeds(trainings: Sequence[Training]) -> str:
     seeds = ", ".join(str(training.seed) for training in trainings)
-    return f"seed {seeds}" if len(trainings) == 1 else f"{len(trainings)} trainings, seeds {seeds}"
+    said = f"seed {seeds}" if len(trainings) == 1 else f"{len(trainings)} trainings, seeds {seeds}"
+    return said if trainings[0].branch == "online" else f"{said}; {trainings[0].branch} network"
 
 
 def _short(value: Any) -> str:
@@ -248,6 +257,8 @@ def compare(
     options: dict[str, Any] = {"size": size, "seed": seed, "batch_size": batch_size, "num_workers": num_workers}
     rows = feature_rows(names, train, test, labelled=True, cache_dir=cache_dir, **options)
     check_same_images(rows.features)
+    if k > (count := len(rows.features[PIXELS][0])):
+        raise ConfigError(f"k is {k}, and there are {count} training images; give at most {count}")
     knn, linear = KNN(k=k, tau=tau), Linear()
     of_row = {row: scores_of(*pair, knn, linear, draws, seed) for row, pair in rows.features.items()}
     variants = _variants(trainings)
@@ -259,7 +270,8 @@ def compare(
         ours, theirs = rows.features[members[name][0]]
         predicted[name] = knn.predict(ours.x, ours.y, theirs.x)
     split = {"train": _plain(train), "test": _plain(test)}
-    return Comparison(variants, scores, predicted, (linear, knn), rows, split, seed)
+    warnings = same_or_swapped(train, test, rows.hashes)
+    return Comparison(variants, scores, predicted, (linear, knn), rows, split, seed, warnings)
 
 
 def read(run: str | os.PathLike) -> Training:
@@ -270,7 +282,8 @@ def read(run: str | os.PathLike) -> Training:
     settings = flat(kept.get("config") or {})
     seconds = (read_json(path.parent.parent / METRICS).get("seconds") or {}).get("pretrain")
     seed = settings.get("seed_everything", settings.get("data.seed"))
-    return Training(path, checkpoint.method, seed, settings, checkpoint.epochs, checkpoint.steps, seconds)
+    branch = load(path).evaluated
+    return Training(path, checkpoint.method, seed, settings, checkpoint.epochs, checkpoint.steps, seconds, branch)
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -20,6 +20,7 @@ from data_loading.errors import ConfigError
 from data_loading.sources.cached import CACHE, read_index
 from massrl.evaluation.features import Features
 from massrl.evaluation.options import check_options
+from massrl.evaluation.protocol import check_finite
 from massrl.evaluation.rows import VIEW, Data, Pace, Trained, features_of
 from massrl.methods.base import Branch
 from massrl.runs.record import git, versions
@@ -206,6 +207,8 @@ def features(
         sha256 = reader.sha256()
     pace = Pace(batch_size, num_workers, Path(cache_dir))
     found = features_of(trained.on_device, file, sha256, trained.view, trained.facts(), pace)
+    for of_layer in found.values():
+        check_finite(of_layer.x)
     index = read_index(file) or {}
 
     def embedding(layer: str, of_layer: Features) -> Embedding:

@@ -58,8 +58,9 @@ def finetune(
     inputs = given.read()
     rows = np.arange(len(inputs.labels["train"]))
     baseline, used = settle(start, changed, inputs, len(rows))
+    used = choosing(used, inputs.labels["train"])
     made = bodies(inputs, used, given, ["trained", *["scratch"] * scratch])
-    job = given.job(inputs, choosing(used, inputs.labels["train"]))
+    job = given.job(inputs, used)
     fits = {row: [job.fit(body, rows, HELD_OUT)] for row, body in made.items()}
     return Classified(
         protocol=used,

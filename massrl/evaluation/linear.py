@@ -23,7 +23,7 @@ from scipy.special import log_softmax, softmax
 from threadpoolctl import threadpool_limits
 
 from data_loading.errors import ConfigError
-from massrl.evaluation.protocol import Protocol, check_pair, register
+from massrl.evaluation.protocol import Protocol, check_finite, check_pair, register
 
 log = logging.getLogger(__name__)
 SMALL = 10**8  # multiplications in x @ weight.T, below which BLAS runs on one thread
@@ -56,8 +56,11 @@ class Linear(Protocol):
     def scale(self, x: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
         """Centre and scale features, [x, *others], by the mean and root-mean-square norm of x; float64.
 
-        x (N, F) training features, others (M, F) each. Collapsed features (all rows equal) become zero.
+        x (N, F) training features, others (M, F) each. Collapsed features (all rows equal) become zero. Raises
+        ConfigError for features that are not finite.
         """
+        for a in (x, *others):
+            check_finite(a)
         mean = x.mean(0, dtype=np.float64)
         centred = [np.asarray(a, np.float64) - mean for a in (x, *others)]
         rms = np.sqrt(np.mean(np.sum(centred[0] ** 2, axis=1)))

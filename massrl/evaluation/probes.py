@@ -96,7 +96,7 @@ def layers_of(method: Method) -> list[str]:
     """
     from massrl.evaluation.layers import prefix_tokens, stages
 
-    backbone = method.encoder
+    backbone = method.backbone_of(method.evaluated)  # SimCLR v2's encoder has layers of the projector, too
     count = min(4, len(stages(backbone)))
     if count == 0:
         return ["backbone"]

@@ -83,12 +83,13 @@ def check_pair(x: np.ndarray, y: np.ndarray, test_x: np.ndarray, test_y: np.ndar
     for what, a, b in (("train", x, y), ("test", test_x, test_y)):
         if a.ndim != 2 or len(a) != len(b) or not len(a):
             raise ConfigError(f"{what} features of shape {a.shape} do not fit {len(b)} labels; give (N, F) and (N,)")
-        if not _finite(a):
-            raise ConfigError(f"the {what} features hold NaN or infinity; the encoder's training has probably diverged")
+        check_finite(a, what)
     if x.shape[1] != test_x.shape[1]:
         raise ConfigError(f"train features have {x.shape[1]} dimensions, test features have {test_x.shape[1]}")
 
 
-def _finite(a: np.ndarray) -> bool:
-    """Whether no value of a (N, F) is NaN or infinite; block by block, as it may be larger than the memory."""
-    return all(np.isfinite(a[start : start + BLOCK]).all() for start in range(0, len(a), BLOCK))
+def check_finite(a: np.ndarray, what: str = "") -> None:
+    """Raise ConfigError where features (N, F) hold NaN or infinity; block by block, as they may exceed the memory."""
+    if not all(np.isfinite(a[start : start + BLOCK]).all() for start in range(0, len(a), BLOCK)):
+        of = f"{what} features" if what else "features"
+        raise ConfigError(f"the {of} hold NaN or infinity; the encoder's training has probably diverged")

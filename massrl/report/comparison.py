@@ -47,9 +47,10 @@ def _head(found: Comparison) -> str:
         f"{len(test)} test images",
     ]
     items = "".join(f"<li>{escape(chip)}</li>" for chip in chips)
+    loud = "".join(f'<p class="bad"><b>{escape(one)}</b></p>' for one in found.warnings)
     return (
         f'<header><h1>{escape(" against ".join(found.variants))}</h1>\n<p class="muted">Frozen encoders on the same '
-        f'images and the same label subsets.</p>\n<ul class="chips">{items}</ul></header>'
+        f'images and the same label subsets.</p>\n<ul class="chips">{items}</ul>{loud}</header>'
     )
 
 

@@ -20,6 +20,7 @@ from massrl.report.plots import feature_map, neighbours, tsne, views_grid
 from massrl.runs.checkpoint import Checkpoint
 
 TITLES = {"pixels": "raw pixels", "random": "untrained"}
+LEAST_POINTS = 5  # of a map: t-SNE has no neighbours to keep among fewer
 MAP_POINTS, QUERIES, NEAR, ROWS, SIDE = 1000, 8, 5, 5, 96
 Rows = Mapping[str, tuple[Features, Features]]
 

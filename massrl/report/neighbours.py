@@ -14,6 +14,7 @@ import numpy as np
 
 from data_loading.errors import ConfigError, SourceError
 from data_loading.sources.cached import CACHE
+from data_loading.sources.folder import SUFFIXES
 from massrl.evaluation.embedding import Embedding, embed
 from massrl.evaluation.options import check_options
 from massrl.evaluation.rows import Data
@@ -112,6 +113,8 @@ def neighbours(
     for file in files:
         if not file.is_file():
             raise SourceError(f"{file}: there is no such image file")
+        if file.suffix.lower() not in SUFFIXES:
+            raise SourceError(f"{file}: not an image file by its suffix; images are {', '.join(sorted(SUFFIXES))}")
     options: dict[str, Any] = {"layer": layer, "branch": branch, "size": size, "batch_size": batch_size}
     bank = embed(among, checkpoint, **options, num_workers=num_workers, cache_dir=cache_dir)
     itself = [_row_of(file, among, bank) for file in files]
@@ -119,7 +122,12 @@ def neighbours(
         raise ConfigError(f"k is {k}, and {among} has {len(bank)} images; choose a smaller k")
     with tempfile.TemporaryDirectory() as temporary:
         asked = _as_folder(files, Path(temporary, "images"))
-        query = embed(asked, checkpoint, **options, num_workers=1, cache_dir=Path(temporary, "cache"))
+        try:
+            query = embed(asked, checkpoint, **options, num_workers=1, cache_dir=Path(temporary, "cache"))
+        except SourceError as error:  # of a numbered link: say which file of the user's it is
+            named = {f"{i:06}{file.suffix}": file for i, file in enumerate(files)}
+            broken = next((file for link, file in named.items() if link in str(error)), files[0])
+            raise SourceError(f"{broken}: cannot be read as an image") from error
         pictures = pixels(query.file, query.index, shown_side(bank.file))
     cosine = _unit(query.x) @ _unit(bank.x).T  # (Q, N)
     for i, row in enumerate(itself):

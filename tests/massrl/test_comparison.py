@@ -104,7 +104,9 @@ def test_one_training_each_leaves_an_interval_over_label_subsets(found):
 
 def test_settings_are_flat_and_two_equal_seeds_are_refused(tmp_path):
     assert flat({"a": {"b": 1, "c": {}}, "d": [2]}) == {"a.b": 1, "d": [2]}
-    one = Training(tmp_path / "x" / "checkpoints" / "last.ckpt", "BYOL", 0, {"data.seed": 0, "a": 1}, 1, 2, None)
+    one = Training(
+        tmp_path / "x" / "checkpoints" / "last.ckpt", "BYOL", 0, {"data.seed": 0, "a": 1}, 1, 2, None, "online"
+    )
     with pytest.raises(ConfigError, match="two runs of BYOL have the seed 0"):
         _variants([one, replace(one, path=Path("y/checkpoints/last.ckpt"))])
     named = _variants([one, replace(one, path=Path("y/checkpoints/last.ckpt"), settings={"a": 2})])
@@ -115,7 +117,9 @@ def test_the_table_and_the_record_say_what_was_compared(found):
     text = repr(found)
     assert "2 trainings, seeds 0, 1" in text and "width" in text and "raw pixels" in text
     record = json.loads(json.dumps(found.to_dict()))
-    assert len(record["checkpoint_sha256"]) == 4 and record["branch"] == "online"
+    assert len(record["checkpoint_sha256"]) == 4
+    assert {one["branch"] for of in record["trainings"].values() for one in of} == {"online"}
+    assert "same content" in record["warnings"][0] and text.startswith("WARNING: ")  # one set twice
     assert {card["protocol"].split()[0] for card in record["protocols"]} == {"linear", "knn"}
     assert "<table>" in found._repr_html_()
 
@@ -153,6 +157,8 @@ def test_what_does_not_fit_is_refused_in_one_line(made, tmp_path):
         massrl.compare([runs[0], runs[0]], **common)
     with pytest.raises(CheckpointError, match="nowhere"):
         massrl.compare([runs[0], tmp_path / "nowhere"], **common)
+    with pytest.raises(ConfigError, match="k is 17, and there are 16 training images"):
+        massrl.compare(runs[:2], k=17, train=images, test=images, cache_dir=images.parent / "cache")
     with pytest.raises(ConfigError, match="draws is 0"):
         massrl.compare(runs, draws=0, **common)
     flat_folder = tmp_path / "flat"

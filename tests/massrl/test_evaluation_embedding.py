@@ -176,3 +176,26 @@ def test_features_of_rows_are_in_eval_mode(made):
     alone = massrl.features(checkpoint, images, batch_size=5, cache_dir=cache / "other")["backbone"]
     torch.testing.assert_close(torch.from_numpy(found.x), torch.from_numpy(alone.x), atol=1e-6, rtol=1e-5)
     assert not method.training
+
+
+def test_features_that_are_not_finite_are_refused_before_a_file_is_written(made, tmp_path, monkeypatch):
+    images, checkpoint, cache = made
+    broken = massrl.load(checkpoint)
+    with torch.no_grad():
+        next(broken.backbone.parameters()).fill_(float("nan"))
+    monkeypatch.setattr(rows, "load", lambda path: broken)
+    words = [str(images), "--checkpoint", str(checkpoint), "--cache_dir", str(tmp_path / "cache")]
+    with pytest.raises(ConfigError, match="hold NaN or infinity"):
+        embed([*words, "--out", str(tmp_path / "a.npz")])
+    assert not (tmp_path / "a.npz").exists()
+
+
+def test_few_images_have_features_and_no_map(made, tmp_path, capsys):
+    images, checkpoint, _ = made
+    few = tmp_path / "few"
+    few.mkdir()
+    (few / "one.jpg").write_bytes((images / "bars" / "01.jpg").read_bytes())
+    out = tmp_path / "a.npz"
+    assert embed([str(few), "--checkpoint", str(checkpoint), "--cache_dir", str(tmp_path), "--out", str(out)]) == 0
+    assert out.exists() and not out.with_suffix(".png").exists()
+    assert "no map: 1 images are too few" in capsys.readouterr().out

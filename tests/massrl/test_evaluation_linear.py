@@ -101,3 +101,13 @@ def test_a_single_class_needs_no_fit():
 def test_a_penalty_of_no_sense_is_refused():
     with pytest.raises(ConfigError, match="C is 0"):
         Linear(C=0)
+
+
+def test_features_that_are_not_finite_are_refused_when_they_are_scaled():
+    x = np.ones((4, 2))
+    for broken in (np.nan, np.inf):
+        bad = x.copy()
+        bad[1, 1] = broken
+        for pair in ((bad, x), (x, bad)):
+            with pytest.raises(ConfigError, match="hold NaN or infinity"):
+                Linear().scale(*pair)

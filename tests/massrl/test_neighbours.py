@@ -79,18 +79,20 @@ def test_check_leaves_nothing_behind(tmp_path, monkeypatch):
         (["--k", str(10**12)], ConfigError, "k is 1000000000000"),
         (["--out", ""], ConfigError, "out is ''"),
         (["nothing.jpg"], SourceError, "nothing.jpg: there is no such image file"),
-        (["text.jpg"], SourceError, "text.jpg|000001.jpg"),
+        (["text.jpg"], SourceError, "^text.jpg: cannot be read as an image"),
+        (["notes.txt"], SourceError, "^notes.txt: not an image file by its suffix"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_line(made, words, error, says, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "text.jpg").write_text("no image")
+    for name in ("text.jpg", "notes.txt"):
+        (tmp_path / name).write_text("no image")
     images, checkpoint, cache = made
     given = [str(images / "bars" / "01.jpg"), "--among", str(images), "--checkpoint", str(checkpoint)]
-    first, rest = (words[:1], words[1:]) if words[0].endswith(".jpg") else ([], words)
+    first, rest = (words[:1], words[1:]) if words[0].endswith((".jpg", ".txt")) else ([], words)
     with pytest.raises(error, match=says):
         main([*given[:1], *first, *given[1:], "--cache_dir", str(cache), *rest])
-    assert [p.name for p in tmp_path.iterdir()] == ["text.jpg"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["notes.txt", "text.jpg"]
 
 
 def test_options_that_are_missing_are_named():

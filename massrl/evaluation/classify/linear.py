@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from data_loading.errors import ConfigError
+from massrl.evaluation.classify import BODY
 from massrl.evaluation.classify.result import Classified
 from massrl.evaluation.classify.running import Given, bodies, facts, named, settle
 from massrl.evaluation.classify.training import Training
@@ -22,6 +24,9 @@ def linear_by(
     untrained: the same on the network with random weights, beside it.  changed: settings that are not the protocol's.
     """
     start = named("linear", protocol)
+    for name in BODY:
+        if (changed or {}).get(name) is not None:
+            raise ConfigError(f"{name} is of fine-tuning; {start.title} keeps the encoder frozen: leave it out")
     start.changed(changed or {})  # a wrong setting is refused before files are read
     inputs = given.read()
     rows = np.arange(len(inputs.labels["train"]))

@@ -37,13 +37,16 @@ class MoCo(LinearTraining):
 @register(name="linear-simclr")
 @dataclass(frozen=True)
 class SimCLR(LinearTraining):
-    """Linear classifier of SimCLR: SGD with momentum, 0.1 per 256 images, weights from zero, 90 epochs."""
+    """Linear classifier of SimCLR: SGD with Nesterov momentum, 0.1 per 256 images, from zero, 90 epochs."""
 
     name: ClassVar[str] = "linear-simclr"
     version: ClassVar[int] = 1
-    source: ClassVar[str] = "README of google-research/simclr; Chen et al., arXiv:2002.05709, appendix B.6"
+    source: ClassVar[str] = (
+        "README and tf2/model.py of google-research/simclr; Chen et al., arXiv:2002.05709, appendix B.6"
+    )
     epochs: int = 90
     batch_size: int = 4096
+    nesterov: bool = True
     weight_decay: float = 1e-6
     init: Init = "zero"
 
@@ -97,6 +100,10 @@ class MAE(LinearTraining):
     head: Head = "norm"
     init: Init = "truncated"
     interpolation: Interpolation = "bicubic"
+
+    def fitted(self, method: str, backbone: str, share: float) -> Self:
+        large = any(size in backbone for size in ("vit_large", "vit_huge"))
+        return dataclasses.replace(self, epochs=50) if large else self
 
 
 SOLO_RATES = {"BarlowTwins": 0.1, "SwAV": 0.15, "SimCLR": 1.0, "MoCoV2Plus": 3.0, "SimSiam": 30.0}

@@ -162,8 +162,10 @@ class Classifier(pl.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         logits = self(batch.views[0]).float()  # (H, B, classes)
-        logits = logits.nan_to_num(nan=-math.inf)  # a head that has diverged is wrong, not an error
         labels = batch.labels.where(batch.valid, -1)  # ignored; of several processes one may have no image of its own
+        # A head that has diverged is wrong, not an error: the true class is its last choice.
+        last = -F.one_hot(labels.clip(min=0), logits.shape[2]).float()
+        logits = torch.where(logits.isfinite().all(2, keepdim=True), logits, last)
         for metrics in self._metrics().values():
             for metric, one in zip(metrics, logits, strict=True):
                 metric.update(one, labels)

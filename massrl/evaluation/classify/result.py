@@ -121,6 +121,7 @@ class Classified:
             f"{self.images['test']} test images at {view.get('size')} px, {self.facts.get('branch', 'online')} network"
         ]
         changed = [f"{name} {_said(used)} (protocol: {_said(own)})" for name, (own, used) in self.differs.items()]
+        lines = [f"WARNING: {one}" for one in self.facts.get("warnings", [])] + lines
         return lines + ([f"differs from the protocol: {'; '.join(changed)}"] if changed else [])
 
     def __repr__(self) -> str:

@@ -19,6 +19,7 @@ from massrl.evaluation.classify.fitting import Job, training_views
 from massrl.evaluation.classify.heads import make_body
 from massrl.evaluation.classify.inputs import Inputs, read_inputs
 from massrl.evaluation.classify.training import Training
+from massrl.evaluation.flagged import same_or_swapped
 from massrl.evaluation.options import check_options
 from massrl.evaluation.protocol import protocols
 from massrl.evaluation.rows import Data
@@ -41,6 +42,8 @@ def named(task: str, protocol: str | Training) -> Training:
             raise ConfigError(f"{protocol.title} is a protocol of massrl {protocol.task}, not of {task}")
         return protocol
     known = names(task)
+    if not isinstance(protocol, str):
+        raise ConfigError(f"protocol is {protocol!r}; name one of {', '.join(sorted(known))}")
     protocol = protocol.removeprefix(f"{task}-")  # as `massrl list protocols` shows it
     if protocol not in known:
         all_names = sorted([*known, *(probes.LINEAR if task == "linear" else ())])
@@ -127,6 +130,7 @@ def facts(inputs: Inputs, given: Given, subsets: Sequence[np.ndarray] = ()) -> d
         "checkpoint_sha256": inputs.hashes["checkpoint"],
         **{f"{part}_sha256": inputs.hashes[part] for part in ("train", "test")},
         "split": split,
+        "warnings": same_or_swapped(inputs.given["train"], inputs.given["test"], inputs.hashes),
         "view": {"size": inputs.size, "mean": inputs.mean, "std": inputs.std},
         "classes": inputs.classes,
         "seed": given.seed,

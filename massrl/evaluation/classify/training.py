@@ -109,6 +109,8 @@ class Training(Protocol):
         for name in SHARES:
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must lie from 0 to below 1")
+        if self.nesterov and not self.momentum > 0:
+            raise ConfigError(f"momentum is {self.momentum}; Nesterov's needs it above 0")
         if self.layer_decay is not None and not 0 < self.layer_decay <= 1:
             raise ConfigError(f"layer_decay is {self.layer_decay}; it must lie above 0 and at most at 1")
         if any(not 0 < rate < math.inf for rate in self.rates):
