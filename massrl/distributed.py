@@ -91,6 +91,15 @@ def mean_over_ranks(x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
+def share_over_ranks(right: Tensor) -> Tensor:
+    """The share of True, float32, among the bool entries (N,) of all processes; N may differ, and be 0 on some."""
+    if world_size() == 1:
+        return right.float().mean()
+    found, count = mean_over_ranks(torch.stack([right.sum().float(), right.new_tensor(len(right), dtype=torch.float)]))
+    return found / count
+
+
+@torch.no_grad()
 def average_gradients(module: nn.Module) -> None:
     """Replace each gradient of a module that DDP does not wrap by its mean over processes."""
     if world_size() == 1:

@@ -13,7 +13,7 @@ from torch import nn
 from data_loading.batch import Batch
 from drawn import CLASSES, Drawn, small, trainer, views_of
 from massrl.bench.cases import CASES
-from massrl.callbacks import Health, OnlineLinear
+from massrl.callbacks import Health, OnlineKNN, OnlineLinear
 from massrl.distributed import average_gradients, gather, over_shuffled, rank, world_size
 
 WORLD = 2
@@ -92,4 +92,34 @@ def work(number: int, names: list[str], port: int, out: Path) -> None:
     found["methods"] = {n: trained(n, (number, WORLD), strategy="ddp", devices=WORLD) for n in names}
     found["validated"] = validated((number, WORLD), strategy="ddp", devices=WORLD)
     found["alarmed"] = alarmed((number, WORLD), strategy="ddp", devices=WORLD)
+    torch.save(found, out / f"{number}.pt")
+
+
+class Kept:
+    """Takes the place of the module that callbacks log by."""
+
+    def __init__(self) -> None:
+        self.logged: dict[str, list[float]] = {}
+
+    def log(self, name: str, value: torch.Tensor, **_) -> None:
+        self.logged.setdefault(name, []).append(float(value))
+
+
+def probing(number: int, out: Path) -> None:
+    """Probes over steps in which the processes have labels of none, one, or all of their 8 images."""
+    torch.set_num_threads(1)
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    dist.init_process_group("gloo", init_method=f"file://{out}/meeting", rank=number, world_size=WORLD)
+    knn, linear, kept = OnlineKNN(k=5, window=1), OnlineLinear(CLASSES, lr=0.1, window=1), Kept()
+    run = type("Run", (), {"world_size": WORLD})()
+    labels = torch.arange(8) % CLASSES
+    x = 3 * nn.functional.one_hot(labels, 6) + torch.randn(8, 6, generator=torch.Generator().manual_seed(number))
+    for step, known in enumerate([(0, 8), (1, 8), (0, 0), (8, 8), (8, 0), (8, 8)]):
+        given = labels.where(torch.arange(8) < known[number], -1)
+        at = 100 * step + 10 * number + torch.arange(8)
+        batch = Batch([x], given, at, torch.ones(8, dtype=torch.bool))
+        for probe in (knn, linear):
+            probe.on_train_batch_end(run, kept, {"features": x}, batch, step)
+    assert linear.probe is not None
+    found = {"logged": kept.logged, "weight": linear.probe[1].weight.detach()}
     torch.save(found, out / f"{number}.pt")

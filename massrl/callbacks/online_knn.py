@@ -10,6 +10,7 @@ from torch import Tensor
 
 from data_loading.batch import Batch
 from data_loading.config.lightning_package import pl
+from massrl.distributed import mean_over_ranks, share_over_ranks
 from massrl.nn import knn_vote
 
 
@@ -46,14 +47,18 @@ class OnlineKNN(pl.Callback):
         if self.off or batch_idx % self.every_n_steps:
             return
         known = batch.labels >= 0
-        if not known.any():
+        ready = known.any() & (self.filled > self.k)
+        # Means over processes, of which each has labels for some of its images: all take the same way from here.
+        labelled, voting = mean_over_ranks(torch.stack([known.any(), ready]).float()).tolist()
+        if not labelled:
             self.off = self.features is None
             if self.off:
                 pl.utilities.rank_zero_info("no labels: online kNN is off")
             return
         features, labels, index = outputs["features"][known].float(), batch.labels[known], batch.index[known]
-        if self.filled > self.k:
-            self.hits.append((self.predict(features, index) == labels).float().mean())
+        if voting:
+            right = self.predict(features, index) == labels if ready else labels.new_zeros(0, dtype=torch.bool)
+            self.hits.append(share_over_ranks(right))
             pl_module.log(
                 "knn",
                 torch.stack(tuple(self.hits)).mean(),
@@ -61,7 +66,7 @@ class OnlineKNN(pl.Callback):
                 sync_dist=trainer.world_size > 1,
                 batch_size=1,
             )
-        self.insert(features, labels, index)
+        self.insert(features, labels, index)  # also none of them: whether there is a ring is the same on all processes
 
     def predict(self, features: Tensor, index: Tensor) -> Tensor:
         """The class (B,) that the k samples of the ring nearest to `features` (B, F) vote for.

@@ -14,8 +14,10 @@ from data_loading.config.lightning_package import pl
 from data_loading.errors import ConfigError
 from data_loading.loading.datamodule import BetonDataModule
 from data_loading.sources.cached import read_index
-from massrl.distributed import average_gradients, mean_over_ranks
+from massrl.distributed import average_gradients, mean_over_ranks, share_over_ranks
 from massrl.nn import evaluating
+
+MOST_CLASSES = 2**16  # that the probe counts by itself; more are numbers of images, and their outputs fill the memory
 
 
 class OnlineLinear(pl.Callback):
@@ -31,7 +33,8 @@ class OnlineLinear(pl.Callback):
     classifier comes from the checkpoint.
 
     Args:
-        classes: number of classes; None counts them in the training file, and raises ConfigError if there is none.
+        classes: number of classes; None counts them in the training file, and raises ConfigError if there is none. Of
+            more than 65,536 counted ones the probe is off, which is logged once.
         lr: learning rate.
         window: steps over which the accuracy is averaged.
     """
@@ -41,12 +44,12 @@ class OnlineLinear(pl.Callback):
         self.hits: deque[Tensor] = deque(maxlen=window)
         self.probe: nn.Sequential | None = None
         self.restored: dict[str, Any] | None = None
-        self.off = False
+        self.off = ""  # why there is no classifier, once that is known
         self.right: Tensor | None = None  # (2,): of one pass over validation images, how many were right, and of all
         self.told: set[str] = set()  # what was said once
 
     def on_fit_start(self, *_: Any) -> None:
-        self.off = False
+        self.off = ""
         self.hits.clear()
         self.told.clear()
 
@@ -69,24 +72,25 @@ class OnlineLinear(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
+        if self.off:
+            return
         known = batch.labels >= 0
-        if self.off or known.sum() < 2:  # BatchNorm needs two
-            if not self.off and self.probe is None and not known.any():
-                self.off = True
-                pl.utilities.rank_zero_info("no labels: the online linear probe is off")
+        # Means over processes, of which each has labels for some of its images: all take the same way from here.
+        # BatchNorm needs two.
+        labelled, able = mean_over_ranks(torch.stack([known.any(), known.sum() >= 2]).float()).tolist()
+        if not able:
+            if self.probe is None and not labelled:
+                self._turn_off("training has no labels", "no labels: the online linear probe is off")
             return
         features, labels = outputs["features"][known].float(), batch.labels[known]
         if self.probe is None:
-            self.build(features.shape[1], self.classes or _classes(trainer), features.device)
-        assert self.probe is not None  # build makes it
-        with torch.enable_grad(), torch.autocast(features.device.type, enabled=False):
-            logits = self.probe(features)  # (B, classes)
-            loss = F.cross_entropy(logits, labels)
-        self.optimizer.zero_grad()
-        loss.backward()
-        average_gradients(self.probe)
-        self.optimizer.step()
-        self.hits.append((logits.argmax(1) == labels).float().mean())
+            classes = self.classes or _classes(trainer)
+            if self.classes is None and classes > MOST_CLASSES:
+                text = f"{classes} classes, more than {MOST_CLASSES}"
+                self._turn_off(f"training has {text}", f"{text}: the online linear probe is off")
+                return
+            self.build(features.shape[1], classes, features.device)
+        self.hits.append(share_over_ranks(self._learn(features, labels, able)))
         pl_module.log(
             "linear",
             torch.stack(tuple(self.hits)).mean(),
@@ -94,6 +98,31 @@ class OnlineLinear(pl.Callback):
             sync_dist=trainer.world_size > 1,
             batch_size=1,
         )
+
+    def _learn(self, features: Tensor, labels: Tensor, able: float) -> Tensor:
+        """Classify, then learn; returns which images (N,) were right, none on a process that has fewer than two.
+
+        able: share of the processes that have two or more; the others join the step with gradients of zero.
+        """
+        assert self.probe is not None, "build makes it"
+        self.optimizer.zero_grad()
+        right = labels.new_zeros(0, dtype=torch.bool)
+        if len(labels) >= 2:
+            with torch.enable_grad(), torch.autocast(features.device.type, enabled=False):
+                logits = self.probe(features)  # (N, classes)
+                loss = F.cross_entropy(logits, labels) / able  # the mean over the processes that have labels
+            loss.backward()
+            right = logits.argmax(1) == labels
+        else:
+            for p in self.probe.parameters():
+                p.grad = torch.zeros_like(p)
+        average_gradients(self.probe)
+        self.optimizer.step()
+        return right
+
+    def _turn_off(self, why: str, text: str) -> None:
+        self.off = why
+        pl.utilities.rank_zero_info(text)
 
     # ---- clean views of images that it is not trained on
 
@@ -147,7 +176,8 @@ class OnlineLinear(pl.Callback):
             pl_module.log(f"{stage}_linear", right / count, prog_bar=True, sync_dist=many, batch_size=1)
             return
         if reason is None:
-            reason = "no classifier, as training has no labels" if self.probe is None else "the images have no labels"
+            none = f"no classifier, as {self.off or 'training has no labels'}"
+            reason = none if self.probe is None else "the images have no labels"
         if (text := f"no {stage}_linear: {reason}") not in self.told:
             self.told.add(text)
             pl.utilities.rank_zero_info(text)

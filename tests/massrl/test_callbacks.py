@@ -113,6 +113,15 @@ def test_the_linear_probe_asks_for_the_number_of_classes_where_the_loader_does_n
         fitted([OnlineLinear()])
 
 
+def test_labels_that_are_numbers_of_images_turn_the_linear_probe_off_which_is_said_once(monkeypatch, caplog):
+    monkeypatch.setattr("massrl.callbacks.online_linear._classes", lambda _: 2**31)
+    probe = OnlineLinear()
+    with caplog.at_level("INFO"):
+        _, run = fitted([probe])
+    assert probe.probe is None and "linear" not in run.callback_metrics
+    assert sum("the online linear probe is off" in record.message for record in caplog.records) == 1
+
+
 def test_throughput_counts_images_and_leaves_out_the_first_steps_and_pauses(monkeypatch):
     clock = iter([0.0, 100.0, 101.0, 102.0, 500.0, 501.0])
     monkeypatch.setattr("massrl.callbacks.throughput.time.perf_counter", lambda: next(clock))

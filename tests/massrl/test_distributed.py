@@ -7,7 +7,7 @@ from massrl.bench.cases import CASES
 from massrl.bench.conformance import of_processes
 from massrl.distributed import gather, rank, world_size
 from massrl.methods import METHODS
-from two_processes import IMAGES, SIZE, WORLD, normalising, trained, validated, work
+from two_processes import IMAGES, SIZE, WORLD, normalising, probing, trained, validated, work
 
 
 @pytest.fixture(scope="module")
@@ -83,3 +83,12 @@ def test_two_processes_log_the_validation_of_one(ranks):
 def test_what_one_process_sees_sounds_the_alarm_of_all_and_stops_them_in_the_same_step(ranks):
     for alarm, steps in (found["alarmed"] for found in ranks):
         assert alarm.startswith("alarm at step 1, epoch 1: the loss is nan") and steps == 1
+
+
+def test_probes_of_processes_with_labels_of_different_images_log_the_same_and_learn_together(tmp_path):
+    first, second = of_processes(probing, (tmp_path,), tmp_path)
+    assert torch.equal(first["weight"], second["weight"]) and first["weight"].abs().max() > 0.1
+    assert first["logged"] == second["logged"]
+    linear, knn = first["logged"]["linear"], first["logged"]["knn"]
+    assert len(linear) == 5 and linear[0] == 0.25 and linear[-1] >= 0.75  # one step has no labels; zeros say class 0
+    assert len(knn) == 4 and knn[-1] >= 0.75  # from the step on that finds k labelled images in the ring of one of them
