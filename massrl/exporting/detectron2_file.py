@@ -69,6 +69,7 @@ def use(path: str, encoder: Encoder) -> str:
     groups = re.search(r"_(\d+)x(\d+)d$", encoder.architecture)  # of a ResNeXt
     more = f", NUM_GROUPS: {groups[1]}, WIDTH_PER_GROUP: {groups[2]}" if groups else ""
     more += ", WIDTH_PER_GROUP: 128" if encoder.architecture.startswith("wide_") else ""
+    more += ", RES2_OUT_CHANNELS: 64" if encoder.architecture in ("resnet18", "resnet34") else ""
     return f"""\
 # detectron2's config, as in detection/configs of MoCo:
 MODEL:

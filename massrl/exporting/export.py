@@ -140,9 +140,9 @@ def _free(out: str | os.PathLike, target: Target) -> Path:
 def compose(folder: Path, encoder: Encoder, target: Target, command: str, name: str) -> dict[str, Any]:
     """Write an export and its card into a folder, read it back and compare; returns the card.
 
-    name: what the card calls it. Raises UserError where it cannot be read back or differs.
+    name: what the card calls it. Raises UserError where it cannot be written or read back, or differs.
     """
-    for file, content in target.write(encoder).items():
+    for file, content in _written(encoder, target).items():
         (folder / file).write_bytes(content)
     checked = _compared(folder, encoder, target)
     found = card.facts(encoder, target, checked, command, target.use(name, encoder))
@@ -151,6 +151,17 @@ def compose(folder: Path, encoder: Encoder, target: Target, command: str, name: 
     else:
         (folder / README).write_bytes(card.page(found))
     return found
+
+
+def _written(encoder: Encoder, target: Target) -> dict[str, bytes]:
+    """The files of an export. Raises UserError where the library cannot make them, as beyond protobuf's 2 GB."""
+    try:
+        return target.write(encoder)
+    except (UserError, OSError):  # `staged` words the latter
+        raise
+    except Exception as error:  # each library raises its own types for what it cannot write
+        line = " ".join(str(error).split())[:300] or type(error).__name__
+        raise UserError(f"{target.name} cannot write the export ({line}); nothing was kept") from error
 
 
 def _compared(folder: Path, encoder: Encoder, target: Target) -> Checked:

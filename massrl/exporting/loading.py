@@ -27,7 +27,9 @@ def load_encoder(
 ) -> nn.Module:
     """An encoder in eval mode, images (B, channels, H, W) -> features (B, num_features), which it has as an attribute.
 
-    Only tensors and plain values are read. How images are prepared for it is in the card of an export.
+    Only tensors and plain values are read. A method of your own is made by the module that the card or the checkpoint
+    names, which is imported where it can be: import runs its code. How images are prepared for it is in the card of an
+    export.
 
     Args:
         path: an export (a timm folder, RUN/export, or a safetensors file with its card beside it), or a run, its folder

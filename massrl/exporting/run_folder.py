@@ -38,9 +38,14 @@ def export_run(run: Run, method: Method) -> str:
 
 
 def _replace(path: Path, folder: Path) -> None:
-    """Give a folder the name `path`, in place of the folder that has it."""
+    """Give a folder the name `path`, in place of the folder that has it, which stays where that fails."""
     old = beside(path)
     if path.exists():
         path.replace(old)
-    folder.replace(path)
+    try:
+        folder.replace(path)
+    except OSError:
+        if old.exists():
+            old.replace(path)
+        raise
     shutil.rmtree(old, ignore_errors=True)

@@ -26,7 +26,7 @@ from massrl.methods import Method
 from massrl.parsing.places import Keywords
 from massrl.report import build
 from massrl.runs.checkpoint import LAST, Checkpoint, find
-from massrl.runs.folder import CONFIG, Run, check_free
+from massrl.runs.folder import CONFIG, EXPORT, Run, check_free
 from massrl.runs.quiet import is_first, quiet
 from massrl.training.fit import fit
 from massrl.training.keywords import from_keywords
@@ -150,20 +150,26 @@ def run_settings(settings: Settings, command: str, rehearsal: bool = False) -> R
             fit(run.path, method, data, trainer_args, resolved, text, command, checkpoint)
     finally:
         os.environ.pop(PASSED_ON, None)  # a second run of this process measures its own length
-    if config.export and not rehearsal and is_first():
-        say(_exported(run, method))
+    if not rehearsal and is_first():
+        _say_exported(run, method, config.export)
     if config.report and not rehearsal and is_first():
         build(run.path)
     return run
 
 
-def _exported(run: Run, method: Method) -> str:
-    """Write RUN/export; returns a line about it, also where it cannot be written: the training is done."""
+def _say_exported(run: Run, method: Method, wanted: bool | None) -> None:
+    """Write RUN/export where it is wanted, and say so, also where it cannot be written: the training is done."""
+    path = run.path / EXPORT
+    stale = f"; {path} is of an earlier state of this run" if path.exists() else ""
+    if not wanted:
+        if stale:
+            say(f"no export was written, as export is false{stale}")
+        return
     try:
-        return export_run(run, method)
+        say(export_run(run, method))
     except Exception as error:  # of any library that makes, writes or reads the network
         line = " ".join(str(error).split())[:300] or type(error).__name__
-        return f"no export was written: {line}"
+        say(f"no export was written: {line}{stale}")
 
 
 def _default_folder(method: Method, data: BetonDataModule) -> Path:

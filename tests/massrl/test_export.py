@@ -301,6 +301,17 @@ def test_an_export_that_cannot_be_read_back_is_an_error_and_leaves_nothing(check
     assert list(Path().iterdir()) == []
 
 
+def test_an_export_that_the_library_cannot_write_is_one_line_and_leaves_nothing(checkpoints, monkeypatch):
+    def large(encoder):
+        raise ValueError("Message onnx.ModelProto exceeds\nmaximum protobuf size of 2GB")
+
+    broken = dataclasses.replace(targets.TARGETS["torchvision"], write=large)
+    monkeypatch.setitem(targets.TARGETS, "torchvision", broken)
+    with pytest.raises(UserError, match="torchvision cannot write the export .*exceeds maximum protobuf"):
+        massrl.export(checkpoints["resnet18"], "torchvision", "out.pth")
+    assert list(Path().iterdir()) == []
+
+
 # ---- detectron2
 
 
@@ -327,6 +338,7 @@ def test_the_pickle_for_detectron2_holds_numpy_arrays_and_its_keys(checkpoints):
     assert isinstance(weight, np.ndarray) and np.array_equal(weight, encoder.layer1[0].conv1.weight.detach().numpy())
     assert "detectron2 was not run" in found.card["check"]["read_by"]
     assert "PIXEL_MEAN: [127.500, 102.000, 76.500]" in found.use and "DEPTH: 18" in found.use
+    assert "RES2_OUT_CHANNELS: 64" in found.use  # detectron2's own is 256, of bottlenecks
 
 
 # ---- ONNX
@@ -454,6 +466,18 @@ def test_damaged_exports_are_one_line(checkpoints):
         with pytest.raises(CheckpointError, match=said) as caught:
             massrl.load_encoder(path)
         assert "\n" not in str(caught.value)
+    card = json.loads(Path("a.json").read_text())
+    for made_by in (
+        {"backbone": {}},
+        {"backbone": 3},
+        {"method": "SimCLR"},
+        {"backbone": {"name": "resnet18", "no": 1}},
+    ):
+        Path("a.json").write_text(json.dumps({**card, "made_by": made_by}))
+        with pytest.raises(CheckpointError, match="no network can be made as its card says") as caught:
+            massrl.load_encoder("a.safetensors")
+        assert "\n" not in str(caught.value)
+    Path("a.json").write_text(json.dumps(card))
     Path("a.safetensors").write_bytes(Path("a.safetensors").read_bytes()[:500])
     with pytest.raises(CheckpointError, match="cut short"):
         massrl.load_encoder("a.safetensors")
@@ -544,6 +568,31 @@ def test_an_export_that_fails_does_not_make_a_training_fail(pictures, capsys, mo
     said = [line for line in capsys.readouterr().out.splitlines() if "export" in line]
     assert said == ["no export was written: run/export cannot be written: No space left on device"]
     assert run.checkpoint.is_file() and not Path("run/export").exists()
+    assert not [path for path in Path("run").iterdir() if path.name.startswith(".")]
+
+
+def test_an_export_of_an_earlier_state_stays_where_another_fails_or_is_not_wanted_which_is_said(
+    pictures, capsys, monkeypatch
+):
+    from massrl.exporting import run_folder
+
+    tiny = {"backbone": "tiny_resnet", "backbone_args": {"width": 4}}
+    run = massrl.pretrain(pictures, "SimCLR", out="run", **tiny, **QUICK)
+    before = {path.name: path.read_bytes() for path in Path("run/export").iterdir()}
+    massrl.pretrain(ckpt_path=run, max_epochs=2, export=False)
+    assert "as export is false; run/export is of an earlier state of this run" in capsys.readouterr().out
+    replace = Path.replace
+
+    def failing(path, target):
+        if Path(target).name == "export" and (path / "model.json").read_bytes() != before["model.json"]:
+            raise OSError(28, "No space left on device")
+        return replace(path, target)
+
+    monkeypatch.setattr(run_folder.Path, "replace", failing)
+    massrl.pretrain(ckpt_path=run, max_epochs=3, export=True)
+    said = capsys.readouterr().out
+    assert "No space left on device; run/export is of an earlier state of this run" in said
+    assert {path.name: path.read_bytes() for path in Path("run/export").iterdir()} == before
     assert not [path for path in Path("run").iterdir() if path.name.startswith(".")]
 
 
