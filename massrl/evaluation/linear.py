@@ -36,7 +36,7 @@ class Linear(Protocol):
 
     C: inverse strength of the L2 penalty.  C_one_per_class: C when every class has one label.  norm: root-mean-square
     norm of the scaled features.  tol: L-BFGS stops when no entry of the gradient of the mean objective exceeds it.
-    max_iter: iterations of L-BFGS at most; a warning is logged when they are reached.
+    max_iter: iterations of L-BFGS at most; a warning is logged when it has not converged.
     """
 
     name: ClassVar[str] = "linear"
@@ -88,9 +88,7 @@ class Linear(Protocol):
         classes = np.unique(y)
         if len(classes) == 1:
             return float((test_y == classes[0]).mean())
-        weight, bias, iterations = fit(x, y, self.strength(y), self.tol, self.max_iter)
-        if iterations >= self.max_iter:
-            log.warning("the linear probe has not converged after %d iterations of L-BFGS", iterations)
+        weight, bias, _ = fit(x, y, self.strength(y), self.tol, self.max_iter)
         return float((classes[(test_x @ weight.T + bias).argmax(1)] == test_y).mean())
 
 
@@ -98,7 +96,7 @@ def fit(x: np.ndarray, y: np.ndarray, C: float, tol: float = 1e-6, max_iter: int
     """Fit the probe: weights (K, F), bias (K,), and the number of iterations, for x (N, F) float64 and labels y (N,).
 
     K is the number of distinct labels, in ascending order. C, tol, max_iter: as in `Linear`. For two classes the rows
-    of the weights are -w/2 and w/2 of scikit-learn's w.
+    of the weights are -w/2 and w/2 of scikit-learn's w. A warning is logged when L-BFGS has not converged.
     With fewer samples than dimensions the optimal weights lie in the span of the samples: fit in an orthonormal basis
     of that span (N dimensions instead of F) and transform back. The optimum does not change.
     """
@@ -127,4 +125,6 @@ def fit(x: np.ndarray, y: np.ndarray, C: float, tol: float = 1e-6, max_iter: int
     # Small products are faster on one thread, by several times on a shared machine.
     with threadpool_limits(1 if n * width * count < SMALL else None, "blas"):
         found = minimize(objective, np.zeros(count * (width + 1)), jac=True, method="L-BFGS-B", options=options)
+    if not found.success:  # the limit of iterations, or a line search that found no smaller value
+        log.warning("the linear probe has not converged after %d iterations of L-BFGS: %s", found.nit, found.message)
     return found.x[: count * width].reshape(count, width), found.x[count * width :], found.nit

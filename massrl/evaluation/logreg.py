@@ -34,12 +34,13 @@ STRENGTHS = tuple(float(f"{10**power:.6g}") for power in np.linspace(-6, 5, 45))
 
 
 class Fit(NamedTuple):
-    """weight (K, F) and bias (K,) float64 at the strength C; iterations of L-BFGS."""
+    """weight (K, F) and bias (K,) float64 at the strength C; iterations of L-BFGS, and whether it has converged."""
 
     C: float
     weight: np.ndarray
     bias: np.ndarray
     iterations: int
+    converged: bool
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Index of the class (M,) of x (M, F)."""
@@ -58,8 +59,8 @@ def path(x: np.ndarray, y: np.ndarray, C: Sequence[float], tol: float = 1e-5, ma
     with threadpool_limits(limit, "blas"):
         weight, bias = np.zeros((len(classes), problem.z.shape[1])), np.zeros(len(classes))
         for strength in sorted(C):
-            weight, bias, iterations = problem.fit(strength, weight, bias, tol, max_iter)
-            yield problem.original(strength, weight, bias, iterations)
+            weight, bias, iterations, converged = problem.fit(strength, weight, bias, tol, max_iter)
+            yield problem.original(strength, weight, bias, iterations, converged)
 
 
 class _Problem:
@@ -81,8 +82,8 @@ class _Problem:
 
     def fit(
         self, C: float, weight: np.ndarray, bias: np.ndarray, tol: float, max_iter: int
-    ) -> tuple[np.ndarray, np.ndarray, int]:
-        """(weight, bias, iterations) at the strength C, from those of another; weight (K, axes)."""
+    ) -> tuple[np.ndarray, np.ndarray, int, bool]:
+        """(weight, bias, iterations, converged) at the strength C, from those of another; weight (K, axes)."""
         n, size = len(self.z), weight.size
         decay = (2 if self.classes == 2 else 1) / (C * n)
         p = softmax(self.z @ weight.T + bias, axis=1)
@@ -103,12 +104,13 @@ class _Problem:
         options = {"maxiter": max_iter, "maxfun": 2 * max_iter, "gtol": tol, "ftol": 0.0, "maxcor": 20, "maxls": 50}
         start = np.concatenate([(weight * scale).ravel(), bias * of_bias])
         found = minimize(objective, start, jac=True, method="L-BFGS-B", options=options)
-        return found.x[:size].reshape(weight.shape) / scale, found.x[size:] / of_bias, found.nit
+        weight, bias = found.x[:size].reshape(weight.shape) / scale, found.x[size:] / of_bias
+        return weight, bias, found.nit, bool(found.success)
 
-    def original(self, C: float, weight: np.ndarray, bias: np.ndarray, iterations: int) -> Fit:
+    def original(self, C: float, weight: np.ndarray, bias: np.ndarray, iterations: int, converged: bool) -> Fit:
         """The same classifier of x in place of z."""
         turned = weight @ self.axes.T
-        return Fit(C, turned, bias - turned @ self.mean, iterations)
+        return Fit(C, turned, bias - turned @ self.mean, iterations, converged)
 
 
 @register(name="dinov2-logreg")
@@ -172,7 +174,7 @@ class LogisticRegression(Protocol):
         test_x, scores, slow = np.asarray(test_x, np.float64), {}, []
         for fit in path(x, y, self.C if C is None else C, self.tol, self.max_iter):
             scores[fit.C] = float((classes[fit.predict(test_x)] == test_y).mean())
-            slow += [fit.C] if fit.iterations >= self.max_iter else []
+            slow += [] if fit.converged else [fit.C]
         if slow:
-            log.warning("%s has not converged after %d iterations at C %s", self.name, self.max_iter, slow)
+            log.warning("%s has not converged at C %s, in at most %d iterations", self.name, slow, self.max_iter)
         return scores

@@ -24,7 +24,7 @@ from massrl.evaluation import measures
 from massrl.evaluation.features import Features, cached, device_of
 from massrl.evaluation.layers import names, network_of
 from massrl.evaluation.options import check_options
-from massrl.evaluation.rows import UNTRAINED, Data, FeatureRows, device, feature_rows
+from massrl.evaluation.rows import UNTRAINED, Data, FeatureRows, Trained, all_versions, device, feature_rows
 from massrl.evaluation.table import aligned
 from massrl.methods import Method, load
 from massrl.methods.base import Branch
@@ -259,8 +259,8 @@ def measure(
     n = min(every, lidar_images)
     sizes = Sizes(min(every, MOST_IMAGES), min(every, MOST_PAIRED), n, lidar_views, alpha_first, alpha_last)
     rendered = Rendered(rows.files["train"], view_set, evenly(every, n), rows.mean, rows.std, seed, **pace)
-    facts: dict[str, Any] = {"checkpoint": rows.hashes["checkpoint"]["trained"], "data": rows.hashes["train"]}
-    facts |= {"branch": rows.branch, "device": device(), "versions": versions(), **rendered.facts(lidar_views)}
+    (facts,) = Trained.read(path, size, branch=branch).facts().values()  # of one layer; the rows' names tell networks
+    facts |= {"data": rows.hashes["train"], "versions": all_versions(), **rendered.facts(lidar_views)}
     facts |= {"mean": rows.mean, "std": rows.std}
     values = {}
     for row, network in networks.items():

@@ -211,13 +211,17 @@ def features_of(
     pace: Pace,
 ) -> dict[str, Features]:
     """Features of each layer of `facts` (layer -> what it depends on), from the cache or by one pass over the data."""
-    made_by = {**versions(), **{name: metadata.version(name) for name in DECODERS}}
     whole = {
-        layer: {**view, **of_layer, "view": VIEW, "data": data_sha256, "versions": made_by}
+        layer: {**view, **of_layer, "view": VIEW, "data": data_sha256, "versions": all_versions()}
         for layer, of_layer in facts.items()
     }
     options: dict[str, Any] = {"device": device(), "batch_size": pace.batch_size, "num_workers": pace.num_workers}
     return cached_layers(pace.cache, whole, lambda _: extract_layers(network(), file, **view, **options))
+
+
+def all_versions() -> dict[str, str]:
+    """Versions of all that features depend on, decoders included."""
+    return {**versions(), **{name: metadata.version(name) for name in DECODERS}}
 
 
 def _own_source(method: type) -> str | None:

@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression as Judge
 
 from data_loading.errors import ConfigError
 from massrl.evaluation.held_out import held_out
-from massrl.evaluation.linear import fit
+from massrl.evaluation.linear import Linear, fit
 from massrl.evaluation.logreg import STRENGTHS, LogisticRegression, path
 
 
@@ -106,3 +107,21 @@ def test_one_class_and_one_image_a_class_are_refused_in_one_line():
 def test_parameters_without_sense_are_refused(wrong, line):
     with pytest.raises(ConfigError, match=line):
         LogisticRegression(**wrong)
+
+
+def test_a_fit_that_ends_without_success_before_the_limit_is_said(monkeypatch, caplog):
+    def stuck(*args, **kwargs):
+        found = minimize(*args, **kwargs)
+        found.success, found.message = False, "ABNORMAL"
+        return found
+
+    x, y, test_x, test_y = clouds()
+    protocols = {"linear": Linear(), "logreg": LogisticRegression(C=(1.0,), selection="test")}
+    for room, protocol in protocols.items():
+        protocol.accuracy(x, y, test_x, test_y)
+        assert "has not converged" not in caplog.text
+        with monkeypatch.context() as patch:
+            patch.setattr(f"massrl.evaluation.{room}.minimize", stuck)
+            protocol.accuracy(x, y, test_x, test_y)
+        assert "has not converged" in caplog.text
+        caplog.clear()

@@ -81,6 +81,18 @@ def test_the_second_call_computes_no_features(made, found, monkeypatch):
     assert again.values == found.values
 
 
+@pytest.mark.parametrize(("part", "changed"), [("_own_source", lambda _: __file__), ("DECODERS", ("numpy",))])
+def test_views_are_computed_again_where_the_code_of_the_method_or_a_decoder_has_changed(
+    made, found, monkeypatch, part, changed
+):
+    images, checkpoint, cache = made
+    monkeypatch.setattr(f"massrl.evaluation.rows.{part}", changed)
+    count, features = [], measured.Rendered.features
+    monkeypatch.setattr(measured.Rendered, "features", lambda *args: count.append(1) or features(*args))
+    massrl.measure(checkpoint, images, cache_dir=cache, **SMALL)
+    assert len(count) == 4  # trained, untrained, embeddings; the pairs of strategies, which are never kept
+
+
 def test_pairs_of_strategies_are_of_two_crops_for_each_of_them(made):
     images, checkpoint, cache = made
     views = ViewSet(["simclr", "whole", "simclr"], crops=1, size=16, shared_crops=True)
