@@ -266,7 +266,7 @@ def _measured(
     """A detector, trained and tested. row: whether with the checkpoint's weights or with random ones."""
     chosen = boxes.with_boxes()
     backbone = of.copy() if row == TRAINED else of.untrained(seed)
-    if row == UNTRAINED and protocol.norm == "frozen":  # else the norms learn their statistics
+    if row == UNTRAINED and (protocol.norm == "frozen" or protocol.frozen):  # else all norms learn their statistics
         calibrated(backbone, _calibration(boxes, chosen, protocol.sizes[-1], of))
     with seeded(seed):
         module = Detector(backbone, boxes.classes, protocol, of.mean, of.std)

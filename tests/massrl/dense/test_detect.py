@@ -1,5 +1,6 @@
 """Detection: the detector's parts, average precision with known answers, and what is refused."""
 
+import dataclasses
 import importlib.util
 import math
 
@@ -82,6 +83,22 @@ def test_frozen_groups_and_norms_stay_as_they_are_in_training():
     assert any(isinstance(part, torch.nn.BatchNorm2d) for part in free.fpn.modules())
     with pytest.raises(ConfigError, match="frozen is 6; the backbone has 5 groups, stem included"):
         Pyramid(build("resnet18"), 16, 6, "frozen")
+
+
+@pytest.mark.parametrize("changed", [{"norm": "frozen"}, {"frozen": 2}])
+def test_an_untrained_backbone_with_norms_that_do_not_learn_is_calibrated(monkeypatch, changed):
+    class Calibrated(Exception):
+        pass
+
+    def stop(*_):
+        raise Calibrated
+
+    monkeypatch.setattr(module, "calibrated", stop)
+    boxes = type("Boxes", (), {"with_boxes": lambda self: []})()
+    of = type("Of", (), {"untrained": lambda self, seed: build("resnet18"), "mean": MEAN, "std": STD})()
+    protocol = dataclasses.replace(DetectMoCo(), **{"norm": "trained", "frozen": 0, **changed})
+    with pytest.raises(Calibrated):
+        module._measured(module.UNTRAINED, of, protocol, boxes, [], None, 0, 0)
 
 
 def test_boxes_are_mirrored_with_their_image_and_crowds_are_left_out():
