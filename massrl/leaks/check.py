@@ -148,8 +148,7 @@ def check_data(
     reductions correlate best with its own: an exact search in blocks. Stage 2 compares each of them with it over shifts
     and scales, see `massrl.leaks.correlation`. Images with equal pixels are found for certain.
 
-    Memory: about 1.4 kB per image and 240 bytes per image that is searched for, and 50 MB per thread: 240 MB for
-    127,000 images against 127,000 on two threads.
+    Memory: about 1.3 kB per image, 240 bytes per image that is searched for, and 50 MB per thread.
 
     Args:
         train: a folder of images or .beton files; images may have any sizes and need no labels.

@@ -29,7 +29,8 @@ def build(found: DataCheck, path: str | Path) -> Path:
         images = stack.enter_context(Reader(found.files["against"])) if "against" in found.files else train
         parts = [_section(verdict, [p for p in shown if p.verdict == verdict], images, train) for verdict in VERDICTS]
     body = [_head(found), *parts, _left_out(found), _marking(found.pairs)]
-    return write_whole(path, markup.page(found.caption(), "\n".join(filter(None, body))))
+    text = markup.page(found.caption(), "\n".join(filter(None, body)))
+    return write_whole(path, text.encode("utf-8", "backslashreplace"))  # names of files may be no UTF-8
 
 
 def _head(found: DataCheck) -> str:

@@ -19,6 +19,7 @@ from massrl.leaks import candidates, correlation
 from massrl.leaks.check import CERTAIN, LOOK, SAME
 from massrl.leaks.marked import as_line, read_marked
 from massrl.leaks.thumbnails import SIDE, coarse, thumbnail
+from massrl.report import leak_page
 
 
 def scene(seed: int, side: int = 96) -> Image.Image:
@@ -358,6 +359,11 @@ def test_the_command_writes_one_page_with_all_pictures_and_the_record(folders, t
     page = (tmp_path / "leaks.html").read_text()
     assert page.count("<figure>") == len(record["pairs"]) and page.count("data:image/") == 2 * len(record["pairs"])
     assert set(re.findall(r'(?:src|href)="(.{5})', page)) == {"data:"} and "shifted.jpg,00.jpg" in page
+
+
+def test_a_page_is_written_where_names_are_no_utf_8(found, tmp_path):
+    odd = dataclasses.replace(found, pairs=[dataclasses.replace(pair, name="caf\udce9.jpg") for pair in found.pairs])
+    assert "caf\\udce9.jpg" in leak_page.build(odd, tmp_path / "page.html").read_text(encoding="utf-8")
 
 
 def test_a_page_without_pairs_says_so_and_replaces_an_older_one(folders, tmp_path, capsys):
