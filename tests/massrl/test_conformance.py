@@ -24,7 +24,8 @@ def test_a_loss_equals_its_equation_in_loops_in_value_and_gradient(name, size):
 
 
 def test_every_loss_has_a_case():
-    other = {"feature_std", "sinkhorn", "nearest_neighbour"}  # a measure; two without gradient, in the cases of others
+    # Two measures; two without gradient, which are in the cases of others.
+    other = {"feature_std", "entropies", "sinkhorn", "nearest_neighbour"}
     covered = {name.partition(",")[0] for name in CASES}
     losses = {n for n in massrl.losses.__all__ if inspect.isfunction(getattr(massrl.losses, n))} - other
     assert not losses - covered
