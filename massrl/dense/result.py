@@ -9,7 +9,7 @@ from html import escape
 from typing import Any, ClassVar
 
 from massrl.dense.recipes import Recipe
-from massrl.evaluation.table import BASELINES, aligned
+from massrl.evaluation.table import BASELINES, aligned, html_table
 from massrl.runs.record import git, versions
 
 TRAINED, UNTRAINED = "trained", "random"
@@ -72,10 +72,7 @@ class Dense:
         return f"{self._caption()}\n{aligned(self.cells())}"
 
     def _repr_html_(self) -> str:
-        head, *rows = ([escape(cell) for cell in row] for row in self.cells())
-        lines = [f"<tr>{''.join(f'<th>{cell}</th>' for cell in head)}</tr>"]
-        lines += [f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows]
-        return f"<p>{escape(self._caption())}</p><table>{''.join(lines)}</table>"
+        return f"<p>{escape(self._caption())}</p>{html_table(self.cells())}"
 
 
 def _plain(values: Mapping[str, float]) -> dict[str, float | None]:

@@ -21,7 +21,7 @@ from massrl.evaluation.probes import Probe
 from massrl.evaluation.protocol import SELECTIONS, Protocol
 from massrl.evaluation.rows import PIXELS, UNTRAINED, VIEW, Data, FeatureRows, feature_rows
 from massrl.evaluation.subsets import draw, draws_of, fraction
-from massrl.evaluation.table import BASELINES, aligned, difference, percent, summary
+from massrl.evaluation.table import BASELINES, aligned, difference, html_table, percent, summary
 from massrl.methods import load
 from massrl.methods.base import Branch
 from massrl.runs.checkpoint import find
@@ -158,11 +158,8 @@ class Accuracy:
         return "\n".join([*(f"WARNING: {one}" for one in self.warnings), self._caption(), aligned(self.cells())])
 
     def _repr_html_(self) -> str:
-        head, *rows = ([escape(cell) for cell in row] for row in self.cells())
-        lines = [f"<tr>{''.join(f'<th>{cell}</th>' for cell in head)}</tr>"]
-        lines += [f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows]
         loud = "".join(f"<p><b>{escape(one)}</b></p>" for one in self.warnings)
-        return f"{loud}<p>{escape(self._caption())}</p><table>{''.join(lines)}</table>"
+        return f"{loud}<p>{escape(self._caption())}</p>{html_table(self.cells())}"
 
 
 @overload

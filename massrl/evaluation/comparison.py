@@ -32,6 +32,7 @@ from massrl.evaluation.table import (
     aligned,
     check_same_images,
     difference,
+    html_table,
     percent,
     scores_of,
     summary,
@@ -187,7 +188,9 @@ class Comparison:
 
     def _repr_html_(self) -> str:
         loud = "".join(f"<p><b>{escape(one)}</b></p>" for one in self.warnings)
-        return loud + "".join(_html(cells) for cells in (self.cells(), self.difference_cells(), self.setting_cells()))
+        return loud + "".join(
+            html_table(cells) for cells in (self.cells(), self.difference_cells(), self.setting_cells())
+        )
 
 
 def _entry(x: np.ndarray) -> dict[str, Any]:
@@ -204,13 +207,6 @@ def _seeds(trainings: Sequence[Training]) -> str:
 def _short(value: Any) -> str:
     text = json.dumps(value)
     return text if len(text) <= 40 else f"{text[:37]}..."
-
-
-def _html(cells: Sequence[Sequence[str]]) -> str:
-    head, *rows = ([escape(cell) for cell in row] for row in cells)
-    lines = ["".join(f"<th>{cell}</th>" for cell in head)]
-    lines += ["".join(f"<td>{cell}</td>" for cell in row) for row in rows]
-    return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
 
 
 def compare(

@@ -25,7 +25,7 @@ from massrl.evaluation.features import Features, cached, device_of
 from massrl.evaluation.layers import names, network_of
 from massrl.evaluation.options import check_options
 from massrl.evaluation.rows import UNTRAINED, Data, FeatureRows, Trained, all_versions, device, feature_rows
-from massrl.evaluation.table import aligned
+from massrl.evaluation.table import aligned, html_table
 from massrl.methods import Method, load
 from massrl.methods.base import Branch
 from massrl.nn import evaluating
@@ -183,20 +183,13 @@ class Measured:
         return "\n".join([*parts, "", *self._notes()])
 
     def _repr_html_(self) -> str:
-        tables = [_html(self.cells())] + ([_html(self.strategy_cells())] if len(self.strategies) > 1 else [])
+        tables = [html_table(self.cells())] + ([html_table(self.strategy_cells())] if len(self.strategies) > 1 else [])
         notes = "".join(f"<p>{escape(line)}</p>" for line in self._notes())
         return f"<p>{escape(self._caption())}</p>{''.join(tables)}{notes}"
 
 
 def _text(value: float | None) -> str:
     return "none" if value is None else f"{value:.3f}"
-
-
-def _html(cells: list[list[str]]) -> str:
-    head, *rows = ([escape(cell) for cell in row] for row in cells)
-    lines = [f"<tr>{''.join(f'<th>{cell}</th>' for cell in head)}</tr>"]
-    lines += [f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows]
-    return f"<table>{''.join(lines)}</table>"
 
 
 def measure(

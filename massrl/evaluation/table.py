@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -147,3 +148,11 @@ def aligned(cells: list[list[str]]) -> str:
         for row in cells
     ]
     return "\n".join(line.rstrip() for line in (lines[0], "-" * len(lines[0]), *lines[1:]))
+
+
+def html_table(cells: Sequence[Sequence[str]]) -> str:
+    """Rows of cells as an HTML table, escaped; the first row is the head."""
+    head, *rows = ([escape(cell) for cell in row] for row in cells)
+    lines = ["".join(f"<th>{cell}</th>" for cell in head)]
+    lines += ["".join(f"<td>{cell}</td>" for cell in row) for row in rows]
+    return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"

@@ -6,7 +6,6 @@ import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from data_loading.sources.folder import SUFFIXES
 from massrl.evaluation.embedding import Embedding, embed
 from massrl.evaluation.options import check_options
 from massrl.evaluation.rows import Data
-from massrl.evaluation.table import aligned
+from massrl.evaluation.table import aligned, html_table
 from massrl.methods.base import Branch
 from massrl.report import plots, style
 from massrl.report.figures import pixels, shown_side
@@ -71,10 +70,7 @@ class Neighbours:
         return aligned(self.cells())
 
     def _repr_html_(self) -> str:
-        head, *rows = ([escape(cell) for cell in row] for row in self.cells())
-        lines = ["".join(f"<th>{cell}</th>" for cell in head)]
-        lines += ["".join(f"<td>{cell}</td>" for cell in row) for row in rows]
-        return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+        return html_table(self.cells())
 
 
 def neighbours(

@@ -12,7 +12,7 @@ import numpy as np
 from massrl.evaluation.classify.fitting import Fitted
 from massrl.evaluation.classify.training import Training
 from massrl.evaluation.protocol import SELECTIONS
-from massrl.evaluation.table import aligned, difference, percent, summary
+from massrl.evaluation.table import aligned, difference, html_table, percent, summary
 from massrl.runs.record import git, versions
 
 DONE = {"linear": "linear head on frozen encoder", "semi": "fine-tuned", "finetune": "fine-tuned"}
@@ -128,10 +128,7 @@ class Classified:
         return "\n".join([*self.caption(), aligned(self.cells())])
 
     def _repr_html_(self) -> str:
-        head, *rows = ([escape(cell) for cell in row] for row in self.cells())
-        lines = [f"<tr>{''.join(f'<th>{cell}</th>' for cell in head)}</tr>"]
-        lines += [f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows]
-        return f"<p>{'<br>'.join(map(escape, self.caption()))}</p><table>{''.join(lines)}</table>"
+        return f"<p>{'<br>'.join(map(escape, self.caption()))}</p>{html_table(self.cells())}"
 
 
 def _said(value: Any) -> str:
