@@ -35,6 +35,8 @@ if TYPE_CHECKING:  # what a type checker and an editor see
     from massrl.evaluation.measured import Measured as Measured
     from massrl.evaluation.measured import measure as measure
     from massrl.evaluation.semi import semi as semi
+    from massrl.evaluation.transfer.result import Transfer as Transfer
+    from massrl.evaluation.transfer.transfer import transfer as transfer
     from massrl.exporting.export import export as export
     from massrl.exporting.loading import load_encoder as load_encoder
     from massrl.leaks.check import DataCheck as DataCheck
@@ -96,6 +98,7 @@ _HOME = {
     "SupCon": "methods.supcon",
     "Supervised": "methods.supervised",
     "SwAV": "methods.swav",
+    "Transfer": "evaluation.transfer.result",
     "VICReg": "methods.vicreg",
     "check_data": "leaks.check",
     "check_weights": "backbones.weights_check",
@@ -115,6 +118,7 @@ _HOME = {
     "pretrain": "training.pretrain",
     "segment": "dense.segment",
     "semi": "evaluation.semi",
+    "transfer": "evaluation.transfer.transfer",
 }
 _MODULES = ("errors", "losses", "simple")
 __all__ = ["__version__", *sorted([*_HOME, *_MODULES])]

@@ -20,10 +20,15 @@ NEEDS = {  # what a user must give
     "semi": ["--checkpoint", "last.ckpt", "--train", "train.beton", "--test", "test.beton"],
     "finetune": ["--checkpoint", "last.ckpt", "--train", "train.beton", "--test", "test.beton"],
     "knn": ["--checkpoint", "last.ckpt", "--train", "train.beton", "--test", "test.beton"],
+    "transfer": ["--checkpoint", "last.ckpt", "--root", "data"],
     "detect": ["--checkpoint", "c", "--train", "a", "--train_json", "a.json", "--test", "b", "--test_json", "b.json"],
     "segment": ["--checkpoint", "c", "--train", "a", "--train_masks", "am", "--test", "b", "--test_masks", "bm"],
 }
-CHOICE = {"bash_files/linear.sh": ["cifar10", "moco"], "bash_files/finetune.sh": ["imagenet", "mae"]}
+CHOICE = {
+    "bash_files/linear.sh": ["cifar10", "moco"],
+    "bash_files/finetune.sh": ["imagenet", "mae"],
+    "bash_files/transfer.sh": ["ssl_transfer"],
+}
 
 
 def name(path: Path) -> str:

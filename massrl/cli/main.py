@@ -28,6 +28,7 @@ COMMANDS = {
     "measure": ("massrl.cli.measure", "rank, spread and other measures of a checkpoint's features without labels"),
     "semi": ("massrl.cli.semi", "accuracy of a checkpoint fine-tuned on 1 %, 10 % or some of the labels"),
     "finetune": ("massrl.cli.finetune", "accuracy of a checkpoint fine-tuned on all labels"),
+    "transfer": ("massrl.cli.transfer", "a checkpoint's features on a list of other data sets, each by its own metric"),
     "data": ("massrl.cli.data", "write, describe and show .beton files"),
     "bench": ("massrl.cli.bench", "losses beside their equations, methods on digits, several strategies against one"),
     "list": ("massrl.cli.list", "names of methods, strategies, ops, view sets, backbones and recipes"),

@@ -28,6 +28,7 @@ MODULES = (  # of this package, that register protocols
     "classify.linear_protocols",
     "classify.semi_protocols",
     "classify.finetune_protocols",
+    "transfer.protocol",
 )
 
 

@@ -95,7 +95,7 @@ def feature_rows(
     keep = Path(cache_dir) if cache_dir is not None else None
     folder_cache: dict[str, Any] = {} if keep is None else {"cache": keep}
     files = {part: sources.as_beton(path, **folder_cache) for part, path in (("train", train), ("test", test))}
-    _check_classes((train, test), files)
+    same_classes((train, test), list(files.values()))
     hashes: dict[str, Any] = {"checkpoint": {}}
     for part, file in files.items():
         with Reader(file) as reader:
@@ -229,9 +229,13 @@ def _own_source(method: type) -> str | None:
     return None if method.__module__.startswith("massrl.") else inspect.getsourcefile(method)
 
 
-def _check_classes(given: Sequence[Data], files: Mapping[str, Path | list[Path]]) -> None:
-    """Labels are the numbers of class folders in sorted order, so both folders need the same ones."""
-    train, test = ((read_index(file) or {}).get("classes") for file in files.values())
+def same_classes(given: Sequence[Data], files: Sequence[Path | list[Path]]) -> list[str] | None:
+    """Names of the classes of two sets, None where one does not say; SourceError unless both have the same.
+
+    Labels are the numbers of class folders in sorted order, so both folders need the same ones.
+    """
+    train, test = ((read_index(file) or {}).get("classes") for file in files)
     if train and test and train != test:
         odd = sorted(set(train) ^ set(test))
         raise SourceError(f"{given[0]} and {given[1]} have other class folders: {', '.join(odd[:5])} is in one only")
+    return train

@@ -321,7 +321,7 @@ def test_every_method_is_a_name_of_the_package():
 
 
 @pytest.mark.parametrize(
-    "name", ["pretrain", "linear", "knn", "semi", "finetune", "detect", "segment", "load", "list_methods"]
+    "name", ["pretrain", "linear", "knn", "semi", "finetune", "transfer", "detect", "segment", "load", "list_methods"]
 )
 def test_the_functions_of_the_front_door_are_typed_and_say_each_argument(name):
     function = getattr(massrl, name)

@@ -14,7 +14,7 @@ from data_loading import sources
 from data_loading.beton.reader import Reader
 from data_loading.errors import ConfigError, SourceError
 from data_loading.sources.cached import read_index
-from massrl.evaluation.rows import Data
+from massrl.evaluation.rows import Data, same_classes
 from massrl.methods import load
 from massrl.methods.base import Branch, Method
 from massrl.runs.checkpoint import Checkpoint, find
@@ -77,8 +77,8 @@ def read_inputs(
     for part, file in files.items():
         with Reader(file) as reader:
             hashes[part] = reader.sha256()
-            labels[part] = _labels(reader, given[part])
-    names = _same_classes(given, files)
+            labels[part] = labels_of(reader, given[part])
+    names = same_classes((train, test), list(files.values()))
     _check_labels(labels, given)
     index = read_index(files["train"]) or {}
     method = load(where)
@@ -98,7 +98,8 @@ def read_inputs(
     )
 
 
-def _labels(reader: Reader, given: Data) -> np.ndarray:
+def labels_of(reader: Reader, given: Data) -> np.ndarray:
+    """Labels (N,) int64 of a file, from 0 on; SourceError where there are none, or others."""
     if "label" not in reader.fields:
         raise SourceError(f"{given}: images have no labels; a classifier needs class folders")
     labels = np.asarray(reader.labels, np.int64).copy()
@@ -127,14 +128,3 @@ def _check_labels(labels: dict[str, np.ndarray], given: dict[str, Data]) -> None
             f"{given['test']}: has images of class {unknown[0]}, which no image of {given['train']} is of; give "
             "images of the same classes"
         )
-
-
-def _same_classes(given: dict[str, Data], files: dict[str, Path | list[Path]]) -> list[str] | None:
-    """Names of the classes, where both are known; labels count class folders in sorted order, so they must be equal."""
-    train, test = ((read_index(file) or {}).get("classes") for file in files.values())
-    if train and test and train != test:
-        odd = sorted(set(train) ^ set(test))
-        raise SourceError(
-            f"{given['train']} and {given['test']} have other class folders: {', '.join(odd[:5])} is in one only"
-        )
-    return train

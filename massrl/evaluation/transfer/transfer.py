@@ -1,0 +1,86 @@
+"""`massrl.transfer`: logistic regression on a checkpoint's frozen features of several data sets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from data_loading.errors import UserError
+from massrl.evaluation.flagged import same_or_swapped
+from massrl.evaluation.options import check_options
+from massrl.evaluation.rows import feature_rows
+from massrl.evaluation.transfer.protocol import TransferProbe
+from massrl.evaluation.transfer.result import HEADS, OnSet, Transfer
+from massrl.evaluation.transfer.sets import Opened, Sets, TransferSet, read_sets
+from massrl.methods.base import Branch
+
+CACHE = "runs/.cache"
+
+
+def transfer(
+    checkpoint: str | os.PathLike,
+    sets: Sets,
+    *,
+    root: str | os.PathLike | None = None,
+    only: Sequence[str] | None = None,
+    layer: str | None = None,
+    branch: Branch | None = None,
+    size: int | None = None,
+    seed: int = 0,
+    batch_size: int = 256,
+    num_workers: int = 2,
+    cache_dir: str | os.PathLike = CACHE,
+) -> Transfer:
+    """What an encoder's frozen features are worth on several data sets, each by its own metric, as `massrl transfer`.
+
+    Beside it stand the same network with random weights, and the raw pixels. docs/evaluation.md has the protocol.
+
+    Args:
+        checkpoint: a run, its folder or a checkpoint file.
+        sets: a YAML file of data sets, or a dict of the same form: name -> {"train", "test", "val", "metric", "voc"}.
+        root: the folder that relative paths of `sets` are below; the current one unless said.
+        only: names of the data sets to take; all unless said.
+        layer: where features are taken, a name of `massrl.evaluation.layers`; the encoder's output unless said.
+        branch: "online" or "target" network; the one that the method's authors evaluate unless said.
+        size: side of the view in pixels; that of the pretraining unless said.
+        seed: of the untrained weights and the held-out images.
+        batch_size: images at once; changes the time only.
+        num_workers: loader threads.
+        cache_dir: where folders and features are kept.
+
+    Raises:
+        massrl.errors.UserError: a checkpoint, list, data set or argument that does not fit, in one line.
+    """
+    options: dict[str, Any] = {"size": size, "seed": seed, "batch_size": batch_size, "num_workers": num_workers}
+    check_options(**options, cache_dir=cache_dir)
+    options |= {"branch": branch, "cache_dir": cache_dir, "layers": None if layer is None else [layer]}
+    protocol = TransferProbe(seed=seed)
+    named = read_sets(sets, root, only)
+    opened = {one.name: one.open(Path(cache_dir)) for one in named}  # all are read before the first takes its time
+    found = {}
+    method = ""
+    for one in named:
+        try:
+            found[one.name], method = _on_set(checkpoint, one, opened[one.name], protocol, options)
+        except UserError as error:
+            raise type(error)(f"{one.name}: {error}") from error
+    return Transfer(protocol, found, method, seed)
+
+
+def _on_set(
+    checkpoint: str | os.PathLike, one: TransferSet, data: Opened, protocol: TransferProbe, options: dict[str, Any]
+) -> tuple[OnSet, str]:
+    rows = feature_rows({"trained": checkpoint}, data.train, data.test, **options)
+    scores = {}
+    for row in HEADS:
+        train, test = rows.features[row]
+        scores[row] = protocol.choose(train.x, data.y, test.x, data.test_y, one.metric, data.validation)
+    counts = {"train": len(data.y) - data.validation, "val": data.validation, "test": len(data.test_y)}
+    several = data.y.ndim == 2
+    warnings = [] if several else same_or_swapped(one.parts["train"], one.parts["test"], rows.hashes)
+    kept = replace(rows, networks={}, features={}, sets={})  # many data sets' features would not fit into memory
+    classes = data.y.shape[1] if several else len(set(data.y.tolist()))
+    return OnSet(one, scores, kept, counts, classes, warnings), rows.method
