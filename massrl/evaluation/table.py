@@ -33,7 +33,7 @@ def compare(
     rows: name -> (train, test) features; all rows have the same images in the same order. "pixels" and "random" are the
     baselines.  draws: number of random label subsets, shared by all rows.  seed: of the subsets.
     Returns {"linear_1_per_class": {row: {"mean", "std", "draws"}}, "linear_10pct": ..., "linear_all": ..., "knn": ...,
-    "paired": {measure: {row: {other row: as `difference`}}}, "protocols": {title: parameters}}; std is None for a
+    "paired": {measure: {row: {other row: as `difference`}}}, "protocols": cards}; std is None for a
     single subset. Raises ValueError when rows differ in their images, SourceError without labels.
     """
     knn, linear = knn or KNN(), linear or Linear()
@@ -44,7 +44,7 @@ def compare(
             scores[measure][name] = values
     result: dict[str, Any] = {m: {name: summary(values) for name, values in row.items()} for m, row in scores.items()}
     result["paired"] = {m: _paired(row) for m, row in scores.items()}
-    result["protocols"] = {p.title: p.parameters() for p in (knn, linear)}
+    result["protocols"] = [p.card() for p in (knn, linear)]
     return result
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from data_loading.config.atomic import write_whole
 from massrl.evaluation.comparison import Comparison
 from massrl.evaluation.table import BASELINES, HEADINGS
-from massrl.report import markup, plots, style
+from massrl.report import markup, plots, shared, style
 from massrl.report.figures import NEAR, QUERIES, class_names, neighbour_pictures
 from massrl.runs.folder import LOG, read_csv
 
@@ -170,17 +170,15 @@ def _training(found: Comparison, figures: Path) -> str:
             minutes = "" if one.seconds is None else f"{one.seconds / 60:.1f}"
             rows.append([str(one.path.parent.parent), str(one.seed), str(one.epochs), str(one.steps), minutes])
     words = "Of the first training of each variant. Losses of different methods have different scales."
-    return markup.section("Training and cost", _table(rows), markup.picture(picture, words, "Loss over epochs"))
+    cost = markup.section("Training and cost", _table(rows), markup.picture(picture, words, "Loss over epochs"))
+    return cost + shared.health(curves, figures / "health.png")
 
 
 def _record(found: Comparison) -> str:
-    cards = [
-        (card["protocol"], escape(f"{card['source']}; {card['selection']}; {json.dumps(card['parameters'])}"))
-        for card in (protocol.card() for protocol in found.protocols)
-    ]
+    cards = shared.protocol_cards([protocol.card() for protocol in found.protocols])
     settings = [
         markup.details(f"Settings of {name}", "\n".join(f"{key}: {value}" for key, value in of[0].settings.items()))
         for name, of in found.variants.items()
     ]
     record = markup.details("Hashes, seeds, versions", json.dumps(found.to_dict(), indent=2))
-    return markup.section("Protocols and settings", markup.definitions(cards), *settings, record)
+    return markup.section("Protocols and settings", cards, *settings, record)

@@ -13,7 +13,7 @@ import yaml
 from data_loading.config.atomic import write_whole
 from data_loading.errors import UserError
 from massrl.evaluation.table import BASELINES, HEADINGS
-from massrl.report import markup, plots, style
+from massrl.report import markup, plots, shared, style
 from massrl.report.content import Contents, read
 from massrl.report.figures import views_of_run
 from massrl.report.words import MEANING, VIEWS, commands, verdict
@@ -27,7 +27,8 @@ def build(path: Path) -> Path:
     """
     contents = read(path)
     notes = _figures(contents)
-    sections = (_accuracy, _label_free, _training, partial(_views, notes=notes), _map, _neighbours, _next, _record)
+    views = partial(_views, notes=notes)
+    sections = (_accuracy, _label_free, _training, _health, views, _map, _neighbours, _next, _record)
     parts = [_head(contents), markup.section("", markup.paragraph(verdict(contents)), kind="verdict")]
     parts += [section(contents) for section in sections]
     target = path / REPORT
@@ -98,7 +99,16 @@ def _accuracy(contents: Contents) -> str:
         _paired(contents, titles),
         "<h2 style='margin-top:24px'>What the columns mean</h2>"
         + markup.definitions([(HEADINGS[m], MEANING[m]) for m in measures]),
+        _protocols(contents),
     )
+
+
+def _protocols(contents: Contents) -> str:
+    """The cards of the protocols; "" for evaluations of massrl 0.2 and before, which have their parameters alone."""
+    cards = contents.evaluation.get("protocols")
+    if not isinstance(cards, list):
+        return ""
+    return "<h2 style='margin-top:24px'>How it was measured</h2>" + shared.protocol_cards(cards)
 
 
 def _cell(entry: dict | None, best: float) -> str:
@@ -164,6 +174,11 @@ def _training(contents: Contents) -> str:
         markup.picture(contents.path / "figures" / "loss.png", words, "Loss and online accuracy over epochs"),
         f"<h2 style='margin-top:24px'>Time spent</h2>{cells}" if cells else "",
     )
+
+
+def _health(contents: Contents) -> str:
+    curves = {t.method: t.columns for t in contents.runs.values()}
+    return shared.health(curves, contents.path / "figures" / "health.png")
 
 
 def _views(contents: Contents, notes: list[str]) -> str:

@@ -17,7 +17,13 @@ from massrl.evaluation.table import BASELINES, HEADINGS
 from massrl.report.sheet import Sheet
 from massrl.report.style import CLASSES, COLOURS, GREYS, RIGHT, WIDE, WRONG, ink, new_figure
 
-ONLINE = {"knn": "kNN", "linear": "linear probe"}  # columns of metrics.csv that are accuracies
+ONLINE = {  # columns of metrics.csv that are accuracies
+    "knn": "kNN",
+    "linear": "linear probe",
+    "val_knn": "kNN, validation",
+    "val_linear": "linear probe, validation",
+}
+DASHES = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (6, 1.5, 1, 1.5)))
 MANY_CLASSES = 20
 
 
@@ -39,7 +45,7 @@ def loss_curve(runs: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
     if online:
         axis = axes[-1]
         for at, (name, columns) in enumerate(runs.items()):
-            for column, dash in zip(online, ("-", (0, (4, 2))), strict=False):
+            for column, dash in zip(online, DASHES, strict=False):
                 if column in columns:
                     x, y = _known(columns, column)
                     axis.plot(
@@ -49,6 +55,34 @@ def loss_curve(runs: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
         figure.legend(*axis.get_legend_handles_labels(), loc="outside lower right", ncols=4, fontsize=9)
     for axis in axes:
         axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    return figure
+
+
+def health_curves(
+    runs: Mapping[str, Mapping[str, np.ndarray]], titles: Mapping[str, str], least: Mapping[str, float]
+) -> Figure:
+    """Plot measures over epochs, a panel each, a line for each run; a dotted line where `least` has a value.
+
+    runs: as of `loss_curve`.  titles: column -> title of its panel.
+    """
+    columns = min(4, len(titles))
+    rows = -(-len(titles) // columns)
+    figure = new_figure(min(WIDE, 2.7 * columns + 0.5), 2.5 * rows + 0.3)
+    axes = figure.subplots(rows, columns, squeeze=False).flatten()
+    for axis in axes[len(titles) :]:
+        axis.set_visible(False)
+    for axis, (measure, title) in zip(axes, titles.items(), strict=False):
+        for at, (name, logged) in enumerate(runs.items()):
+            x, y = _known(logged, measure)
+            axis.plot(x, y, color=COLOURS[at % len(COLOURS)], alpha=0.28, linewidth=1)
+            axis.plot(x, _smooth(y), color=COLOURS[at % len(COLOURS)], label=name)
+        if measure in least:
+            axis.axhline(least[measure], color=WRONG, linestyle=":", linewidth=1.2)
+            axis.set_ylim(bottom=0)
+        axis.set(title=title, xlabel="epoch")
+        axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    if len(runs) > 1:
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=9)
     return figure
 
 

@@ -65,8 +65,9 @@ def test_equal_rows_differ_by_exactly_nothing(rows):
 
 def test_the_protocols_are_those_that_were_asked_for(rows):
     result = compare(rows, knn=KNN(5, 0.1), linear=Linear(C=3.0), draws=2)
-    assert result["protocols"]["knn v2"] == {"k": 5, "tau": 0.1, "distance": "cosine"}
-    assert result["protocols"]["linear v2"]["C"] == 3.0
+    cards = {card["protocol"]: card for card in result["protocols"]}
+    assert cards["knn v2"]["parameters"] == {"k": 5, "tau": 0.1, "distance": "cosine"}
+    assert cards["linear v2"]["parameters"]["C"] == 3.0 and cards["linear v2"]["selection"]
 
 
 def test_the_interval_of_a_paired_difference_is_scipys():

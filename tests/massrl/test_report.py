@@ -11,6 +11,7 @@ from data_loading import Batch
 from data_loading.errors import ConfigError
 from massrl.cli import report as command
 from massrl.cli.samples import sample_checkpoint, sample_folder
+from massrl.evaluation.knn import KNN
 from massrl.report import build, plots, style
 from massrl.report.content import read
 from massrl.report.figures import some_of_each
@@ -127,6 +128,37 @@ def test_the_table_holds_mean_and_deviation_and_one_draw_has_none(built):
     assert "+25.0 +24.0 to +26.0 20 of 20" in text
     rows = re.search(r"SimCLR</td>.*?</tr>", (built / "report.html").read_text()).group()
     assert rows.count("±") == 3  # of four measures one has a single draw
+
+
+def test_the_measures_of_collapse_have_a_panel_each_and_a_run_without_them_has_no_section(tmp_path):
+    run = tmp_path / "run"
+    training(run, "simclr.SimCLR")
+    assert "Health of the training" not in page(run).text
+    (run / "metrics.csv").write_text("epoch,step,loss,h_rank,z_spread\n0,9,3,5.5,\n1,19,2,6,0.9\n2,29,1,,0.8\n")
+    text = page(run).text
+    assert "Health of the training" in text and "rank of features" in text and "spread of embeddings" in text
+    assert "rank of embeddings" not in text  # not logged
+    assert (run / "figures" / "health.png").exists() and (run / "figures" / "health_dark.png").exists()
+
+
+def test_a_panel_of_health_plots_what_was_logged_and_where_the_alarm_sounds():
+    columns = {"epoch": np.array([0.0, 1.0]), "step": np.array([9.0, 19.0]), "z_rank": np.array([3.0, np.nan])}
+    figure = plots.health_curves({"a": columns, "b": columns}, {"z_rank": "rank", "x": "none"}, {"z_rank": 2.0})
+    lines = figure.axes[0].get_lines()
+    assert [line.get_xydata().tolist() for line in lines[:2]] == [[[1.0, 3.0]], [[1.0, 3.0]]]
+    assert set(lines[4].get_ydata()) == {2.0} and len(lines) == 5
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b"]
+
+
+def test_protocols_have_their_source_and_how_they_choose_and_those_of_old_evaluations_are_left_out(quickstart):
+    evaluation = json.loads((quickstart / "evaluation.json").read_text())
+    write_json(quickstart / "evaluation.json", {**evaluation, "protocols": {"knn v1": {"k": 20}}})
+    assert "How it was measured" not in page(quickstart).text
+    cards = [{**KNN().card(), "selection": "optimistic: <chosen>"}]
+    write_json(quickstart / "evaluation.json", {**evaluation, "protocols": cards})
+    text = page(quickstart).text
+    assert "How it was measured" in text and KNN().title in text and KNN.source in text
+    assert "optimistic: <chosen>" in text and "k 20" in text
 
 
 def test_a_plain_run_says_that_it_is_not_measured_and_where_the_checkpoint_is(tmp_path):
