@@ -36,7 +36,7 @@ class OnlineKNN(pl.Callback):
         self.on_fit_start()
 
     def on_fit_start(self, *_: Any) -> None:
-        self.features: Tensor | None = None  # (bank_size, F), centred and normalised only when used
+        self.features: Tensor | None = None  # (bank_size, F), normalised only when used
         self.filled = self.next = 0
         self.off = False
         self.hits.clear()

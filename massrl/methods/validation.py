@@ -29,7 +29,7 @@ from massrl.nn import knn_vote
 if TYPE_CHECKING:
     from massrl.methods.base import Method
 
-K, TAU = 20, 0.07  # neighbours and temperature of their votes, on centred features as the protocol knn-centred
+K, TAU = 20, 0.07  # neighbours and temperature of their votes, as the protocol knn
 MOST = 16384  # rows that take part in kNN: evenly spaced ones of a larger set, so that it stays cheap
 CHUNK = 1024  # rows that are compared with all others at once
 

@@ -13,8 +13,7 @@ def knn_vote(
 ) -> Tensor:
     """The class (M,) int64 that the k nearest rows of the bank vote for, each with the weight exp(cosine / tau).
 
-    Wu et al., arXiv:1805.01978, sec. 3.4, except that the mean of the bank is subtracted from all features first, as
-    the protocol `knn-centred` does (`massrl.evaluation.knn`) and `knn` does not.
+    Wu et al., arXiv:1805.01978, sec. 3.4: the vote of the protocol `knn` (`massrl.evaluation.knn`).
 
     Args:
         features: (M, F) float32, of any norm, the rows to classify.
@@ -24,8 +23,7 @@ def knn_vote(
         k: neighbours; at most N are taken.
         tau: temperature of the votes.
     """
-    mean = bank.mean(0)
-    similarity = F.normalize(features - mean, dim=1) @ F.normalize(bank - mean, dim=1).T  # (M, N)
+    similarity = F.normalize(features, dim=1) @ F.normalize(bank, dim=1).T  # (M, N)
     top, at = similarity.masked_fill(excluded, -torch.inf).topk(min(k, len(bank)), dim=1)  # (M, k)
     votes = torch.zeros(len(features), int(labels.max()) + 1, device=features.device)
     votes.scatter_add_(1, labels[at], torch.exp(top / tau))  # exp(-inf) = 0: an excluded row has no vote
