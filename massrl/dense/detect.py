@@ -30,6 +30,7 @@ from massrl.dense.recipes import DETECT, Detect, recipe
 from massrl.dense.result import TRAINED, UNTRAINED, Detection
 from massrl.dense.stages import stages
 from massrl.dense.training import Machine, Source, calibrated, gathered, seeded, source, train_and_test
+from massrl.evaluation.flagged import same_or_swapped
 from massrl.evaluation.options import check_options
 from massrl.methods.base import Branch
 from massrl.runs.record import file_sha256
@@ -239,12 +240,13 @@ def detect(
     of = source(checkpoint, branch)
     rows = [TRAINED, *([UNTRAINED] if untrained else [])]
     detectors = {row: _measured(row, of, protocol, boxes, test_boxes, machine, seed, num_workers) for row in rows}
+    hashes = {"train": file_sha256(train_json), "test": file_sha256(test_json)}
     facts = {
         **of.facts,
         "train": str(train),
         "test": str(test),
-        "train_json_sha256": file_sha256(train_json),
-        "test_json_sha256": file_sha256(test_json),
+        **{f"{part}_json_sha256": sha256 for part, sha256 in hashes.items()},
+        "warnings": same_or_swapped(train, test, hashes),
         "train_images": len(boxes.with_boxes()),
         "test_images": len(test_boxes),
         "boxes_left_out": [boxes.left_out, test_boxes.left_out],

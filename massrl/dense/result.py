@@ -60,6 +60,9 @@ class Dense:
         ]
         return [head, *rows]
 
+    def _warnings(self) -> list[str]:
+        return [f"WARNING: {one}" for one in self.facts.get("warnings", [])]
+
     def _caption(self) -> str:
         facts = self.facts
         return (
@@ -69,10 +72,11 @@ class Dense:
         )
 
     def __repr__(self) -> str:
-        return f"{self._caption()}\n{aligned(self.cells())}"
+        return "\n".join([*self._warnings(), self._caption(), aligned(self.cells())])
 
     def _repr_html_(self) -> str:
-        return f"<p>{escape(self._caption())}</p>{html_table(self.cells())}"
+        loud = "".join(f"<p><b>{escape(one)}</b></p>" for one in self._warnings())
+        return f"{loud}<p>{escape(self._caption())}</p>{html_table(self.cells())}"
 
 
 def _plain(values: Mapping[str, float]) -> dict[str, float | None]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -30,6 +31,7 @@ from massrl.dense.recipes import SEGMENT, Segment, recipe
 from massrl.dense.result import TRAINED, UNTRAINED, Segmentation
 from massrl.dense.stages import LastMap
 from massrl.dense.training import Machine, Source, calibrated, seeded, source, train_and_test
+from massrl.evaluation.flagged import same_or_swapped
 from massrl.evaluation.options import check_options
 from massrl.methods.base import Branch
 
@@ -235,6 +237,7 @@ def segment(
         "test_images": len(test_set),
         "classes": [str(i) for i in range(masks.classes)],
         "seed": seed,
+        "warnings": same_or_swapped(train, test, {"train": Path(train).resolve(), "test": Path(test).resolve()}),
     }
     return Segmentation(
         protocol,

@@ -191,6 +191,14 @@ def test_the_result_says_what_it_depends_on(scenes):
     assert record["classes"] == list(SHAPES) and record["train_images"] == 16 and record["test_images"] == 6
     assert len(record["train_json_sha256"]) == 64
     assert "AP50" in repr(found) and "untrained network" in repr(found)
+    assert record["warnings"] == [] and "WARNING" not in repr(found)
+
+
+@needs_metric
+def test_training_images_as_test_images_are_said_loudly(scenes):
+    train, _, checkpoint = scenes
+    found = massrl.detect(checkpoint, *inputs(train, train), steps=2, batch_size=2, untrained=False, **QUICK)
+    assert repr(found).startswith("WARNING: the training and test images have the same content")
 
 
 @needs_metric

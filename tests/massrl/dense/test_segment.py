@@ -194,6 +194,13 @@ def test_the_result_says_what_it_depends_on_and_is_the_same_again(scenes):
     assert any(line.startswith("untrained network") for line in lines) and found._repr_html_().count("<tr>") == 3
 
 
+def test_training_images_as_test_images_are_said_loudly(scenes):
+    train, _, checkpoint = scenes
+    found = massrl.segment(checkpoint, *inputs(train, train), steps=2, batch_size=2, untrained=False, **QUICK)
+    assert repr(found).startswith("WARNING: the training and test images have the same content")
+    assert found.to_dict()["warnings"] and "WARNING" in found._repr_html_()
+
+
 @pytest.mark.parametrize(
     ("options", "error", "line"),
     [
