@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
+import operator
 import re
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import yaml
 
@@ -101,6 +103,7 @@ class Settings(LightningCLI):
             self.config = parser.parse_args(args)  # Lightning's own warns where sys.argv differs
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        keep_integers(parser)
         parser.set_defaults({"model": {"class_path": "MASSRL", "init_args": {"backbone": "resnet18"}}})
         add = parser.add_argument
         add("--run", type=str | None, default=None, help="folder of results (default: runs/METHOD-DATA-TIME)")
@@ -142,6 +145,19 @@ class Settings(LightningCLI):
         views = config["data"]["views"] = self.data.view_set.to_dict()
         config["data"].update(size=views["size"], seed=self.data.seed, resume=True)
         return yaml.safe_dump(config, sort_keys=False, allow_unicode=True), config
+
+
+def keep_integers(parser: LightningArgumentParser) -> None:
+    """Let `--trainer.limit_train_batches 1` be one batch: Lightning takes 1.0, which jsonargparse makes of it, for all.
+
+    Its types are Union[float, int], of which jsonargparse takes the first that fits; here integers come first.
+    """
+    for action in parser._actions:
+        kinds = get_args(getattr(action, "_typehint", None))
+        if action.dest.startswith("trainer.") and {int, float} <= set(kinds):
+            rest = [kind for kind in kinds if kind not in (int, float)]
+            kind = functools.reduce(operator.or_, rest, int | float)  # Union[int, float] would be the cached one
+            setattr(action, "_typehint", kind)  # noqa: B010  # jsonargparse's own attribute, which Action has not
 
 
 def _is_plain(value: Any) -> bool:

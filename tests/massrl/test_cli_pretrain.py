@@ -13,7 +13,7 @@ from PIL import Image
 
 from massrl.cli import main as front
 from massrl.cli import pretrain
-from massrl.runs.checkpoint import LAST
+from massrl.runs.checkpoint import LAST, Checkpoint
 from massrl.training.settings import Settings
 
 # SimCLR with a constant learning rate: then a run's length changes nothing in its steps.
@@ -249,3 +249,13 @@ def test_check_takes_a_few_of_the_images_that_are_there(images, capsys):
     pretrain.main([*SMALL, "--data.train", str(images), "--check"])
     assert f"16 images of {images}" in capsys.readouterr().out
     assert files() == []
+
+
+@pytest.mark.parametrize(("given", "steps"), [("1", 1), ("1.0", 4), ("0.5", 2), ("3", 3)])
+def test_a_limit_of_batches_without_a_point_counts_batches(images, given, steps, tmp_path):
+    run = tmp_path / "run"
+    words = ["--data.train", str(images), "--trainer.max_epochs", "1", "--run", str(run), "--report", "false"]
+    pretrain.main([*SMALL, *words, "--trainer.limit_train_batches", given])
+    assert Checkpoint.read(run).steps == steps
+    kept = yaml.safe_load((run / "config.yaml").read_text())["trainer"]["limit_train_batches"]
+    assert (kept, type(kept)) == (yaml.safe_load(given), type(yaml.safe_load(given)))
