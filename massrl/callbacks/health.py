@@ -20,6 +20,7 @@ from massrl.evaluation.measures import rankme_of_gram, uniformity_of_gram
 MOST = 256  # images of a batch that are measured: the cost of a rank grows with the square of their number
 ARMED = 0.1  # share of the run after which a figure that was never good sounds the alarm
 IN_A_ROW = 3  # measurements that must agree
+MIN_SPREAD, MIN_RANK = 0.1, 2.0  # of z_spread and z_rank: the alarm's defaults
 GOOD = 2.0  # times the least healthy value, from which on a figure counts as having been good
 EQUAL = "complete collapse: all images have nearly the same embedding, as nothing keeps them apart"
 LINE = "dimensional collapse: embeddings lie near one line, as nothing keeps their channels apart"
@@ -63,8 +64,8 @@ class Health(pl.Callback):
         self,
         every_n_steps: int | None = None,
         stop: bool = False,
-        min_spread: float = 0.1,
-        min_rank: float = 2.0,
+        min_spread: float = MIN_SPREAD,
+        min_rank: float = MIN_RANK,
         min_information: float = 0.01,
     ):
         if every_n_steps is not None and every_n_steps < 1:

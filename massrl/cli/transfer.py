@@ -11,10 +11,12 @@ from massrl.cli.embed import VIEW, add_view
 from massrl.parsing.parser import Parser
 
 DESCRIPTION = (
-    "Logistic regression on a checkpoint's frozen features of other data sets, each by its own metric: accuracy, the "
-    "mean of the classes' accuracies, or the 11-point mAP of PASCAL VOC 2007. The strength of the penalty is chosen on "
-    "the set's validation images, or on a fifth of its training images. Beside it: the untrained network and the raw "
-    "pixels. --sets is a YAML file: NAME: {train: FOLDER, val: FOLDER, test: FOLDER, metric: accuracy}."
+    "Logistic regression on a checkpoint's frozen features of other data sets, each by its own metric, beside the "
+    "untrained network and the raw pixels. --sets is a YAML file, NAME: {train: FOLDER, val: FOLDER, test: FOLDER, "
+    "metric: accuracy} for each data set. val, the images on which the strength of the penalty is chosen, can be left "
+    "out: then a fifth of train does. metric: accuracy (default), mean_per_class (mean of the classes' accuracies), or "
+    "map11 (11-point mAP of images that show several classes), which needs voc: a folder as VOCdevkit/VOC2007, with "
+    "names of its splits as train, val and test."
 )
 
 
@@ -41,9 +43,8 @@ def main(argv: list[str]) -> int:
         missing = [f"--{name}" for name in ("checkpoint", "sets") if getattr(args, name) is None]
         if missing:
             raise ConfigError(f"missing: {', '.join(missing)}")
-        only = None if args.only is None else [name.strip() for name in args.only.split(",")]
-        view = {name: getattr(args, name) for name in (*VIEW, "seed")}
-        found = transfer(args.checkpoint, args.sets, root=args.root, only=only, **view)
+        options = {name: getattr(args, name) for name in (*VIEW, "seed", "root", "only")}
+        found = transfer(args.checkpoint, args.sets, **options)
         print(found)
         if args.json is not None:
             from massrl.runs.record import write_json
@@ -55,11 +56,14 @@ def main(argv: list[str]) -> int:
 
 
 def _use_samples(args, temporary: Path) -> None:
-    from massrl.cli.samples import sample_checkpoint, sample_folder
+    """Replace the data sets by 16 generated images, and a missing checkpoint by one of two steps."""
+    from massrl.cli.samples import few_steps, sample_folder
 
-    images = str(sample_folder(temporary))
+    images = sample_folder(temporary)
     sets = temporary / "sets.yaml"
     sets.write_text(f"generated: {{train: {images}, test: {images}, metric: mean_per_class}}\n", encoding="utf-8")
     args.sets, args.root, args.only, args.json = str(sets), None, None, None
-    args.cache_dir, args.checkpoint = str(temporary / "cache"), str(sample_checkpoint(temporary, Path(images)))
-    print("check: 16 generated images as both training and test, and a tiny ResNet after two steps", flush=True)
+    args.cache_dir = str(temporary / "cache")
+    args.checkpoint, said = few_steps(args.checkpoint, temporary, images)
+    given = "; ".join(said) or "checkpoint as given"
+    print(f"check: 16 generated images as both training and test; {given}", flush=True)

@@ -63,6 +63,14 @@ def path(x: np.ndarray, y: np.ndarray, C: Sequence[float], tol: float = 1e-5, ma
             yield problem.original(strength, weight, bias, iterations, converged)
 
 
+def check_path(C: Sequence[float], tol: float, max_iter: int) -> None:
+    """Raise ConfigError for settings with which `path` cannot work."""
+    if not C or not all(0 < one < float("inf") for one in C):
+        raise ConfigError(f"C is {', '.join(f'{one:g}' for one in C) or 'empty'}; give numbers above 0")
+    if not tol > 0 or max_iter < 1:
+        raise ConfigError(f"tol is {tol}, max_iter {max_iter}; tol must be above 0, max_iter 1 or more")
+
+
 class _Problem:
     """The regression on the principal axes of x: z = (x - mean) @ axes, with mean squares `variance`."""
 
@@ -132,10 +140,7 @@ class LogisticRegression(Protocol):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not self.C or not all(0 < C < float("inf") for C in self.C):
-            raise ConfigError(f"C is {', '.join(f'{C:g}' for C in self.C) or 'empty'}; give numbers above 0")
-        if not self.tol > 0 or self.max_iter < 1:
-            raise ConfigError(f"tol is {self.tol}, max_iter {self.max_iter}; tol must be above 0, max_iter 1 or more")
+        check_path(self.C, self.tol, self.max_iter)
         if self.selection not in ("held-out", "test"):
             raise ConfigError(f"selection is {self.selection!r}; {self.name} chooses on held-out or test")
 

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from data_loading import sources
+from data_loading.beton.mapping import named
 from data_loading.beton.reader import Reader
 from data_loading.errors import CheckpointError, ConfigError, SourceError
 from data_loading.sources.cached import read_index
@@ -230,12 +231,19 @@ def _own_source(method: type) -> str | None:
 
 
 def same_classes(given: Sequence[Data], files: Sequence[Path | list[Path]]) -> list[str] | None:
-    """Names of the classes of two sets, None where one does not say; SourceError unless both have the same.
+    """Names of the classes of two sets, None where the first does not say; SourceError unless all files have the same.
 
-    Labels are the numbers of class folders in sorted order, so both folders need the same ones.
+    Labels are the numbers of class folders in sorted order, so all folders need the same ones.
     """
-    train, test = ((read_index(file) or {}).get("classes") for file in files)
-    if train and test and train != test:
-        odd = sorted(set(train) ^ set(test))
-        raise SourceError(f"{given[0]} and {given[1]} have other class folders: {', '.join(odd[:5])} is in one only")
-    return train
+    known: list[tuple[Data, list[str]]] = []  # where, classes
+    for where, path in zip(given, files, strict=True):
+        each = named(path)
+        for one in each:
+            if classes := (read_index(one) or {}).get("classes"):
+                known.append((where if len(each) == 1 else one, classes))
+    for where, classes in known[1:]:
+        first, names = known[0]
+        if classes != names:
+            odd = sorted({*names} ^ {*classes})
+            raise SourceError(f"{first} and {where} have other class folders: {', '.join(odd[:5])} is in one only")
+    return (read_index(named(files[0])[0]) or {}).get("classes")

@@ -39,7 +39,8 @@ def build(path: Path) -> Path:
 def _figures(contents: Contents) -> list[str]:
     """Save the plots and the pictures of views -> one note for each picture that could not be made."""
     figures, notes = contents.path / "figures", []
-    curves = {t.method: t.columns for t in contents.runs.values() if np.isfinite(t.columns.get("loss", [])).any()}
+    logged = {name: run.columns for name, run in contents.runs.items()}
+    curves = {contents.titles[name]: of for name, of in logged.items() if np.isfinite(of.get("loss", [])).any()}
     if curves:
         style.save(figures / "loss.png", lambda: plots.loss_curve(curves))
     if contents.accuracies:
@@ -177,7 +178,7 @@ def _training(contents: Contents) -> str:
 
 
 def _health(contents: Contents) -> str:
-    curves = {t.method: t.columns for t in contents.runs.values()}
+    curves = {contents.titles[name]: run.columns for name, run in contents.runs.items()}
     return shared.health(curves, contents.path / "figures" / "health.png")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from massrl.callbacks.health import MIN_RANK, MIN_SPREAD
 from massrl.report import markup, plots, style
 
 HEALTH = {  # columns of metrics.csv -> (title, what it says)
@@ -17,7 +18,7 @@ HEALTH = {  # columns of metrics.csv -> (title, what it says)
         "rank of features",
         "effective rank (RankMe) of the features of a batch: the number of directions that they use",
     ),
-    "z_rank": ("rank of embeddings", "the same of the projector's outputs; below 2 they lie near one line"),
+    "z_rank": ("rank of embeddings", "effective rank of the projector's outputs; below 2 they lie near one line"),
     "z_spread": (
         "spread of embeddings",
         "standard deviation of a channel of unit-length embeddings times the root of their number: 1 is even, near 0 "
@@ -32,7 +33,7 @@ HEALTH = {  # columns of metrics.csv -> (title, what it says)
     "target_entropy": ("entropy of targets", "of the targets over prototypes, of each image"),
     "marginal_entropy": ("entropy of their mean", "the closer to that of each image, the less targets say of images"),
 }
-LEAST = {"z_rank": 2.0, "z_spread": 0.1}  # where the alarm of massrl.callbacks.health sounds, by default
+LEAST = {"z_rank": MIN_RANK, "z_spread": MIN_SPREAD}
 
 
 def health(runs: Mapping[str, Mapping[str, np.ndarray]], path: Path) -> str:
@@ -46,8 +47,9 @@ def health(runs: Mapping[str, Mapping[str, np.ndarray]], path: Path) -> str:
     titles = {name: HEALTH[name][0] for name in logged}
     style.save(path, lambda: plots.health_curves(runs, titles, LEAST))
     words = (
-        "Measured on batches while the encoder trained, of augmented images. A dotted line is where an alarm sounds. "
-        "Figures of different methods have different scales."
+        "Measured on batches of augmented images while the encoder trained. A dotted line is the alarm's limit, unless "
+        "another one was set; the rank has none for methods that train with labels. Figures of different methods have "
+        "different scales."
     )
     return markup.section(
         "Health of the training",

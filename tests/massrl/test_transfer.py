@@ -2,22 +2,26 @@
 
 import json
 import logging
+import re
 import shutil
 from fractions import Fraction
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
 from sklearn.linear_model import LogisticRegression as Judge
 from sklearn.metrics import balanced_accuracy_score, precision_recall_curve
+from torchmetrics.functional.classification import multiclass_calibration_error
 
 import massrl
-from data_loading.errors import ConfigError, SourceError, UnknownName, UserError
+from data_loading.errors import CheckpointError, ConfigError, SourceError, UnknownName
 from massrl.cli.main import main
 from massrl.cli.samples import sample_checkpoint, sample_folder
 from massrl.evaluation.held_out import held_out
 from massrl.evaluation.rows import feature_rows
+from massrl.evaluation.transfer import transfer as module
 from massrl.evaluation.transfer.metrics import average_precision_11, calibration_error, top1
 from massrl.evaluation.transfer.protocol import STRENGTHS, TransferProbe
 from massrl.evaluation.transfer.sets import read_sets
@@ -82,11 +86,19 @@ def test_known_average_precisions():
     assert average_precision_11(scores, positive) == pytest.approx((4 * 1 + 7 * 10 / 20) / 11)
 
 
-def test_a_calibration_error_known_by_construction():
-    probabilities = np.tile([0.8, 0.2], (100, 1))
-    y = np.zeros(100, np.int64)
-    y[:40] = 1  # said 80 %, right 60 %
-    assert calibration_error(probabilities, y) == pytest.approx(0.2, abs=1e-6)
+def test_a_mean_per_class_of_one_class_is_its_accuracy():
+    assert top1(np.array([5, 5, 2]), np.array([5, 5, 5]), "mean_per_class") == pytest.approx(2 / 3)
+
+
+def test_the_calibration_error_is_torchmetrics_and_known_by_construction():
+    right = np.arange(100) < 60
+    assert calibration_error(np.full(100, 0.8), right) == pytest.approx(0.2)
+    assert calibration_error(np.ones(10), np.arange(10) < 7) == pytest.approx(0.3)  # a confidence of 1 has a bin
+    rng = np.random.default_rng(0)
+    probabilities, y = rng.dirichlet(np.ones(4), 500), rng.integers(0, 4, 500)
+    judged = multiclass_calibration_error(torch.tensor(probabilities), torch.tensor(y), 4, n_bins=15, norm="l1")
+    found = calibration_error(probabilities.max(1), probabilities.argmax(1) == y)
+    assert found == pytest.approx(float(judged), abs=1e-6)
 
 
 # ---- the protocol ----
@@ -113,7 +125,17 @@ def test_c_is_chosen_on_a_held_out_fifth_by_the_metric_and_the_result_is_scikit_
     C = max(probe.C, key=lambda one: tried[f"C {one:g}"])
     assert found.setting == {"C": C}
     assert found.accuracy == pytest.approx(judge(slice(None), C, test_x, test_y))
-    assert 0 < found.calibration < 0.5
+    fitted = Judge(C=C, tol=1e-9, max_iter=5000).fit(x, y).predict_proba(test_x)
+    expected = calibration_error(fitted.max(1), np.unique(y)[fitted.argmax(1)] == test_y)
+    assert found.calibration == pytest.approx(expected, abs=1e-4) and found.stopped == []
+
+
+def test_labels_need_not_be_contiguous():
+    x, y, test_x, test_y = clouds()
+    plain = TransferProbe(C=(1.0, 10.0)).choose(x, y, test_x, test_y, "mean_per_class")
+    gaps = np.array([3, 70, 1_000_000])
+    found = TransferProbe(C=(1.0, 10.0)).choose(x, gaps[y], test_x, gaps[test_y], "mean_per_class")
+    assert found == plain
 
 
 def test_validation_images_choose_c_in_place_of_a_fifth():
@@ -129,14 +151,21 @@ def test_of_images_with_several_classes_each_class_has_a_regression_and_unknown_
     x, y, test_x, test_y = several()
     probe = TransferProbe(C=(1e-2, 1.0), tol=1e-9)
     found = probe.choose(x, y, test_x, test_y, "map11")
-    C = found.setting["C"]
-    precisions = []
-    for k in range(3):
-        known, test_known = y[:, k] >= 0, test_y[:, k] >= 0
-        judge = Judge(C=C, tol=1e-10, max_iter=5000).fit(x[known], y[known, k])
-        precisions.append(average_precision_11(judge.decision_function(test_x[test_known]), test_y[test_known, k] == 1))
-    assert found.accuracy == pytest.approx(np.mean(precisions), abs=1e-6)
-    assert found.calibration is None
+    kept, held = held_out(np.zeros(len(y), np.int64), 0.2, 0)
+
+    def judge(rows, C, on, truth):
+        precisions = []
+        for k in range(3):
+            known, test_known = rows[y[rows, k] >= 0], truth[:, k] >= 0
+            fitted = Judge(C=C, tol=1e-10, max_iter=5000).fit(x[known], y[known, k])
+            precisions.append(average_precision_11(fitted.decision_function(on[test_known]), truth[test_known, k] == 1))
+        return np.mean(precisions)
+
+    tried = {C: judge(kept, C, x[held], y[held]) for C in probe.C}
+    assert list(found.tried.values()) == pytest.approx(list(tried.values()), abs=1e-6)
+    C = max(tried, key=tried.get)
+    assert found.setting == {"C": C} and found.calibration is None
+    assert found.accuracy == pytest.approx(judge(np.arange(len(y)), C, test_x, test_y), abs=1e-6)
     test_y[test_y < 0] = 1  # an unknown label would change the result, were it not left out
     assert probe.choose(x, y, test_x, test_y, "map11").accuracy != pytest.approx(found.accuracy, abs=1e-6)
 
@@ -150,17 +179,18 @@ def test_what_no_classifier_can_be_fitted_to_is_refused():
         probe.choose(np.where(x > 2, np.nan, x), y, test_x, test_y, "accuracy")
     x, y, test_x, test_y = several()
     y[:, 1] = 0
-    with pytest.raises(ConfigError, match="class 1.*positive"):
-        probe.choose(x, y, test_x, test_y, "map11")
-    with pytest.raises(ConfigError, match="above 0"):
-        TransferProbe(C=(0.0,))
+    with pytest.raises(ConfigError, match="none of the 96 training images shows dog"):
+        probe.choose(x, y, test_x, test_y, "map11", names=["cat", "dog", "cow"])
+    for wrong in ({"C": (0.0,)}, {"C": ()}, {"tol": -1.0}, {"max_iter": 0}, {"share": 1.0}):
+        with pytest.raises(ConfigError, match="above 0|empty"):
+            TransferProbe(**wrong)
 
 
 def test_a_fit_that_has_not_converged_is_said(caplog):
     x, y, test_x, test_y = clouds()
     with caplog.at_level(logging.WARNING):
-        TransferProbe(C=(1e5,), max_iter=2).choose(x, y, test_x, test_y, "accuracy")
-    assert "has not converged" in caplog.text
+        found = TransferProbe(C=(1e5,), max_iter=2).choose(x, y, test_x, test_y, "accuracy")
+    assert "has not converged" in caplog.text and found.stopped == [1e5]
 
 
 # ---- the command and the function ----
@@ -275,13 +305,72 @@ def test_beton_files_and_their_patterns_take_the_place_of_folders(made, tmp_path
     of_folders = call(made, {"s": made["sets"]["with_val"]})
     of_files = call(made, {"s": entry}, root=tmp_path)
     assert of_files.accuracy == of_folders.accuracy
+    pattern = call(made, {"s": {**entry, "train": "train-*.beton"}}, root=tmp_path)
+    assert pattern.accuracy == of_folders.accuracy
     listed = call(made, {"s": {**entry, "train": ["train-0.beton", "val-0.beton"], "val": None}}, root=tmp_path)
     assert listed.sets["s"].images == {"train": 60, "val": 0, "test": 30}
 
 
-def test_training_images_as_test_images_are_said_loudly(made):
-    found = call(made, {"same": {"train": "colours/train", "test": "colours/train"}})
-    assert "WARNING: same" in repr(found) and found.to_dict()["sets"]["same"]["warnings"]
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        ({"train": "train", "test": "train"}, "training and test images .* accuracy on training images"),
+        ({"train": "train", "val": "val", "test": "train"}, "training and test images"),
+        ({"train": "train", "val": "test", "test": "test"}, "validation and test images .* chosen on test images"),
+        ({"train": "train", "val": "train", "test": "test"}, "training and validation .* chosen on training images"),
+        ({"train": "test", "test": "train"}, "swapped"),
+    ],
+)
+def test_parts_with_the_same_images_are_said_loudly(made, parts, words):
+    found = call(made, {"same": {part: f"colours/{folder}" for part, folder in parts.items()}})
+    assert re.search(f"WARNING: same: .*{words}", repr(found))
+    assert re.search(words, found.to_dict()["sets"]["same"]["warnings"][0])
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [({"train": "train", "test": "train"}, "24 of the 24 test images are also training"),
+     ({"train": "trainval", "val": "val", "test": "test"}, "24 of the 24 validation images are also training")],
+)  # fmt: skip
+def test_parts_of_voc_that_share_images_are_said_loudly(made, tmp_path, parts, words):
+    shutil.copytree(made["folder"] / "voc", tmp_path / "voc")
+    lists = tmp_path / "voc" / "ImageSets" / "Main"
+    for name in ("blue", "green"):
+        (lists / f"{name}_trainval.txt").write_text(
+            (lists / f"{name}_train.txt").read_text() + (lists / f"{name}_val.txt").read_text()
+        )
+    found = call(made, {"voc": {"voc": str(tmp_path / "voc"), "metric": "map11", **parts}})
+    assert words in found.to_dict()["sets"]["voc"]["warnings"][0]
+
+
+def test_changed_labels_of_voc_change_the_record(made, tmp_path):
+    shutil.copytree(made["folder"] / "voc", tmp_path / "voc")
+    entry = {"v": {**made["sets"]["voc"], "voc": str(tmp_path / "voc")}}
+    first = call(made, entry).to_dict()["sets"]["v"]["labels_sha256"]
+    file = tmp_path / "voc" / "ImageSets" / "Main" / "green_train.txt"
+    file.write_text(file.read_text().replace(" 1", "-1", 1))
+    assert call(made, entry).to_dict()["sets"]["v"]["labels_sha256"] != first
+
+
+def test_a_checkpoint_that_is_replaced_between_two_sets_is_an_error(made, tmp_path, monkeypatch):
+    checkpoint = tmp_path / "c.ckpt"
+    shutil.copy(made["checkpoint"], checkpoint)
+    other = massrl.load(made["checkpoint"])
+    real, done = module._on_set, []
+
+    def on_set(*args):
+        found = real(*args)
+        done.append(found)
+        content = torch.load(made["checkpoint"], weights_only=True)
+        content["state_dict"] = {k: v + 1 if v.is_floating_point() else v for k, v in other.state_dict().items()}
+        torch.save(content, checkpoint)
+        return found
+
+    monkeypatch.setattr(module, "_on_set", on_set)
+    sets = {name: made["sets"]["plain"] for name in ("a", "b")}
+    with pytest.raises(CheckpointError, match="was replaced during the evaluation"):
+        massrl.transfer(checkpoint, sets, root=made["folder"], num_workers=1, cache_dir=made["folder"] / "cache")
+    assert len(done) == 2
 
 
 @pytest.mark.parametrize(
@@ -289,6 +378,11 @@ def test_training_images_as_test_images_are_said_loudly(made):
     [
         ({"trian": "a", "test": "b"}, ConfigError, "Did you mean 'train'"),
         ({"train": "a"}, ConfigError, "test missing"),
+        ({"train": "a", "test": "b", "val": ""}, ConfigError, "'' names no file"),
+        ({"train": "a", "test": "b", "val": []}, ConfigError, "names no file"),
+        ({"train": np.zeros(2), "test": "b"}, ConfigError, "names no file"),
+        ({"train": "~/nowhere_at_all", "test": "colours/test"}, SourceError, "wrong: .*/nowhere_at_all"),
+        ({"voc": "voc", "train": ["train", "val"], "test": "test", "metric": "map11"}, ConfigError, "name one split"),
         ({"train": "a", "test": "b", "metric": "map"}, ConfigError, "map11"),
         ({"train": "a", "test": "b", "metric": "map11"}, ConfigError, "go together"),
         ({"train": "a", "test": 3}, ConfigError, "3 names no file"),
@@ -307,10 +401,21 @@ def test_entries_that_do_not_fit_are_refused_in_one_line(made, entry, kind, word
 def test_lists_that_do_not_fit_are_refused(made, tmp_path, capsys):
     with pytest.raises(UnknownName, match="plain"):
         call(made, made["sets"], only=["plian"])
-    for text in ("a: [", "- a", "3", ""):
+    twice = "a: {train: x, test: y}\na: {train: x, test: z}"
+    for text in ("a: [", "- a", "3", "", "2007: {train: x, test: y}", "a: 2020-02-31", "[" * 3000, twice, "[1]: 2"):
         (tmp_path / "sets.yaml").write_text(text)
-        with pytest.raises(ConfigError, match="sets.yaml"):
+        with pytest.raises(ConfigError, match="sets.yaml") as refused:
             read_sets(tmp_path / "sets.yaml")
+        assert "\n" not in str(refused.value)
+    with pytest.raises(ConfigError, match="quotes"):
+        read_sets({2007: {"train": "x", "test": "y"}})
+    for wrong in (3, [["a"]], ","):
+        with pytest.raises(ConfigError, match="only"):
+            read_sets(made["sets"], only=wrong)
+    assert [one.name for one in read_sets(made["sets"], only="voc, plain,")] == ["plain", "voc"]
+    for wrong, words in ((dict(root=3), "root is 3"), (dict(given="a\0b"), "null")):
+        with pytest.raises(ConfigError, match=words):
+            read_sets(**{"given": made["sets"], **wrong})
     with pytest.raises(ConfigError, match="No such file"):
         read_sets(tmp_path / "none.yaml")
     with pytest.raises(ConfigError, match="names no data set"):
@@ -333,6 +438,7 @@ def test_voc_lists_that_do_not_fit_are_refused(made, tmp_path):
         (original.replace("-1", "2", 1), "line 1 is no image name"),
         ("", "no line"),
         ("".join(original.splitlines(True)[1:]), "lists other images"),
+        (original + original.splitlines(True)[0], "names the image 000000 twice"),
     ):
         (lists / "green_train.txt").write_text(wrong)
         with pytest.raises(SourceError, match=words):
@@ -345,12 +451,38 @@ def test_voc_lists_that_do_not_fit_are_refused(made, tmp_path):
 
 def test_other_class_folders_are_refused(made, tmp_path):
     coloured(tmp_path / "test", 3)
-    (tmp_path / "test" / "red").rename(tmp_path / "test" / "rot")
-    with pytest.raises(UserError, match="other class folders"):
-        call(made, {"s": {"train": str(made["folder"] / "colours/train"), "test": str(tmp_path / "test")}})
+    (tmp_path / "test" / "red").rename(tmp_path / "test" / "aaa")
+    train = str(made["folder"] / "colours/train")
+    with pytest.raises(SourceError, match="other class folders"):
+        call(made, {"s": {"train": train, "test": str(tmp_path / "test")}})
+    main(["data", "write", train, str(tmp_path / "part-0.beton")])
+    with pytest.raises(SourceError, match="other class folders"):
+        call(made, {"s": {"train": str(tmp_path / "part-*.beton"), "test": str(tmp_path / "test")}})
+
+
+@pytest.mark.parametrize("part", ["val", "test"])
+def test_images_of_a_class_that_no_training_image_is_of_are_refused(made, tmp_path, part):
+    for name in ("train", "val", "test"):
+        shutil.copytree(made["folder"] / "colours" / name, tmp_path / name)
+    (tmp_path / "train" / "red").rename(tmp_path / "gone")
+    for name in ("train", "val", "test"):
+        main(["data", "write", str(tmp_path / name), str(tmp_path / f"{name}.beton")])
+        (tmp_path / f"{name}.index.json").unlink()
+    entry = {"train": "train.beton", part: f"{part}.beton", "test": f"{part}.beton"}
+    with pytest.raises(SourceError, match="s: .*has images of class 2, which no image of"):
+        call(made, {"s": entry}, root=tmp_path)
+
+
+def test_what_cannot_be_fitted_is_said_before_the_first_set_takes_its_time(made, tmp_path):
+    coloured(tmp_path / "one", 0, images=1)
+    sets = {"plain": made["sets"]["plain"], "few": {"train": str(tmp_path / "one"), "test": "colours/test"}}
+    with pytest.raises(ConfigError, match="few: .*no class has two images.*give val"):
+        call(made, sets, cache_dir=tmp_path / "cache")
+    assert not list((tmp_path / "cache").rglob("features.npz"))
 
 
 def test_check_runs_the_whole_way_and_leaves_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["transfer", "--check"]) == 0
-    assert "check passed" in capsys.readouterr().out and not list(tmp_path.iterdir())
+    said = capsys.readouterr().out
+    assert "check passed" in said and "checkpoint: a tiny ResNet" in said and not list(tmp_path.iterdir())

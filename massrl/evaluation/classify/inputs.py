@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,7 +79,7 @@ def read_inputs(
             hashes[part] = reader.sha256()
             labels[part] = labels_of(reader, given[part])
     names = same_classes((train, test), list(files.values()))
-    _check_labels(labels, given)
+    check_labels(labels, given)
     index = read_index(files["train"]) or {}
     method = load(where)
     branch = branch or method.evaluated
@@ -116,15 +116,20 @@ def labels_of(reader: Reader, given: Data) -> np.ndarray:
     return labels
 
 
-def _check_labels(labels: dict[str, np.ndarray], given: dict[str, Data]) -> None:
+def check_labels(labels: Mapping[str, np.ndarray], given: Mapping[str, Data]) -> None:
+    """Refuse training labels of one class, and other parts with classes that no training image is of.
+
+    labels: (N,) int64 of "train", "test" and perhaps "val".  given: what the parts were given as.
+    """
     classes = np.unique(labels["train"])
     if len(classes) < 2:
         raise ConfigError(
             f"{given['train']}: all {len(labels['train'])} images are of one class; there is nothing to learn"
         )
-    unknown = np.setdiff1d(labels["test"], classes)
-    if len(unknown):
-        raise SourceError(
-            f"{given['test']}: has images of class {unknown[0]}, which no image of {given['train']} is of; give "
-            "images of the same classes"
-        )
+    for part, y in labels.items():
+        unknown = np.setdiff1d(y, classes)
+        if len(unknown):
+            raise SourceError(
+                f"{given[part]}: has images of class {unknown[0]}, which no image of {given['train']} is of; give "
+                "images of the same classes"
+            )

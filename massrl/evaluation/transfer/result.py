@@ -25,14 +25,16 @@ HEADS = {TRAINED: "trained", UNTRAINED: "untrained", PIXELS: "pixels"}
 class OnSet:
     """One data set: row ("trained", "random", "pixels") -> what the protocol found, and what it depends on.
 
-    images: how many of "train", "val" (0 where a fifth of train chose C) and "test".  classes: their number.
+    images: how many of "train", "val" (0 where a fifth of train chose C) and "test".  classes: their names.
+    labels_sha256: of the labels of all images.  warnings: sentences that must not be overlooked.
     """
 
     found: TransferSet
     scores: Mapping[str, Transferred]
     rows: FeatureRows
     images: Mapping[str, int]
-    classes: int
+    classes: Sequence[str]
+    labels_sha256: str
     warnings: Sequence[str] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -41,6 +43,7 @@ class OnSet:
                 "value": one.accuracy,
                 "C": one.setting["C"],
                 "tried": dict(one.tried),
+                "not_converged": list(one.stopped),
                 **({} if one.calibration is None else {"calibration_error": one.calibration}),
             }
             for row, one in self.scores.items()
@@ -50,7 +53,8 @@ class OnSet:
             "metric": self.found.metric,
             "scores": scores,
             "images": dict(self.images),
-            "classes": self.classes,
+            "classes": list(self.classes),
+            "labels_sha256": self.labels_sha256,
             **({} if self.found.voc is None else {"voc": str(self.found.voc)}),
             "split": parts,
             **{f"{part}_sha256": self.rows.hashes[part] for part in ("train", "test")},
@@ -62,13 +66,17 @@ class OnSet:
 class Transfer:
     """What an encoder's frozen features are worth on several data sets.
 
-    sets: name -> result.  method: of the pretraining.  seed: of the untrained weights and the held-out images.
+    sets: name -> result.  seed: of the untrained weights and the held-out images.
     """
 
     protocol: TransferProbe
     sets: Mapping[str, OnSet]
-    method: str
     seed: int
+
+    @property
+    def method(self) -> str:
+        """The method of the pretraining."""
+        return next(iter(self.sets.values())).rows.method
 
     @property
     def accuracy(self) -> float:
@@ -77,12 +85,12 @@ class Transfer:
 
     @property
     def untrained(self) -> float:
-        """The same of the network with random weights."""
+        """Mean over the data sets of the untrained network's result, in 0..1."""
         return self.mean(UNTRAINED)
 
     @property
     def pixels(self) -> float:
-        """The same of raw pixels in place of features."""
+        """Mean over the data sets of the result with raw pixels in place of features, in 0..1."""
         return self.mean(PIXELS)
 
     def mean(self, row: str) -> float:
@@ -124,7 +132,7 @@ class Transfer:
 
     def _of_set(self, one: OnSet, rows: Sequence[str]) -> list[str]:
         trained = one.scores[TRAINED]
-        counts = [str(one.images["train"] + one.images["val"]), str(one.images["test"]), str(one.classes)]
+        counts = [str(one.images["train"] + one.images["val"]), str(one.images["test"]), str(len(one.classes))]
         error = "" if trained.calibration is None else f"{100 * trained.calibration:.1f}"
         scores = [f"{100 * one.scores[row].accuracy:.1f}" for row in rows]
         return [METRICS[one.found.metric], *counts, *scores, f"{trained.setting['C']:.3g}", error]

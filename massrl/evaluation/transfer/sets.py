@@ -15,9 +15,12 @@ voc2007:
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +28,17 @@ import numpy as np
 import yaml
 
 from data_loading import sources
+from data_loading.beton.mapping import named
 from data_loading.beton.reader import Reader
-from data_loading.errors import ConfigError, SourceError, UnknownName, near_miss, one_of
-from massrl.evaluation.classify.inputs import labels_of
+from data_loading.errors import ConfigError, SourceError, UnknownName, UserError, near_miss, one_of
+from massrl.evaluation.classify.inputs import check_labels, labels_of
 from massrl.evaluation.rows import same_classes
 from massrl.evaluation.transfer.metrics import ACCURACY, MAP11, METRICS
 from massrl.evaluation.transfer.voc import IMAGES, VOC
+from massrl.leaks.check import swapped_names
 
 KEYS = ("train", "val", "test", "metric", "voc")
-PARTS = ("train", "val", "test")
+PARTS = {"train": "training", "val": "validation", "test": "test"}  # key -> word
 Sets = str | os.PathLike | Mapping[str, Any]
 
 
@@ -51,48 +56,84 @@ class TransferSet:
     voc: Path | None = None
 
     def open(self, cache_dir: Path) -> Opened:
-        """Its .beton files and labels; folders are written to the cache. SourceError for what does not fit."""
-        return self._several(cache_dir) if self.voc is not None else self._one_class(cache_dir)
+        """Its .beton files and labels; folders are written to the cache. UserError for what does not fit."""
+        try:
+            return self._several(cache_dir) if self.voc is not None else self._one_class(cache_dir)
+        except UserError as error:
+            raise type(error)(f"{self.name}: {error}") from error
 
     def _one_class(self, cache: Path) -> Opened:
-        files = {part: sources.as_beton(path, cache) for part, path in self.parts.items()}
-        labels = {}
-        for part, file in files.items():
-            with Reader(file) as reader:
-                labels[part] = labels_of(reader, self.parts[part])
-        for part in files:
-            same_classes([self.parts["train"], self.parts[part]], [files["train"], files[part]])
-        return self._opened(files, labels)
+        files = {part: named(sources.as_beton(path, cache)) for part, path in self.parts.items()}
+        labels, hashes = {}, {}
+        for part, of_part in files.items():
+            with Reader(of_part) as reader:
+                labels[part], hashes[part] = labels_of(reader, self.parts[part]), reader.sha256()
+        classes = None
+        for part, of_part in files.items():
+            classes = same_classes([self.parts["train"], self.parts[part]], [files["train"], of_part])
+        check_labels(labels, self.parts)
+        y = labels["train"]
+        if "val" not in files and np.unique(y, return_counts=True)[1].max() == 1:
+            raise ConfigError(f"{self.parts['train']}: no class has two images, so that none can choose C; give val")
+        warnings = [
+            f"the {PARTS[a]} and {PARTS[b]} images have the same content: {_means(a, b)}"
+            for a, b in combinations(files, 2)
+            if hashes[a] == hashes[b]
+        ]
+        warnings += swapped_names(self.parts["train"], self.parts["test"])
+        return self._opened(files, labels, classes or [str(label) for label in np.unique(y)], warnings)
 
     def _several(self, cache: Path) -> Opened:
         assert self.voc is not None
         voc, images = VOC(self.voc), self.voc / IMAGES
         classes = voc.classes(str(self.parts["train"]))
-        source = sources.open(images)
-        by_name = {Path(path).stem: row for row, path in enumerate(source.paths)}
-        files, labels = {}, {}
+        by_name = {Path(path).stem: row for row, path in enumerate(sources.open(images).paths)}
+        files, labels, names = {}, {}, {}
         for part, split in self.parts.items():
-            names, labels[part] = voc.labels(str(split), classes)
-            missing = [name for name in names if name not in by_name]
+            names[part], labels[part] = voc.labels(split, classes)
+            missing = [name for name in names[part] if name not in by_name]
             if missing:
                 raise SourceError(
-                    f"{images}: has no image of {len(missing)} of the {len(names)} names of the split {split}, as "
-                    f"{missing[0]}.jpg"
+                    f"{images}: has no image of {len(missing)} of the {len(names[part])} names of the split {split}, "
+                    f"as {missing[0]}.jpg"
                 )
-            rows = [by_name[name] for name in names]
-            files[part] = sources.as_beton(images, cache, str(split), rows)
-        return self._opened(files, labels)
+            files[part] = named(sources.as_beton(images, cache, split, [by_name[name] for name in names[part]]))
+        shared = {(a, b): set(names[a]) & set(names[b]) for a, b in combinations(files, 2)}
+        warnings = [
+            f"{len(both)} of the {len(names[b])} {PARTS[b]} images are also {PARTS[a]} images: {_means(a, b)}"
+            for (a, b), both in shared.items()
+            if both
+        ]
+        return self._opened(files, labels, classes, warnings)
 
-    def _opened(self, files: Mapping[str, Path | list[Path]], labels: Mapping[str, np.ndarray]) -> Opened:
+    def _opened(
+        self,
+        files: Mapping[str, list[Path]],
+        labels: Mapping[str, np.ndarray],
+        classes: Sequence[str],
+        warnings: Sequence[str],
+    ) -> Opened:
         training = [part for part in ("train", "val") if part in files]
-        together = [path for part in training for path in _list(files[part])]
+        digest = hashlib.sha256(json.dumps(list(classes)).encode())
+        for part in files:
+            digest.update(np.ascontiguousarray(labels[part]))
         return Opened(
-            train=together[0] if len(together) == 1 else together,
+            train=[file for part in training for file in files[part]],
             test=files["test"],
             y=np.concatenate([labels[part] for part in training]),
             test_y=labels["test"],
             validation=len(labels["val"]) if "val" in labels else 0,
+            classes=list(classes),
+            labels_sha256=digest.hexdigest(),
+            warnings=list(warnings),
         )
+
+
+def _means(a: str, b: str) -> str:
+    """What it means that images of part `a` are also of part `b`."""
+    if b == "test":
+        return "C is chosen on test images" if a == "val" else "this is an accuracy on training images"
+    return "C is chosen on training images"
 
 
 @dataclass(frozen=True)
@@ -100,36 +141,57 @@ class Opened:
     """train: .beton files of training and then validation images, test: of test images.
 
     y (N,), test_y (M,): int64 labels; (N, K) and (M, K) int8 where images show several classes.  validation: how many
-    of the last training images are validation images.
+    of the last training images are validation images.  classes: their names, or labels.  labels_sha256: of all labels.
+    warnings: sentences that must not be overlooked.
     """
 
-    train: Path | list[Path]
-    test: Path | list[Path]
+    train: list[Path]
+    test: list[Path]
     y: np.ndarray
     test_y: np.ndarray
     validation: int
-
-
-def _list(files: Path | list[Path]) -> list[Path]:
-    return files if isinstance(files, list) else [files]
+    classes: list[str]
+    labels_sha256: str
+    warnings: list[str]
 
 
 def read_sets(
-    given: Sets, root: str | os.PathLike | None = None, only: Sequence[str] | None = None
+    given: Sets, root: str | os.PathLike | None = None, only: str | Sequence[str] | None = None
 ) -> list[TransferSet]:
     """The data sets of a YAML file or a dict of the same form, of which `only` those of these names.
 
-    root: the folder that relative paths are below; the current one unless said.
+    root: the folder that relative paths are below; the current one unless said.  only: names, or words with commas.
     """
+    if root is not None and not isinstance(root, str | os.PathLike):
+        raise ConfigError(f"root is {root!r}; name a folder")
     where = str(given) if isinstance(given, str | os.PathLike) else "sets"
     entries = _entries(given, where)
-    for name in only or ():
+    chosen = list(entries) if only is None else _names(only)
+    for name in chosen:
         if name not in entries:
             raise UnknownName(f"{where}: no data set {name!r}.{near_miss(name, entries)} It has {', '.join(entries)}")
-    names = [name for name in entries if only is None or name in only]
-    if not names:
-        raise ConfigError(f"{where}: names no data set")
-    return [_set(name, entries[name], f"{where}: {name}", root) for name in names]
+    if not chosen:
+        raise ConfigError(f"{where}: names no data set" if only is None else "only names no data set")
+    return [_set(name, entries[name], f"{where}: {name}", root) for name in entries if name in chosen]
+
+
+def _names(only: Any) -> list[str]:
+    if isinstance(only, str):
+        return [name.strip() for name in only.split(",") if name.strip()]
+    if not isinstance(only, Sequence) or not all(isinstance(name, str) for name in only):
+        raise ConfigError(f"only is {only!r}; give names of data sets")
+    return list(only)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML whose mappings have each key once; of two, SafeLoader takes the last without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        again = next((key for i, key in enumerate(keys) if key in keys[:i]), None)
+        if again is not None:
+            raise ConfigError(f"line {node.start_mark.line + 1}: {again!r} is there twice")
+        return super().construct_mapping(node, deep)
 
 
 def _entries(given: Sets, where: str) -> dict[str, Any]:
@@ -137,16 +199,21 @@ def _entries(given: Sets, where: str) -> dict[str, Any]:
         found: Any = dict(given)
     elif isinstance(given, str | os.PathLike):
         try:
-            found = yaml.safe_load(Path(given).read_text(encoding="utf-8"))
+            found = yaml.load(Path(given).read_text(encoding="utf-8"), _Loader)
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "is not text"
             raise ConfigError(f"{where}: {reason}; name a YAML file of data sets") from None
-        except yaml.YAMLError as error:
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from None
+        except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:  # YAML raises them for odd values
             raise ConfigError(f"{where}: no YAML: {' '.join(str(error).split())}") from None
     else:
         raise ConfigError(f"sets is {given!r}; name a YAML file of data sets, or give a dict of the same form")
-    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
+    if not isinstance(found, dict):
         raise ConfigError(f"{where}: data sets are needed, each a name with train, test and metric below it")
+    for name in found:
+        if not isinstance(name, str):
+            raise ConfigError(f"{where}: the name {name!r} is no text; write it in quotes")
     return found
 
 
@@ -156,18 +223,22 @@ def _set(name: str, entry: Any, where: str, root: str | os.PathLike | None) -> T
     for key in entry:
         if key not in KEYS:
             raise ConfigError(f"{where}: no key {key!r}.{near_miss(key, KEYS)} Known: {', '.join(KEYS)}")
-    metric = one_of(f"{where}: metric", entry.get("metric", ACCURACY), METRICS, ConfigError)
-    missing = [part for part in ("train", "test") if not entry.get(part)]
+    given = {key: value for key, value in entry.items() if value is not None}
+    metric = one_of(f"{where}: metric", given.get("metric", ACCURACY), METRICS, ConfigError)
+    missing = [part for part in ("train", "test") if part not in given]
     if missing:
-        raise ConfigError(f"{where}: {' and '.join(missing)} missing; name {'splits' if 'voc' in entry else 'folders'}")
-    if (metric == MAP11) != ("voc" in entry):
+        raise ConfigError(f"{where}: {' and '.join(missing)} missing; name {'splits' if 'voc' in given else 'folders'}")
+    if (metric == MAP11) != ("voc" in given):
         raise ConfigError(f"{where}: the metric {MAP11} and a voc folder go together; the other metrics have none")
-    parts = {part: entry[part] for part in PARTS if entry.get(part)}
-    if "voc" in entry:
-        return TransferSet(name, parts, metric, _below(root, entry["voc"], where))
+    parts = {part: given[part] for part in PARTS if part in given}
+    if "voc" in given:
+        for part, split in parts.items():
+            if not isinstance(split, str) or not split:
+                raise ConfigError(f"{where}: {part} is {split!r}; name one split, as trainval")
+        return TransferSet(name, parts, metric, _below(root, given["voc"], where))
     below: dict[str, Any] = {}
     for part, path in parts.items():
-        several = isinstance(path, list | tuple)
+        several = isinstance(path, list | tuple) and bool(path)
         below[part] = [_below(root, one, where) for one in path] if several else _below(root, path, where)
     return TransferSet(name, below, metric)
 
@@ -175,4 +246,5 @@ def _set(name: str, entry: Any, where: str, root: str | os.PathLike | None) -> T
 def _below(root: str | os.PathLike | None, path: Any, where: str) -> Path:
     if not isinstance(path, str | os.PathLike) or not os.fspath(path):
         raise ConfigError(f"{where}: {path!r} names no file or folder")
-    return Path(path) if root is None else Path(root) / path
+    found = Path(path).expanduser()
+    return found if root is None else Path(root).expanduser() / found

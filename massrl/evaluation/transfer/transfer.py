@@ -8,8 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from data_loading.errors import UserError
-from massrl.evaluation.flagged import same_or_swapped
+from data_loading.errors import CheckpointError, UserError
 from massrl.evaluation.options import check_options
 from massrl.evaluation.rows import feature_rows
 from massrl.evaluation.transfer.protocol import TransferProbe
@@ -25,7 +24,7 @@ def transfer(
     sets: Sets,
     *,
     root: str | os.PathLike | None = None,
-    only: Sequence[str] | None = None,
+    only: str | Sequence[str] | None = None,
     layer: str | None = None,
     branch: Branch | None = None,
     size: int | None = None,
@@ -42,7 +41,7 @@ def transfer(
         checkpoint: a run, its folder or a checkpoint file.
         sets: a YAML file of data sets, or a dict of the same form: name -> {"train", "test", "val", "metric", "voc"}.
         root: the folder that relative paths of `sets` are below; the current one unless said.
-        only: names of the data sets to take; all unless said.
+        only: names of the data sets to take, also as "pets,flowers"; all unless said.
         layer: where features are taken, a name of `massrl.evaluation.layers`; the encoder's output unless said.
         branch: "online" or "target" network; the one that the method's authors evaluate unless said.
         size: side of the view in pixels; that of the pretraining unless said.
@@ -60,27 +59,25 @@ def transfer(
     protocol = TransferProbe(seed=seed)
     named = read_sets(sets, root, only)
     opened = {one.name: one.open(Path(cache_dir)) for one in named}  # all are read before the first takes its time
-    found = {}
-    method = ""
+    found: dict[str, OnSet] = {}
     for one in named:
         try:
-            found[one.name], method = _on_set(checkpoint, one, opened[one.name], protocol, options)
+            found[one.name] = _on_set(checkpoint, one, opened[one.name], protocol, options)
         except UserError as error:
             raise type(error)(f"{one.name}: {error}") from error
-    return Transfer(protocol, found, method, seed)
+        if len({of.rows.hashes["checkpoint"]["trained"] for of in found.values()}) > 1:
+            raise CheckpointError(f"{checkpoint}: was replaced during the evaluation; run this again, or copy it first")
+    return Transfer(protocol, found, seed)
 
 
 def _on_set(
     checkpoint: str | os.PathLike, one: TransferSet, data: Opened, protocol: TransferProbe, options: dict[str, Any]
-) -> tuple[OnSet, str]:
+) -> OnSet:
     rows = feature_rows({"trained": checkpoint}, data.train, data.test, **options)
     scores = {}
     for row in HEADS:
         train, test = rows.features[row]
-        scores[row] = protocol.choose(train.x, data.y, test.x, data.test_y, one.metric, data.validation)
+        scores[row] = protocol.choose(train.x, data.y, test.x, data.test_y, one.metric, data.validation, data.classes)
     counts = {"train": len(data.y) - data.validation, "val": data.validation, "test": len(data.test_y)}
-    several = data.y.ndim == 2
-    warnings = [] if several else same_or_swapped(one.parts["train"], one.parts["test"], rows.hashes)
     kept = replace(rows, networks={}, features={}, sets={})  # many data sets' features would not fit into memory
-    classes = data.y.shape[1] if several else len(set(data.y.tolist()))
-    return OnSet(one, scores, kept, counts, classes, warnings), rows.method
+    return OnSet(one, scores, kept, counts, data.classes, data.labels_sha256, data.warnings)

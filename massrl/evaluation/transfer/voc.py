@@ -54,4 +54,8 @@ class VOC:
         if wrong or not lines:
             where = f"line {wrong} is" if wrong else "it has no line with"
             raise SourceError(f"{file}: {where} {'no ' if wrong else ''}image name and -1, 0 or 1")
-        return [line[0] for line in lines], np.array([LABELS[line[1]] for line in lines], np.int8)
+        names = [line[0] for line in lines]
+        if len(set(names)) < len(names):
+            again = next(name for i, name in enumerate(names) if name in names[:i])
+            raise SourceError(f"{file}: names the image {again} twice")
+        return names, np.array([LABELS[line[1]] for line in lines], np.int8)
