@@ -39,9 +39,10 @@ BELOW = {
     "massrl.simple": ["methods"],
     "massrl.methods": ["losses", "nn", "backbones", "optim", "distributed"],
     "massrl.backbones": ["runs"],
+    "massrl.runs": ["zoo"],
     **{
         f"massrl.{name}": ["data_loading"]
-        for name in ("losses", "nn", "optim", "distributed", "runs", "errors", "leaks")
+        for name in ("losses", "nn", "optim", "distributed", "zoo", "errors", "leaks")
     },
     "massrl.parsing": ["recipes"],
     "massrl.recipes": ["data_loading"],

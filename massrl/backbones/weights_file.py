@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from data_loading.errors import CheckpointError, ConfigError, near_miss
+from massrl import zoo
 from massrl.backbones.weights_match import few
 from massrl.runs.checkpoint import LAST, UnsafeFile, read_file
 
@@ -23,7 +24,7 @@ def read(path: str | Path, key: str | None = None) -> dict[str, Tensor]:
     """The state dict in a file, at the top level or nested: {parameter name: tensor on the CPU}.
 
     path: .pt, .pth or .ckpt as torch.save writes them (tensors and plain values only), or .safetensors; or a folder
-        with model.safetensors, or a run folder, whose newest checkpoint is read.
+        with model.safetensors, or a run folder, whose newest checkpoint is read; or "zoo:NAME".
     key: which of several state dicts to take, or the prefix of the parameter names to take.
     Raises ConfigError when the file cannot be read, or does not determine one state dict.
     """
@@ -47,7 +48,9 @@ def read(path: str | Path, key: str | None = None) -> dict[str, Tensor]:
 
 
 def _file(path: Path) -> Path:
-    """The file of weights that a path means. Raises ConfigError where there is none."""
+    """The file of weights that a path, or "zoo:NAME", means. Raises ConfigError where there is none."""
+    if zoo.is_zoo(path):
+        return zoo.path(str(path))
     if path.is_dir():
         known = [path / name for name in (EXPORTED, LAST) if (path / name).is_file()]
         if not known:

@@ -94,7 +94,7 @@ def devices(word: str) -> int | str | list[int]:
 
 def _use_samples(args: Any, labels: str, temporary: Path) -> None:
     """Replace missing data and a missing checkpoint by generated ones, and train two steps at a small size."""
-    from massrl.cli.samples import sample_checkpoint
+    from massrl.cli.samples import few_steps
     from massrl.dense.shapes import write_scenes
 
     said = []
@@ -107,10 +107,8 @@ def _use_samples(args: Any, labels: str, temporary: Path) -> None:
             setattr(args, f"{part}_{labels}", str(target))
             lost = [path for path in given if path and not Path(path).exists()]
             said.append(f"{part}: 4 generated images{f' ({lost[0]} is not there)' if lost else ''}")
-    if args.checkpoint is None or not Path(args.checkpoint).exists():
-        was = f" ({args.checkpoint} is not there)" if args.checkpoint else ""
-        said.append(f"checkpoint: a tiny ResNet after two steps{was}")
-        args.checkpoint = str(sample_checkpoint(temporary, scenes / "images", **NETWORK))
+    args.checkpoint, lost = few_steps(args.checkpoint, temporary, scenes / "images", **NETWORK)
+    said += lost
     for name, value in QUICK.items():
         setattr(args, name, value)
     args.json = str(temporary / "record.json")

@@ -77,7 +77,7 @@ def run(args, measure: Callable[..., Accuracy | Classified], **options) -> int:
 def _use_samples(args, temporary: Path) -> None:
     """Replace missing images and a missing checkpoint by generated ones; of existing folders take 16 images."""
     from data_loading import sources
-    from massrl.cli.samples import sample_checkpoint, sample_folder
+    from massrl.cli.samples import few_steps, sample_folder
 
     cache = temporary / "cache"
     images = sample_folder(temporary)
@@ -89,10 +89,8 @@ def _use_samples(args, temporary: Path) -> None:
     if args.train == args.test == str(images):  # equal sets are warned of, which would be noise here
         args.test = str(sources.as_beton(images, cache, "test", range(0, CHECK_IMAGES, 2), progress=False))
         said[-1] = f"test: {CHECK_IMAGES // 2} of them"
-    if args.checkpoint is None or not Path(args.checkpoint).exists():
-        was = f" ({args.checkpoint} is not there)" if args.checkpoint else ""
-        said.append(f"checkpoint: a tiny ResNet after two steps{was}")
-        args.checkpoint = str(sample_checkpoint(temporary, images))
+    args.checkpoint, lost = few_steps(args.checkpoint, temporary, images)
+    said += lost
     args.leaks, args.cache_dir, args.json = None, str(cache), str(temporary / "record.json")
     print(f"check: {'; '.join(said) or 'as given'}", flush=True)
 

@@ -50,13 +50,11 @@ def _parser() -> Parser:
 
 def _use_samples(args, temporary: Path) -> None:
     """Replace a missing checkpoint by a generated one, and write to the temporary folder."""
-    from massrl.cli.samples import sample_checkpoint, sample_folder
+    from massrl.cli.samples import few_steps, sample_folder
     from massrl.exporting.targets import target
 
     args.to = args.to or "safetensors"
     args.out = str(temporary / f"export{target(args.to).suffix}")
-    if args.checkpoint is None or not Path(args.checkpoint).exists():
-        was = f" ({args.checkpoint} is not there)" if args.checkpoint else ""
-        name = "resnet18" if args.to in NAMED else "tiny_resnet"
-        args.checkpoint = str(sample_checkpoint(temporary, sample_folder(temporary), backbone=name, stem="imagenet"))
-        print(f"check: {name} after two steps{was}, to {args.to}", flush=True)
+    network = {"backbone": "resnet18" if args.to in NAMED else "tiny_resnet", "stem": "imagenet"}
+    args.checkpoint, said = few_steps(args.checkpoint, temporary, sample_folder(temporary), **network)
+    print(f"check: {'; '.join(said) or 'as given'}, to {args.to}", flush=True)

@@ -69,15 +69,12 @@ def main(argv: list[str]) -> int:
 def _use_samples(args, temporary: Path) -> None:
     """Replace missing images and a missing checkpoint by generated ones; of an existing folder take 16 images."""
     from massrl.cli.evaluate import few_images
-    from massrl.cli.samples import sample_checkpoint, sample_folder
+    from massrl.cli.samples import few_steps, sample_folder
 
     images = sample_folder(temporary)
     args.data, said = few_images("data", args.data, images, temporary / "cache")
-    said = [said] if said else []
-    if args.checkpoint is None or not Path(args.checkpoint).exists():
-        was = f" ({args.checkpoint} is not there)" if args.checkpoint else ""
-        said.append(f"checkpoint: a tiny ResNet after two steps{was}")
-        args.checkpoint = str(sample_checkpoint(temporary, images))
+    args.checkpoint, lost = few_steps(args.checkpoint, temporary, images)
+    said = [said] * bool(said) + lost
     args.cache_dir, args.json = str(temporary / "cache"), str(temporary / "record.json")
     args.lidar_images, args.lidar_views = min(args.lidar_images, 8), min(args.lidar_views, 4)
     print(f"check: {'; '.join(said) or 'as given'}", flush=True)

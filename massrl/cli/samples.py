@@ -61,6 +61,20 @@ def sample_checkpoint(
     return run.checkpoint
 
 
+def few_steps(checkpoint: str | None, tmp: Path, images: Path, **options: Any) -> tuple[str, list[str]]:
+    """`checkpoint` where it is there, else that of `sample_checkpoint`; and in words what took its place, if it did.
+
+    options: of `sample_checkpoint`.
+    """
+    from massrl import zoo
+
+    if checkpoint is not None and (zoo.is_zoo(checkpoint) or Path(checkpoint).exists()):
+        return checkpoint, []
+    was = f" ({checkpoint} is not there)" if checkpoint else ""
+    network = options.get("backbone", "a tiny ResNet")
+    return str(sample_checkpoint(tmp, images, **options)), [f"checkpoint: {network} after two steps{was}"]
+
+
 def is_there(path: str | list[str]) -> bool:
     """Whether a folder exists, or every .beton file that a path, a pattern or a list names."""
     from data_loading.beton.mapping import named

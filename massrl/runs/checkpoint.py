@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from data_loading.errors import CheckpointError
+from massrl import zoo
 
 LAST = Path("checkpoints", "last.ckpt")  # in a run folder: the newest checkpoint
 # Settings that are part of the optimiser's saved state, so that another value would be ignored.
@@ -40,12 +41,14 @@ class UnsafeFile(CheckpointError):
 
 
 def find(where: str | os.PathLike) -> Path:
-    """The checkpoint file meant by `where`: a file, or a run folder (or `Run`), whose newest it is.
+    """The checkpoint file meant by `where`: a file, a run folder (or `Run`), whose newest it is, or "zoo:NAME".
 
     Raises CheckpointError where there is none.
     """
     if not isinstance(where, str | os.PathLike):
         raise CheckpointError(f"{where!r} is no checkpoint; give a run, its folder, or the path of a checkpoint")
+    if zoo.is_zoo(where):
+        return zoo.path(os.fspath(where))
     path = Path(where)
     if path.suffix == ".safetensors" or (path / "model.safetensors").is_file():
         raise CheckpointError(f"{path}: an encoder alone, not a checkpoint; massrl.load_encoder reads it")
@@ -156,6 +159,11 @@ class Checkpoint:
         mine, theirs = type(method).__name__, self._kept.get("method")
         if theirs is None or not {"state_dict", "loops"} <= self.content.keys():
             raise CheckpointError(f"{self.path}: not a checkpoint of a massrl run; it cannot be continued")
+        if "optimizer_states" not in self.content:
+            raise CheckpointError(
+                f"{self.path}: holds no state of its optimiser, as those of the zoo, so it cannot be continued; start "
+                "a run from its weights by --model.backbone_args.weights"
+            )
         if theirs != mine:
             raise CheckpointError(
                 f"{self.path}: a checkpoint of {theirs}, not of {mine}; give --model {theirs} or another file"
