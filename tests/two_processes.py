@@ -11,9 +11,13 @@ import torch.distributed as dist
 from torch import nn
 
 from data_loading.batch import Batch
+from data_loading.errors import ConfigError
 from drawn import CLASSES, Drawn, small, trainer, views_of
+from massrl.backbones import build
 from massrl.bench.cases import CASES
 from massrl.callbacks import Health, OnlineKNN, OnlineLinear
+from massrl.dense.recipes import Segment
+from massrl.dense.segment import Segmenter
 from massrl.distributed import average_gradients, gather, over_shuffled, rank, world_size
 
 WORLD = 2
@@ -67,6 +71,20 @@ def alarmed(part: tuple[int, int] = (0, 1), **args) -> tuple[str | None, int]:
     return health.alarm, run.global_step
 
 
+def refused(number: int) -> str:
+    """What a segmentation says where the second process alone has a NaN among its weights."""
+    module = Segmenter(build("tiny_resnet", width=4), 3, Segment(size=32), (0.5,) * 3, (0.5,) * 3)
+    module.log = lambda *args, **kwargs: None
+    if number == 1:
+        nn.init.constant_(module.head[2].weight, torch.nan)
+    images, masks = torch.zeros(2, 3, 32, 32, dtype=torch.uint8), torch.zeros(2, 32, 32, dtype=torch.uint8)
+    try:
+        module.training_step((images, masks), 0)
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
 def normalising() -> nn.Module:
     """A network whose BatchNorm lets an image's output depend on its neighbours."""
     torch.manual_seed(0)
@@ -92,6 +110,7 @@ def work(number: int, names: list[str], port: int, out: Path) -> None:
     found["methods"] = {n: trained(n, (number, WORLD), strategy="ddp", devices=WORLD) for n in names}
     found["validated"] = validated((number, WORLD), strategy="ddp", devices=WORLD)
     found["alarmed"] = alarmed((number, WORLD), strategy="ddp", devices=WORLD)
+    found["refused"] = refused(number)
     torch.save(found, out / f"{number}.pt")
 
 

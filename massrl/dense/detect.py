@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Sequence
+from functools import partial
 from importlib.util import find_spec
 from typing import Any, cast
 
@@ -30,6 +31,7 @@ from massrl.dense.recipes import DETECT, Detect, recipe
 from massrl.dense.result import TRAINED, UNTRAINED, Detection
 from massrl.dense.stages import stages
 from massrl.dense.training import Machine, Source, calibrated, gathered, seeded, source, train_and_test
+from massrl.distributed import mean_over_ranks
 from massrl.evaluation.flagged import same_or_swapped
 from massrl.evaluation.options import check_options
 from massrl.methods.base import Branch
@@ -130,8 +132,8 @@ class Detector(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         losses = self.detector(*batch)
         loss = torch.stack(list(losses.values())).sum()
-        if not torch.isfinite(loss):
-            raise ConfigError(f"the loss is {loss.item()} at step {self.global_step}; lower lr")
+        if not torch.isfinite(seen := mean_over_ranks(loss)):  # on all processes together: none waits for another
+            raise ConfigError(f"the loss is {seen.item()} at step {self.global_step}; lower lr")
         self.log("loss", loss.detach(), prog_bar=True, batch_size=len(batch[0]))
         return loss
 
@@ -272,11 +274,16 @@ def _measured(
         calibrated(backbone, _calibration(boxes, chosen, protocol.sizes[-1], of))
     with seeded(seed):
         module = Detector(backbone, boxes.classes, protocol, of.mean, of.std)
-        training = Samples(len(chosen), lambda i: boxes.read(chosen[i]), _flipped, seed)
+        training = Samples(len(chosen), partial(_read, boxes, chosen), _flipped, seed)
         testing = Samples(len(test), test.read)
         data = DenseData(training, testing, protocol.steps, protocol.batch_size, _collate, num_workers, seed)
         train_and_test(module, data, machine.trainer(protocol, sync_norm=protocol.norm == "trained"))
     return module
+
+
+def _read(boxes: Boxes, chosen: Sequence[int], i: int) -> tuple[Tensor, dict[str, Tensor]]:
+    """Image i of the chosen ones, and its boxes."""
+    return boxes.read(chosen[i])
 
 
 def _flipped(image: Tensor, target: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:

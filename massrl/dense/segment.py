@@ -31,6 +31,7 @@ from massrl.dense.recipes import SEGMENT, Segment, recipe
 from massrl.dense.result import TRAINED, UNTRAINED, Segmentation
 from massrl.dense.stages import LastMap
 from massrl.dense.training import Machine, Source, calibrated, seeded, source, train_and_test
+from massrl.distributed import mean_over_ranks
 from massrl.evaluation.flagged import same_or_swapped
 from massrl.evaluation.options import check_options
 from massrl.methods.base import Branch
@@ -104,9 +105,9 @@ class Segmenter(pl.LightningModule):
         counted = masks != IGNORED
         # A sum, divided: cross_entropy's own mean is NaN for crops whose every pixel is ignored.
         loss = F.cross_entropy(logits, masks.long(), ignore_index=IGNORED, reduction="sum") / counted.sum().clamp(min=1)
-        if not torch.isfinite(loss):
+        if not torch.isfinite(seen := mean_over_ranks(loss)):  # on all processes together: none waits for another
             raise ConfigError(
-                f"the loss is {loss.item()} at step {self.global_step}; lower lr, or check the checkpoint"
+                f"the loss is {seen.item()} at step {self.global_step}; lower lr, or check the checkpoint"
             )
         self.log("loss", loss.detach(), prog_bar=True, batch_size=len(images))
         return loss

@@ -92,3 +92,7 @@ def test_probes_of_processes_with_labels_of_different_images_log_the_same_and_le
     linear, knn = first["logged"]["linear"], first["logged"]["knn"]
     assert len(linear) == 5 and linear[0] == 0.25 and linear[-1] >= 0.75  # one step has no labels; zeros say class 0
     assert len(knn) == 4 and knn[-1] >= 0.75  # from the step on that finds k labelled images in the ring of one of them
+
+
+def test_a_loss_of_one_process_that_is_not_finite_ends_a_dense_training_on_both(ranks):
+    assert [found["refused"][:35] for found in ranks] == ["the loss is nan at step 0; lower lr"] * 2

@@ -3,6 +3,8 @@
 import dataclasses
 import importlib.util
 import math
+import pickle
+from functools import partial
 
 import pytest
 import torch
@@ -14,7 +16,8 @@ from massrl.cli.dense import NETWORK
 from massrl.cli.main import main
 from massrl.cli.samples import sample_checkpoint
 from massrl.dense import detect as module
-from massrl.dense.detect import Detector, Pyramid, _flipped, _per_class, average_precision, faster_rcnn
+from massrl.dense.coco import read_coco
+from massrl.dense.detect import Detector, Pyramid, _flipped, _per_class, _read, average_precision, faster_rcnn
 from massrl.dense.recipes import DetectFrozen, DetectMoCo
 from massrl.dense.shapes import SHAPES, write_scenes
 
@@ -192,6 +195,13 @@ def test_the_result_says_what_it_depends_on(scenes):
     assert len(record["train_json_sha256"]) == 64
     assert "AP50" in repr(found) and "untrained network" in repr(found)
     assert record["warnings"] == [] and "WARNING" not in repr(found)
+
+
+def test_workers_of_any_start_method_can_read_the_chosen_images(scenes):
+    train, _, _ = scenes
+    boxes = read_coco(inputs(train, train)[1], train / "images", "train")
+    read = pickle.loads(pickle.dumps(partial(_read, boxes, boxes.with_boxes())))
+    assert torch.equal(read(1)[0], boxes.read(boxes.with_boxes()[1])[0])
 
 
 @needs_metric
