@@ -65,9 +65,9 @@ def health_curves(
 
     runs: as of `loss_curve`.  titles: column -> title of its panel.
     """
-    columns = min(4, len(titles))
+    columns = 3 if len(titles) in (3, 5, 6) else min(4, len(titles))  # no row of one panel below a full one
     rows = -(-len(titles) // columns)
-    figure = new_figure(min(WIDE, 2.7 * columns + 0.5), 2.5 * rows + 0.3)
+    figure = new_figure(min(WIDE, 3.2 * columns + 0.5), 2.5 * rows + 0.3)
     axes = figure.subplots(rows, columns, squeeze=False).flatten()
     for axis in axes[len(titles) :]:
         axis.set_visible(False)

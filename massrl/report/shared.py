@@ -54,7 +54,8 @@ def health(runs: Mapping[str, Mapping[str, np.ndarray]], path: Path) -> str:
     return markup.section(
         "Health of the training",
         markup.picture(path, words, "Measures of collapse over epochs"),
-        markup.definitions([HEALTH[name] for name in logged]),
+        "<h2 style='margin-top:24px'>What the measures are</h2>"
+        + markup.definitions([HEALTH[name] for name in logged]),
     )
 
 
