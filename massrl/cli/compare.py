@@ -6,7 +6,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from data_loading.errors import ConfigError
+from massrl.cli.ends import finish, required
 from massrl.parsing.parser import Parser
 
 DESCRIPTION = (
@@ -42,23 +42,14 @@ def main(argv: list[str]) -> int:
         if args.check:
             _use_samples(args, Path(stack.enter_context(tempfile.TemporaryDirectory())))
         check_options(json=args.json, report=args.report)
-        needed = (("RUN", args.runs), ("--train", args.train), ("--test", args.test))
-        missing = [name for name, value in needed if not value]
-        if missing:
-            raise ConfigError(f"missing: {', '.join(missing)}")
+        required(args, "train", "test", runs="RUN")
         found = compare(args.runs, args.train, args.test, **{name: getattr(args, name) for name in SHARED})
         print(found)
-        if args.json is not None:
-            from massrl.runs.record import write_json
-
-            print(f"record: {write_json(args.json, found.to_dict())}")
         if args.report is not None:
             from massrl.report.comparison import build
 
             print(f"report: {build(found, Path(args.report))}")
-        if args.check:
-            print("check passed: nothing was kept")
-    return 0
+        return finish(args, found.to_dict())
 
 
 def _use_samples(args, temporary: Path) -> None:

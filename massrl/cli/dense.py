@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data_loading.errors import ConfigError
+from massrl.cli.ends import finish, required
 from massrl.parsing.parser import Parser
 
 if TYPE_CHECKING:
@@ -55,9 +56,7 @@ def run(args: Any, measure: Callable[..., Dense], labels: str, **options: Any) -
         if args.check:
             _use_samples(args, labels, Path(stack.enter_context(tempfile.TemporaryDirectory())))
         check_options(json=args.json)
-        missing = [f"--{name}" for name in ("checkpoint", *inputs) if getattr(args, name) is None]
-        if missing:
-            raise ConfigError(f"missing: {', '.join(missing)}")
+        required(args, "checkpoint", *inputs)
         shared = {name: getattr(args, name) for name in (*SHARED, *MACHINE)}
         found = measure(
             args.checkpoint,
@@ -66,17 +65,10 @@ def run(args: Any, measure: Callable[..., Dense], labels: str, **options: Any) -
             devices=devices(args.devices),
             progress=not args.check,
         )
-        if _is_first():
-            print(found)
-            if args.json:
-                from massrl.runs.record import write_json
-
-                path = write_json(args.json, found.to_dict())
-                if not args.check:
-                    print(f"record: {path}")
-            if args.check:
-                print("check passed: nothing was kept")
-    return 0
+        if not _is_first():
+            return 0
+        print(found)
+        return finish(args, found.to_dict())
 
 
 def devices(word: str) -> int | str | list[int]:

@@ -6,7 +6,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from data_loading.errors import ConfigError
+from massrl.cli.ends import required
 from massrl.parsing.parser import Parser
 
 DESCRIPTION = (
@@ -47,9 +47,7 @@ def main(argv: list[str]) -> int:
         if args.check:
             use_samples(args, Path(stack.enter_context(tempfile.TemporaryDirectory())))
         check_options(out=args.out, picture=args.picture)
-        missing = [name for name, value in (("FOLDER", args.folder), ("--checkpoint", args.checkpoint)) if not value]
-        if missing:
-            raise ConfigError(f"missing: {', '.join(missing)}")
+        required(args, "checkpoint", folder="FOLDER")
         out = Path(args.out)
         check_suffix(out)
         found = embed(args.folder, args.checkpoint, **{name: getattr(args, name) for name in VIEW})

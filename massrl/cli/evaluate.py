@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data_loading.errors import ConfigError
+from massrl.cli.ends import finish, required
 from massrl.parsing.parser import Parser
 
 if TYPE_CHECKING:
@@ -55,23 +55,13 @@ def run(args, measure: Callable[..., Accuracy | Classified], **options) -> int:
         if args.check:
             _use_samples(args, Path(stack.enter_context(tempfile.TemporaryDirectory())))
         check_options(json=args.json, leaks=getattr(args, "leaks", None))
-        missing = [f"--{name}" for name in ("checkpoint", "train", "test") if getattr(args, name) is None]
-        if missing:
-            raise ConfigError(f"missing: {', '.join(missing)}")
+        required(args, "checkpoint", "train", "test")
         shared = {name: getattr(args, name) for name in SHARED if getattr(args, name, None) is not None}
         found = measure(args.checkpoint, args.train, args.test, **options, **shared)
         if not is_first():  # of several processes that train together
             return 0
         print(found)
-        if args.json:
-            from massrl.runs.record import write_json
-
-            path = write_json(args.json, found.to_dict())
-            if not args.check:
-                print(f"record: {path}")
-        if args.check:
-            print("check passed: nothing was kept")
-    return 0
+        return finish(args, found.to_dict())
 
 
 def _use_samples(args, temporary: Path) -> None:

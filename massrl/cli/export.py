@@ -6,7 +6,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from data_loading.errors import ConfigError
+from massrl.cli.ends import required
 from massrl.parsing.parser import Parser
 
 DESCRIPTION = (
@@ -23,10 +23,7 @@ def main(argv: list[str]) -> int:
     with ExitStack() as stack:
         if args.check:
             _use_samples(args, Path(stack.enter_context(tempfile.TemporaryDirectory())))
-        missing = [f"--{name}" for name in ("to", "out") if getattr(args, name) is None]
-        missing = [*(["CHECKPOINT"] if args.checkpoint is None else []), *missing]
-        if missing:
-            raise ConfigError(f"missing: {', '.join(missing)}")
+        required(args, "to", "out", checkpoint="CHECKPOINT")
         from massrl.exporting.export import export
 
         found = export(args.checkpoint, args.to, args.out, branch=args.branch, part=args.part, size=args.size)

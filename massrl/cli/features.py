@@ -7,7 +7,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from data_loading.errors import ConfigError
+from massrl.cli.ends import finish, required
 from massrl.parsing.parser import Parser
 
 DESCRIPTION = (
@@ -43,11 +43,9 @@ def main(argv: list[str]) -> int:
     with ExitStack() as stack:
         if args.check:
             _use_samples(args, Path(stack.enter_context(tempfile.TemporaryDirectory())))
-        missing = [f"--{name}" for name in ("checkpoint", "data") if getattr(args, name) is None]
         if args.layers == "list" and args.checkpoint is not None:
             return _list(args)
-        if missing:
-            raise ConfigError(f"missing: {', '.join(missing)}")
+        required(args, "checkpoint", "data")
         return _run(args)
 
 
@@ -72,13 +70,7 @@ def _run(args) -> int:
     cells = [["layer", "network", "images", "features"]]
     cells += [[layer, one.branch, str(len(one)), str(one.x.shape[1])] for layer, one in found.items()]
     print(f"{aligned(cells)}\n{time.perf_counter() - began:.1f} s")
-    if args.json is not None:
-        from massrl.runs.record import write_json
-
-        print(f"record: {write_json(args.json, {layer: one.to_dict() for layer, one in found.items()})}")
-    if args.check:
-        print("check passed: nothing was kept")
-    return 0
+    return finish(args, {layer: one.to_dict() for layer, one in found.items()})
 
 
 def _use_samples(args, temporary: Path) -> None:

@@ -6,6 +6,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
+from massrl.cli.ends import finish, required
 from massrl.parsing.parser import Parser
 
 DESCRIPTION = (
@@ -42,11 +43,7 @@ def main(argv: list[str]) -> int:
     with ExitStack() as stack:
         if args.check:
             _use_samples(args, Path(stack.enter_context(tempfile.TemporaryDirectory())))
-        missing = [f"--{name}" for name in ("checkpoint", "data") if getattr(args, name) is None]
-        if missing:
-            from data_loading.errors import ConfigError
-
-            raise ConfigError(f"missing: {', '.join(missing)}")
+        required(args, "checkpoint", "data")
 
         from massrl.evaluation.measured import measure
         from massrl.evaluation.options import check_options
@@ -55,15 +52,7 @@ def main(argv: list[str]) -> int:
         options = {name: getattr(args, name) for name in (*SHARED, "num_workers", "cache_dir")}
         found = measure(args.checkpoint, args.data, **options)
         print(found)
-        if args.json:
-            from massrl.runs.record import write_json
-
-            path = write_json(args.json, found.to_dict())
-            if not args.check:
-                print(f"record: {path}")
-        if args.check:
-            print("check passed: nothing was kept")
-    return 0
+        return finish(args, found.to_dict())
 
 
 def _use_samples(args, temporary: Path) -> None:

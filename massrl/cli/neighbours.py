@@ -6,8 +6,8 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from data_loading.errors import ConfigError
 from massrl.cli.embed import VIEW, add_view, use_samples
+from massrl.cli.ends import finish, required
 from massrl.parsing.parser import Parser
 
 DESCRIPTION = (
@@ -39,17 +39,8 @@ def main(argv: list[str]) -> int:
             args.among, args.json, args.k, args.out = args.folder, None, 3, str(temporary / "out.png")
             args.images = [str(next(Path(args.folder).rglob("*.jpg")))]
         check_options(out=args.out, json=args.json)
-        needed = (("IMAGE", args.images), ("--among", args.among), ("--checkpoint", args.checkpoint))
-        missing = [name for name, value in needed if not value]
-        if missing:
-            raise ConfigError(f"missing: {', '.join(missing)}")
+        required(args, "among", "checkpoint", images="IMAGE")
         options = {name: getattr(args, name) for name in VIEW}
         found = neighbours(args.images, args.among, args.checkpoint, k=args.k, **options)
         print(f"{found}\npicture: {found.save(args.out)}")
-        if args.json is not None:
-            from massrl.runs.record import write_json
-
-            print(f"record: {write_json(args.json, found.to_dict())}")
-        if args.check:
-            print("check passed: nothing was kept")
-    return 0
+        return finish(args, found.to_dict())

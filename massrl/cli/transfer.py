@@ -6,8 +6,8 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from data_loading.errors import ConfigError
 from massrl.cli.embed import VIEW, add_view
+from massrl.cli.ends import finish, required
 from massrl.parsing.parser import Parser
 
 DESCRIPTION = (
@@ -40,19 +40,11 @@ def main(argv: list[str]) -> int:
         if args.check:
             _use_samples(args, Path(stack.enter_context(tempfile.TemporaryDirectory())))
         check_options(json=args.json)
-        missing = [f"--{name}" for name in ("checkpoint", "sets") if getattr(args, name) is None]
-        if missing:
-            raise ConfigError(f"missing: {', '.join(missing)}")
+        required(args, "checkpoint", "sets")
         options = {name: getattr(args, name) for name in (*VIEW, "seed", "root", "only")}
         found = transfer(args.checkpoint, args.sets, **options)
         print(found)
-        if args.json is not None:
-            from massrl.runs.record import write_json
-
-            print(f"record: {write_json(args.json, found.to_dict())}")
-        if args.check:
-            print("check passed: nothing was kept")
-    return 0
+        return finish(args, found.to_dict())
 
 
 def _use_samples(args, temporary: Path) -> None:
