@@ -1,3 +1,3 @@
 """The version, in a file without imports, so that setup.cfg can read it before anything is installed."""
 
-__version__ = "0.2.0"
+__version__ = "0.3.0.dev0"

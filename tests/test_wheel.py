@@ -56,7 +56,7 @@ def massrl(installed: Path, *words: str, **more: str) -> str:
 def test_the_wheel_holds_both_packages_whole_and_the_recipes(wheel):
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
-    suffixes = {".py", ".pyi", ".json", ".css", ".typed"}
+    suffixes = {".py", ".pyi", ".json", ".css", ".ckpt", ".typed"}
     ours = {path for package in SOURCES[:2] for path in (ROOT / package).rglob("*")}
     expected = {str(path.relative_to(ROOT)) for path in ours if path.suffix in suffixes or path.name == "py.typed"}
     expected |= {f"massrl/{path.relative_to(ROOT)}" for path in (ROOT / "configs").glob("pretrain/*/*.yaml")}

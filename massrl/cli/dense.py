@@ -26,7 +26,7 @@ def parser(command: str, description: str, labels: str, what: str) -> Parser:
     """A parser with the options of both commands. labels: "json" or "masks", and in words `what` they are."""
     parser = Parser(prog=f"massrl {command}", description=description)
     add = parser.add_argument
-    add("--checkpoint", type=str | None, default=None, help="a run folder, or RUN/checkpoints/last.ckpt of one")
+    add("--checkpoint", type=str | None, default=None, help="a run folder, a checkpoint file, or zoo:NAME")
     add("--train", type=str | None, default=None, help="folder of the training images")
     add(f"--train_{labels}", type=str | None, default=None, help=what)
     add("--test", type=str | None, default=None, help="folder of the images to measure on")

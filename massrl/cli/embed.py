@@ -33,7 +33,7 @@ def main(argv: list[str]) -> int:
     parser = Parser(prog="massrl embed", description=DESCRIPTION)
     add = parser.add_argument
     add("folder", nargs="?", help="images: a folder or .beton files; labels are not needed")
-    add("--checkpoint", type=str | None, default=None, help="a run folder, or RUN/checkpoints/last.ckpt of one")
+    add("--checkpoint", type=str | None, default=None, help="a run folder, a checkpoint file, or zoo:NAME")
     add("--out", type=str, default="features.npz", help="the file: .npz, .csv or .parquet")
     add("--picture", type=str | None, default=None, help="the map, a PNG (default: beside --out)")
     add_view(parser)

@@ -27,7 +27,7 @@ def parser(command: str, description: str) -> Parser:
     """A parser with the options that they share."""
     parser = Parser(prog=f"massrl {command}", description=description)
     add = parser.add_argument
-    add("--checkpoint", type=str | None, default=None, help="a run folder, or RUN/checkpoints/last.ckpt of one")
+    add("--checkpoint", type=str | None, default=None, help="a run folder, a checkpoint file, or zoo:NAME")
     add("--train", type=str | None, default=None, help="labelled images: .beton files or a folder of class folders")
     add("--test", type=str | None, default=None, help="labelled images to measure on")
     if command not in TRAINING:

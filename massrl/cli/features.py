@@ -19,7 +19,7 @@ DESCRIPTION = (
 def parser() -> Parser:
     parser = Parser(prog="massrl features", description=DESCRIPTION)
     add = parser.add_argument
-    add("--checkpoint", type=str | None, default=None, help="a run folder, or RUN/checkpoints/last.ckpt of one")
+    add("--checkpoint", type=str | None, default=None, help="a run folder, a checkpoint file, or zoo:NAME")
     add("--data", type=str | None, default=None, help="images: .beton files or a folder; labels are not needed")
     add(
         "--layers",

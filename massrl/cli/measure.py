@@ -20,7 +20,7 @@ SHARED = ("views", "lidar_images", "lidar_views", "alpha_first", "alpha_last", "
 def parser() -> Parser:
     parser = Parser(prog="massrl measure", description=DESCRIPTION)
     add = parser.add_argument
-    add("--checkpoint", type=str | None, default=None, help="a run folder, or RUN/checkpoints/last.ckpt of one")
+    add("--checkpoint", type=str | None, default=None, help="a run folder, a checkpoint file, or zoo:NAME")
     add("--data", type=str | None, default=None, help="images: .beton files or a folder; labels are not needed")
     add("--views", type=str | None, default=None, help="view set of LiDAR, alignment, pairs (default: the training's)")
     add("--lidar_images", type=int, default=1000, help="images of LiDAR and alignment")

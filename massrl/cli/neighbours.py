@@ -21,7 +21,7 @@ def main(argv: list[str]) -> int:
     add = parser.add_argument
     add("images", nargs="*", help="image files")
     add("--among", type=str | None, default=None, help="images to search: a folder or .beton files")
-    add("--checkpoint", type=str | None, default=None, help="a run folder, or RUN/checkpoints/last.ckpt of one")
+    add("--checkpoint", type=str | None, default=None, help="a run folder, a checkpoint file, or zoo:NAME")
     add("--k", type=int, default=5, help="how many neighbours")
     add("--out", type=str, default="neighbours.png", help="the picture, a PNG")
     add("--json", type=str | None, default=None, help="write the names and cosines to this file")

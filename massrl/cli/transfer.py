@@ -23,7 +23,7 @@ DESCRIPTION = (
 def main(argv: list[str]) -> int:
     parser = Parser(prog="massrl transfer", description=DESCRIPTION)
     add = parser.add_argument
-    add("--checkpoint", type=str | None, default=None, help="a run folder, or RUN/checkpoints/last.ckpt of one")
+    add("--checkpoint", type=str | None, default=None, help="a run folder, a checkpoint file, or zoo:NAME")
     add("--sets", type=str | None, default=None, help="a YAML file of data sets, as configs/transfer/ssl_transfer.yaml")
     add("--root", type=str | None, default=None, help="the folder that relative paths of --sets are below")
     add("--only", type=str | None, default=None, help="comma-separated names of the data sets to take (default: all)")

@@ -202,7 +202,7 @@ def detect(
     """Train Faster R-CNN on a checkpoint's backbone and measure its average precision, as `massrl detect`.
 
     Args:
-        checkpoint: a run, its folder or a checkpoint file.
+        checkpoint: a run, its folder, a checkpoint file, or "zoo:NAME".
         train: folder of the training images.
         train_json: their boxes, a COCO file of instances.
         test: folder of the images to measure on.

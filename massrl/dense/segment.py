@@ -191,7 +191,7 @@ def segment(
     """Train a linear head on a checkpoint's frozen feature maps and measure its mIoU, as `massrl segment`.
 
     Args:
-        checkpoint: a run, its folder or a checkpoint file.
+        checkpoint: a run, its folder, a checkpoint file, or "zoo:NAME".
         train: folder of the training images.
         train_masks: folder of their masks: PNG files of the same names, a class number from 0 each pixel, 255 ignored.
         test: folder of the images to measure on.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from html import escape
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 import numpy as np
 
-from data_loading.errors import ConfigError
+from data_loading.errors import ConfigError, near_miss
 from massrl.evaluation import probes
 from massrl.evaluation.choice import Chosen
 from massrl.evaluation.features import require_labels
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from massrl.evaluation.classify.training import Training
 
 CACHE = "runs/.cache"
-BATCH = 256
+BATCH, DRAWS = 256, 20
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -77,13 +77,14 @@ class Accuracy:
 
         def entry(row: str) -> dict[str, Any]:
             found = summary(self.scores[row])
-            return {key: found[key] for key in ("mean", "std")}
+            return {**{key: found[key] for key in ("mean", "std")}, "values": self.scores[row].tolist()}
 
         rows, card = self.rows, self.protocol.card()
         view = {"size": rows.size, "mean": rows.mean, "std": rows.std, "labels": self.labels}
         return {
             "accuracy": entry("trained"),
             "untrained": entry(UNTRAINED),
+            "pixels": entry(PIXELS),
             "warnings": list(self.warnings),
             **self._without_flagged(),
             **card,
@@ -210,7 +211,7 @@ def linear(
     select: str | None = None,
     iterations: int | None = None,
     labels: str | float = "all",
-    draws: int = 20,
+    draws: int = DRAWS,
     layer: str | None = None,
     branch: Branch | None = None,
     leaks: str | os.PathLike | None = None,
@@ -229,7 +230,7 @@ def linear(
     a head by gradient descent on augmented views, as the papers that they are named after; they return a Classified.
 
     Args:
-        checkpoint: a run, its folder or a checkpoint file.
+        checkpoint: a run, its folder, a checkpoint file, or "zoo:NAME".
         train: labelled images: a folder of class folders or .beton files.
         test: labelled images to measure on.
         protocol: "linear" (one penalty), "dinov2-linear" (rates and feature sets), "dinov2-logreg" (45 penalties); or
@@ -257,8 +258,9 @@ def linear(
         massrl.errors.UserError: a checkpoint, file or argument that does not fit, in one line.
     """
     if not isinstance(protocol, str) or protocol not in probes.LINEAR:
-        own = {"C": C, "select": select, "iterations": iterations, "layer": layer, "labels": labels, "leaks": leaks}
-        _refuse_probes_own({**own, "labels": None if labels == "all" else labels})
+        own = {"C": C, "select": select, "iterations": iterations, "layer": layer, "leaks": leaks}
+        subsets = {"labels": None if labels == "all" else labels, "draws": None if draws == DRAWS else draws}
+        _refuse_probes_own({**own, **subsets})
         from massrl.evaluation.classify.linear import linear_by
         from massrl.evaluation.classify.running import Given
 
@@ -280,8 +282,13 @@ def _refuse_probes_own(given: Mapping[str, Any]) -> None:
 
 
 def _refuse_trainings_own(given: Mapping[str, Any], protocol: str) -> None:
-    """Refuse arguments of a training with a protocol that is a probe."""
+    """Refuse arguments of a training with a protocol that is a probe, and those of neither."""
+    from massrl.evaluation.classify.training import Training
+
+    known = {"untrained", "trainer", *(field.name for field in fields(Training))}
     for name, value in given.items():
+        if name not in known:
+            raise ConfigError(f"linear has no argument {name!r}.{near_miss(name, known)}")
         if value:
             raise ConfigError(f"{name} is of protocols that train a head, as moco; {protocol} takes none")
 
@@ -308,7 +315,7 @@ def knn(
     """Accuracy of nearest neighbours in an encoder's features, as `massrl knn`.
 
     Args:
-        checkpoint: a run, its folder or a checkpoint file.
+        checkpoint: a run, its folder, a checkpoint file, or "zoo:NAME".
         train: labelled images: a folder of class folders or .beton files.
         test: labelled images to measure on.
         protocol: "knn", "knn-centred" (knn v1) or "knn-grid"; knn unless said, with several values a grid of these.

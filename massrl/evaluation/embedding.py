@@ -155,7 +155,7 @@ def embed(
 
     Args:
         data: a folder of images or .beton files; labels are not needed.
-        checkpoint: a run, its folder or a checkpoint file.
+        checkpoint: a run, its folder, a checkpoint file, or "zoo:NAME".
         layer: one of `massrl.evaluation.layers`; the encoder's output unless said.
         branch, size, batch_size, num_workers, cache_dir: as of `features`.
 
@@ -184,7 +184,7 @@ def features(
         >>> massrl.features("runs/first", "my_images/", layers=["backbone.layer3", "projector"])["projector"].x
 
     Args:
-        checkpoint: a run, its folder or a checkpoint file.
+        checkpoint: a run, its folder, a checkpoint file, or "zoo:NAME".
         data: a folder of images or .beton files; labels are not needed.
         layers: names of `massrl.evaluation.layers`, as "last4:avg"; the encoder's output unless said.
         branch: "online" or "target" network; the one that the method's authors evaluate unless said.

@@ -36,7 +36,7 @@ def finetune(
     """Accuracy of a checkpoint's network fine-tuned on all training images, as `massrl finetune`.
 
     Args:
-        checkpoint: a run, its folder or a checkpoint file.
+        checkpoint: a run, its folder, a checkpoint file, or "zoo:NAME".
         train: labelled images: a folder of class folders or .beton files.
         test: labelled images to measure on.
         protocol: finetune, or by its authors simclr, mae or dinov2; `massrl list protocols`.

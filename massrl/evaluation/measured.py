@@ -214,7 +214,7 @@ def measure(
     pairs of augmentation strategies leave the embeddings of an image. docs/evaluation.md says what each tells.
 
     Args:
-        checkpoint: a run, its folder or a checkpoint file.
+        checkpoint: a run, its folder, a checkpoint file, or "zoo:NAME".
         data: a folder of images or .beton files; labels are not read.
         views: the view set whose views LiDAR, alignment and the pairs of strategies take; that of the pretraining
             unless said.

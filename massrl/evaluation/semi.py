@@ -51,7 +51,7 @@ def semi(
     class has at least 5; with fewer the rate stays as it is. Then it trains on all labelled images.
 
     Args:
-        checkpoint: a run, its folder or a checkpoint file.
+        checkpoint: a run, its folder, a checkpoint file, or "zoo:NAME".
         train: labelled images, of which a part is used: a folder of class folders or .beton files.
         test: labelled images to measure on.
         labels: which part: "1pct", "10pct", a fraction, "one" (of each class) or "all".

@@ -91,7 +91,7 @@ def export(
     largest difference is in the card; one above the tolerance is an error, and nothing is kept then.
 
     Args:
-        checkpoint: a run, its folder or a checkpoint file.
+        checkpoint: a run, its folder, a checkpoint file, or "zoo:NAME".
         to: timm, torchvision, safetensors, onnx, torch-export or detectron2.
         out: the folder (timm) or file to write, which must not exist; a card of the same name, .json, is beside a file.
         branch: "online" or "target"; the network that the method's authors evaluate unless said.

@@ -95,7 +95,7 @@ def neighbours(
         images: one image file or several.
         among: a folder of images or .beton files; an image of `images` that lies in this folder is not its own
             neighbour.
-        checkpoint: a run, its folder or a checkpoint file.
+        checkpoint: a run, its folder, a checkpoint file, or "zoo:NAME".
         k: how many neighbours.
         layer, branch, size, batch_size, num_workers, cache_dir: as of `massrl.embed`.
 

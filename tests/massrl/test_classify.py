@@ -395,6 +395,10 @@ def test_a_damaged_checkpoint_is_refused_in_one_line(made, tmp_path):
 
 
 def test_settings_of_a_training_without_a_protocol_and_of_the_probe_with_one_are_refused(made):
+    with pytest.raises(ConfigError, match="linear has no argument 'epoch'.*Did you mean 'epochs'"):
+        call(massrl.linear, made, epoch=3, trainer=None)
+    with pytest.raises(ConfigError, match="draws is of the protocols linear, "):
+        call(massrl.linear, made, protocol="moco", draws=3)
     with pytest.raises(ConfigError, match="epochs is of protocols that train a head, as moco; linear takes none"):
         call(massrl.linear, made, epochs=3, trainer=None)
     with pytest.raises(ConfigError, match="C is of the protocols linear, dinov2-logreg, dinov2-linear; leave it out"):

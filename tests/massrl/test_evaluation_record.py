@@ -14,7 +14,7 @@ from massrl.runs.checkpoint import Checkpoint
 from massrl.runs.record import file_sha256, git, versions, write_json
 
 KEYS = [
-    *("accuracy", "untrained", "warnings", "protocol", "source", "parameters", "selection", "optimistic"),
+    *("accuracy", "untrained", "pixels", "warnings", "protocol", "source", "parameters", "selection", "optimistic"),
     *("checkpoint_sha256", "train_sha256", "test_sha256", "split"),
     *("view", "layer", "branch", "seed", "draws", "versions", "git"),
 ]
@@ -44,7 +44,8 @@ def test_the_record_of_knn_has_every_key_and_true_hashes(sample, tmp_path, capsy
         assert record["train_sha256"] == record["test_sha256"] == reader.sha256()
     assert record["protocol"] == "knn v2"
     assert (record["parameters"]["k"], record["parameters"]["tau"], record["parameters"]["size"]) == (3, 0.1, 16)
-    assert set(record["accuracy"]) == set(record["untrained"]) == {"mean", "std"}
+    for row in ("accuracy", "untrained", "pixels"):
+        assert set(record[row]) == {"mean", "std", "values"} and record[row]["values"] == [record[row]["mean"]]
     assert record["accuracy"]["std"] is None
     assert record["draws"] == 1
     out = capsys.readouterr().out
@@ -57,7 +58,7 @@ def test_the_record_of_linear_tells_labels_draws_and_deviation(sample, tmp_path)
     record = json.loads((tmp_path / "r.json").read_text())
     assert list(record) == KEYS
     assert (record["draws"], record["seed"], record["parameters"]["labels"]) == (3, 5, "one")
-    assert record["accuracy"]["std"] is not None
+    assert record["accuracy"]["std"] is not None and len(record["pixels"]["values"]) == 3
     # 16 images, the same for train and test: each of the 3 accuracies is a number of 16ths
     assert (record["accuracy"]["mean"] * 48) == pytest.approx(round(record["accuracy"]["mean"] * 48))
 

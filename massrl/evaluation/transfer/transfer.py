@@ -38,7 +38,7 @@ def transfer(
     Beside it stand the same network with random weights, and the raw pixels. docs/evaluation.md has the protocol.
 
     Args:
-        checkpoint: a run, its folder or a checkpoint file.
+        checkpoint: a run, its folder, a checkpoint file, or "zoo:NAME".
         sets: a YAML file of data sets, or a dict of the same form: name -> {"train", "test", "val", "metric", "voc"}.
         root: the folder that relative paths of `sets` are below; the current one unless said.
         only: names of the data sets to take, also as "pets,flowers"; all unless said.
