@@ -19,6 +19,7 @@ from massrl.callbacks import Health, OnlineKNN, OnlineLinear
 from massrl.dense.recipes import Segment
 from massrl.dense.segment import Segmenter
 from massrl.distributed import average_gradients, gather, over_shuffled, rank, world_size
+from massrl.evaluation.features import extract
 
 WORLD = 2
 SIZE = (8, 5)  # images, channels
@@ -111,6 +112,7 @@ def work(number: int, names: list[str], port: int, out: Path) -> None:
     found["validated"] = validated((number, WORLD), strategy="ddp", devices=WORLD)
     found["alarmed"] = alarmed((number, WORLD), strategy="ddp", devices=WORLD)
     found["refused"] = refused(number)
+    found["features"] = extract(None, out / "images.beton", num_workers=1).index.tolist()
     torch.save(found, out / f"{number}.pt")
 
 

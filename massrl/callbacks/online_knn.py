@@ -10,6 +10,7 @@ from torch import Tensor
 
 from data_loading.batch import Batch
 from data_loading.config.lightning_package import pl
+from data_loading.errors import ConfigError
 from massrl.distributed import mean_over_ranks, share_over_ranks
 from massrl.nn import knn_vote
 
@@ -31,6 +32,13 @@ class OnlineKNN(pl.Callback):
     """
 
     def __init__(self, bank_size: int = 4096, k: int = 20, tau: float = 0.07, window: int = 50, every_n_steps: int = 1):
+        for name, value in {"bank_size": bank_size, "k": k, "window": window, "every_n_steps": every_n_steps}.items():
+            if value < 1:
+                raise ConfigError(f"OnlineKNN: {name} is {value}; it must be 1 or more")
+        if not tau > 0 or bank_size <= k:
+            raise ConfigError(
+                f"OnlineKNN: tau is {tau}, bank_size {bank_size}, k {k}; they need tau > 0, bank_size > k"
+            )
         self.bank_size, self.k, self.tau, self.every_n_steps = bank_size, k, tau, every_n_steps
         self.hits: deque[Tensor] = deque(maxlen=window)
         self.on_fit_start()

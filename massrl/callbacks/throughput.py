@@ -12,7 +12,7 @@ from data_loading.config.lightning_package import pl
 class Throughput(pl.Callback):
     """Log `images_per_s`: images (not views) per second of all processes, loading and training together, smoothed.
 
-    The first `skip` steps of a run, in which code is compiled, and the pauses between epochs do not count.
+    The first `skip` steps of a run, in which code is compiled, validation, and the pauses between epochs do not count.
 
     Args:
         smoothing: weight of the earlier steps in the exponential moving average, from 0 to below 1.
@@ -28,6 +28,9 @@ class Throughput(pl.Callback):
         self.last: float | None = None
 
     def on_train_epoch_start(self, *_: Any) -> None:
+        self.last = None
+
+    def on_validation_end(self, *_: Any) -> None:
         self.last = None
 
     def on_train_batch_end(

@@ -13,6 +13,7 @@ import numpy as np
 from data_loading.errors import ConfigError, near_miss
 from massrl.evaluation import probes
 from massrl.evaluation.choice import Chosen
+from massrl.evaluation.classify.inputs import check_labels
 from massrl.evaluation.features import require_labels
 from massrl.evaluation.flagged import Flagged, read_flagged, same_or_swapped
 from massrl.evaluation.knn import KNN
@@ -386,6 +387,7 @@ def _measured(
     for part, features in zip(given, rows.features["trained"], strict=True):
         require_labels(features, given[part])
     y = rows.features["trained"][0].y
+    check_labels({"train": y, "test": rows.features["trained"][1].y}, given)
     if probe.k is not None and probe.k > len(y):
         raise ConfigError(f"k is {probe.k}, and there are {len(y)} training images; give at most {len(y)}")
     if flagged is not None:

@@ -1,9 +1,10 @@
 """Comparison: trainings beside each other, with paired differences over their seeds and over label subsets.
 
 Runs whose settings differ in seeds alone are trainings of one *variant*. Every run is evaluated on the same label
-subsets of the same images. A difference of two variants is paired: by label subset, and by training seed where both
-have the same seeds. Its interval is Student's over the trainings, each averaged over the subsets, where there are two
-or more pairs of seeds; else over the label subsets, and then it says nothing about other trainings.
+subsets of the same images. A difference of two variants is paired by label subset, and by training seed where both
+have the same seeds. Its interval is Student's over the trainings, each averaged over the subsets; Welch's where both
+have several trainings, but not of the same seeds; and over the label subsets where one has a single training, which
+says nothing about other trainings.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from data_loading.errors import ConfigError
+from massrl.evaluation.classify.inputs import check_labels
 from massrl.evaluation.flagged import same_or_swapped
 from massrl.evaluation.knn import KNN
 from massrl.evaluation.linear import Linear
@@ -36,9 +38,10 @@ from massrl.evaluation.table import (
     percent,
     scores_of,
     summary,
+    unpaired,
 )
 from massrl.methods import load
-from massrl.runs.checkpoint import Checkpoint, find
+from massrl.runs.checkpoint import LAST, Checkpoint, find
 from massrl.runs.folder import METRICS, read_json
 from massrl.runs.record import git, versions
 
@@ -99,12 +102,15 @@ class Comparison:
     def difference(self, measure: str, a: str, b: str) -> dict[str, Any]:
         """Accuracy of row a less that of row b: {"mean", "std", "low", "high", "over", "won", "draws"}, in 0..1.
 
-        over: "trainings" or "label subsets", what the 95 % interval covers; None for a single number, which has none.
+        over: what the 95 % interval covers: "trainings", "unpaired trainings" (of other seeds) or "label subsets"; None
+        for a single number, which has none.
         """
         x, y = (self.scores[measure][row] for row in (a, b))
         pairs = self._pairs(a, b)
-        if len(pairs) > 1:
+        if len(pairs) > 1 and len(pairs) == max(len(x), len(y)):
             gain, over = difference(x[[i for i, _ in pairs]].mean(1), y[[j for _, j in pairs]].mean(1)), "trainings"
+        elif min(len(x), len(y)) > 1:
+            gain, over = unpaired(x.mean(1), y.mean(1)), "unpaired trainings"
         else:
             gain, over = difference(x.mean(0), y.mean(0)), "label subsets"
         return {**gain, "over": over if gain["std"] is not None else None}
@@ -182,7 +188,9 @@ class Comparison:
 
     def __repr__(self) -> str:
         loud = [f"WARNING: {one}" for one in self.warnings]
-        parts = [aligned(self.cells()), aligned(self.difference_cells())]
+        first = next(iter(self.variants))
+        note = f"untrained network: that of {first}'s first run, with random weights"
+        parts = [f"{aligned(self.cells())}\n{note}", aligned(self.difference_cells())]
         settings = self.setting_cells()
         return "\n\n".join([*loud, *parts, *([aligned(settings)] if len(settings) > 1 else [])])
 
@@ -253,6 +261,8 @@ def compare(
     options: dict[str, Any] = {"size": size, "seed": seed, "batch_size": batch_size, "num_workers": num_workers}
     rows = feature_rows(names, train, test, labelled=True, cache_dir=cache_dir, **options)
     check_same_images(rows.features)
+    labels = dict(zip(("train", "test"), (part.y for part in rows.features[PIXELS]), strict=True))
+    check_labels(labels, {"train": train, "test": test})
     if k > (count := len(rows.features[PIXELS][0])):
         raise ConfigError(f"k is {k}, and there are {count} training images; give at most {count}")
     knn, linear = KNN(k=k, tau=tau), Linear()
@@ -275,7 +285,9 @@ def read(run: str | os.PathLike) -> Training:
     path = find(run)
     checkpoint = Checkpoint.read(path)
     kept = checkpoint.content.get("massrl") or {}
-    settings = flat(kept.get("config") or {})
+    data = {key: kept.get(key) for key in ("size", "view_set")}
+    without = {"model": {"class_path": checkpoint.method, "init_args": checkpoint.init_args}, "data": data}
+    settings = flat(kept.get("config") or without)  # those of the zoo, and of a Trainer of one's own, have none
     seconds = (read_json(path.parent.parent / METRICS).get("seconds") or {}).get("pretrain")
     seed = settings.get("seed_everything", settings.get("data.seed"))
     branch = load(path).evaluated
@@ -303,17 +315,22 @@ def _variants(trainings: Sequence[Training]) -> dict[str, list[Training]]:
     methods = [of[0].method for of in groups.values()]
     found: dict[str, list[Training]] = {}
     for of in groups.values():
-        name = of[0].method if methods.count(of[0].method) == 1 else f"{of[0].method}, {of[0].path.parent.parent.name}"
+        name = of[0].method if methods.count(of[0].method) == 1 else f"{of[0].method}, {_place(of[0].path)}"
         while name in found:
             name += "'"
         found[name] = of
     for name, of in found.items():
-        seeds = [training.seed for training in of]
+        seeds = [training.seed for training in of if training.seed is not None]  # None: the file does not say
         if len(set(seeds)) < len(seeds):
             raise ConfigError(
                 f"two runs of {name} have the seed {seeds[0]}, so they are one training; name one of them"
             )
     return found
+
+
+def _place(path: Path) -> str:
+    """The run folder of a checkpoint, or the name of a file that is in none."""
+    return path.parent.parent.name if path.parent.name == LAST.parent.name else path.stem
 
 
 def _plain(data: Data) -> str | list[str]:

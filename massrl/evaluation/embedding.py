@@ -95,7 +95,8 @@ class Embedding:
 
     def _write_csv(self, file: IO[bytes]) -> None:
         what, which = self._head()
-        text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+        # Names of files may be no UTF-8; their bytes are written as they are.
+        text = io.TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="")
         writer = csv.writer(text)
         writer.writerow([what, "label", *(f"f{i}" for i in range(self.x.shape[1]))])
         for name, label, row in zip(which, self.y.tolist(), self.x, strict=True):
@@ -108,6 +109,8 @@ class Embedding:
         import pyarrow.parquet
 
         what, which = self._head()
+        if self.names is not None:  # text in parquet is UTF-8
+            which = [name.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for name in self.names]
         columns = {what: which, "label": self.y, **{f"f{i}": self.x[:, i] for i in range(self.x.shape[1])}}
         pyarrow.parquet.write_table(pyarrow.table(columns), file)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,12 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from data_loading.config.atomic import whole, write_whole
-from data_loading.errors import SourceError
+from data_loading.errors import SourceError, UserError
 from data_loading.loading.loader import Loader
 from data_loading.ops.normalize import IMAGENET_MEAN, IMAGENET_STD
 from massrl.nn.modes import evaluating
 
+log = logging.getLogger(__name__)
 PIXEL_VALUES: dict[str, Sequence[float]] = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}  # pixels stay in 0..1
+WHOLE: dict[str, Any] = {"rank": 0, "world_size": 1}  # of a Loader: all rows on each process of a training
 PIXEL_SIDE = 32  # pixels as features: larger images are scaled down to this side, so that a probe on them is affordable
 
 
@@ -122,6 +125,7 @@ def extract_layers(
         indices=indices,
         mean=IMAGENET_MEAN if mean is None else mean,
         std=IMAGENET_STD if std is None else std,
+        **WHOLE,
     )
     x: dict[str, list[Tensor]] = {}
     y, index = [], []
@@ -166,7 +170,7 @@ def cached_layers(
         for name, features in make(missing).items():
             found[name] = features
             if cache is not None:
-                _store(files[name], features, facts[name])
+                _keep(files[name], features, facts[name])
     return {name: found[name] for name in facts}
 
 
@@ -177,10 +181,18 @@ def _cache_file(cache: Path, facts: dict[str, Any]) -> Path:
 
 def _stored(file: Path) -> Features | None:
     if file.exists():
-        with contextlib.suppress(OSError, ValueError, KeyError, zipfile.BadZipFile):  # cut short: made again
-            with np.load(file) as stored:
+        with contextlib.suppress(OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):  # cut short: made again
+            with file.open("rb") as raw, np.load(raw) as stored:
                 return Features(stored["x"], stored["y"], stored["index"])
     return None
+
+
+def _keep(file: Path, features: Features, facts: dict[str, Any]) -> None:
+    """Store features where that is possible; an hour's pass is not lost to a full disk."""
+    try:
+        _store(file, features, facts)
+    except UserError as error:
+        log.warning("%s; the features are used, but not kept", error)
 
 
 def _store(file: Path, features: Features, facts: dict[str, Any]) -> None:

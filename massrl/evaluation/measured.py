@@ -21,10 +21,19 @@ from data_loading.ops.normalize import IMAGENET_MEAN, IMAGENET_STD
 from data_loading.views import view_sets
 from data_loading.views.view_set import ViewSet
 from massrl.evaluation import measures
-from massrl.evaluation.features import Features, cached, device_of
+from massrl.evaluation.features import WHOLE, Features, cached, device_of
 from massrl.evaluation.layers import names, network_of
 from massrl.evaluation.options import check_options
-from massrl.evaluation.rows import UNTRAINED, Data, FeatureRows, Trained, all_versions, device, feature_rows
+from massrl.evaluation.rows import (
+    UNTRAINED,
+    Data,
+    FeatureRows,
+    Trained,
+    all_versions,
+    device,
+    feature_rows,
+    kept_in,
+)
 from massrl.evaluation.table import aligned, html_table
 from massrl.methods import Method, load
 from massrl.methods.base import Branch
@@ -243,7 +252,7 @@ def measure(
     networks = {row: rows.networks[row]() for row in clean}
     method = load(path)
     if PROJECTOR in names(method, branch):
-        projected = feature_rows({"trained": path}, data, data, layers=[PROJECTOR], **options)
+        projected = feature_rows({"trained": path}, data, data, layers=[PROJECTOR], baselines=False, **options)
         clean["embeddings"] = projected.features["trained"][0].x
         networks["embeddings"] = Embedder(network_of(method, [PROJECTOR], branch)).to(device())
     every = len(clean["trained"])
@@ -255,10 +264,10 @@ def measure(
     (facts,) = Trained.read(path, size, branch=branch).facts().values()  # of one layer; the rows' names tell networks
     facts |= {"data": rows.hashes["train"], "versions": all_versions(), **rendered.facts(lidar_views)}
     facts |= {"mean": rows.mean, "std": rows.std}
-    values = {}
+    values, keep = {}, kept_in(Path(cache_dir), facts)
     for row, network in networks.items():
         make = partial(rendered.features, network, lidar_views)
-        values[row] = figures(clean[row], cached(Path(cache_dir), {**facts, "row": row}, make).x, sizes)
+        values[row] = figures(clean[row], cached(keep, {**facts, "row": row}, make).x, sizes)
     strategies, distances = rendered.pairs_of_strategies(networks.get("embeddings", networks["trained"]))
     given = [str(one) for one in data] if isinstance(data, list | tuple) else str(data)
     entropies = rendered.target_entropies(method)
@@ -355,6 +364,7 @@ class Rendered:
             indices=self.indices,
             mean=IMAGENET_MEAN if self.mean is None else self.mean,
             std=IMAGENET_STD if self.std is None else self.std,
+            **WHOLE,
         )
 
     @torch.no_grad()

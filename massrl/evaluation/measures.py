@@ -266,6 +266,8 @@ def view_alignment(
         indices=indices,
         mean=IMAGENET_MEAN if mean is None else mean,
         std=IMAGENET_STD if std is None else std,
+        rank=0,
+        world_size=1,  # all rows on each process of a training
     )
     pairs: tuple[list[Tensor], list[Tensor]] = ([], [])
     device = device_of(backbone)

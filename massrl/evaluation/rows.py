@@ -5,6 +5,7 @@ Made once for all protocols, and kept in a cache under the hashes of everything 
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -34,10 +35,12 @@ from massrl.evaluation.layers import Layers, network_of
 from massrl.evaluation.untrained import untrained_twin
 from massrl.methods import load
 from massrl.methods.base import Branch
-from massrl.runs.checkpoint import Checkpoint, find
+from massrl.runs.checkpoint import Checkpoint, find, plain
 from massrl.runs.record import file_sha256, versions
 
 VIEW = "eval"
+UNKNOWN = "unknown"  # the code of a class that no file holds, as of a notebook: its features are not kept
+LIBRARIES = ("massrl", "data_loading", "torch", "torchvision", "timm", "torchmetrics", "builtins")
 DECODERS = ("simplejpeg", "opencv-python-headless", "pillow")  # of which pixels depend
 PIXELS, UNTRAINED = "pixels", "random"
 Data = str | Path | Sequence[str | Path]
@@ -81,6 +84,7 @@ def feature_rows(
     labelled: bool = False,
     layers: Sequence[str] | None = None,
     branch: Branch | None = None,
+    baselines: bool = True,
 ) -> FeatureRows:
     """Features of the encoders of `checkpoints` (row -> file, run folder or `Run`) and of their baselines.
 
@@ -88,7 +92,7 @@ def feature_rows(
     said.  seed: of the untrained weights.  batch_size: changes the time only.  cache_dir: where folders are kept as
     .beton files, and features; None keeps no features.  labelled: refuse files without labels, by a SourceError.
     layers: names as in `massrl.evaluation.layers`; the output of the encoder unless said.  branch: "online" or
-    "target"; the one that the method's authors evaluate unless said.
+    "target"; the one that the method's authors evaluate unless said.  baselines: also the rows "pixels" and "random".
     """
     for part, data_path in (("train", train), ("test", test)):
         if not isinstance(data_path, str | os.PathLike | Sequence):
@@ -117,13 +121,13 @@ def feature_rows(
         trained = Trained.read(where, size, layers, branch)
         hashes["checkpoint"][name] = trained.sha256
         networks[name] = partial(_encoder, trained.on_device)
-        if first is None:
-            first = trained
+        first = first or trained
+        if baselines and first is trained:
             pixels = {"size": pixel_side(trained.view["size"]), **PIXEL_VALUES}
             add(PIXELS, lambda: OneLayer(nn.Flatten(), PIXELS), pixels, {PIXELS: {"row": PIXELS}})
             twin = cache(partial(trained.untrained, files["train"], seed, num_workers))
             networks[UNTRAINED] = partial(_encoder, twin)
-            of_twin = {"row": UNTRAINED, "seed": seed, "calibrated_on": hashes["train"]}
+            of_twin = {**trained.recipe, "row": UNTRAINED, "seed": seed, "calibrated_on": hashes["train"]}
             add(UNTRAINED, twin, trained.view, {layer: {**one, **of_twin} for layer, one in trained.facts().items()})
         add(name, trained.on_device, trained.view, trained.facts())
     assert first is not None, "no checkpoint"
@@ -165,7 +169,8 @@ class Trained:
     network: Layers | OneLayer
     branch: str
     view: dict[str, Any]  # size, mean, std
-    code: str | None  # SHA-256 of the file of a method of the user's own
+    code: str | None  # SHA-256 of the files of the user's own classes in it; UNKNOWN where one has no file
+    recipe: dict[str, Any]  # what the untrained network depends on in place of the checkpoint
 
     @classmethod
     def read(
@@ -182,11 +187,12 @@ class Trained:
         method = load(path)
         if file_sha256(path) != sha256:
             raise CheckpointError(f"{path}: was replaced while it was read; run this again, or copy it first")
-        source = _own_source(type(method))
         view = {key: data[key] for key in ("size", "mean", "std")}
         network = network_of(method, layers, branch)
-        code = file_sha256(source) if source else None
-        return cls(sha256, type(method).__name__, network, branch or method.evaluated, view, code)
+        made_by = plain(method.init_args)
+        name, branch, code = type(method).__name__, branch or method.evaluated, own_code(method)
+        recipe = {} if made_by.get("backbone") is None else {"checkpoint": None, "init_args": made_by}
+        return cls(sha256, name, network, branch, view, code, {"method": name, **recipe})
 
     def on_device(self) -> nn.Module:
         """The network on the device that features are made on."""
@@ -200,6 +206,7 @@ class Trained:
         """Layer -> what its features depend on, apart from data and view."""
         facts = {"checkpoint": self.sha256, "branch": self.branch, "device": device(), "row": "trained"}
         facts |= {"code": self.code} if self.code else {}
+        facts |= {"matmul": torch.get_float32_matmul_precision()}
         return {layer: {**facts, "layer": layer} for layer in self.network.layers}
 
 
@@ -217,7 +224,8 @@ def features_of(
         for layer, of_layer in facts.items()
     }
     options: dict[str, Any] = {"device": device(), "batch_size": pace.batch_size, "num_workers": pace.num_workers}
-    return cached_layers(pace.cache, whole, lambda _: extract_layers(network(), file, **view, **options))
+    keep = kept_in(pace.cache, *facts.values())
+    return cached_layers(keep, whole, lambda _: extract_layers(network(), file, **view, **options))
 
 
 def all_versions() -> dict[str, str]:
@@ -225,9 +233,27 @@ def all_versions() -> dict[str, str]:
     return {**versions(), **{name: metadata.version(name) for name in DECODERS}}
 
 
-def _own_source(method: type) -> str | None:
-    """The file of a method of the user's own: its encoder may be changed while the checkpoint stays."""
-    return None if method.__module__.startswith("massrl.") else inspect.getsourcefile(method)
+def kept_in(cache: Path | None, *facts: Mapping[str, Any]) -> Path | None:
+    """The cache for features with these facts; None where they depend on code that is not known."""
+    return None if any(one.get("code") == UNKNOWN for one in facts) else cache
+
+
+def own_code(method: nn.Module) -> str | None:
+    """SHA-256 of the source files of a method's and its modules' classes that are of no library here: the user's own.
+
+    They may be changed while the checkpoint stays. None where there are none, UNKNOWN where one has no file.
+    """
+    kinds = {type(module) for module in method.modules()}
+    own = {kind for kind in kinds if kind.__module__.partition(".")[0] not in LIBRARIES}
+    files = set()
+    for kind in own:
+        try:
+            files.add(Path(inspect.getsourcefile(kind) or ""))
+        except (OSError, TypeError):  # of a notebook or an interpreter
+            return UNKNOWN
+    if not all(file.is_file() for file in files):
+        return UNKNOWN
+    return hashlib.sha256("".join(sorted(map(file_sha256, files))).encode()).hexdigest() if files else None
 
 
 def same_classes(given: Sequence[Data], files: Sequence[Path | list[Path]]) -> list[str] | None:

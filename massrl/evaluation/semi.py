@@ -83,21 +83,24 @@ def semi(
     baseline, used = settle(start, changed, inputs, min(map(len, subsets)))
     if all(choosing(used, inputs.labels["train"][rows]) is not used for rows in subsets):
         used = choosing(used, inputs.labels["train"][subsets[0]])
+    sizes = sorted({len(rows) for rows in subsets})
+    if len(sizes) > 1:  # batch and settings follow from their number
+        raise ConfigError(f"the subsets have {', '.join(map(str, sizes))} images; evaluate those of each number alone")
+    if subsets_out is not None:
+        write_subsets(inputs, subsets, subsets_out)
     made = bodies(inputs, used, given, ["trained", *["scratch"] * scratch])
     fits: dict[str, list] = {row: [] for row in made}
     for number, rows in enumerate(subsets):
         job = given.job(inputs, choosing(used, inputs.labels["train"][rows]), number)
         for row, body in made.items():
             fits[row].append(job.fit(body, rows, HELD_OUT))
-    if subsets_out is not None:
-        write_subsets(inputs, subsets, subsets_out)
     return Classified(
         protocol=used,
         baseline=baseline,
         method=type(inputs.method).__name__,
         fits=fits,
         labels=said,
-        images={"train": len(subsets[0]), "test": len(inputs.labels["test"])},
+        images={"train": sizes[0], "test": len(inputs.labels["test"])},
         probe=_probe(given, subsets) if probe else None,
         facts=facts(inputs, given, subsets),
     )
@@ -136,6 +139,7 @@ def _probe(given: Given, subsets: Sequence[np.ndarray]) -> np.ndarray:
         seed=given.seed,
         num_workers=given.num_workers,
         cache_dir=given.cache_dir,
+        baselines=False,
     )
     train, test = rows.features["trained"]
     probe = Linear()

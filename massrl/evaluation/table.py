@@ -81,6 +81,23 @@ def difference(a: np.ndarray, b: np.ndarray) -> dict[str, Any]:
     return {**gain, "low": low, "high": high, "won": int(np.sum(a > b))}
 
 
+def unpaired(a: np.ndarray, b: np.ndarray) -> dict[str, Any]:
+    """Difference of the means of independent accuracies a (n,) and b (m,), two or more each, as `difference`.
+
+    low, high: Welch's 95 % interval.  std: of the difference of one a and one b.  won: None.  draws: n + m.
+    """
+    of_a, of_b = np.var(a, ddof=1) / len(a), np.var(b, ddof=1) / len(b)
+    gain, spread = float(np.mean(a) - np.mean(b)), float(np.sqrt(of_a + of_b))
+    reach = 0.0
+    if spread:
+        freedom = spread**4 / (of_a**2 / (len(a) - 1) + of_b**2 / (len(b) - 1))
+        reach = float(student.ppf(0.975, freedom)) * spread
+    std = float(np.sqrt(np.var(a, ddof=1) + np.var(b, ddof=1)))
+    return {
+        "mean": gain, "std": std, "draws": len(a) + len(b), "low": gain - reach, "high": gain + reach, "won": None
+    }  # fmt: skip
+
+
 def _paired(row: dict[str, np.ndarray]) -> dict[str, Any]:
     """{method: {other: difference}} to each baseline and to each method that is listed after it."""
     methods = [name for name in row if name not in BASELINES]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from data_loading.loading.loader import Loader
 from data_loading.ops.normalize import IMAGENET_MEAN, IMAGENET_STD
 from massrl.backbones import reinitialise
-from massrl.evaluation.features import device_of
+from massrl.evaluation.features import WHOLE, device_of
 from massrl.nn.modes import evaluating
 
 CALIBRATION_IMAGES, CALIBRATION_BATCH = 2048, 256  # fixed: the baseline must not depend on the evaluation's batch size
@@ -51,6 +51,7 @@ def untrained_twin(
         indices=indices,
         mean=IMAGENET_MEAN if mean is None else mean,
         std=IMAGENET_STD if std is None else std,
+        **WHOLE,
     )
 
     def images() -> Iterator[Tensor]:

@@ -18,13 +18,15 @@ def knn_vote(
     Args:
         features: (M, F) float32, of any norm, the rows to classify.
         bank: (N, F) float32, of any norm.
-        labels: (N,) int64, of the bank, from 0 on.
+        labels: (N,) int64, of the bank.
         excluded: (M, N) bool, True where a row of the bank must not vote: other views of the image itself.
         k: neighbours; at most N are taken.
         tau: temperature of the votes.
     """
     similarity = F.normalize(features, dim=1) @ F.normalize(bank, dim=1).T  # (M, N)
     top, at = similarity.masked_fill(excluded, -torch.inf).topk(min(k, len(bank)), dim=1)  # (M, k)
-    votes = torch.zeros(len(features), int(labels.max()) + 1, device=features.device)
-    votes.scatter_add_(1, labels[at], torch.exp(top / tau))  # exp(-inf) = 0: an excluded row has no vote
-    return votes.argmax(1)
+    # Relative to the nearest, so that a small tau does not overflow; exp(-inf) = 0: an excluded row has no vote.
+    weights = torch.exp((top - top[:, :1].clamp(min=-1)) / tau)
+    known, codes = torch.unique(labels, return_inverse=True)  # labels may be as large as 2^63
+    votes = torch.zeros(len(features), len(known), device=features.device)
+    return known[votes.scatter_add_(1, codes[at], weights).argmax(1)]

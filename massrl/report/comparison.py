@@ -89,9 +89,9 @@ def _differences(found: Comparison) -> str:
             number = f'<td class="{tone}">{100 * gain["mean"]:+.1f}</td>'
             rows.append([words, escape(HEADINGS[measure]), number, interval, over])
     note = (
-        "Differences are paired: equal label subsets, and equal seeds of the trainings. An interval over label subsets "
-        "says nothing about other trainings; no interval covers other test images. Grey: the interval contains 0, or "
-        "there is none."
+        "Differences are paired: equal label subsets, and equal seeds of the trainings, unless these are said to be "
+        "unpaired. An interval over label subsets says nothing about other trainings; no interval covers other test "
+        "images. Grey: the interval contains 0, or there is none."
     )
     head = ["Difference", "", "points", "95 % interval", "over"]
     return markup.section("Paired differences", markup.table(head, rows), markup.paragraph(note, "muted"))

@@ -13,7 +13,7 @@ from data_loading.loading.loader import Loader
 from data_loading.sources.cached import read_index
 from data_loading.views import view_sets
 from massrl.evaluation.embedding import Embedding
-from massrl.evaluation.features import Features
+from massrl.evaluation.features import WHOLE, Features
 from massrl.evaluation.neighbours import nearest
 from massrl.report import style
 from massrl.report.plots import feature_map, neighbours, tsne, views_grid
@@ -44,7 +44,9 @@ def views_of_run(run: Path, data: str | Path | Sequence[Path], path: Path) -> Pa
     """
     config = Checkpoint.read(run).data()
     view_set, normalise = view_sets.get(config["view_set"]), {"mean": config["mean"], "std": config["std"]}
-    batch = next(iter(Loader(data, ROWS, view_set, num_workers=1, batches_ahead=1, drop_last=False, **normalise)))
+    batch = next(
+        iter(Loader(data, ROWS, view_set, num_workers=1, batches_ahead=1, drop_last=False, **normalise, **WHOLE))
+    )
     originals = pixels(data, batch.index.numpy(), max(view_set.size, 8))
     return style.save(path, lambda: views_grid(batch, config["mean"], config["std"], originals, ROWS))
 
@@ -90,7 +92,9 @@ def neighbour_pictures(features: Rows, train: Path | list[Path], test: Path | li
 
 def pixels(path: str | Path | Sequence[Path], rows: np.ndarray, size: int) -> np.ndarray:
     """Centre crops without augmentation, uint8 (N, size, size, 3), of the rows (N,) of a file, in their order."""
-    loader = Loader(path, 64, "eval", size=size, num_workers=1, order="sequential", indices=rows, dtype="uint8")
+    loader = Loader(
+        path, 64, "eval", size=size, num_workers=1, order="sequential", indices=rows, dtype="uint8", **WHOLE
+    )
     blocks = [batch.views[0][batch.valid].numpy() for batch in loader]
     return np.concatenate(blocks).transpose(0, 2, 3, 1)
 

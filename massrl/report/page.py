@@ -129,14 +129,18 @@ def _paired(contents: Contents, titles: dict[str, str]) -> str:
                 else:
                     interval = f"{100 * gain['low']:+.1f} to {100 * gain['high']:+.1f}"
                     won = f"{gain['won']} of {gain['draws']}"
-                tone = "good" if gain["mean"] > 0 else "bad"
+                sure = gain["std"] is not None and gain["low"] * gain["high"] > 0
+                tone = ("good" if gain["mean"] > 0 else "bad") if sure else "muted"
                 words = f"{titles.get(name, name)} over {titles.get(base, base)}"
                 number = f'<td class="{tone}">{100 * gain["mean"]:+.1f}</td>'
                 rows.append([escape(words), escape(HEADINGS.get(measure, measure)), number, interval, won])
     if not rows:
         return ""
     head = ["Difference on equal label subsets", "", "points", "95 % interval", "subsets won"]
-    note = "The interval is that of the mean over label subsets; it does not cover other test images or training runs."
+    note = (
+        "The interval is that of the mean over label subsets; it does not cover other test images or training runs. "
+        "Grey: the interval contains 0, or there is none."
+    )
     body = markup.table(head, rows) + markup.paragraph(note, "muted")
     return f"<details><summary>Paired differences over label subsets</summary>\n{body}</details>"
 

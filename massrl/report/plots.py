@@ -93,7 +93,8 @@ def _known(columns: Mapping[str, np.ndarray], name: str) -> tuple[np.ndarray, np
     step, epoch = columns["step"] + 1, columns["epoch"]
     rows = np.isfinite(columns[name])
     done = np.isfinite(step) & np.isfinite(epoch)
-    per_epoch = step[done].max() / (epoch[done].max() + 1) if done.any() else 1.0
+    # Steps of an epoch: of those that are complete, as near as they were logged; one that has just begun has fewer.
+    per_epoch = (step[done] / (epoch[done] + 1)).max() if done.any() else 1.0
     return step[rows] / per_epoch, columns[name][rows]
 
 
@@ -171,10 +172,12 @@ def _class_colour(at: int, count: int):
 
 
 def tsne(x: np.ndarray, seed: int = 0) -> np.ndarray:
-    """t-SNE coordinates (N, 2) of features x (N, F), centred and normalised, reduced to 50 by PCA."""
+    """t-SNE coordinates (N, 2) of features x (N, F), centred and normalised, reduced to 50 by PCA; 0 for equal ones."""
     from sklearn.decomposition import PCA
 
     x = np.asarray(x, np.float64) - x.mean(0, dtype=np.float64)
+    if np.abs(x).max() == 0:  # a collapsed encoder; scikit-learn's t-SNE crashes the process
+        return np.zeros((len(x), 2))
     x = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
     if x.shape[1] > 50 and len(x) > 50:
         x = PCA(50, random_state=seed).fit_transform(x)

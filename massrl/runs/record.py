@@ -18,7 +18,7 @@ import torch
 from data_loading.config.atomic import write_whole
 from massrl._version import __version__
 
-PACKAGES = ("torch", "pytorch-lightning", "numpy", "scipy", "scikit-learn", "timm")
+PACKAGES = ("torch", "torchvision", "pytorch-lightning", "numpy", "scipy", "scikit-learn", "timm")
 
 
 def file_sha256(path: str | os.PathLike) -> str:

@@ -7,6 +7,7 @@ from torch import nn
 from data_loading.errors import ConfigError
 from drawn import CLASSES, Drawn, SaveEachEpoch, same_state, small, trainer
 from massrl.callbacks import OnlineKNN, OnlineLinear, Throughput
+from massrl.nn import knn_vote
 
 
 def fitted(callbacks, epochs=3, labels=True, **args):
@@ -42,7 +43,7 @@ def test_another_view_of_the_image_itself_has_no_vote():
 
 
 def test_the_ring_keeps_the_newest_samples():
-    knn = OnlineKNN(bank_size=5)
+    knn = OnlineKNN(bank_size=5, k=3)
     for first in (0, 3, 6):
         at = torch.arange(first, first + 3)
         knn.insert(at[:, None].float(), at, at)
@@ -139,3 +140,38 @@ def test_throughput_counts_images_and_leaves_out_the_first_steps_and_pauses(monk
             meter.on_train_epoch_start()
         meter.on_train_batch_end(run, sink, None, batch, step)
     assert sink.values == pytest.approx([16.0] * 3)  # 8 images in each of 2 processes a second
+
+
+@pytest.mark.parametrize("tau", [0.07, 0.005])
+def test_votes_of_large_labels_and_a_small_tau(tau):
+    bank, labels = drawn_features(60, 0)
+    queries, _ = drawn_features(20, 1)
+    excluded = torch.zeros(20, 60, dtype=torch.bool)
+    plain = knn_vote(queries, bank, labels, excluded, 7, tau)
+    large = torch.tensor([2**62, 5, 2**31, 7, 9, 1])[:CLASSES]
+    assert torch.equal(knn_vote(queries, bank, large[labels], excluded, 7, tau), large[plain])
+    similarity = nn.functional.normalize(queries, dim=1) @ nn.functional.normalize(bank, dim=1).T
+    weights = torch.exp((similarity.double() - 1) / tau)
+    top, at = weights.topk(7, dim=1)
+    votes = torch.zeros(20, CLASSES, dtype=torch.double).scatter_add_(1, labels[at], top)
+    assert torch.equal(plain, votes.argmax(1))
+
+
+def test_rows_that_may_not_vote_have_none_even_where_none_is_left():
+    bank, labels = torch.eye(3), torch.tensor([4, 5, 6])
+    excluded = torch.tensor([[True, True, False], [True, True, True]])
+    found = knn_vote(torch.eye(3)[:2], bank, labels, excluded, 3, 0.005)
+    assert found[0] == 6 and found[1] in (4, 5, 6)
+
+
+@pytest.mark.parametrize("wrong", [{"k": 0}, {"tau": 0.0}, {"bank_size": 20}, {"window": 0}, {"every_n_steps": 0}])
+def test_an_online_knn_that_could_never_log_is_refused(wrong):
+    with pytest.raises(ConfigError, match="OnlineKNN"):
+        OnlineKNN(**wrong)
+
+
+def test_time_spent_in_validation_is_no_training_time():
+    speed = Throughput(skip=0)
+    speed.last = 1.0
+    speed.on_validation_end()
+    assert speed.last is None

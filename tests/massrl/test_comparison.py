@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.stats import ttest_rel
+import torch
+from scipy.stats import ttest_ind, ttest_rel
 
 import massrl
 from data_loading.errors import CheckpointError, ConfigError, SourceError
@@ -15,6 +16,7 @@ from massrl.cli.samples import sample_checkpoint, sample_folder
 from massrl.evaluation.comparison import Training, _variants, flat
 from massrl.evaluation.table import HEADINGS
 from massrl.report.comparison import build
+from massrl.runs.folder import Run
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +91,34 @@ def test_seeds_are_paired_whatever_the_order_of_the_runs(found):
     x = np.array([[0.1], [0.5]])
     gain = scored(turned, a=x, b=x[::-1] - 0.1).difference("knn", a, b)
     assert gain["low"] == pytest.approx(0.1) and gain["high"] == pytest.approx(0.1)  # 0.1 for each seed
+
+
+@pytest.mark.parametrize("seeds", [(5, 6), (0, 7)])
+def test_trainings_of_other_seeds_have_welchs_interval_over_all_of_them(found, seeds):
+    a, b = found.variants
+    other = [replace(one, seed=seed) for one, seed in zip(found.variants[b], seeds, strict=True)]
+    x, y = np.array([[0.1, 0.3], [0.5, 0.9]]), np.array([[0.2, 0.3], [0.1, 0.3]])
+    turned = scored(replace(found, variants={a: found.variants[a], b: other}), a=x, b=y)
+    gain = turned.difference("knn", a, b)
+    judged = ttest_ind(x.mean(1), y.mean(1), equal_var=False).confidence_interval()
+    assert (gain["low"], gain["high"]) == pytest.approx(tuple(judged)) and gain["over"] == "unpaired trainings"
+    assert gain["mean"] == pytest.approx(x.mean() - y.mean()) and gain["draws"] == 4
+    assert "4 unpaired trainings" in repr(turned)
+
+
+def test_checkpoints_that_do_not_say_their_settings_are_told_apart_by_their_arguments(made, tmp_path):
+    images, runs = made
+    files = []
+    for number, tau in enumerate((0.1, 0.5, 0.5)):
+        content = torch.load(Run(runs[0]).checkpoint, weights_only=True)
+        content["massrl"].pop("config")
+        content["hyper_parameters"]["init_args"]["tau"] = tau
+        files.append(tmp_path / f"{number}.ckpt")
+        torch.save(content, files[-1])
+    options = {"draws": 2, "k": 3, "cache_dir": images.parent / "cache"}
+    found = massrl.compare(files, images, images, **options)
+    assert [len(of) for of in found.variants.values()] == [1, 2] and "model.init_args.tau" in found.differing()
+    assert [name.rpartition(", ")[2] for name in found.variants] == ["0", "1"]
 
 
 def test_one_training_each_leaves_an_interval_over_label_subsets(found):

@@ -1,8 +1,11 @@
 import socket
 
+import numpy as np
 import pytest
 import torch
 
+from data_loading import DatasetWriter
+from data_loading.fields import IntField, RGBImageField
 from massrl.bench.cases import CASES
 from massrl.bench.conformance import of_processes
 from massrl.distributed import gather, rank, world_size
@@ -14,6 +17,9 @@ from two_processes import IMAGES, SIZE, WORLD, normalising, probing, trained, va
 def ranks(tmp_path_factory):
     """What two processes found, started once for all tests here."""
     out = tmp_path_factory.mktemp("ranks")
+    images = [(np.zeros((8, 8, 3), np.uint8), 0)] * 7
+    fields = {"image": RGBImageField(), "label": IntField()}
+    DatasetWriter(out / "images.beton", fields).from_indexed_dataset(images, progress=False)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -96,3 +102,7 @@ def test_probes_of_processes_with_labels_of_different_images_log_the_same_and_le
 
 def test_a_loss_of_one_process_that_is_not_finite_ends_a_dense_training_on_both(ranks):
     assert [found["refused"][:35] for found in ranks] == ["the loss is nan at step 0; lower lr"] * 2
+
+
+def test_features_are_of_all_images_on_each_process(ranks):
+    assert [found["features"] for found in ranks] == [list(range(7))] * 2

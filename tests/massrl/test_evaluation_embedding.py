@@ -1,13 +1,20 @@
 """massrl.features: features with file names, by any layer, cached, written to files."""
 
 import csv
+import json
+import os
+import shutil
+import sys
+from importlib import import_module
 
 import numpy as np
 import pytest
 import torch
 
 import massrl
-from data_loading.errors import CheckpointError, ConfigError
+from data_loading import DatasetWriter
+from data_loading.errors import CheckpointError, ConfigError, SourceError
+from data_loading.fields import IntField, RGBImageField
 from massrl.cli.embed import main as embed
 from massrl.cli.features import main
 from massrl.cli.samples import sample_checkpoint, sample_folder
@@ -199,3 +206,54 @@ def test_few_images_have_features_and_no_map(made, tmp_path, capsys):
     assert embed([str(few), "--checkpoint", str(checkpoint), "--cache_dir", str(tmp_path), "--out", str(out)]) == 0
     assert out.exists() and not out.with_suffix(".png").exists()
     assert "no map: 1 images are too few" in capsys.readouterr().out
+
+
+def test_a_file_name_that_is_no_utf8_is_written_as_it_is(made, tmp_path):
+    images, checkpoint, cache = made
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    name = os.fsdecode(b"caf\xe9.jpg")
+    shutil.copy(next(images.rglob("*.jpg")), folder / name)
+    found = massrl.embed(folder, checkpoint, cache_dir=tmp_path / "cache")
+    assert b"caf\xe9.jpg" in found.save(tmp_path / "f.csv").read_bytes()
+
+
+def test_features_of_a_class_that_no_file_holds_are_not_kept_and_those_of_a_changed_file_are_made_again(tmp_path):
+    from_notebook = {"__name__": "a_notebook", "nn": torch.nn}
+    exec("class Mine(nn.Flatten):\n    pass", from_notebook)
+    assert rows.own_code(torch.nn.Sequential(from_notebook["Mine"]())) == rows.UNKNOWN
+    assert rows.kept_in(tmp_path, {"code": rows.UNKNOWN}) is None and rows.kept_in(tmp_path, {"code": "a"}) == tmp_path
+    assert rows.own_code(torch.nn.Linear(1, 1)) is None
+    (tmp_path / "own_backbone_1.py").write_text("from torch import nn\n\n\nclass Own(nn.Flatten):\n    pass\n")
+    sys.path.insert(0, str(tmp_path))
+    try:
+        network = torch.nn.Sequential(import_module("own_backbone_1").Own())
+    finally:
+        sys.path.remove(str(tmp_path))
+    before = rows.own_code(network)
+    with open(tmp_path / "own_backbone_1.py", "a") as file:
+        file.write("# changed\n")
+    assert before != rows.own_code(network) and len(before) == 64
+
+
+def test_the_untrained_network_of_two_checkpoints_of_one_run_is_one(made, tmp_path):
+    images, checkpoint, _ = made
+    content = torch.load(checkpoint, weights_only=True)
+    content["state_dict"] = {k: v + 1 if v.is_floating_point() else v for k, v in content["state_dict"].items()}
+    torch.save(content, tmp_path / "later.ckpt")
+    for where in (checkpoint, tmp_path / "later.ckpt"):
+        massrl.knn(where, images, images, k=3, num_workers=1, cache_dir=tmp_path / "cache")
+    kinds = [json.loads(file.read_text())["row"] for file in (tmp_path / "cache").rglob("features.json")]
+    assert sorted(kinds) == ["pixels", "random", "trained", "trained"]
+
+
+def test_test_images_of_a_class_that_no_training_image_is_of_are_refused(made, tmp_path):
+    _, checkpoint, _ = made
+    draw = np.random.default_rng(0)
+    for name, first in (("train", 0), ("test", 1)):
+        images = [(draw.integers(0, 256, (16, 16, 3), dtype=np.uint8), first + i % 2) for i in range(8)]
+        fields = {"image": RGBImageField(), "label": IntField()}
+        DatasetWriter(tmp_path / f"{name}.beton", fields).from_indexed_dataset(images, progress=False)
+    for probe in (massrl.knn, massrl.linear):
+        with pytest.raises(SourceError, match="images of class 2, which no image of"):
+            probe(checkpoint, tmp_path / "train.beton", tmp_path / "test.beton", cache_dir=tmp_path / "cache")

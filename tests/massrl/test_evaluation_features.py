@@ -85,6 +85,18 @@ def test_features_come_from_the_cache_while_the_facts_are_equal(tmp_path):
     assert len(calls) == 3
 
 
+def test_features_are_used_where_the_cache_cannot_be_written_and_a_damaged_file_is_made_again(tmp_path, caplog):
+    features = Features(np.ones((2, 3), np.float32), np.zeros(2, np.int64), np.arange(2))
+    (tmp_path / "file").write_text("not a folder")
+    assert cached(tmp_path / "file", {"a": 1}, lambda: features) is features
+    assert "not kept" in caplog.text
+    cached(tmp_path, {"a": 1}, lambda: features)
+    (stored,) = tmp_path.rglob("features.npz")
+    for content in (b"", b"PK\x03\x04", stored.read_bytes()[:100]):
+        stored.write_bytes(content)
+        np.testing.assert_array_equal(cached(tmp_path, {"a": 1}, lambda: features).x, features.x)
+
+
 def test_a_file_without_labels_has_no_accuracy():
     features = Features(np.ones((2, 3), np.float32), np.array([-1, -1]), np.arange(2))
     with pytest.raises(SourceError, match="b.beton: images have no labels"):

@@ -81,7 +81,7 @@ def test_the_second_call_computes_no_features(made, found, monkeypatch):
     assert again.values == found.values
 
 
-@pytest.mark.parametrize(("part", "changed"), [("_own_source", lambda _: __file__), ("DECODERS", ("numpy",))])
+@pytest.mark.parametrize(("part", "changed"), [("own_code", lambda _: "other"), ("DECODERS", ("numpy",))])
 def test_views_are_computed_again_where_the_code_of_the_method_or_a_decoder_has_changed(
     made, found, monkeypatch, part, changed
 ):

@@ -269,6 +269,22 @@ def test_the_epoch_axis_ends_at_the_number_of_epochs():
     np.testing.assert_allclose(plots._known(columns, "loss")[0], [0.5, 1, 1.5, 2])
 
 
+def test_a_run_that_ends_within_an_epoch_ends_there_on_the_axis():
+    columns = {"epoch": np.array([0.0, 0, 1]), "step": np.array([4.0, 9, 14]), "loss": np.ones(3)}
+    np.testing.assert_allclose(plots._known(columns, "loss")[0], [0.5, 1, 1.5])
+
+
+def test_a_map_of_equal_features_is_one_point():
+    assert not plots.tsne(np.ones((8, 40), np.float32)).any()
+
+
+def test_a_difference_whose_interval_contains_0_is_neither_good_nor_bad(quickstart):
+    gain = {"mean": 0.25, "std": 0.02, "low": -0.1, "high": 0.6, "won": 11, "draws": 20}
+    write_json(quickstart / "evaluation.json", {"paired": {"knn": {"simclr": {"pixels": gain}}}})
+    build(quickstart)
+    assert '<td class="muted">+25.0</td>' in (quickstart / "report.html").read_text()
+
+
 def test_the_grid_of_views_undoes_the_normalisation():
     image = torch.tensor([0.2, 0.5, 0.8])[:, None, None].expand(3, 4, 4)
     mean, std = (0.1, 0.2, 0.3), (0.5, 0.25, 2.0)

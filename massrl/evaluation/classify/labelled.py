@@ -53,10 +53,12 @@ def read_subsets(
 
 def _rows(inputs: Inputs, file: Path) -> np.ndarray:
     try:
-        lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "is not text"
-        raise SourceError(f"{file}: {reason}; a subset file has one image name a line") from None
+        raw = file.read_bytes()
+    except OSError as error:
+        raise SourceError(f"{file}: {error.strerror or error}; a subset file has one image name a line") from None
+    if b"\0" in raw:
+        raise SourceError(f"{file}: is not text; a subset file has one image name a line")
+    lines = [line.strip() for line in raw.decode("utf-8", "surrogateescape").splitlines()]  # names may be no UTF-8
     lines = [line for line in lines if line and not line.startswith("#")]
     if not lines:
         raise SourceError(f"{file}: names no image")
@@ -126,5 +128,9 @@ def write_subsets(inputs: Inputs, subsets: Sequence[np.ndarray], folder: str | o
     written = []
     for number, rows in enumerate(subsets):
         lines = [inputs.paths[row] for row in rows] if inputs.paths else [str(row) for row in rows]
-        written.append(write_whole(Path(folder) / f"subset-{number}.txt", "\n".join(lines) + "\n"))
+        written.append(
+            write_whole(
+                Path(folder) / f"subset-{number}.txt", ("\n".join(lines) + "\n").encode("utf-8", "surrogateescape")
+            )
+        )
     return written

@@ -20,6 +20,7 @@ from data_loading.config.lightning_package import pl
 from data_loading.errors import ConfigError
 from data_loading.ops.cutmix import CutMix
 from data_loading.ops.mixup import Mixup
+from massrl.distributed import mean_over_ranks
 from massrl.evaluation.classify import rates
 from massrl.evaluation.classify.training import Training
 from massrl.losses.precision import full_precision
@@ -148,7 +149,7 @@ class Classifier(pl.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         assert self._sum is not None, "an epoch without a batch"
-        self.losses.append(float(self._sum) / self._batches)
+        self.losses.append(float(mean_over_ranks(self._sum / self._batches)))  # all processes judge alike
         self._sum, self._batches = None, 0
         epoch = self.trainer.current_epoch + 1
         if len(self.heads) == 1 and not math.isfinite(self.losses[-1]):
