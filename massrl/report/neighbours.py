@@ -15,6 +15,7 @@ from data_loading.errors import ConfigError, SourceError
 from data_loading.sources.cached import CACHE
 from data_loading.sources.folder import SUFFIXES
 from massrl.evaluation.embedding import Embedding, embed
+from massrl.evaluation.neighbours import nearest
 from massrl.evaluation.options import check_options
 from massrl.evaluation.rows import Data
 from massrl.evaluation.table import aligned, html_table
@@ -125,16 +126,12 @@ def neighbours(
             broken = next((file for link, file in named.items() if link in str(error)), files[0])
             raise SourceError(f"{broken}: cannot be read as an image") from error
         pictures = pixels(query.file, query.index, shown_side(bank.file))
-    cosine = _unit(query.x) @ _unit(bank.x).T  # (Q, N)
-    for i, row in enumerate(itself):
-        if row is not None:
-            cosine[i, row] = -np.inf
-    rows = np.argsort(-cosine, axis=1, kind="stable")[:, :k]
-    return Neighbours([str(f) for f in files], rows, np.take_along_axis(cosine, rows, 1), bank, pictures)
-
-
-def _unit(x: np.ndarray) -> np.ndarray:
-    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    parts = list(nearest(bank.x, query.x, min(k + 1, len(bank))))  # one more: an image may be its own neighbour
+    cosine, rows = (np.concatenate(part) for part in zip(*parts, strict=True))  # (Q, k + 1)
+    others = rows != np.array([-1 if row is None else row for row in itself])[:, None]
+    kept = np.argsort(~others, axis=1, kind="stable")[:, :k]
+    cosine, rows = np.take_along_axis(cosine, kept, 1), np.take_along_axis(rows, kept, 1)
+    return Neighbours([str(f) for f in files], rows, cosine, bank, pictures)
 
 
 def _row_of(file: Path, among: Data, bank: Embedding) -> int | None:
