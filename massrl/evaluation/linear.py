@@ -23,7 +23,7 @@ from scipy.special import log_softmax, softmax
 from threadpoolctl import threadpool_limits
 
 from data_loading.errors import ConfigError
-from massrl.evaluation.protocol import Protocol, check_finite, check_pair, register
+from massrl.evaluation.protocol import BLOCK, Protocol, check_finite, check_pair, register
 
 log = logging.getLogger(__name__)
 SMALL = 10**8  # multiplications in x @ weight.T, below which BLAS runs on one thread
@@ -62,9 +62,14 @@ class Linear(Protocol):
         for a in (x, *others):
             check_finite(a)
         mean = x.mean(0, dtype=np.float64)
-        centred = [np.asarray(a, np.float64) - mean for a in (x, *others)]
-        rms = np.sqrt(np.mean(np.sum(centred[0] ** 2, axis=1)))
-        return [a * (self.norm / rms if rms > 0 else 1.0) for a in centred]  # rms 0: collapsed
+        scaled = [np.array(a, np.float64) for a in (x, *others)]  # copies, changed in place
+        for a in scaled:
+            a -= mean
+        blocks = (scaled[0][start : start + BLOCK] for start in range(0, len(x), BLOCK))
+        rms = np.sqrt(np.mean(np.concatenate([np.sum(block**2, axis=1) for block in blocks])))
+        for a in scaled:
+            a *= self.norm / rms if rms > 0 else 1.0  # rms 0: collapsed
+        return scaled
 
     def strength(self, y: np.ndarray) -> float:
         """C for labels y (N,): `C_one_per_class` when no class has two labels, else `C`."""
