@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from data_loading.beton.reader import Reader
 from data_loading.errors import CheckpointError, ConfigError
 from data_loading.loading.loader import Loader
 from data_loading.ops.normalize import IMAGENET_MEAN, IMAGENET_STD
@@ -31,6 +32,7 @@ from massrl.evaluation.rows import (
     Trained,
     all_versions,
     device,
+    evenly,
     feature_rows,
     kept_in,
 )
@@ -247,6 +249,7 @@ def measure(
     view_set = _view_set(path, views, size)
     pace: dict[str, Any] = {"batch_size": batch_size, "num_workers": num_workers}
     options: dict[str, Any] = {"size": size, "seed": seed, "cache_dir": cache_dir, "branch": branch, **pace}
+    options["most"] = MOST_IMAGES
     rows = feature_rows({"trained": path}, data, data, **options)
     clean = {row: rows.features[row][0].x for row in ("trained", UNTRAINED)}
     networks = {row: rows.networks[row]() for row in clean}
@@ -255,7 +258,8 @@ def measure(
         projected = feature_rows({"trained": path}, data, data, layers=[PROJECTOR], baselines=False, **options)
         clean["embeddings"] = projected.features["trained"][0].x
         networks["embeddings"] = Embedder(network_of(method, [PROJECTOR], branch)).to(device())
-    every = len(clean["trained"])
+    with Reader(rows.files["train"]) as reader:
+        every = len(reader)
     if every < 2:
         raise ConfigError(f"{data}: holds {every} image; measures compare at least 2")
     n = min(every, lidar_images)
@@ -292,11 +296,6 @@ def _view_set(path: Path, views: str | ViewSet | None, size: int | None) -> View
     if not found.crops:
         raise ConfigError("views: the view set has local crops only; LiDAR and alignment take views of global ones")
     return found if found.own_sizes else found.with_size(facts["size"])
-
-
-def evenly(every: int, most: int) -> np.ndarray:
-    """Rows (min(every, most),) int64, evenly spaced, of `every` rows."""
-    return np.unique(np.linspace(0, every - 1, min(every, most)).astype(np.int64))
 
 
 def figures(clean: np.ndarray, views: np.ndarray, sizes: Sizes) -> dict[str, float | None]:

@@ -15,6 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -85,6 +86,7 @@ def feature_rows(
     layers: Sequence[str] | None = None,
     branch: Branch | None = None,
     baselines: bool = True,
+    most: int | None = None,
 ) -> FeatureRows:
     """Features of the encoders of `checkpoints` (row -> file, run folder or `Run`) and of their baselines.
 
@@ -93,6 +95,7 @@ def feature_rows(
     .beton files, and features; None keeps no features.  labelled: refuse files without labels, by a SourceError.
     layers: names as in `massrl.evaluation.layers`; the output of the encoder unless said.  branch: "online" or
     "target"; the one that the method's authors evaluate unless said.  baselines: also the rows "pixels" and "random".
+    most: images of each part, evenly spaced ones of more; all unless said.
     """
     for part, data_path in (("train", train), ("test", test)):
         if not isinstance(data_path, str | os.PathLike | Sequence):
@@ -108,7 +111,7 @@ def feature_rows(
             if labelled and "label" not in reader.fields:
                 given = {"train": train, "test": test}[part]
                 raise SourceError(f"{given}: images have no labels; an accuracy needs class folders")
-    pace = Pace(batch_size, num_workers, keep)
+    pace = Pace(batch_size, num_workers, keep, most)
     sets: dict[str, dict[str, tuple[Features, Features]]] = {}
     networks: dict[str, Callable[[], nn.Module]] = {}
     first: Trained | None = None
@@ -149,11 +152,15 @@ def _encoder(network: Callable[[], nn.Module]) -> nn.Module:
 
 
 class Pace(NamedTuple):
-    """What changes the time of an extraction and not its result; cache None keeps no features."""
+    """How features are extracted.
+
+    batch_size, num_workers: change the time only.  cache: None keeps no features.  most: as of `feature_rows`.
+    """
 
     batch_size: int
     num_workers: int
     cache: Path | None
+    most: int | None = None
 
 
 def device() -> str:
@@ -224,8 +231,18 @@ def features_of(
         for layer, of_layer in facts.items()
     }
     options: dict[str, Any] = {"device": device(), "batch_size": pace.batch_size, "num_workers": pace.num_workers}
+    with Reader(file) as reader:
+        count = len(reader)
+    if pace.most is not None and count > pace.most:
+        options["indices"] = evenly(count, pace.most)
+        whole = {layer: {**of_layer, "most": pace.most} for layer, of_layer in whole.items()}
     keep = kept_in(pace.cache, *facts.values())
     return cached_layers(keep, whole, lambda _: extract_layers(network(), file, **view, **options))
+
+
+def evenly(every: int, most: int) -> np.ndarray:
+    """Rows (min(every, most),) int64, evenly spaced, of `every` rows."""
+    return np.unique(np.linspace(0, every - 1, min(every, most)).astype(np.int64))
 
 
 def all_versions() -> dict[str, str]:

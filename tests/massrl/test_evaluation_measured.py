@@ -189,3 +189,11 @@ def test_check_leaves_nothing_behind(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["--check"]) == 0
     assert "check passed: nothing was kept" in capsys.readouterr().out and not list(tmp_path.iterdir())
+
+
+def test_of_many_images_evenly_spaced_ones_are_extracted(made, tmp_path, monkeypatch):
+    images, checkpoint, _ = made
+    monkeypatch.setattr(measured, "MOST_IMAGES", 5)
+    found = massrl.measure(checkpoint, images, cache_dir=tmp_path, **SMALL)
+    assert found.rows.features["trained"][0].index.tolist() == [0, 3, 7, 11, 15] and found.sizes.images == 5
+    assert {len(np.load(file)["x"]) for file in tmp_path.rglob("features.npz")} >= {5}
