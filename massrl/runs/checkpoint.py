@@ -159,11 +159,6 @@ class Checkpoint:
         mine, theirs = type(method).__name__, self._kept.get("method")
         if theirs is None or not {"state_dict", "loops"} <= self.content.keys():
             raise CheckpointError(f"{self.path}: not a checkpoint of a massrl run; it cannot be continued")
-        if "optimizer_states" not in self.content:
-            raise CheckpointError(
-                f"{self.path}: holds no state of its optimiser, as those of the zoo, so it cannot be continued; start "
-                "a run from its weights by --model.backbone_args.weights"
-            )
         if theirs != mine:
             raise CheckpointError(
                 f"{self.path}: a checkpoint of {theirs}, not of {mine}; give --model {theirs} or another file"
@@ -179,6 +174,11 @@ class Checkpoint:
             )
         if differs := _first_difference(method.state_dict(), self.state_dict):
             raise CheckpointError(f"{self.path}: its {theirs} has other model options: {differs}; give the same ones")
+        if "optimizer_states" not in self.content:
+            raise CheckpointError(
+                f"{self.path}: holds no state of its optimiser, as those of the zoo, so it cannot be continued; start "
+                "a run from its weights by --model.backbone_args.weights"
+            )
 
 
 def _first_difference(mine: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> str:

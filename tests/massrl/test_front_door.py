@@ -180,7 +180,10 @@ def test_an_accuracy_has_its_baselines_a_record_and_a_table(first, images):
     assert 0 <= found.accuracy <= 1 and 0 <= found.untrained <= 1 and 0 <= found.pixels <= 1
     assert pickle.loads(pickle.dumps(found)).accuracy == found.accuracy
     record = found.to_dict()
-    assert record["accuracy"] == {"mean": found.accuracy, "std": None} and record["parameters"]["k"] == 3
+    assert (
+        record["accuracy"] == {"mean": found.accuracy, "std": None, "values": [found.accuracy]}
+        and record["parameters"]["k"] == 3
+    )
     warning, *lines = repr(found).splitlines()
     assert warning.startswith("WARNING: the training and test images have the same content")
     assert lines[0].startswith("knn v2 (k 3, tau 0.07, cosine; labels: all), 16 training and 16 test images at 16 px")

@@ -58,6 +58,7 @@ def saved(path: Path, method, **changes) -> Path:
     content = {
         "state_dict": method.state_dict(),
         "loops": {},
+        "optimizer_states": [],
         "hyper_parameters": {"method": type(method).__name__, "init_args": {}},
     }
     torch.save({**content, **changes}, path)
@@ -79,6 +80,11 @@ def test_a_checkpoint_is_refused_in_one_sentence_where_it_does_not_fit(tmp_path)
         continued(tmp_path / "a.ckpt", small("SimCLR", backbone_args={"width": 8}))
     with pytest.raises(CheckpointError, match="cannot be continued"):
         continued(saved(tmp_path / "b.ckpt", method, hyper_parameters={}), method)
+    without = torch.load(tmp_path / "a.ckpt", weights_only=True)
+    del without["optimizer_states"]
+    torch.save(without, tmp_path / "weights.ckpt")
+    with pytest.raises(CheckpointError, match="holds no state of its optimiser"):
+        continued(tmp_path / "weights.ckpt", method)
     half = tmp_path / "half.ckpt"
     half.write_bytes((tmp_path / "a.ckpt").read_bytes()[:1000])
     with pytest.raises(CheckpointError, match="cut short"):
