@@ -62,7 +62,19 @@ def recipes() -> list[dict[str, str]]:
     return [{"name": name, "summary": summary(name), "module": "massrl.recipes"} for name in names()]
 
 
-KINDS = {kind.__name__: kind for kind in (methods, strategies, ops, views, backbones, protocols, recipes)}
+def zoo() -> list[dict[str, str]]:
+    """Checkpoints that come with the package, as zoo:NAME wherever one is asked for."""
+    from massrl import zoo
+
+    entries = []
+    for card in map(zoo.card, zoo.names()):
+        figures = ", ".join(f"{title} {100 * of['accuracy']['mean']:.1f} %" for title, of in card["figures"].items())
+        summary = f"{card['method']}, {card['backbone']}, {card['data']}, {card['epochs']} epochs: {figures}"
+        entries.append({"name": f"{zoo.PREFIX}{card['name']}", "summary": summary, "module": "massrl.zoo"})
+    return entries
+
+
+KINDS = {kind.__name__: kind for kind in (methods, strategies, ops, views, backbones, protocols, recipes, zoo)}
 
 
 def _entries(registry) -> list[dict[str, str]]:
@@ -89,7 +101,7 @@ def main(argv: list[str]) -> int:
         if args.json:
             print(json.dumps(entries, indent=2))
             continue
-        width = max(len(entry["name"]) for entry in entries)
+        width = max((len(entry["name"]) for entry in entries), default=0)
         for entry in entries:
             print(f"{entry['name']:<{width}}  {entry['summary']}")
     return 0
