@@ -7,7 +7,6 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -156,7 +155,5 @@ class Bench:
 
 def linear_1(train: Features, test: Features, draws: int, seed: int) -> float:
     """Mean test accuracy in 0..1 over random subsets of one label per class, as `massrl linear --labels one`."""
-    protocol = Linear()
-    x, test_x = protocol.scale(train.x, test.x)
     subsets = (draw(train.y, "one", seed, number) for number in range(draws))
-    return float(np.mean([protocol.scaled_accuracy(x, train.y, test_x, test.y, rows) for rows in subsets]))
+    return float(Linear().accuracies(train.x, train.y, test.x, test.y, subsets).mean())

@@ -1,4 +1,4 @@
-"""Time of probes that choose settings in one pass, beside the same probes one by one, and of kNN beside scikit-learn.
+"""Time of probes that choose settings in one pass, beside the same one by one, and beside scikit-learn.
 
 The features are generated: class centres and noise whose spread falls as 1/j over the directions, turned at random, as
 the features of encoders have a few strong directions and many weak ones.
@@ -19,12 +19,12 @@ from scipy.special import softmax
 
 from massrl.evaluation.heads import RATES, Head, Heads, batches, train
 from massrl.evaluation.knn import KNN
-from massrl.evaluation.linear import fit
-from massrl.evaluation.logreg import STRENGTHS, path
+from massrl.evaluation.logistic import Fit, path
+from massrl.evaluation.logreg import STRENGTHS
 
 CLASSES, QUERIES = 10, 1000
 SIZES = ((5000, 512), (20_000, 384))
-TOL = 1e-7  # of fits one by one on the raw features: probabilities then are about as precise as those of the path
+TOL = 1e-7  # of scikit-learn, whose L-BFGS runs in W: probabilities then are about as precise as those of the path
 
 
 @dataclass(frozen=True)
@@ -87,18 +87,20 @@ def neighbours(x: np.ndarray, y: np.ndarray, n: int, distance: str) -> Row:
 
 
 def strengths_of(x: np.ndarray, y: np.ndarray, strengths: Sequence[float]) -> Row:
-    """The sweep over C beside fits one by one, each from zero on the raw features, to about the same precision."""
-    ours, together = _timed(lambda: list(path(x, y, strengths)))
+    """The sweep over C beside scikit-learn's fits one by one, in float64 and to about the same precision."""
+    from sklearn.linear_model import LogisticRegression
+
     x64 = x.astype(np.float64)
-    others, alone = _timed(lambda: [fit(x64, y, C, TOL) for C in strengths])
+    ours, together = _timed(lambda: list(path(x, y, strengths)))
+    judges = [LogisticRegression(C=C, tol=TOL, max_iter=100_000) for C in strengths]
+    others, alone = _timed(lambda: [judge.fit(x64, y) for judge in judges])
 
-    def probabilities(weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
-        return softmax(x64 @ weight.T + bias, axis=1)
+    def difference(one: Fit, judge: LogisticRegression) -> float:
+        return float(np.abs(softmax(one.logits(x), axis=1) - judge.predict_proba(x64)).max())
 
-    pairs = zip(together, alone, strict=True)
-    differences = [np.abs(probabilities(a.weight, a.bias) - probabilities(*b[:2])).max() for a, b in pairs]
+    largest = max(difference(one, judge) for one, judge in zip(together, alone, strict=True))
     what = f"logistic regression at {len(strengths)} C"
-    return Row(what, _size(x), ours, "fits one by one", others, float(max(differences)), "probabilities")
+    return Row(what, _size(x), ours, "scikit-learn, one by one", others, largest, "probabilities")
 
 
 def heads_of(n: int, width: int, rates: Sequence[float], iterations: int, batch_size: int = 128) -> Row:

@@ -13,7 +13,7 @@ ACTIONS = {
     "conformance": "how far each loss is from its equation in loops, in one process and over two",
     "methods": "each method trained on digits for about ten seconds: what it learns, and what a step costs",
     "strategies": "SimCLR, BYOL and MASSRL on small images at equal numbers of views: do several strategies beat one?",
-    "probes": "sweeps of linear probes in one pass beside one by one, and kNN beside scikit-learn: time and results",
+    "probes": "linear probes in one pass beside one by one, and beside scikit-learn with kNN: time and results",
 }
 
 
@@ -169,9 +169,8 @@ def strategies(argv: list[str]) -> int:
 def probes(argv: list[str]) -> int:
     parser = Parser(
         prog="massrl bench probes",
-        description="On generated features: the CPU seconds of DINOv2's heads and of logistic regression at 45 "
-        "strengths in one pass, beside the same probes one by one, and of kNN beside scikit-learn's; and how far "
-        "results differ.",
+        description="On generated features: the CPU seconds of DINOv2's heads in one pass beside the same heads one by "
+        "one, and of logistic regression at 45 strengths and of kNN beside scikit-learn's; and how far results differ.",
     )
     add = parser.add_argument
     add("--json", type=str | None, default=None, help="write the figures to this file")

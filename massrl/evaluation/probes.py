@@ -57,8 +57,7 @@ def logistic(options: dict[str, Any], seed: int) -> Probe:
 
     def score(train: Layers, test: Layers, subsets: Sequence[np.ndarray]) -> list[Chosen]:
         ours, theirs = only(train), only(test)
-        x, test_x = protocol.scale(ours.x, theirs.x)
-        return [Chosen(protocol.scaled_accuracy(x, ours.y, test_x, theirs.y, rows)) for rows in subsets]
+        return [Chosen(float(one)) for one in protocol.accuracies(ours.x, ours.y, theirs.x, theirs.y, subsets)]
 
     said = f"C {Linear.C:g}, {Linear.C_one_per_class:g} with one label a class" if C is None else f"C {C:g}"
     return Probe(protocol, said, score)

@@ -142,6 +142,4 @@ def _probe(given: Given, subsets: Sequence[np.ndarray]) -> np.ndarray:
         baselines=False,
     )
     train, test = rows.features["trained"]
-    probe = Linear()
-    x, test_x = probe.scale(train.x, test.x)
-    return np.array([probe.scaled_accuracy(x, train.y, test_x, test.y, subset) for subset in subsets])
+    return Linear().accuracies(train.x, train.y, test.x, test.y, subsets)

@@ -52,11 +52,10 @@ def scores_of(
     train: Features, test: Features, knn: KNN, linear: Linear, draws: int, seed: int
 ) -> dict[str, np.ndarray]:
     """{measure: accuracies (subsets,)} of one row."""
-    x, test_x = linear.scale(train.x, test.x)
     scores = {}
     for measure, labels in LINEAR.items():
         subsets = (draw(train.y, labels, seed, number) for number in range(draws_of(labels, draws)))
-        scores[measure] = np.array([linear.scaled_accuracy(x, train.y, test_x, test.y, rows) for rows in subsets])
+        scores[measure] = linear.accuracies(train.x, train.y, test.x, test.y, subsets)
     scores["knn"] = np.array([knn.accuracy(train.x, train.y, test.x, test.y)])
     return scores
 

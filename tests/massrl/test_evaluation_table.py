@@ -52,7 +52,7 @@ def test_one_draw_has_no_deviation(result):
 def test_all_rows_see_the_same_draws(rows, result):
     for name, (train, test) in rows.items():
         subsets = [draw(train.y, "10pct", 7, i) for i in range(4)]
-        scores = [Linear().accuracy(train.x, train.y, test.x, test.y, subset) for subset in subsets]
+        scores = Linear().accuracies(train.x, train.y, test.x, test.y, subsets)
         assert result["linear_10pct"][name]["mean"] == pytest.approx(np.mean(scores))
         assert result["linear_10pct"][name]["std"] == pytest.approx(np.std(scores, ddof=1))
 

@@ -24,7 +24,7 @@ from scipy.special import softmax
 from data_loading.errors import ConfigError
 from massrl.evaluation.choice import Chosen, best
 from massrl.evaluation.held_out import held_out
-from massrl.evaluation.logreg import check_path, path
+from massrl.evaluation.logistic import check_path, path
 from massrl.evaluation.protocol import Protocol, Selection, check_pair, register
 from massrl.evaluation.transfer.metrics import MAP11, average_precision_11, calibration_error, top1
 
@@ -118,9 +118,8 @@ class TransferProbe(Protocol):
     ) -> dict[float, Transferred]:
         """C -> the result on test_x, of one classifier."""
         classes, found = np.unique(y), {}
-        test_x = np.asarray(test_x, np.float64)
         for fit in path(x, y, C, self.tol, self.max_iter):
-            probabilities = softmax(test_x @ fit.weight.T + fit.bias, axis=1)
+            probabilities = softmax(fit.logits(test_x), axis=1)
             predicted = classes[probabilities.argmax(1)]
             error = calibration_error(probabilities.max(1), predicted == test_y)
             stopped = () if fit.converged else (fit.C,)
@@ -133,11 +132,10 @@ class TransferProbe(Protocol):
         """C -> the mean over classes of the average precision on test_x, of one classifier for each class."""
         precisions: dict[float, list[float]] = {one: [] for one in sorted(C)}
         stopped: set[float] = set()
-        test_x = np.asarray(test_x, np.float64)
         for k in range(y.shape[1]):
             known, test_known = y[:, k] != UNKNOWN, test_y[:, k] != UNKNOWN
             for fit in path(x[known], y[known, k], C, self.tol, self.max_iter):
-                logits = test_x[test_known] @ fit.weight.T + fit.bias
+                logits = fit.logits(test_x[test_known])
                 scores = logits[:, 1] - logits[:, 0]
                 precisions[fit.C].append(average_precision_11(scores, test_y[test_known, k] == 1))
                 stopped |= set() if fit.converged else {fit.C}
