@@ -5,6 +5,7 @@
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 source "$root/bash_files/env.sh"          # VENV=path, else the activated one, else $root/.venv
+[[ ${1:-} == --help ]] && exec massrl linear --help
 config="$root/configs/linear/${1:-}/${2:-}.yaml"
 if [[ $# -lt 2 || ! -f "$config" ]]; then
   known=("$root"/configs/linear/*/*.yaml)

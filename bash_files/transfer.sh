@@ -5,6 +5,7 @@
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 source "$root/bash_files/env.sh"          # VENV=path, else the activated one, else $root/.venv
+[[ ${1:-} == --help ]] && exec massrl transfer --help
 list="$root/configs/transfer/${1:-}.yaml"
 if [[ $# -lt 1 || ! -f "$list" ]]; then
   known=("$root"/configs/transfer/*.yaml)

@@ -36,12 +36,13 @@ def main(argv: list[str]) -> int:
     args = parser.parse_args(argv)
 
     from massrl.evaluation.comparison import compare
-    from massrl.evaluation.options import check_options
+    from massrl.evaluation.options import check_ending, check_options
 
     with ExitStack() as stack:
         if args.check:
             _use_samples(args, Path(stack.enter_context(tempfile.TemporaryDirectory())))
         check_options(json=args.json, report=args.report)
+        check_ending(".html", ".htm", report=args.report)
         required(args, "train", "test", runs="RUN")
         found = compare(args.runs, args.train, args.test, **{name: getattr(args, name) for name in SHARED})
         print(found)

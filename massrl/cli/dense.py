@@ -43,7 +43,11 @@ def parser(command: str, description: str, labels: str, what: str) -> Parser:
     add("--num_nodes", type=int, default=1, help="machines")
     add("--strategy", type=str, default="auto", help="for example ddp")
     add("--precision", type=str, default="32-true", help="for example bf16-mixed")
-    add("--check", action="store_true", help="the whole way on 4 generated images; leaves nothing behind")
+    add(
+        "--check",
+        action="store_true",
+        help="two steps, on drawn images where none are given; leaves nothing behind",
+    )
     return parser
 
 

@@ -41,12 +41,13 @@ def main(argv: list[str]) -> int:
     args = parser.parse_args(argv)
 
     from massrl.evaluation.embedding import check_suffix, embed
-    from massrl.evaluation.options import check_options
+    from massrl.evaluation.options import check_ending, check_options
 
     with ExitStack() as stack:
         if args.check:
             use_samples(args, Path(stack.enter_context(tempfile.TemporaryDirectory())))
         check_options(out=args.out, picture=args.picture)
+        check_ending(".png", picture=args.picture)
         required(args, "checkpoint", folder="FOLDER")
         out = Path(args.out)
         check_suffix(out)

@@ -29,7 +29,7 @@ def main(argv: list[str]) -> int:
     add("--check", action="store_true", help="the whole way on 16 images in a temporary folder; leaves nothing behind")
     args = parser.parse_args(argv)
 
-    from massrl.evaluation.options import check_options
+    from massrl.evaluation.options import check_ending, check_options
     from massrl.report.neighbours import neighbours
 
     with ExitStack() as stack:
@@ -39,6 +39,7 @@ def main(argv: list[str]) -> int:
             args.among, args.json, args.k, args.out = args.folder, None, 3, str(temporary / "out.png")
             args.images = [str(next(Path(args.folder).rglob("*.jpg")))]
         check_options(out=args.out, json=args.json)
+        check_ending(".png", out=args.out)
         required(args, "among", "checkpoint", images="IMAGE")
         options = {name: getattr(args, name) for name in VIEW}
         found = neighbours(args.images, args.among, args.checkpoint, k=args.k, **options)

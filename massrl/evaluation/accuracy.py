@@ -13,14 +13,14 @@ import numpy as np
 from data_loading.errors import ConfigError, near_miss
 from massrl.evaluation import probes
 from massrl.evaluation.choice import Chosen
-from massrl.evaluation.classify.inputs import check_labels
-from massrl.evaluation.features import require_labels
 from massrl.evaluation.flagged import Flagged, read_flagged, same_or_swapped
+from massrl.evaluation.held_out import held_out
 from massrl.evaluation.knn import KNN
-from massrl.evaluation.options import check_options
+from massrl.evaluation.labels import Data, check_labels
+from massrl.evaluation.options import check_k, check_options
 from massrl.evaluation.probes import Probe
 from massrl.evaluation.protocol import SELECTIONS, Protocol
-from massrl.evaluation.rows import PIXELS, UNTRAINED, VIEW, Data, FeatureRows, feature_rows
+from massrl.evaluation.rows import PIXELS, UNTRAINED, VIEW, FeatureRows, feature_rows
 from massrl.evaluation.subsets import draw, draws_of, fraction
 from massrl.evaluation.table import BASELINES, aligned, difference, html_table, percent, summary
 from massrl.methods import load
@@ -382,17 +382,19 @@ def _measured(
         if layer is not None:
             raise ConfigError(f"layer is {layer!r}; {probe.protocol.name} reads layers of its own, so leave it out")
         layers = probe.layers(load(find(checkpoint)))
-    rows = feature_rows({"trained": checkpoint}, train, test, labelled=True, layers=layers, branch=branch, **options)
     given = {"train": train, "test": test}
-    for part, features in zip(given, rows.features["trained"], strict=True):
-        require_labels(features, given[part])
-    y = rows.features["trained"][0].y
-    check_labels({"train": y, "test": rows.features["trained"][1].y}, given)
-    if probe.k is not None and probe.k > len(y):
-        raise ConfigError(f"k is {probe.k}, and there are {len(y)} training images; give at most {len(y)}")
-    if flagged is not None:
-        flagged.check(rows.hashes)
-    subsets = [draw(y, labels, view.seed, number) for number in range(draws)]
+    subsets: list[np.ndarray] = []
+
+    def check(y: dict[str, np.ndarray], hashes: dict[str, Any]) -> None:
+        check_labels(y, given)
+        check_k(probe.k, len(y["train"]))
+        if flagged is not None:
+            flagged.check(hashes)
+        subsets.extend(draw(y["train"], labels, view.seed, number) for number in range(draws))
+        if probe.protocol.selection == "held-out":
+            held_out(y["train"][subsets[0]])  # refused where no class has two
+
+    rows = feature_rows({"trained": checkpoint}, train, test, check=check, layers=layers, branch=branch, **options)
     found: dict[str, list[Chosen]] = {}
     for row in ("trained", PIXELS, UNTRAINED):
         train_sets, test_sets = ({name: pair[part] for name, pair in rows.sets[row].items()} for part in (0, 1))

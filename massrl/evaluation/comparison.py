@@ -21,13 +21,13 @@ from typing import Any
 import numpy as np
 
 from data_loading.errors import ConfigError
-from massrl.evaluation.classify.inputs import check_labels
 from massrl.evaluation.flagged import same_or_swapped
 from massrl.evaluation.knn import KNN
+from massrl.evaluation.labels import Data, check_labels
 from massrl.evaluation.linear import Linear
-from massrl.evaluation.options import check_options
+from massrl.evaluation.options import check_k, check_options
 from massrl.evaluation.protocol import Protocol
-from massrl.evaluation.rows import PIXELS, UNTRAINED, Data, FeatureRows, feature_rows
+from massrl.evaluation.rows import PIXELS, UNTRAINED, FeatureRows, feature_rows
 from massrl.evaluation.table import (
     BASELINES,
     HEADINGS,
@@ -259,12 +259,13 @@ def compare(
         raise ConfigError(f"runs are {', '.join(map(str, paths)) or 'none'}; name at least two, and each once")
     names = {training.row: training.path for training in trainings}
     options: dict[str, Any] = {"size": size, "seed": seed, "batch_size": batch_size, "num_workers": num_workers}
-    rows = feature_rows(names, train, test, labelled=True, cache_dir=cache_dir, **options)
+
+    def check(y: dict[str, np.ndarray], hashes: dict[str, Any]) -> None:
+        check_labels(y, {"train": train, "test": test})
+        check_k(k, len(y["train"]))
+
+    rows = feature_rows(names, train, test, check=check, cache_dir=cache_dir, **options)
     check_same_images(rows.features)
-    labels = dict(zip(("train", "test"), (part.y for part in rows.features[PIXELS]), strict=True))
-    check_labels(labels, {"train": train, "test": test})
-    if k > (count := len(rows.features[PIXELS][0])):
-        raise ConfigError(f"k is {k}, and there are {count} training images; give at most {count}")
     knn, linear = KNN(k=k, tau=tau), Linear()
     of_row = {row: scores_of(*pair, knn, linear, draws, seed) for row, pair in rows.features.items()}
     variants = _variants(trainings)

@@ -19,9 +19,10 @@ from data_loading.config.atomic import whole
 from data_loading.errors import ConfigError
 from data_loading.sources.cached import CACHE, read_index
 from massrl.evaluation.features import Features
+from massrl.evaluation.labels import Data
 from massrl.evaluation.options import check_options
 from massrl.evaluation.protocol import check_finite
-from massrl.evaluation.rows import VIEW, Data, Pace, Trained, features_of
+from massrl.evaluation.rows import VIEW, Pace, Trained, features_of
 from massrl.methods.base import Branch
 from massrl.runs.record import git, versions
 
@@ -204,8 +205,8 @@ def features(
     """
     check_options(size=size, batch_size=batch_size, num_workers=num_workers, cache_dir=cache_dir)
     chosen = [layers] if isinstance(layers, str) else layers
-    file = sources.as_beton(data, cache=Path(cache_dir))
     trained = Trained.read(checkpoint, size, chosen, branch)
+    file = sources.as_beton(data, cache=Path(cache_dir))
     with Reader(file) as reader:
         sha256 = reader.sha256()
     pace = Pace(batch_size, num_workers, Path(cache_dir))

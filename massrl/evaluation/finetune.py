@@ -11,7 +11,7 @@ import numpy as np
 from massrl.evaluation.classify.result import Classified
 from massrl.evaluation.classify.running import Given, bodies, facts, named, settle
 from massrl.evaluation.classify.training import Training
-from massrl.evaluation.rows import Data
+from massrl.evaluation.labels import Data
 from massrl.evaluation.semi import CACHE, choosing
 from massrl.methods.base import Branch
 

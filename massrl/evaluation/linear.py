@@ -5,7 +5,8 @@ Features are scaled by a single scalar, which keeps their geometry. The scaled t
 norm `norm` whatever their number and width, so one C suits every encoder and raw pixels. m and r use no labels and
 are computed from all training features, also when the probe uses only some labels.
 
-Version 2 differs from version 1 for two classes alone: there a was 1, so that C = 1 was scikit-learn's C = 2.
+Version 2 differs from version 1 for two classes alone: there a was 1, so that C = 1 was scikit-learn's C = 2. Before
+massrl 0.3.0 L-BFGS stopped by the gradient in W; the optimum is the same, but single test images may fall otherwise.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy as np
 
 from data_loading.errors import ConfigError
 from massrl.evaluation.logistic import fit
-from massrl.evaluation.protocol import BLOCK, Protocol, check_pair, register
+from massrl.evaluation.protocol import Protocol, check_pair, register, slices
 
 log = logging.getLogger(__name__)
 
@@ -59,14 +60,18 @@ class Linear(Protocol):
     def accuracies(
         self, x: np.ndarray, y: np.ndarray, test_x: np.ndarray, test_y: np.ndarray, subsets: Iterable[np.ndarray]
     ) -> np.ndarray:
-        """Test accuracies (S,) in 0..1 of a probe trained on each of S label subsets, which are rows of x.
+        """Test accuracies (S,) in 0..1 of a probe trained on each of S label subsets: rows of x, none of them twice.
 
         x (N, F), test_x (M, F) features; y (N,), test_y (M,) int64 labels. Raises ConfigError when they do not fit.
         """
         check_pair(x, y, test_x, test_y)
         r = root_mean_square(x)
         scale = self.norm / r if r > 0 else 1.0  # 0: collapsed
-        return np.array([self._accuracy(x[rows], y[rows], test_x, test_y, scale) for rows in subsets])
+        found = []
+        for rows in subsets:
+            some, labels = (x, y) if len(rows) == len(y) else (x[rows], y[rows])  # all of x is not copied
+            found.append(self._accuracy(some, labels, test_x, test_y, scale))
+        return np.array(found)
 
     def _accuracy(self, x: np.ndarray, y: np.ndarray, test_x: np.ndarray, test_y: np.ndarray, scale: float) -> float:
         classes = np.unique(y)
@@ -75,13 +80,14 @@ class Linear(Protocol):
         # Features times s at C are the features at C s^2: a copy of them is not needed.
         found = fit(x, y, self.strength(y) * scale**2, self.tol, self.max_iter)
         if not found.converged:  # the limit of iterations, or a line search that found no smaller value
-            log.warning("the linear probe has not converged after %d iterations of L-BFGS", found.iterations)
+            what = "%s at C %g on %d images has not converged after %d iterations; its accuracy may differ slightly"
+            log.warning(what, self.title, self.strength(y), len(y), found.iterations)
         return float((classes[found.predict(test_x)] == test_y).mean())
 
 
 def root_mean_square(x: np.ndarray) -> float:
     """The root mean square of the norms of x (N, F) around its mean, in float64."""
     mean, total = x.mean(0, dtype=np.float64), 0.0
-    for start in range(0, len(x), BLOCK):
-        total += float(np.square(x[start : start + BLOCK] - mean).sum())
+    for rows in slices(len(x)):
+        total += float(np.square(x[rows] - mean).sum())
     return float(np.sqrt(total / len(x)))

@@ -22,7 +22,7 @@ from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
 from data_loading.errors import ConfigError
-from massrl.evaluation.protocol import BLOCK
+from massrl.evaluation.protocol import slices
 
 SMALL = 10**8  # multiplications in z @ W.T, below which BLAS runs on one thread, several times faster when others work
 NUMBERS = 2**19  # of z in a block, 4 MiB, which stays in the processor's cache: a step of L-BFGS reads z once
@@ -39,7 +39,10 @@ class Fit(NamedTuple):
 
     def logits(self, x: np.ndarray) -> np.ndarray:
         """Logits (M, K) float64 of x (M, F), of any type of numbers."""
-        return np.concatenate([x[rows] @ self.weight.T + self.bias for rows in _slices(len(x), BLOCK)])
+        found = np.empty((len(x), len(self.bias)))
+        for rows in slices(len(x)):
+            found[rows] = x[rows] @ self.weight.T + self.bias
+        return found
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Index of the class (M,) of x (M, F)."""
@@ -47,7 +50,7 @@ class Fit(NamedTuple):
 
 
 def fit(x: np.ndarray, y: np.ndarray, C: float, tol: float = 1e-6, max_iter: int = 1000) -> Fit:
-    """Fit the regression at one C; arguments as in `path`."""
+    """Fit the regression at one C; arguments as in `path`, of which `tol` is smaller here."""
     return next(path(x, y, [C], tol, max_iter))
 
 
@@ -56,16 +59,16 @@ def path(x: np.ndarray, y: np.ndarray, C: Sequence[float], tol: float = 1e-5, ma
 
     x (N, F), of any type of numbers; y (N,), two or more distinct labels, in ascending order those of the rows of W.
     tol: L-BFGS stops when no entry of the gradient of the mean loss in u exceeds it; 1e-5 leaves probabilities within
-    about 1e-4 of the optimum's.  max_iter: for each C.  Memory: 8 N min(N, F) bytes beside x.
+    about 1e-4 of the optimum's.  max_iter: for each C.
+    Memory beside x, in bytes: 8 N F of turned features, 24 F^2 for the axes, 320 K F for L-BFGS; where N < F, about
+    24 N F instead of the first two.
     """
     classes, codes = np.unique(y, return_inverse=True)
-    limit = 1 if len(x) * min(x.shape) * len(classes) < SMALL else None
-    with threadpool_limits(limit, "blas"):
-        problem = _Problem(x, codes, len(classes))
-        weight, bias = np.zeros((len(classes), problem.z.shape[1])), np.zeros(len(classes))
-        for strength in sorted(C):
-            weight, bias, iterations, converged = problem.fit(strength, weight, bias, tol, max_iter)
-            yield problem.original(strength, weight, bias, iterations, converged)
+    problem = _Problem(x, codes, len(classes))
+    weight, bias = np.zeros((len(classes), problem.z.shape[1])), np.zeros(len(classes))
+    for strength in sorted(C):
+        weight, bias, iterations, converged = problem.fit(strength, weight, bias, tol, max_iter)
+        yield problem.original(strength, weight, bias, iterations, converged)
 
 
 def check_path(C: Sequence[float], tol: float, max_iter: int) -> None:
@@ -84,10 +87,10 @@ class _Problem:
         self.mean = x.mean(0, dtype=np.float64)
         self.axes = _principal_axes(x, self.mean)
         self.z = np.empty((len(x), self.axes.shape[1]))
-        for rows in _slices(len(x), BLOCK):
+        for rows in slices(len(x)):
             self.z[rows] = (x[rows] - self.mean) @ self.axes
         self.variance = np.einsum("nj,nj->j", self.z, self.z) / len(x)
-        self.blocks = list(_slices(len(x), max(1, NUMBERS // self.z.shape[1])))
+        self.blocks = list(slices(len(x), max(1, NUMBERS // max(self.z.shape[1], classes))))
 
     def fit(
         self, C: float, weight: np.ndarray, bias: np.ndarray, tol: float, max_iter: int
@@ -108,7 +111,9 @@ class _Problem:
         # ftol 0: stop by the gradient, never by a small change of the value
         options = {"maxiter": max_iter, "maxfun": 2 * max_iter, "gtol": tol, "ftol": 0.0, "maxcor": 20, "maxls": 50}
         start = np.concatenate([(weight * scale).ravel(), bias * of_bias])
-        found = minimize(objective, start, jac=True, method="L-BFGS-B", options=options)
+        limit = 1 if self.z.size * self.classes < SMALL else None
+        with threadpool_limits(limit, "blas"):
+            found = minimize(objective, start, jac=True, method="L-BFGS-B", options=options)
         weight, bias = found.x[:size].reshape(weight.shape) / scale, found.x[size:] / of_bias
         return weight, bias, found.nit, bool(found.success)
 
@@ -154,12 +159,7 @@ def _principal_axes(x: np.ndarray, mean: np.ndarray) -> np.ndarray:
         basis, small = np.linalg.qr((x - mean).T)  # (F, N), (N, N): x - mean = small.T @ basis.T
         return basis @ np.linalg.eigh(small @ small.T)[1]
     squares = np.zeros((x.shape[1], x.shape[1]))
-    for rows in _slices(len(x), BLOCK):
+    for rows in slices(len(x)):
         centred = x[rows] - mean
         squares += centred.T @ centred
     return np.linalg.eigh(squares)[1]
-
-
-def _slices(n: int, size: int) -> Iterator[slice]:
-    """0..n in slices of `size` rows, the last one shorter."""
-    return (slice(start, min(start + size, n)) for start in range(0, n, size))

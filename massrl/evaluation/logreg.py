@@ -3,9 +3,9 @@
 Oquab et al., "DINOv2", arXiv:2304.07193, and its `dinov2/eval/log_regression.py`: multinomial logistic regression with
 an L2 penalty on raw features in float64, for 45 values C = 10^-6 ... 10^5; C is chosen on a tenth of the training
 images, then the regression is fitted again to all of them.
-The fits of a sweep are one path of logistic.py.
-Differs from the code: held-out images are sampled within classes; L-BFGS stops at a gradient of 1e-5 in u, which leaves
-probabilities within about 1e-4 of the optimum's, in place of cuML's tol 1e-12.
+Ours are one path of logistic.py. Differs from DINOv2's code: held-out images are sampled within classes; L-BFGS stops
+at a gradient of 1e-5 in the u of logistic.py, which leaves probabilities within about 1e-4 of the optimum's, in place
+of cuML's tol 1e-12.
 """
 
 from __future__ import annotations

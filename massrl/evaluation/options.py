@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 from data_loading.errors import ConfigError
 from data_loading.kernel.rng import checked_seed
 
-# Integers, and their smallest values.
-WHOLE = {"size": 1, "batch_size": 1, "num_workers": 0, "draws": 1, "k": 1, "iterations": 1}
+# Integers, and their smallest and largest values.
 MOST = 2**31 - 1
+WHOLE = {name: (1, MOST) for name in ("size", "batch_size", "k", "iterations")}
+WHOLE |= {"num_workers": (0, MOST), "draws": (1, 10_000)}  # each draw is a list of rows and a training
+FOLDERS = ("cache_dir", "subsets_out")
+FILES = ("json", "out", "picture", "report")  # that are written
 
 
 def check_options(**options: Any) -> None:
     """Refuse values that no evaluation can use, by a ConfigError with the option's name; None means unset.
 
-    Known: size, batch_size, num_workers, draws, k, iterations (integers), seed; cache_dir, json, leaks, out (paths).
+    Known: size, batch_size, num_workers, draws, k, iterations (integers), seed; cache_dir, leaks, subsets_out (paths);
+    json, out, picture, report (files that are written, perhaps hours later: not folders, nor below a file).
     """
     for name, value in options.items():
         if value is None:
@@ -26,10 +31,33 @@ def check_options(**options: Any) -> None:
         elif name in WHOLE:
             _check_whole(name, value)
         elif not isinstance(value, str | os.PathLike) or not os.fspath(value):
-            raise ConfigError(f"{name} is {value!r}; name a {'folder' if name == 'cache_dir' else 'file'}")
+            raise ConfigError(f"{name} is {value!r}; name a {'folder' if name in FOLDERS else 'file'}")
+        elif name in FILES:
+            _check_file(name, Path(value))
+
+
+def check_k(k: int | None, images: int) -> None:
+    """Refuse more neighbours than there are training images."""
+    if k is not None and k > images:
+        raise ConfigError(f"k is {k}, and there are {images} training images; give at most {images}")
 
 
 def _check_whole(name: str, value: Any) -> None:
-    low = WHOLE[name]
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= MOST:
-        raise ConfigError(f"{name} is {value!r}; it must be an integer from {low} to {MOST}")
+    low, high = WHOLE[name]
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise ConfigError(f"{name} is {value!r}; it must be an integer from {low} to {high}")
+
+
+def _check_file(name: str, path: Path) -> None:
+    if path.is_dir():
+        raise ConfigError(f"{name} is {str(path)!r}, which is a folder; name a file")
+    above = next(folder for folder in path.absolute().parents if folder.exists())
+    if not above.is_dir():
+        raise ConfigError(f"{name} is {str(path)!r}, and {above} is a file; name another place")
+
+
+def check_ending(*endings: str, **options: Any) -> None:
+    """Refuse the name of a file that does not end as what is written to it; None means unset."""
+    for name, value in options.items():
+        if value is not None and Path(value).suffix.lower() not in endings:
+            raise ConfigError(f"{name} is {str(value)!r}; give a name that ends in {' or '.join(endings)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from typing import Any, ClassVar, Literal
@@ -19,7 +20,7 @@ SELECTIONS: dict[Selection, str] = {
 }
 PROTOCOLS = Registry("protocol")
 register = PROTOCOLS.register
-BLOCK = 8192  # rows that are checked at once
+BLOCK = 8192  # rows of features that are copied or converted at once
 MODULES = (  # of this package, that register protocols
     "knn",
     "linear",
@@ -91,6 +92,11 @@ def check_pair(x: np.ndarray, y: np.ndarray, test_x: np.ndarray, test_y: np.ndar
 
 def check_finite(a: np.ndarray, what: str = "") -> None:
     """Raise ConfigError where features (N, F) hold NaN or infinity; block by block, as they may exceed the memory."""
-    if not all(np.isfinite(a[start : start + BLOCK]).all() for start in range(0, len(a), BLOCK)):
+    if not all(np.isfinite(a[rows]).all() for rows in slices(len(a))):
         of = f"{what} features" if what else "features"
         raise ConfigError(f"the {of} hold NaN or infinity; the encoder's training has probably diverged")
+
+
+def slices(n: int, size: int = BLOCK) -> Iterator[slice]:
+    """0 to n in slices of `size` rows, the last one shorter."""
+    return (slice(start, min(start + size, n)) for start in range(0, n, size))

@@ -32,6 +32,7 @@ from massrl.evaluation.features import (
     extract_layers,
     pixel_side,
 )
+from massrl.evaluation.labels import Data, labels_of
 from massrl.evaluation.layers import Layers, network_of
 from massrl.evaluation.untrained import untrained_twin
 from massrl.methods import load
@@ -44,7 +45,7 @@ UNKNOWN = "unknown"  # the code of a class that no file holds, as of a notebook:
 LIBRARIES = ("massrl", "data_loading", "torch", "torchvision", "timm", "torchmetrics", "builtins")
 DECODERS = ("simplejpeg", "opencv-python-headless", "pillow")  # of which pixels depend
 PIXELS, UNTRAINED = "pixels", "random"
-Data = str | Path | Sequence[str | Path]
+Check = Callable[[dict[str, np.ndarray], dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def feature_rows(
     batch_size: int = 256,
     num_workers: int = 2,
     cache_dir: str | os.PathLike | None = None,
-    labelled: bool = False,
+    check: Check | None = None,
     layers: Sequence[str] | None = None,
     branch: Branch | None = None,
     baselines: bool = True,
@@ -92,7 +93,8 @@ def feature_rows(
 
     train, test: .beton files or folders of images.  size: side of the view in pixels; that of the pretraining unless
     said.  seed: of the untrained weights.  batch_size: changes the time only.  cache_dir: where folders are kept as
-    .beton files, and features; None keeps no features.  labelled: refuse files without labels, by a SourceError.
+    .beton files, and features; None keeps no features.  check: called with the labels and the SHA-256 of "train" and
+    "test" before the first feature is made, to refuse them; with it images must have labels, from 0 on.
     layers: names as in `massrl.evaluation.layers`; the output of the encoder unless said.  branch: "online" or
     "target"; the one that the method's authors evaluate unless said.  baselines: also the rows "pixels" and "random".
     most: images of each part, evenly spaced ones of more; all unless said.
@@ -100,40 +102,39 @@ def feature_rows(
     for part, data_path in (("train", train), ("test", test)):
         if not isinstance(data_path, str | os.PathLike | Sequence):
             raise ConfigError(f"{part} is {data_path!r}; name a folder of images or .beton files")
+    trained = {name: Trained.read(where, size, layers, branch) for name, where in checkpoints.items()}
+    first = next(iter(trained.values()))
     keep = Path(cache_dir) if cache_dir is not None else None
     folder_cache: dict[str, Any] = {} if keep is None else {"cache": keep}
     files = {part: sources.as_beton(path, **folder_cache) for part, path in (("train", train), ("test", test))}
     same_classes((train, test), list(files.values()))
-    hashes: dict[str, Any] = {"checkpoint": {}}
-    for part, file in files.items():
-        with Reader(file) as reader:
+    hashes: dict[str, Any] = {"checkpoint": {name: one.sha256 for name, one in trained.items()}}
+    labels = {}
+    for part, given in (("train", train), ("test", test)):
+        with Reader(files[part]) as reader:
+            if check is not None:
+                labels[part] = labels_of(reader, given)
             hashes[part] = reader.sha256()
-            if labelled and "label" not in reader.fields:
-                given = {"train": train, "test": test}[part]
-                raise SourceError(f"{given}: images have no labels; an accuracy needs class folders")
+    if check is not None:
+        check(labels, hashes)
     pace = Pace(batch_size, num_workers, keep, most)
     sets: dict[str, dict[str, tuple[Features, Features]]] = {}
     networks: dict[str, Callable[[], nn.Module]] = {}
-    first: Trained | None = None
 
     def add(row: str, network: Callable[[], nn.Module], view: dict[str, Any], facts: dict[str, dict[str, Any]]) -> None:
         of_train, of_test = (features_of(network, files[part], hashes[part], view, facts, pace) for part in files)
         sets[row] = {layer: (of_train[layer], of_test[layer]) for layer in facts}
 
-    for name, where in checkpoints.items():
-        trained = Trained.read(where, size, layers, branch)
-        hashes["checkpoint"][name] = trained.sha256
-        networks[name] = partial(_encoder, trained.on_device)
-        first = first or trained
-        if baselines and first is trained:
-            pixels = {"size": pixel_side(trained.view["size"]), **PIXEL_VALUES}
-            add(PIXELS, lambda: OneLayer(nn.Flatten(), PIXELS), pixels, {PIXELS: {"row": PIXELS}})
-            twin = cache(partial(trained.untrained, files["train"], seed, num_workers))
-            networks[UNTRAINED] = partial(_encoder, twin)
-            of_twin = {**trained.recipe, "row": UNTRAINED, "seed": seed, "calibrated_on": hashes["train"]}
-            add(UNTRAINED, twin, trained.view, {layer: {**one, **of_twin} for layer, one in trained.facts().items()})
-        add(name, trained.on_device, trained.view, trained.facts())
-    assert first is not None, "no checkpoint"
+    if baselines:
+        pixels = {"size": pixel_side(first.view["size"]), **PIXEL_VALUES}
+        add(PIXELS, lambda: OneLayer(nn.Flatten(), PIXELS), pixels, {PIXELS: {"row": PIXELS}})
+        twin = cache(partial(first.untrained, files["train"], seed, num_workers))
+        networks[UNTRAINED] = partial(_encoder, twin)
+        of_twin = {**first.recipe, "row": UNTRAINED, "seed": seed, "calibrated_on": hashes["train"]}
+        add(UNTRAINED, twin, first.view, {layer: {**one, **of_twin} for layer, one in first.facts().items()})
+    for name, one in trained.items():
+        networks[name] = partial(_encoder, one.on_device)
+        add(name, one.on_device, one.view, one.facts())
     return FeatureRows(
         features={row: next(iter(of_row.values())) for row, of_row in sets.items()},
         sets=sets,

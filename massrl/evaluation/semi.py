@@ -14,8 +14,10 @@ from massrl.evaluation.classify.labelled import random_subsets, read_subsets, wr
 from massrl.evaluation.classify.result import Classified
 from massrl.evaluation.classify.running import Given, bodies, facts, named, settle
 from massrl.evaluation.classify.training import Training
+from massrl.evaluation.labels import Data
 from massrl.evaluation.linear import Linear
-from massrl.evaluation.rows import Data, feature_rows
+from massrl.evaluation.options import check_options
+from massrl.evaluation.rows import feature_rows
 from massrl.evaluation.subsets import fraction
 from massrl.methods.base import Branch
 
@@ -76,6 +78,7 @@ def semi(
     given = Given(checkpoint, train, test, branch, size, seed, num_workers, cache_dir, trainer)
     start = named("semi", protocol)
     start.changed(changed)  # a wrong setting is refused before files are read
+    check_options(draws=draws, subsets_out=subsets_out)
     if per_class is None and subset_file is None:
         fraction(labels)
     inputs = given.read()
@@ -86,9 +89,9 @@ def semi(
     sizes = sorted({len(rows) for rows in subsets})
     if len(sizes) > 1:  # batch and settings follow from their number
         raise ConfigError(f"the subsets have {', '.join(map(str, sizes))} images; evaluate those of each number alone")
+    made = bodies(inputs, used, given, ["trained", *["scratch"] * scratch])
     if subsets_out is not None:
         write_subsets(inputs, subsets, subsets_out)
-    made = bodies(inputs, used, given, ["trained", *["scratch"] * scratch])
     fits: dict[str, list] = {row: [] for row in made}
     for number, rows in enumerate(subsets):
         job = given.job(inputs, choosing(used, inputs.labels["train"][rows]), number)

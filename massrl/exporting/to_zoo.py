@@ -13,7 +13,7 @@ import io
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +33,16 @@ MOST_BYTES = 5_000_000
 FACTS = ("size", "mean", "std", "view_set")
 ROWS = ("accuracy", "untrained", "pixels", "probe", "scratch")  # of a record
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+PATH = re.compile(r"(?<![\w.])(?:~?/\w+/\w+|~/\w+|[A-Za-z]:[/\\]+\w+)|file://")  # of a machine, in JSON
 
 
 def add(
     run: Run, name: str, data: str, records: Mapping[str, Path], commands: Sequence[str], folder: Path = FOLDER
 ) -> Path:
-    """Write NAME.ckpt and NAME.json to `folder`, and return the path of the card.
+    """Write NAME.ckpt and NAME.json to `folder`, in place of those of that name, and return the path of the card.
 
     data: the training images in words.  records: title -> JSON of an evaluation of this run.  commands: that make it
-    again. ConfigError for a record of another checkpoint, or a file of more than 5 MB.
+    again. ConfigError for a record of another checkpoint, a path of a machine, or a file of more than 5 MB.
     """
     if not NAME.fullmatch(name):
         raise ConfigError(f"--name {name!r}: give lower-case letters, digits and hyphens, as cifar10-simclr")
@@ -59,8 +60,9 @@ def add(
         "loops": {"fit_loop": progress},
         "pytorch-lightning_version": content["pytorch-lightning_version"],
     }
-    for place in _paths({key: kept[key] for key in ("hyper_parameters", "massrl")}):
-        raise ConfigError(f"{run.path}: its settings name a path, {place}, which would be published; train without it")
+    settings = {key: kept[key] for key in ("hyper_parameters", "massrl")}
+    if found := PATH.search(json.dumps(settings, default=str)):
+        raise ConfigError(f"{run.path}: its settings name a path, {found[0]}..., which would be published")
     torch.save(kept, buffer)
     raw = buffer.getvalue()
     if len(raw) > MOST_BYTES:
@@ -89,8 +91,11 @@ def add(
         "massrl": __version__,
         "date": datetime.date.today().isoformat(),
     }
+    text = json.dumps(card, indent=2) + "\n"
+    if found := PATH.search(text):
+        raise ConfigError(f"--data, --record or --command names a path, {found[0]}..., which would be published")
     write_whole(folder / f"{name}.ckpt", raw)
-    return write_whole(folder / f"{name}.json", json.dumps(card, indent=2) + "\n")
+    return write_whole(folder / f"{name}.json", text)
 
 
 def _without_weights(kept: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,17 +111,6 @@ def _started_from(args: Mapping[str, Any]) -> dict[str, str]:
     if "weights" in network:
         return {"started_from": Path(network["weights"]).name}
     return {"started_from": str(network["pretrained"])} if network.get("pretrained") else {}
-
-
-def _paths(value: Any) -> Iterator[str]:
-    """The strings in plain values that look like a path of a machine."""
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        for one in value:
-            yield from _paths(one)
-    elif isinstance(value, str) and (value.startswith(("/", "~", ".")) or "\\" in value):
-        yield value
 
 
 def _figures(path: Path, sha256: str) -> dict[str, Any]:

@@ -15,9 +15,9 @@ from data_loading.errors import ConfigError, SourceError
 from data_loading.sources.cached import CACHE
 from data_loading.sources.folder import SUFFIXES
 from massrl.evaluation.embedding import Embedding, embed
+from massrl.evaluation.labels import Data
 from massrl.evaluation.neighbours import nearest
 from massrl.evaluation.options import check_options
-from massrl.evaluation.rows import Data
 from massrl.evaluation.table import aligned, html_table
 from massrl.methods.base import Branch
 from massrl.report import plots, style
@@ -115,8 +115,9 @@ def neighbours(
     options: dict[str, Any] = {"layer": layer, "branch": branch, "size": size, "batch_size": batch_size}
     bank = embed(among, checkpoint, **options, num_workers=num_workers, cache_dir=cache_dir)
     itself = [_row_of(file, among, bank) for file in files]
-    if k > len(bank) - any(row is not None for row in itself):
-        raise ConfigError(f"k is {k}, and {among} has {len(bank)} images; choose a smaller k")
+    others = len(bank) - any(row is not None for row in itself)
+    if k > others:
+        raise ConfigError(f"k is {k}, and {among} has {others} images to compare with; choose a smaller k")
     with tempfile.TemporaryDirectory() as temporary:
         asked = _as_folder(files, Path(temporary, "images"))
         try:

@@ -30,8 +30,11 @@ HEALTH = {  # columns of metrics.csv -> (title, what it says)
         "collapse",
     ),
     "z_alignment": ("alignment", "mean d^2 of two views of an image at unit length: 0 for equal ones, 2 for unrelated"),
-    "target_entropy": ("entropy of targets", "of the targets over prototypes, of each image"),
-    "marginal_entropy": ("entropy of their mean", "the closer to that of each image, the less targets say of images"),
+    "target_entropy": ("entropy of targets", "mean entropy of the target distribution of one image"),
+    "marginal_entropy": (
+        "entropy of their mean",
+        "entropy of the mean target; equal to the one before when all images have the same target, which is collapse",
+    ),
 }
 LEAST = {"z_rank": MIN_RANK, "z_spread": MIN_SPREAD}
 

@@ -53,6 +53,16 @@ def git() -> dict[str, Any] | None:
     return None if revision is None else {"revision": revision, "dirty": bool(changes)}
 
 
+def processor() -> str:
+    """The processor's name as Linux has it, else what `platform` says."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:  # macOS, Windows
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
 def environment(command: str) -> dict[str, Any]:
     """Where, when and by which command a run was started."""
     return {
@@ -60,7 +70,7 @@ def environment(command: str) -> dict[str, Any]:
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "host": platform.node(),
         "platform": platform.platform(),
-        "processor": platform.processor() or platform.machine(),
+        "processor": processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "threads": torch.get_num_threads(),
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],

@@ -42,11 +42,12 @@ def card(name: str) -> dict[str, Any]:
 
 def path(name: str) -> Path:
     """The file of a checkpoint; CheckpointError unless it has the hash that its card says."""
-    file = FOLDER / card(name)["file"]
+    of = card(name)
+    file = FOLDER / of["file"]
     try:
         found = hashlib.sha256(file.read_bytes()).hexdigest()
     except OSError as error:
         raise CheckpointError(f"{name}: {file}: {error.strerror or error}; install massrl again") from None
-    if found != card(name)["sha256"]:
+    if found != of["sha256"]:
         raise CheckpointError(f"{name}: {file} is not the file that its card describes; install massrl again")
     return file

@@ -383,7 +383,7 @@ def test_a_page_without_pairs_says_so_and_replaces_an_older_one(folders, tmp_pat
         (["--num_workers", "-1"], "num_workers is -1"),
         (["--json", ""], 'json is ""'),
         (["--cache_dir", ""], 'cache_dir is ""'),
-        (["--out", "page.png"], "give it a name ending in .html"),
+        (["--out", "page.png"], "give a name that ends in .html"),
         (["--pairs", "nowhere.csv"], "pairs: nowhere.csv cannot be read: No such file"),
         (["--against", "nowhere"], "nowhere"),
         (["--against", "nowhere.beton"], "nowhere.beton: there is no such file"),

@@ -75,7 +75,7 @@ def test_check_leaves_nothing_behind(tmp_path, monkeypatch):
     ("words", "error", "says"),
     [
         (["--k", "0"], ConfigError, "k is 0"),
-        (["--k", "99"], ConfigError, "k is 99, and .* has 16 images"),
+        (["--k", "99"], ConfigError, "k is 99, and .* has 15 images to compare with"),
         (["--k", str(10**12)], ConfigError, "k is 1000000000000"),
         (["--out", ""], ConfigError, "out is ''"),
         (["nothing.jpg"], SourceError, "nothing.jpg: there is no such image file"),

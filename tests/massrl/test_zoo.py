@@ -15,7 +15,7 @@ from data_loading.errors import CheckpointError, ConfigError, UnknownName
 from massrl import zoo
 from massrl.cli.main import main
 from massrl.cli.samples import sample_folder
-from massrl.exporting.to_zoo import MOST_BYTES, add
+from massrl.exporting.to_zoo import MOST_BYTES, PATH, add
 from massrl.runs.checkpoint import Checkpoint
 from massrl.runs.folder import Run
 
@@ -34,7 +34,7 @@ def test_a_checkpoint_is_small_is_the_file_that_its_card_describes_and_names_no_
     with zipfile.ZipFile(file) as archive:  # all but the numbers of the tensors
         texts = [archive.read(name) for name in archive.namelist() if name.endswith("data.pkl")]
     texts.append((zoo.FOLDER / f"{name}.json").read_bytes())
-    assert len(texts) == 2 and not any(re.search(rb"(?<![\w.])[/~]\w+/\w", text) for text in texts)
+    assert len(texts) == 2 and not any(PATH.search(text.decode("latin-1")) for text in texts)
 
 
 def test_the_zoo_has_the_checkpoints_that_the_docs_name_with_their_figures():
@@ -158,6 +158,25 @@ def test_records_of_another_checkpoint_and_large_files_are_refused(run, tmp_path
     with pytest.raises(ConfigError, match="takes 1000 at most"):
         add(Run(made.path), "x", "", {"kNN": record}, [], tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["list.json", "none.json", "other.json"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/srv/me/w.pt", "~/w.pt", "~/a/w.pt", "C:/me/w.pt", "C:\\me\\w.pt", "file:///srv/w.pt"]
+)
+def test_nothing_that_names_a_path_of_a_machine_is_published(run, tmp_path, monkeypatch, path):
+    made, record, _ = run
+    for data, commands in ((f"images of {path}", []), ("images", [f"massrl knn --train {path}"])):
+        with pytest.raises(ConfigError, match="names a path"):
+            add(made, "x", data, {"kNN": record}, commands, tmp_path)
+    monkeypatch.setattr("massrl.exporting.to_zoo._without_weights", lambda kept: {**kept, "mine": {"deep": [path]}})
+    with pytest.raises(ConfigError, match="its settings name a path"):
+        add(made, "x", "images", {"kNN": record}, [], tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("words", ["arXiv:2002.05709", "https://github.com/a/b", "and/or", "runs/x", "zoo:a", "1/2/3"])
+def test_words_that_are_no_path_of_a_machine_are_published(words):
+    assert not PATH.search(json.dumps([words]))
 
 
 def test_the_file_that_a_training_started_from_is_named_without_its_folder(run, tmp_path):

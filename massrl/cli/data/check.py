@@ -7,6 +7,7 @@ from pathlib import Path
 
 from data_loading.errors import ConfigError
 from massrl.cli.data.common import CHECK, parse
+from massrl.evaluation.options import check_ending
 from massrl.parsing.parser import Parser
 
 FORM = "CSV, image,train_image: names as printed, one pair a line"
@@ -44,8 +45,7 @@ def main(argv: list[str]) -> None:
     for name in ("against", "pairs", "out", "json", "cache_dir"):
         if getattr(args, name) == "":
             raise ConfigError(f'{name} is ""; name a file or folder, or leave the option out')
-    if Path(args.out).suffix.lower() not in (".html", ".htm"):
-        raise ConfigError(f"out is {args.out}; the output is a page, give it a name ending in .html")
+    check_ending(".html", ".htm", out=args.out)
     if not args.check:
         _check(args)
         return

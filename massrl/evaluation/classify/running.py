@@ -20,9 +20,9 @@ from massrl.evaluation.classify.heads import make_body
 from massrl.evaluation.classify.inputs import Inputs, read_inputs
 from massrl.evaluation.classify.training import Training
 from massrl.evaluation.flagged import same_or_swapped
+from massrl.evaluation.labels import Data
 from massrl.evaluation.options import check_options
 from massrl.evaluation.protocol import protocols
-from massrl.evaluation.rows import Data
 from massrl.evaluation.untrained import untrained_twin
 from massrl.methods.base import Branch
 

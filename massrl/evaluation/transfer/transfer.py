@@ -10,7 +10,7 @@ from typing import Any
 
 from data_loading.errors import CheckpointError, UserError
 from massrl.evaluation.options import check_options
-from massrl.evaluation.rows import feature_rows
+from massrl.evaluation.rows import Trained, feature_rows
 from massrl.evaluation.transfer.protocol import TransferProbe
 from massrl.evaluation.transfer.result import HEADS, OnSet, Transfer
 from massrl.evaluation.transfer.sets import Opened, Sets, TransferSet, read_sets
@@ -58,6 +58,7 @@ def transfer(
     options |= {"branch": branch, "cache_dir": cache_dir, "layers": None if layer is None else [layer]}
     protocol = TransferProbe(seed=seed)
     named = read_sets(sets, root, only)
+    Trained.read(checkpoint, size, options["layers"], branch)  # refused before the data sets are opened
     opened = {one.name: one.open(Path(cache_dir)) for one in named}  # all are read before the first takes its time
     found: dict[str, OnSet] = {}
     for one in named:
