@@ -32,6 +32,7 @@ def main(argv: list[str]) -> int:
         help="of protocols that choose: held-out (default), or test, which is optimistic",
     )
     add("--iterations", type=int | None, default=None, help="of dinov2-linear: steps of SGD (default: 12500)")
+    add("--weight_decays", type=list[float] | None, default=None, help="of dinov2-linear: one of these is chosen")
     add(
         "--labels", type=str, default="all", help="training labels used: one (of each class), 10pct, all, or a fraction"
     )
@@ -45,6 +46,7 @@ def main(argv: list[str]) -> int:
     from massrl.evaluation.subsets import fraction
 
     fraction(args.labels)  # a wrong one is refused first
-    given = {name: getattr(args, name) for name in ("protocol", "C", "select", "iterations", "labels", "draws")}
+    own = ("C", "select", "iterations", "weight_decays")
+    given = {name: getattr(args, name) for name in ("protocol", *own, "labels", "draws")}
     trains = args.protocol.removeprefix("linear-") in names("linear")
     return run(args, linear, **given, untrained=args.untrained, **(chosen(args) if trains or not args.check else {}))

@@ -3,35 +3,36 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from massrl.parsing.parser import Parser
 
 
-def methods() -> list[dict[str, str]]:
+def methods() -> list[dict[str, Any]]:
     from massrl.methods import METHODS
 
     return _entries(METHODS)
 
 
-def strategies() -> list[dict[str, str]]:
+def strategies() -> list[dict[str, Any]]:
     from data_loading.strategies import STRATEGIES
 
     return _entries(STRATEGIES)
 
 
-def ops() -> list[dict[str, str]]:
+def ops() -> list[dict[str, Any]]:
     from data_loading.ops import OPS
 
     return _entries(OPS)
 
 
-def views() -> list[dict[str, str]]:
+def views() -> list[dict[str, Any]]:
     from data_loading.views.view_sets import VIEW_SETS
 
     return _entries(VIEW_SETS)
 
 
-def backbones() -> list[dict[str, str]]:
+def backbones() -> list[dict[str, Any]]:
     from massrl.backbones import BACKBONES, names
 
     def module(name: str) -> str:
@@ -40,8 +41,8 @@ def backbones() -> list[dict[str, str]]:
     return [{"name": name, "summary": line, "module": module(name)} for name, line in names().items()]
 
 
-def protocols() -> list[dict[str, str]]:
-    """With version, source, and how the settings are chosen."""
+def protocols() -> list[dict[str, Any]]:
+    """With version, source, parameters, and how those that are chosen are chosen."""
     import massrl.dense.recipes  # noqa: F401  # registers its protocols
     from massrl.evaluation.protocol import SELECTIONS, protocols
 
@@ -51,24 +52,28 @@ def protocols() -> list[dict[str, str]]:
         kind = found[entry["name"]]
         summary = entry["summary"] + (f" ({SELECTIONS['test']})" if kind.selection == "test" else "")
         facts = {"version": str(kind.version), "source": kind.source, "selection": SELECTIONS[kind.selection]}
+        facts |= {"parameters": kind().parameters()}
         entries.append({**entry, "summary": summary, **facts})
     return entries
 
 
-def recipes() -> list[dict[str, str]]:
+def recipes() -> list[dict[str, Any]]:
     """As for `massrl pretrain --config NAME`; the module is the one that finds the file."""
     from massrl.recipes import names, summary
 
     return [{"name": name, "summary": summary(name), "module": "massrl.recipes"} for name in names()]
 
 
-def zoo() -> list[dict[str, str]]:
+def zoo() -> list[dict[str, Any]]:
     """Checkpoints that come with the package, as zoo:NAME wherever one is asked for."""
     from massrl import zoo
 
     entries = []
     for card in map(zoo.card, zoo.names()):
-        figures = ", ".join(f"{title} {100 * of['accuracy']['mean']:.1f} %" for title, of in card["figures"].items())
+        figures = ", ".join(
+            f"{title} {100 * of['accuracy']['mean']:.1f} %{' (optimistic)' * of['optimistic']}"
+            for title, of in card["figures"].items()
+        )
         summary = f"{card['method']}, {card['backbone']}, {card['data']}, {card['epochs']} epochs: {figures}"
         entries.append({"name": f"{zoo.PREFIX}{card['name']}", "summary": summary, "module": "massrl.zoo"})
     return entries
@@ -77,7 +82,7 @@ def zoo() -> list[dict[str, str]]:
 KINDS = {kind.__name__: kind for kind in (methods, strategies, ops, views, backbones, protocols, recipes, zoo)}
 
 
-def _entries(registry) -> list[dict[str, str]]:
+def _entries(registry) -> list[dict[str, Any]]:
     return [{"name": n, "summary": registry.summary(n), "module": registry.module(n)} for n in registry]
 
 

@@ -174,6 +174,7 @@ def linear(
     C: float | None = None,
     select: str | None = None,
     iterations: int | None = None,
+    weight_decays: Sequence[float] | None = None,
     labels: str | float = "all",
     draws: int = 20,
     layer: str | None = None,
@@ -211,6 +212,7 @@ def linear(
     C: float | None = None,
     select: str | None = None,
     iterations: int | None = None,
+    weight_decays: Sequence[float] | None = None,
     labels: str | float = "all",
     draws: int = DRAWS,
     layer: str | None = None,
@@ -239,6 +241,7 @@ def linear(
         C: of linear: inverse strength of the penalty; 1 unless said, 10 with one label a class.
         select: of the others: "held-out", a tenth of the training images, or "test", which is optimistic.
         iterations: of dinov2-linear: steps of SGD; 12,500 unless said.
+        weight_decays: of dinov2-linear: several to choose from, each with each rate; none unless said.
         labels: training labels that are used: "one" (of each class), "10pct", "all", or a fraction.
         draws: how many random label subsets; one where all labels are used.
         layer: where features are taken, a name of `massrl.evaluation.layers`; the encoder's output unless said.
@@ -258,8 +261,9 @@ def linear(
     Raises:
         massrl.errors.UserError: a checkpoint, file or argument that does not fit, in one line.
     """
+    own: dict[str, Any] = {"C": C, "select": select, "iterations": iterations, "weight_decays": weight_decays}
     if not isinstance(protocol, str) or protocol not in probes.LINEAR:
-        own = {"C": C, "select": select, "iterations": iterations, "layer": layer, "leaks": leaks}
+        own |= {"layer": layer, "leaks": leaks}
         subsets = {"labels": None if labels == "all" else labels, "draws": None if draws == DRAWS else draws}
         _refuse_probes_own({**own, **subsets})
         from massrl.evaluation.classify.linear import linear_by
@@ -270,7 +274,7 @@ def linear(
     _refuse_trainings_own({"untrained": untrained, "trainer": trainer, **changed}, protocol)
     check_options(draws=draws, iterations=iterations, seed=seed)
     fraction(labels)  # a wrong one is refused before the work
-    probe = probes.make(probes.LINEAR, protocol, seed, C=C, select=select, iterations=iterations)
+    probe = probes.make(probes.LINEAR, protocol, seed, **own)
     view = _View(layer, branch, size, seed, BATCH if batch_size is None else batch_size, num_workers, cache_dir)
     return _measured(checkpoint, train, test, probe, labels, draws_of(labels, draws), view, leaks)
 

@@ -71,8 +71,8 @@ def logistic_path(options: dict[str, Any], seed: int) -> Probe:
 
 def heads(options: dict[str, Any], seed: int) -> Probe:
     """Protocol dinov2-linear."""
-    steps = {"iterations": options["iterations"]} if "iterations" in options else {}
-    protocol = LinearHeads(seed=seed, **steps, **_selection(options))
+    given = {name: options[name] for name in ("iterations", "weight_decays") if name in options}
+    protocol = LinearHeads(seed=seed, **given, **_selection(options))
 
     def score(train: Layers, test: Layers, subsets: Sequence[np.ndarray]) -> list[Chosen]:
         sets = feature_sets(list(train))
@@ -84,7 +84,8 @@ def heads(options: dict[str, Any], seed: int) -> Probe:
             found.append(protocol.choose(part, y[rows], test_x, test_y, sets))
         return found
 
-    said = f"best head of {len(protocol.rates) * len(protocol.weight_decays)} rates, {protocol.iterations} steps"
+    decays = "" if len(protocol.weight_decays) == 1 else f" and {len(protocol.weight_decays)} weight decays"
+    said = f"best head of {len(protocol.rates)} rates{decays}, {protocol.iterations} steps"
     return Probe(protocol, said, score, layers_of)
 
 
@@ -166,7 +167,7 @@ Table = Mapping[str, tuple[Callable[[dict[str, Any], int], Probe], tuple[str, ..
 LINEAR: Table = {
     "linear": (logistic, ("C",)),
     "dinov2-logreg": (logistic_path, ("select",)),
-    "dinov2-linear": (heads, ("select", "iterations")),
+    "dinov2-linear": (heads, ("select", "iterations", "weight_decays")),
 }
 KNN_PROTOCOLS: Table = {
     "knn": (neighbours, ("k", "tau", "distance")),

@@ -122,7 +122,7 @@ def _figures(path: Path, sha256: str) -> dict[str, Any]:
         raise ConfigError(f"{path}: no evaluation of this checkpoint by massrl knn, linear or semi")
     found = {row: record[row] for row in ROWS if row in record}
     rows = {row: {key: of.get(key) for key in ("mean", "std")} for row, of in found.items()}
-    return {**rows, "protocol": record["protocol"]}
+    return {**rows, **{key: record[key] for key in ("protocol", "selection", "optimistic")}}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

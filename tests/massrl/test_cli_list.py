@@ -42,6 +42,7 @@ def test_without_a_kind_the_kinds_are_named():
 def test_a_protocol_says_its_version_its_source_and_how_its_settings_are_chosen():
     entries = {entry["name"]: entry for entry in command.protocols()}
     assert entries["linear"]["version"] and entries["knn"]["source"]
-    assert all(entry["selection"] for entry in entries.values())
+    assert all(entry["selection"] and entry["parameters"] for entry in entries.values())
+    assert entries["knn"]["parameters"] == {"k": 20, "tau": 0.07, "distance": "cosine"}
     for entry in entries.values():  # nobody who reads the list overlooks it
         assert ("optimistic" in entry["selection"]) == ("optimistic" in entry["summary"])

@@ -162,6 +162,15 @@ def test_a_vit_is_measured_by_heads_of_four_feature_sets(sample, tmp_path):
     assert len(found.chosen["pixels"][0].tried) == 13
 
 
+def test_weight_decays_are_tried_with_each_rate(sample, tmp_path):
+    argv = words(sample, "--protocol", "dinov2-linear", "--iterations", "5", "--weight_decays", "[0, 1e-4]")
+    assert linear.main([*argv, "--json", "r.json"]) == 0
+    record = json.loads((tmp_path / "r.json").read_text())
+    tried = record["tried"]["trained"][0]
+    assert record["parameters"]["weight_decays"] == [0, 1e-4]
+    assert sum("weight decay 0.0001" in one for one in tried) == len(tried) / 2 == 26
+
+
 def test_a_choice_on_test_says_optimistic_in_table_record_and_page(sample):
     found = massrl.linear(**given(sample), protocol="dinov2-logreg", select="test")
     assert "optimistic: chosen on the test images" in repr(found)
