@@ -49,6 +49,8 @@ def parser(command: str, description: str) -> Parser:
 def run(args, measure: Callable[..., Accuracy | Classified], **options) -> int:
     """Call `measure`, print its table, write its record."""
     from massrl.evaluation.options import check_options
+    from massrl.runs.evaluations import keep
+    from massrl.runs.folder import is_run
     from massrl.runs.quiet import is_first
 
     with ExitStack() as stack:
@@ -61,7 +63,11 @@ def run(args, measure: Callable[..., Accuracy | Classified], **options) -> int:
         if not is_first():  # of several processes that train together
             return 0
         print(found)
-        return finish(args, found.to_dict())
+        record = found.to_dict()
+        run = Path(args.checkpoint)
+        if not args.check and is_run(run) and (path := keep(run, record)):
+            print(f"kept for massrl report: {path}")
+        return finish(args, record)
 
 
 def _use_samples(args, temporary: Path) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from data_loading.errors import ConfigError
 from massrl.evaluation.table import HEADINGS
 from massrl.report.figures import title
+from massrl.runs.evaluations import kept
 from massrl.runs.folder import EVALUATION, METRICS, Run, is_run, read_json
+from massrl.runs.record import file_sha256
 
 
 @dataclass(frozen=True)
@@ -16,13 +19,14 @@ class Contents:
     """What a folder holds.
 
     runs: by name; several where `massrl quickstart` wrote the folder, else one.  metrics, evaluation: contents of
-    metrics.json and evaluation.json, {} when missing.
+    metrics.json and evaluation.json, {} when missing.  records: of each run, those in its folder evaluations.
     """
 
     path: Path
     runs: dict[str, Run]
     metrics: dict
     evaluation: dict
+    records: dict[str, list[dict[str, Any]]]
 
     @property
     def accuracies(self) -> dict[str, dict]:
@@ -33,6 +37,11 @@ class Contents:
     def paired(self) -> dict:
         """Paired differences between rows, as massrl.evaluation.table.compare returns them; {} when missing."""
         return self.evaluation.get("paired") or self.metrics.get("paired") or {}
+
+    def checkpoint_sha256(self, name: str) -> str | None:
+        """Of the newest checkpoint of a run; None where it has none."""
+        file = self.runs[name].checkpoint
+        return file_sha256(file) if file.exists() else None
 
     @property
     def titles(self) -> dict[str, str]:
@@ -54,4 +63,4 @@ def read(path: Path) -> Contents:
     metrics = read_json(path / METRICS)
     if not runs and not metrics:
         raise ConfigError(f"{path}: not a run folder: it has no config.yaml, metrics.csv or metrics.json")
-    return Contents(path, runs, metrics, read_json(path / EVALUATION))
+    return Contents(path, runs, metrics, read_json(path / EVALUATION), {n: kept(run.path) for n, run in runs.items()})

@@ -6,17 +6,19 @@ import json
 from functools import partial
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
 
 from data_loading.config.atomic import write_whole
 from data_loading.errors import UserError
-from massrl.evaluation.table import BASELINES, HEADINGS
+from massrl.evaluation.table import BASELINES, HEADINGS, percent
 from massrl.report import markup, plots, shared, style
 from massrl.report.content import Contents, read
 from massrl.report.figures import views_of_run
 from massrl.report.words import MEANING, VIEWS, commands, verdict
+from massrl.runs.evaluations import labels_of
 from massrl.runs.folder import REPORT, Run
 
 
@@ -28,7 +30,7 @@ def build(path: Path) -> Path:
     contents = read(path)
     notes = _figures(contents)
     views = partial(_views, notes=notes)
-    sections = (_accuracy, _label_free, _training, _health, views, _map, _neighbours, _next, _record)
+    sections = (_accuracy, _records, _label_free, _training, _health, views, _map, _neighbours, _next, _record)
     parts = [_head(contents), markup.section("", markup.paragraph(verdict(contents)), kind="verdict")]
     parts += [section(contents) for section in sections]
     target = path / REPORT
@@ -110,6 +112,56 @@ def _protocols(contents: Contents) -> str:
     if not isinstance(cards, list):
         return ""
     return "<h2 style='margin-top:24px'>How it was measured</h2>" + shared.protocol_cards(cards)
+
+
+RECORDED = {  # rows of a record -> head of the column
+    "accuracy": "trained",
+    "untrained": "untrained",
+    "random": "untrained",
+    "pixels": "raw pixels",
+    "probe": "linear probe",
+    "scratch": "from random weights",
+    "without_flagged": "trained, without flagged images",
+}
+
+
+def _records(contents: Contents) -> str:
+    """The records of evaluations of single runs, each with its protocol card; warnings stand above all of them."""
+    every = [(name, record) for name, records in contents.records.items() for record in records]
+    if not every:
+        return ""
+    heads = [head for head in dict.fromkeys(RECORDED.values()) if any(head in _recorded(one) for _, one in every)]
+    rows, warnings = [], []
+    for name, record in every:
+        words = [escape(record["protocol"]), f"labels: {escape(labels_of(record))}", f"on {escape(_of(record))}"]
+        words += [f"<b>optimistic: {escape(record['selection'])}</b>"] if record.get("optimistic") else []
+        words += [f"{escape(record['branch'])} network"] if record.get("branch") == "target" else []
+        if contents.checkpoint_sha256(name) != record["checkpoint_sha256"]:
+            words.append("<b>of an earlier checkpoint of this run</b>")
+        title = f"{escape(contents.titles[name])}: " if len(contents.runs) > 1 else ""
+        cells = _recorded(record)
+        rows.append([title + ", ".join(words), *(cells.get(head, "") for head in heads)])
+        warnings += record.get("warnings") or []
+    cards = {record["protocol"]: record for _, record in every}
+    note = "Test accuracy in per cent, by massrl knn, linear, semi or finetune; ± is the deviation over label subsets."
+    return markup.section(
+        "Evaluations of this run",
+        *(markup.paragraph(f"<b>{escape(words)}</b>", "bad") for words in dict.fromkeys(warnings)),
+        markup.table(["", *heads], rows),
+        markup.paragraph(note, "muted"),
+        "<h2 style='margin-top:24px'>How they were measured</h2>" + shared.protocol_cards(list(cards.values())),
+    )
+
+
+def _recorded(record: dict[str, Any]) -> dict[str, str]:
+    """Head of a column -> cell, of the rows that a record has."""
+    return {head: percent(record[row]) for row, head in RECORDED.items() if isinstance(record.get(row), dict)}
+
+
+def _of(record: dict[str, Any]) -> str:
+    """The test images of a record, as short as they can be named."""
+    test = record["split"]["test"]
+    return ", ".join(Path(one).name for one in ([test] if isinstance(test, str) else test))
 
 
 def _cell(entry: dict | None, best: float) -> str:

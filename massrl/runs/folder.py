@@ -5,6 +5,7 @@ environment.json   command, versions, machine, git revision
 metrics.csv        what was logged, a row per logged step; a continued run appends to it
 metrics.json       seconds, and the last value of each metric; of an evaluation its accuracies
 evaluation.json    paired differences, protocols, hashes, split and seeds behind those accuracies
+evaluations/       records of massrl knn, linear, semi and finetune on this run, which its report shows
 checkpoints/       last.ckpt, replaced at the end of each epoch
 export/            the encoder alone: a timm folder, or model.safetensors with its card model.json; a continued run
                    replaces it

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from data_loading import Batch
 from data_loading.errors import ConfigError
 from massrl.cli import report as command
+from massrl.cli.main import main
 from massrl.cli.samples import sample_checkpoint, sample_folder
 from massrl.evaluation.knn import KNN
 from massrl.report import build, plots, style
@@ -170,6 +171,41 @@ def test_a_plain_run_says_that_it_is_not_measured_and_where_the_checkpoint_is(tm
     assert "tiny_resnet" in text
     assert (run / "figures" / "loss.png").exists()
     assert (run / "figures" / "views_simclr.png").exists()
+
+
+def evaluate(words, run, images, folder):
+    """Call a command of `massrl` on a run, with the images as train and test."""
+    given = {"checkpoint": run, "train": images, "test": images, "cache_dir": folder / "cache", "num_workers": 1}
+    options = [str(word) for name, value in given.items() for word in (f"--{name}", value)]
+    assert main([*words.split(), *options]) == 0
+
+
+def test_evaluations_of_a_run_are_kept_and_shown_with_their_cards(tmp_path, capsys):
+    images = sample_folder(tmp_path)
+    run = sample_checkpoint(tmp_path, images).parents[1]
+    for words in ("knn --k 3", "linear --labels one --draws 2", "knn --k 1,3 --select test"):
+        evaluate(words, run, images, tmp_path)
+        assert "kept for massrl report: " in capsys.readouterr().out
+    records = {path.stem.rpartition("-")[0]: json.loads(path.read_text()) for path in (run / "evaluations").iterdir()}
+    assert sorted(records) == ["knn-grid-v1", "knn-v2", "linear-v2-one"]
+    text = page(run).text
+    assert "SimCLR has been trained and evaluated by the protocols below" in text
+    assert f"{100 * records['knn-v2']['accuracy']['mean']:.1f}" in text and "labels: one" in text
+    assert "optimistic: chosen on the test images" in text and "same content: this is an accuracy on training" in text
+    assert KNN.source in text and "of an earlier checkpoint" not in text
+
+    file = run / "checkpoints" / "last.ckpt"
+    torch.save({**torch.load(file, weights_only=True), "more": 1}, file)  # as after going on
+    (run / "evaluations" / "other.json").write_text("[]")
+    assert "of an earlier checkpoint of this run" in page(run).text
+
+
+def test_checks_and_checkpoint_files_keep_no_evaluation(tmp_path):
+    images = sample_folder(tmp_path)
+    checkpoint = sample_checkpoint(tmp_path, images)
+    evaluate("knn --k 3", checkpoint, images, tmp_path)
+    evaluate("knn --k 3 --check", checkpoint.parents[1], images, tmp_path)
+    assert not (checkpoint.parents[1] / "evaluations").exists()
 
 
 def test_a_run_without_labels_shows_rank_and_alignment(tmp_path):
