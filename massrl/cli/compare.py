@@ -19,7 +19,7 @@ SHARED = ("draws", "k", "tau", "size", "seed", "batch_size", "num_workers", "cac
 def main(argv: list[str]) -> int:
     parser = Parser(prog="massrl compare", description=DESCRIPTION)
     add = parser.add_argument
-    add("runs", nargs="*", help="run folders or checkpoint files, two or more")
+    add("runs", nargs="*", help="run folders or checkpoint files; of one alone: beside raw pixels and untrained")
     add("--train", type=str | None, default=None, help="labelled images: .beton files or a folder of class folders")
     add("--test", type=str | None, default=None, help="labelled images to measure on")
     add("--report", type=str | None, default=None, help="write a page with all of it to this .html file")

@@ -207,7 +207,7 @@ def _entry(x: np.ndarray) -> dict[str, Any]:
 
 
 def _seeds(trainings: Sequence[Training]) -> str:
-    seeds = ", ".join(str(training.seed) for training in trainings)
+    seeds = ", ".join("unknown" if training.seed is None else str(training.seed) for training in trainings)
     said = f"seed {seeds}" if len(trainings) == 1 else f"{len(trainings)} trainings, seeds {seeds}"
     return said if trainings[0].branch == "online" else f"{said}; {trainings[0].branch} network"
 
@@ -255,8 +255,8 @@ def compare(
     check_options(cache_dir=cache_dir)
     trainings = [replace(read(run), row=f"run {i}") for i, run in enumerate(runs)]
     paths = [training.path for training in trainings]
-    if len(paths) < 2 or len(set(paths)) < len(paths):
-        raise ConfigError(f"runs are {', '.join(map(str, paths)) or 'none'}; name at least two, and each once")
+    if not paths or len(set(paths)) < len(paths):
+        raise ConfigError(f"runs are {', '.join(map(str, paths)) or 'none'}; name one or more, and each once")
     names = {training.row: training.path for training in trainings}
     options: dict[str, Any] = {"size": size, "seed": seed, "batch_size": batch_size, "num_workers": num_workers}
 

@@ -40,9 +40,8 @@ def build(found: Comparison, path: Path) -> Path:
 def _head(found: Comparison) -> str:
     count = sum(map(len, found.variants.values()))
     train, test = found.rows.features["pixels"]
-    chips = [
-        f"{count} runs",
-        f"{len(found.variants)} variants",
+    chips = [] if count == 1 else [f"{count} runs", f"{len(found.variants)} variants"]
+    chips += [
         f"{len(train)} training images",
         f"{len(test)} test images",
     ]
@@ -98,6 +97,8 @@ def _differences(found: Comparison) -> str:
 
 
 def _settings(found: Comparison) -> str:
+    if len(found.variants) == 1:
+        return ""
     cells = found.setting_cells()
     if len(cells) == 1:
         return markup.section("Settings", markup.paragraph("The variants have the same settings."))
@@ -168,7 +169,8 @@ def _training(found: Comparison, figures: Path) -> str:
     for of in found.variants.values():
         for one in of:
             minutes = "" if one.seconds is None else f"{one.seconds / 60:.1f}"
-            rows.append([str(one.path.parent.parent), str(one.seed), str(one.epochs), str(one.steps), minutes])
+            seed = "unknown" if one.seed is None else str(one.seed)
+            rows.append([str(one.path.parent.parent), seed, str(one.epochs), str(one.steps), minutes])
     words = "Of the first training of each variant. Losses of different methods have different scales."
     cost = markup.section("Training and cost", _table(rows), markup.picture(picture, words, "Loss over epochs"))
     return cost + shared.health(curves, figures / "health.png")

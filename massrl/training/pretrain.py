@@ -132,6 +132,8 @@ def run_settings(settings: Settings, command: str, rehearsal: bool = False) -> R
         data.view_set = data.resolve(method)
         method.check(data.view_set)
         data.prepare_data()
+        if data.val is not None and not rehearsal and _same_content(data):
+            say("WARNING: data.val has the content of data.train, so that its accuracies are those of training images")
         if method.needs.labels:
             with Reader(data.file()) as reader:
                 method.check_labels(torch.from_numpy(reader.labels.copy()))
@@ -155,6 +157,13 @@ def run_settings(settings: Settings, command: str, rehearsal: bool = False) -> R
     if config.report and not rehearsal and is_first():
         build(run.path)
     return run
+
+
+def _same_content(data: BetonDataModule) -> bool:
+    """Whether training and validation images are the same; files of other sizes are not read for it."""
+    with Reader(data.file()) as train, Reader(data.file(data.val)) as val:
+        sizes = ([part.found.st_size for part in one.parts] for one in (train, val))
+        return len(train) == len(val) and next(sizes) == next(sizes) and train.sha256() == val.sha256()
 
 
 def _say_exported(run: Run, method: Method, wanted: bool | None) -> None:

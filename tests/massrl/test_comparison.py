@@ -178,12 +178,20 @@ def test_check_leaves_nothing_behind(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_one_run_stands_beside_pixels_and_the_untrained_network(made, tmp_path):
+    images, runs = made
+    found = massrl.compare(runs[:1], images, images, draws=2, k=3, cache_dir=tmp_path)
+    text = build(found, tmp_path / "a.html").read_text()
+    assert len(found.variants) == 1 and "raw pixels" in text and "Confusion of" in text
+    assert "same settings" not in text and "1 variants" not in text
+
+
 def test_what_does_not_fit_is_refused_in_one_line(made, tmp_path):
     images, runs = made
     common = {"train": images, "test": images, "cache_dir": tmp_path}
-    with pytest.raises(ConfigError, match="name at least two, and each once"):
-        massrl.compare(runs[:1], **common)
-    with pytest.raises(ConfigError, match="name at least two, and each once"):
+    with pytest.raises(ConfigError, match="runs are none; name one or more"):
+        massrl.compare([], **common)
+    with pytest.raises(ConfigError, match="name one or more, and each once"):
         massrl.compare([runs[0], runs[0]], **common)
     with pytest.raises(CheckpointError, match="nowhere"):
         massrl.compare([runs[0], tmp_path / "nowhere"], **common)

@@ -1,10 +1,13 @@
 """Probes, health and validation measure a training and never touch it: losses are equal to the bit without them."""
 
+from pathlib import Path
+
 import pytest
 import pytorch_lightning as pl
 import torch
 from torch import nn
 
+import massrl
 from betons import write
 from data_loading import BetonDataModule, Loader
 from drawn import CLASSES, Drawn, same_state, small, trainer
@@ -197,3 +200,14 @@ def test_folders_of_other_classes_have_no_val_linear(tmp_path, caplog):
         run.fit(small("SimCLR"), where)
     assert "val_linear" not in run.callback_metrics
     assert "no val_linear: training and val images have other class folders: a, c in one only" in caplog.text
+
+
+def test_training_images_as_validation_images_are_said_loudly(files, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    options = {"method": "SimCLR", "backbone": "tiny_resnet", "size": 8, "max_epochs": 1, "batch_size": 8}
+    options |= {"hidden_dim": 16, "out_dim": 8, "num_workers": 1, "report": False, "enable_progress_bar": False}
+    (tmp_path / "copy.beton").write_bytes(Path(files["train"]).read_bytes())
+    loud = "WARNING: data.val has the content of data.train"
+    for number, (val, said) in enumerate([(files["val"], False), ("copy.beton", True)]):
+        massrl.pretrain(files["train"], val=val, out=f"run{number}", **options)
+        assert (loud in capsys.readouterr().out) == said
