@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -14,8 +15,9 @@ from torch import Tensor
 from data_loading.batch import Batch
 from data_loading.config.lightning_package import pl
 from data_loading.errors import ConfigError
+from data_loading.views.view_set import View
 from massrl.distributed import mean_over_ranks, world_size
-from massrl.evaluation.measures import rankme_of_gram, uniformity_of_gram
+from massrl.evaluation.measures import alpha_req_of_gram, rankme_of_gram, uniformity_of_gram
 
 MOST = 256  # images of a batch that are measured: the cost of a rank grows with the square of their number
 ARMED = 0.1  # share of the run after which a figure that was never good sounds the alarm
@@ -24,7 +26,8 @@ MIN_SPREAD, MIN_RANK = 0.1, 2.0  # of z_spread and z_rank: the alarm's defaults
 GOOD = 2.0  # times the least healthy value, from which on a figure counts as having been good
 EQUAL = "complete collapse: all images have nearly the same embedding, as nothing keeps them apart"
 LINE = "dimensional collapse: embeddings lie near one line, as nothing keeps their channels apart"
-LOGGED = ("h_rank", "z_rank", "z_spread", "z_uniformity", "z_alignment")
+LOGGED = ("h_rank", "h_alpha", "h_alpha_r2", "z_rank", "z_spread", "z_uniformity", "z_alignment")
+PAIR = "pair/{}/{}"  # name of the distance of views of two strategies
 # A warning's level, so that it is seen where messages are suppressed, but without the place in the code.
 warn = pl.utilities.rank_zero_only(logging.getLogger(f"{pl.__name__}.utilities.rank_zero").warning)
 
@@ -42,9 +45,11 @@ class Health(pl.Callback):
 
     They are computed from what a training step has computed anyway, of at most 256 images of each process's batch: no
     forward, no random number and no weight changes, so that losses are equal to the bit with and without them. They are
-    `h_rank` of the features of the first view; `z_rank`, `z_spread` and `z_uniformity` of its embeddings, and
-    `z_alignment` of those of the first two views, where a method has embeddings. massrl/evaluation/measures.py defines
-    them; a rank is at most the number of images.
+    `h_rank`, and alpha-ReQ's exponent `h_alpha` with the `h_alpha_r2` of its fit, of the features of the first view;
+    `z_rank`, `z_spread` and `z_uniformity` of its embeddings, and `z_alignment` of those of the first two views, where
+    a method has embeddings. massrl/evaluation/measures.py defines them; a rank is at most the number of images. Of
+    views of several strategies also `pair/A/B`: the alignment of an image's views under the strategies A and B, which
+    says which strategies are hard for which.
 
     The alarm sounds for a loss that is not finite; a z_spread below `min_spread`; a z_rank below `min_rank`, except of
     methods that train with labels, which need no more directions than classes; and where targets over K prototypes say
@@ -88,8 +93,9 @@ class Health(pl.Callback):
         # Under accumulation a step has several batches, the last of which counts.
         if step == before or step % (self.every_n_steps or _logs_every(trainer)):
             return
-        figures = over_processes(measures(outputs), pl_module)
-        for name in LOGGED:
+        pairs = strategy_pairs(outputs.get("embeddings", ()), batch.layout)
+        figures = over_processes({**measures(outputs), **pairs}, pl_module)
+        for name in (*LOGGED, *pairs):
             if math.isfinite(figures[name]):
                 pl_module.log(name, figures[name], rank_zero_only=True, batch_size=1)
         if self.alarm is None and (found := self._finding(pl_module, outputs, figures)):
@@ -150,7 +156,9 @@ def measures(outputs: Mapping[str, Any]) -> dict[str, float]:
     found["loss"] = float(outputs["loss"])
     h = _rows(outputs["features"])
     if h.isfinite().all():
-        found["h_rank"] = rankme_of_gram((h @ h.T).cpu(), h.shape[1])
+        gram = (h @ h.T).cpu()
+        law = alpha_req_of_gram(gram, h.shape[1])
+        found |= {"h_rank": rankme_of_gram(gram, h.shape[1]), "h_alpha": law.alpha, "h_alpha_r2": law.r2}
     z = [_rows(view) for view in outputs.get("embeddings", ())[:2]]
     if z and len(z[0]) > 1 and all(view.isfinite().all() for view in z):
         gram, unit = (z[0] @ z[0].T).cpu(), [F.normalize(view, dim=1) for view in z]
@@ -161,6 +169,24 @@ def measures(outputs: Mapping[str, Any]) -> dict[str, float]:
     if (entropies := outputs.get("entropies")) is not None:
         found |= {"target_entropy": float(entropies.each), "marginal_entropy": float(entropies.marginal)}
     return found
+
+
+def strategy_pairs(embeddings: Sequence[Tensor], layout: Sequence[View]) -> dict[str, float]:
+    """PAIR of two strategies -> mean |z - z'|^2 of an image's views under them, z at norm 1, over pairs of views.
+
+    embeddings: (B, D) of each view, those of global views first.  layout: of the views. {} where the views are of one
+    strategy, or not all of them have embeddings.
+    """
+    views = sorted(layout, key=lambda view: view.role != "global")
+    strategies = list(dict.fromkeys(view.strategy for view in views))
+    if len(strategies) < 2 or len(embeddings) != len(views):
+        return {}
+    z = [F.normalize(_rows(view), dim=1) for view in embeddings]
+    found: dict[str, list[float]] = {}
+    for i, j in itertools.combinations(range(len(z)), 2):
+        one, other = sorted((views[i].strategy, views[j].strategy), key=strategies.index)
+        found.setdefault(PAIR.format(one, other), []).append(float((z[i] - z[j]).square().sum(1).mean()))
+    return {name: sum(values) / len(values) for name, values in found.items()}
 
 
 def over_processes(figures: dict[str, float], module: pl.LightningModule) -> dict[str, float]:

@@ -125,10 +125,23 @@ def alpha_req(x: Any, first: int = 5, last: int = 100) -> PowerLaw:
 
     `last` is lowered to the number of eigenvalues above 1e-12 of the largest.
     """
-    if not 1 <= first < last:
-        raise ValueError(f"first is {first} and last is {last}; they need 1 <= first < last")
     x = _matrix(x)
     values = np.linalg.svd(x - x.mean(0), compute_uv=False) ** 2 / max(len(x) - 1, 1)
+    return _power_law(values, first, last)
+
+
+def alpha_req_of_gram(gram: Any, width: int, first: int = 5, last: int = 100) -> PowerLaw:
+    """`alpha_req` of features x (N, F) from x x^T (N, N) and F."""
+    gram = _matrix(gram)
+    centred = gram - gram.mean(0) - gram.mean(1)[:, None] + gram.mean()
+    values = np.linalg.eigvalsh(centred)[::-1][: min(len(gram), width)]
+    return _power_law(values.clip(min=0) / max(len(gram) - 1, 1), first, last)
+
+
+def _power_law(values: np.ndarray, first: int, last: int) -> PowerLaw:
+    """The fit of `alpha_req` to eigenvalues, largest first."""
+    if not 1 <= first < last:
+        raise ValueError(f"first is {first} and last is {last}; they need 1 <= first < last")
     usable = int((values > 1e-12 * max(float(values[0]), TINY)).sum())
     last = min(last, usable)
     if last - first < 2:

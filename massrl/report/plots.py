@@ -65,7 +65,7 @@ def health_curves(
 
     runs: as of `loss_curve`.  titles: column -> title of its panel.
     """
-    columns = 3 if len(titles) in (3, 5, 6) else min(4, len(titles))  # no row of one panel below a full one
+    columns = 3 if len(titles) in (3, 5, 6, 9) else min(4, len(titles))  # no row of one panel below a full one
     rows = -(-len(titles) // columns)
     figure = new_figure(min(WIDE, 3.2 * columns + 0.5), 2.5 * rows + 0.3)
     axes = figure.subplots(rows, columns, squeeze=False).flatten()

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from massrl.callbacks.health import MIN_RANK, MIN_SPREAD
+from massrl.callbacks.health import MIN_RANK, MIN_SPREAD, PAIR
 from massrl.report import markup, plots, style
 
 HEALTH = {  # columns of metrics.csv -> (title, what it says)
@@ -18,6 +18,12 @@ HEALTH = {  # columns of metrics.csv -> (title, what it says)
         "rank of features",
         "effective rank (RankMe) of the features of a batch: the number of directions that they use",
     ),
+    "h_alpha": (
+        "decay of the spectrum",
+        "alpha-ReQ of the features of a batch: their variances fall as j^-alpha over directions; near 1 is good, far "
+        "above 1 a few directions have everything. With the next measure near 1; else there is no power law",
+    ),
+    "h_alpha_r2": ("fit of the decay", "R^2 of that power law"),
     "z_rank": ("rank of embeddings", "effective rank of the projector's outputs; below 2 they lie near one line"),
     "z_spread": (
         "spread of embeddings",
@@ -57,9 +63,29 @@ def health(runs: Mapping[str, Mapping[str, np.ndarray]], path: Path) -> str:
     return markup.section(
         "Health of the training",
         markup.picture(path, words, "Measures of collapse over epochs"),
+        *(_pairs(name, of) for name, of in runs.items()),
         "<h2 style='margin-top:24px'>What the measures are</h2>"
         + markup.definitions([HEALTH[name] for name in logged]),
     )
+
+
+def _pairs(run: str, columns: Mapping[str, np.ndarray]) -> str:
+    """The distances of views of each two strategies, the mean of the last tenth; "" where none were logged."""
+    found = {}
+    for name, values in columns.items():
+        known = values[np.isfinite(values)]
+        if name.startswith(PAIR.partition("{")[0]) and len(known):
+            found[tuple(name.split("/")[1:])] = known[-max(1, len(known) // 10) :].mean()
+    if not found:
+        return ""
+    strategies = list(dict.fromkeys(name for pair in found for name in pair))
+    rows = [
+        [escape(a), *("" if (v := found.get((a, b), found.get((b, a)))) is None else f"{v:.3f}" for b in strategies)]
+        for a in strategies
+    ]
+    words = "Mean squared distance of an image's views under two strategies, at unit length; the larger, the harder."
+    head = [f"pairs of strategies, {escape(run)}", *map(escape, strategies)]
+    return markup.table(head, rows) + markup.paragraph(words, "muted")
 
 
 def protocol_cards(cards: Sequence[Mapping[str, Any]]) -> str:

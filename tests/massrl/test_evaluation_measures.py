@@ -12,6 +12,7 @@ from massrl.evaluation.measures import (
     alignment,
     alignment_of_views,
     alpha_req,
+    alpha_req_of_gram,
     lidar,
     rankme,
     rankme_of_gram,
@@ -149,6 +150,12 @@ def test_alpha_and_r2_are_those_of_scikit_learns_weighted_regression():
     found = alpha_req(with_spectrum(values), first=5, last=30)
     assert found.alpha == pytest.approx(line.coef_[0], rel=1e-6)
     assert found.r2 == pytest.approx(line.score(x, y, sample_weight=w), rel=1e-6) and found.r2 < 0.95
+
+
+@pytest.mark.parametrize(("n", "width"), [(40, 90), (200, 30)])
+def test_alpha_of_the_gram_matrix_is_that_of_the_features(n, width):
+    x = np.random.default_rng(0).normal(3, 1, (n, width)) * np.arange(1, width + 1) ** -0.8
+    np.testing.assert_allclose(alpha_req_of_gram(x @ x.T, width), alpha_req(x), rtol=1e-6)
 
 
 def test_alpha_depends_on_the_range_and_a_spectrum_too_short_for_it_has_none():

@@ -8,12 +8,14 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
+import massrl
 from data_loading.errors import ConfigError
+from data_loading.views.view_set import View
 from drawn import Drawn, small, trainer, views_of
 from massrl.callbacks import Health
-from massrl.callbacks.health import measures
+from massrl.callbacks.health import measures, strategy_pairs
 from massrl.cli.samples import sample_folder
-from massrl.evaluation.measures import alignment, rankme, spread, uniformity
+from massrl.evaluation.measures import alignment, alpha_req, rankme, spread, uniformity
 from massrl.losses import negative_cosine
 from massrl.losses.entropy import Entropies
 from massrl.methods import BYOL, METHODS, SimSiam
@@ -51,6 +53,8 @@ def test_health_logs_the_measures_of_what_the_step_has_computed():
     assert len(z) == 3
     expected = {"h_rank": rankme(h), "z_rank": rankme(z[0]), "z_spread": spread(z[0]), "z_uniformity": uniformity(z[0])}
     expected["z_alignment"] = alignment(z[0], z[1])
+    law = alpha_req(h)
+    expected |= {"h_alpha": law.alpha, "h_alpha_r2": law.r2} if math.isfinite(law.alpha) else {}
     found = seen.logged[1]
     assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-5)
     assert found["z_spread"] == pytest.approx(math.sqrt(16) * found["z_std"], rel=1e-5)
@@ -64,6 +68,32 @@ def test_every_method_has_what_health_measures(name):
     wanted = {"h_rank"} | (set() if name == "Supervised" else {"z_rank", "z_spread", "z_uniformity"})
     wanted |= {"target_entropy", "marginal_entropy"} if hasattr(small(name), "prototypes") else set()
     assert wanted <= seen.logged[-1].keys()
+
+
+def test_pairs_of_strategies_have_the_mean_alignment_of_their_views():
+    roles = ["global", "local", "global", "global"]  # a local view's embedding comes after those of global ones
+    strategies = ["a", "b", "b", "a"]
+    layout = [View(str(i), roles[i], 8, i, strategies[i], 0) for i in range(4)]
+    z = list(torch.randn(4, 6, 5, generator=torch.Generator().manual_seed(0)))  # of the views 0, 2, 3, 1
+    found = strategy_pairs(z, layout)
+    expected = {
+        "pair/a/a": alignment(z[0], z[2]),
+        "pair/b/b": alignment(z[1], z[3]),
+        "pair/a/b": np.mean([alignment(z[i], z[j]) for i, j in ((0, 1), (0, 3), (2, 1), (2, 3))]),
+    }
+    assert found == pytest.approx(expected, rel=1e-5)
+    assert strategy_pairs(z[:3], layout) == strategy_pairs(z[:1], layout[:1]) == {}  # not of all views; one strategy
+
+
+def test_a_training_on_several_strategies_logs_their_pairs_and_the_report_shows_them(tmp_path):
+    images = sample_folder(tmp_path)
+    run = massrl.pretrain(
+        images, method="MASSRL", out=tmp_path / "run", max_epochs=2, size=16, batch_size=8, num_workers=1,
+        backbone="tiny_resnet", hidden_dim=16, out_dim=8, views="simclr32+randaugment", enable_progress_bar=False,
+    )  # fmt: skip
+    pairs = {name for name in run.columns if name.startswith("pair/")}
+    assert len(pairs) == 3 and all(np.isfinite(run.columns[name]).any() for name in pairs)
+    assert "pairs of strategies" in (run.path / "report.html").read_text()
 
 
 def test_a_step_under_accumulation_is_measured_once(monkeypatch):
