@@ -6,7 +6,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from massrl.cli.ends import required
+from massrl.cli.ends import finish, required
 from massrl.parsing.parser import Parser
 
 DESCRIPTION = (
@@ -36,6 +36,7 @@ def main(argv: list[str]) -> int:
     add("--checkpoint", type=str | None, default=None, help="a run folder, a checkpoint file, or zoo:NAME")
     add("--out", type=str, default="features.npz", help="the file: .npz, .csv or .parquet")
     add("--picture", type=str | None, default=None, help="the map, a PNG (default: beside --out)")
+    add("--json", type=str | None, default=None, help="write what the features are and depend on to this file")
     add_view(parser)
     add("--check", action="store_true", help="the whole way on 16 images in a temporary folder; leaves nothing behind")
     args = parser.parse_args(argv)
@@ -46,7 +47,8 @@ def main(argv: list[str]) -> int:
     with ExitStack() as stack:
         if args.check:
             use_samples(args, Path(stack.enter_context(tempfile.TemporaryDirectory())))
-        check_options(out=args.out, picture=args.picture)
+            args.json = None
+        check_options(out=args.out, picture=args.picture, json=args.json)
         check_ending(".png", picture=args.picture)
         required(args, "checkpoint", folder="FOLDER")
         out = Path(args.out)
@@ -60,9 +62,7 @@ def main(argv: list[str]) -> int:
             print(f"no map: {len(found)} images are too few, it takes {LEAST_POINTS}")
         else:
             print(f"map: {draw_embedding(found, Path(args.picture or out.with_suffix('.png')))}")
-        if args.check:
-            print("check passed: nothing was kept")
-    return 0
+        return finish(args, found.to_dict())
 
 
 def use_samples(args, temporary: Path) -> None:

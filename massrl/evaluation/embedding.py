@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -73,15 +74,15 @@ class Embedding:
     def save(self, path: str | os.PathLike) -> Path:
         """Write the features to a .npz, .csv or .parquet file, the whole file or nothing.
 
-        .npz: arrays x, y, index, and names where there are any.  .csv and .parquet: a row an image with the columns
-        name (or index), label and one for each feature, f0, f1, ...
+        .npz: arrays x, y, index, names where there are any, and card, the text of `to_dict()` as JSON.  .csv and
+        .parquet: a row an image with the columns name (or index), label and one for each feature, f0, f1, ...
         Raises ConfigError for another suffix, and for .parquet where pyarrow is not installed.
         """
         path = Path(path)
         check_suffix(path)
         with whole(path) as file:
             if path.suffix == ".npz":
-                arrays = {"x": self.x, "y": self.y, "index": self.index}
+                arrays = {"x": self.x, "y": self.y, "index": self.index, "card": np.array(json.dumps(self.to_dict()))}
                 arrays |= {} if self.names is None else {"names": np.array(self.names)}
                 np.savez(file, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the last for allow_pickle
             elif path.suffix == ".csv":

@@ -19,6 +19,7 @@ from massrl.cli.embed import main as embed
 from massrl.cli.features import main
 from massrl.cli.samples import sample_checkpoint, sample_folder
 from massrl.evaluation import rows
+from massrl.runs.record import file_sha256
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +84,15 @@ def test_an_npz_is_read_without_pickle(made, tmp_path):
     with np.load(found.save(tmp_path / "a.npz"), allow_pickle=False) as stored:
         assert stored["names"].tolist() == found.names
         np.testing.assert_array_equal(stored["x"], found.x)
+        assert json.loads(str(stored["card"])) == found.to_dict()  # layer, branch, hashes
+
+
+def test_the_command_writes_what_the_features_depend_on(made, tmp_path):
+    images, checkpoint, cache = made
+    words = [str(images), "--checkpoint", str(checkpoint), "--cache_dir", str(cache), "--out", str(tmp_path / "a.csv")]
+    assert embed([*words, "--json", str(tmp_path / "card.json")]) == 0
+    card = json.loads((tmp_path / "card.json").read_text())
+    assert (card["images"], card["branch"]) == (16, "online") and card["checkpoint_sha256"] == file_sha256(checkpoint)
 
 
 def test_parquet_without_pyarrow_is_refused_before_the_work(made, tmp_path):
