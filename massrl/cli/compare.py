@@ -10,7 +10,7 @@ from massrl.cli.ends import finish, required
 from massrl.parsing.parser import Parser
 
 DESCRIPTION = (
-    "Evaluate several runs on the same images and the same label subsets: accuracies, paired differences with 95 % "
+    "Evaluate one run or several on the same images and label subsets: accuracies, paired differences with 95 % "
     "intervals, and the settings in which they differ. Runs that differ in seeds alone count as one variant."
 )
 SHARED = ("draws", "k", "tau", "size", "seed", "batch_size", "num_workers", "cache_dir")
@@ -19,7 +19,7 @@ SHARED = ("draws", "k", "tau", "size", "seed", "batch_size", "num_workers", "cac
 def main(argv: list[str]) -> int:
     parser = Parser(prog="massrl compare", description=DESCRIPTION)
     add = parser.add_argument
-    add("runs", nargs="*", help="run folders or checkpoint files; of one alone: beside raw pixels and untrained")
+    add("runs", nargs="*", help="run folders or checkpoint files; one alone is compared with pixels and untrained")
     add("--train", type=str | None, default=None, help="labelled images: .beton files or a folder of class folders")
     add("--test", type=str | None, default=None, help="labelled images to measure on")
     add("--report", type=str | None, default=None, help="write a page with all of it to this .html file")

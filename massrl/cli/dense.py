@@ -46,7 +46,7 @@ def parser(command: str, description: str, labels: str, what: str) -> Parser:
     add(
         "--check",
         action="store_true",
-        help="two steps, on drawn images where none are given; leaves nothing behind",
+        help="two steps, on generated images where none are given; leaves nothing behind",
     )
     return parser
 

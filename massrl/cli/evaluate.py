@@ -50,7 +50,7 @@ def run(args, measure: Callable[..., Accuracy | Classified], **options) -> int:
     """Call `measure`, print its table, write its record."""
     from massrl.evaluation.options import check_options
     from massrl.runs.evaluations import keep
-    from massrl.runs.folder import is_run
+    from massrl.runs.folder import run_of
     from massrl.runs.quiet import is_first
 
     with ExitStack() as stack:
@@ -64,10 +64,12 @@ def run(args, measure: Callable[..., Accuracy | Classified], **options) -> int:
             return 0
         print(found)
         record = found.to_dict()
-        run = Path(args.checkpoint)
-        if not args.check and is_run(run) and (path := keep(run, record)):
+        finish(args, record)
+        checkpoint = Path(args.checkpoint)
+        run = run_of(checkpoint) if checkpoint.exists() and not args.check else None  # not of zoo:NAME
+        if run is not None and (path := keep(run, record)):
             print(f"kept for massrl report: {path}")
-        return finish(args, record)
+        return 0
 
 
 def _use_samples(args, temporary: Path) -> None:

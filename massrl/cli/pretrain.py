@@ -8,9 +8,9 @@ from pathlib import Path
 
 from massrl.cli.rehearsal import Rehearsal
 from massrl.runs.checkpoint import LAST
-from massrl.runs.folder import CONFIG
+from massrl.runs.folder import CONFIG, run_of
 from massrl.runs.quiet import quiet
-from massrl.training.pretrain import run_of, run_settings
+from massrl.training.pretrain import run_settings
 from massrl.training.settings import Settings, errors_placed, say
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 import numpy as np
 
+from data_loading.beton.reader import Reader
 from data_loading.errors import ConfigError, near_miss
 from massrl.evaluation import probes
 from massrl.evaluation.choice import Chosen
@@ -389,11 +390,11 @@ def _measured(
     given = {"train": train, "test": test}
     subsets: list[np.ndarray] = []
 
-    def check(y: dict[str, np.ndarray], hashes: dict[str, Any]) -> None:
+    def check(y: dict[str, np.ndarray], readers: dict[str, Reader]) -> None:
         check_labels(y, given)
         check_k(probe.k, len(y["train"]))
         if flagged is not None:
-            flagged.check(hashes)
+            flagged.check({part: reader.sha256() for part, reader in readers.items()})
         subsets.extend(draw(y["train"], labels, view.seed, number) for number in range(draws))
         if probe.protocol.selection == "held-out":
             held_out(y["train"][subsets[0]])  # refused where no class has two

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from data_loading.beton.reader import Reader
 from data_loading.errors import ConfigError
 from massrl.evaluation.flagged import same_or_swapped
 from massrl.evaluation.knn import KNN
@@ -260,7 +261,7 @@ def compare(
     names = {training.row: training.path for training in trainings}
     options: dict[str, Any] = {"size": size, "seed": seed, "batch_size": batch_size, "num_workers": num_workers}
 
-    def check(y: dict[str, np.ndarray], hashes: dict[str, Any]) -> None:
+    def check(y: dict[str, np.ndarray], readers: dict[str, Reader]) -> None:
         check_labels(y, {"train": train, "test": test})
         check_k(k, len(y["train"]))
 

@@ -170,10 +170,15 @@ class LinearHeads(Protocol):
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name in ("rates", "weight_decays"):
+            if not isinstance(getattr(self, name), Sequence) or isinstance(getattr(self, name), str):
+                raise ConfigError(f"{name} is {getattr(self, name)!r}; give several numbers, as [0, 1e-4]")
         if not self.rates or not all(0 < rate < math.inf for rate in self.rates):
             raise ConfigError(f"rates are {', '.join(map(str, self.rates)) or 'none'}; give numbers above 0")
         if not self.weight_decays or not all(0 <= decay < math.inf for decay in self.weight_decays):
             raise ConfigError(f"weight_decays are {', '.join(map(str, self.weight_decays)) or 'none'}; give 0 or more")
+        if len(set(self.weight_decays)) < len(self.weight_decays):
+            raise ConfigError(f"weight_decays are {', '.join(map(str, self.weight_decays))}; give each once")
         for name in ("iterations", "batch_size"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be 1 or more")

@@ -6,7 +6,8 @@ norm `norm` whatever their number and width, so one C suits every encoder and ra
 are computed from all training features, also when the probe uses only some labels.
 
 Version 2 differs from version 1 for two classes alone: there a was 1, so that C = 1 was scikit-learn's C = 2. Before
-massrl 0.3.0 L-BFGS stopped by the gradient in W; the optimum is the same, but single test images may fall otherwise.
+massrl 0.3.0 L-BFGS stopped by the gradient in W; the optimum is the same, but a few test images may be classified
+differently.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ class Linear(Protocol):
         r = root_mean_square(x)
         scale = self.norm / r if r > 0 else 1.0  # 0: collapsed
         found = []
-        for rows in subsets:
+        for chosen in subsets:
+            rows = np.arange(len(y))[chosen]  # also of a mask
             some, labels = (x, y) if len(rows) == len(y) else (x[rows], y[rows])  # all of x is not copied
             found.append(self._accuracy(some, labels, test_x, test_y, scale))
         return np.array(found)

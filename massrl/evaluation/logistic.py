@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits
 from data_loading.errors import ConfigError
 from massrl.evaluation.protocol import slices
 
-SMALL = 10**8  # multiplications in z @ W.T, below which BLAS runs on one thread, several times faster when others work
+SMALL = 10**8  # multiplications, below which BLAS runs on one thread: several times faster where others work, too
 NUMBERS = 2**19  # of z in a block, 4 MiB, which stays in the processor's cache: a step of L-BFGS reads z once
 
 
@@ -50,7 +50,7 @@ class Fit(NamedTuple):
 
 
 def fit(x: np.ndarray, y: np.ndarray, C: float, tol: float = 1e-6, max_iter: int = 1000) -> Fit:
-    """Fit the regression at one C; arguments as in `path`, of which `tol` is smaller here."""
+    """Fit the regression at one C; arguments as in `path`, but `tol` is 1e-6 unless said."""
     return next(path(x, y, [C], tol, max_iter))
 
 
@@ -64,7 +64,8 @@ def path(x: np.ndarray, y: np.ndarray, C: Sequence[float], tol: float = 1e-5, ma
     24 N F instead of the first two.
     """
     classes, codes = np.unique(y, return_inverse=True)
-    problem = _Problem(x, codes, len(classes))
+    with threadpool_limits(1 if x.size * min(x.shape) < SMALL else None, "blas"):
+        problem = _Problem(x, codes, len(classes))
     weight, bias = np.zeros((len(classes), problem.z.shape[1])), np.zeros(len(classes))
     for strength in sorted(C):
         weight, bias, iterations, converged = problem.fit(strength, weight, bias, tol, max_iter)

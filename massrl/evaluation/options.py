@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +50,16 @@ def _check_whole(name: str, value: Any) -> None:
 
 
 def _check_file(name: str, path: Path) -> None:
-    if path.is_dir():
-        raise ConfigError(f"{name} is {str(path)!r}, which is a folder; name a file")
-    above = next(folder for folder in path.absolute().parents if folder.exists())
-    if not above.is_dir():
-        raise ConfigError(f"{name} is {str(path)!r}, and {above} is a file; name another place")
+    try:
+        if path.is_dir():
+            raise ConfigError(f"{name} is {str(path)!r}, which is a folder; name a file")
+        above = next(folder for folder in path.absolute().parents if folder.exists())
+        with tempfile.TemporaryFile(dir=above):
+            pass
+    except OSError as error:  # a file in place of a folder, no permission, a name that is too long, a full disk
+        raise ConfigError(
+            f"{name} is {str(path)!r}, which cannot be written: {error.strerror or error}; name another place"
+        ) from error
 
 
 def check_ending(*endings: str, **options: Any) -> None:

@@ -97,6 +97,7 @@ def check_finite(a: np.ndarray, what: str = "") -> None:
         raise ConfigError(f"the {of} hold NaN or infinity; the encoder's training has probably diverged")
 
 
-def slices(n: int, size: int = BLOCK) -> Iterator[slice]:
-    """0 to n in slices of `size` rows, the last one shorter."""
+def slices(n: int, size: int | None = None) -> Iterator[slice]:
+    """0 to n in slices of `size` rows, BLOCK unless said, the last one shorter."""
+    size = size or BLOCK
     return (slice(start, min(start + size, n)) for start in range(0, n, size))

@@ -45,7 +45,7 @@ UNKNOWN = "unknown"  # the code of a class that no file holds, as of a notebook:
 LIBRARIES = ("massrl", "data_loading", "torch", "torchvision", "timm", "torchmetrics", "builtins")
 DECODERS = ("simplejpeg", "opencv-python-headless", "pillow")  # of which pixels depend
 PIXELS, UNTRAINED = "pixels", "random"
-Check = Callable[[dict[str, np.ndarray], dict[str, Any]], None]
+Check = Callable[[dict[str, np.ndarray], dict[str, Reader]], None]
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,9 @@ def feature_rows(
 
     train, test: .beton files or folders of images.  size: side of the view in pixels; that of the pretraining unless
     said.  seed: of the untrained weights.  batch_size: changes the time only.  cache_dir: where folders are kept as
-    .beton files, and features; None keeps no features.  check: called with the labels and the SHA-256 of "train" and
-    "test" before the first feature is made, to refuse them; with it images must have labels, from 0 on.
+    .beton files, and features; None keeps no features.  check: called with the labels and the open files of
+    "train" and "test" before they are hashed and the first feature is made, to refuse them; with it images must have
+    labels, from 0 on.
     layers: names as in `massrl.evaluation.layers`; the output of the encoder unless said.  branch: "online" or
     "target"; the one that the method's authors evaluate unless said.  baselines: also the rows "pixels" and "random".
     most: images of each part, evenly spaced ones of more; all unless said.
@@ -109,14 +110,12 @@ def feature_rows(
     files = {part: sources.as_beton(path, **folder_cache) for part, path in (("train", train), ("test", test))}
     same_classes((train, test), list(files.values()))
     hashes: dict[str, Any] = {"checkpoint": {name: one.sha256 for name, one in trained.items()}}
-    labels = {}
-    for part, given in (("train", train), ("test", test)):
-        with Reader(files[part]) as reader:
-            if check is not None:
-                labels[part] = labels_of(reader, given)
-            hashes[part] = reader.sha256()
-    if check is not None:
-        check(labels, hashes)
+    with Reader(files["train"]) as of_train, Reader(files["test"]) as of_test:
+        readers = {"train": of_train, "test": of_test}
+        if check is not None:
+            given = {"train": train, "test": test}
+            check({part: labels_of(reader, given[part]) for part, reader in readers.items()}, readers)
+        hashes |= {part: reader.sha256() for part, reader in readers.items()}
     pace = Pace(batch_size, num_workers, keep, most)
     sets: dict[str, dict[str, tuple[Features, Features]]] = {}
     networks: dict[str, Callable[[], nn.Module]] = {}

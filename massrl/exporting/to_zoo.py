@@ -13,7 +13,7 @@ import io
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,8 @@ MOST_BYTES = 5_000_000
 FACTS = ("size", "mean", "std", "view_set")
 ROWS = ("accuracy", "untrained", "pixels", "probe", "scratch")  # of a record
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-PATH = re.compile(r"(?<![\w.])(?:~?/\w+/\w+|~/\w+|[A-Za-z]:[/\\]+\w+)|file://")  # of a machine, in JSON
+# Of a machine: a word that begins with /, ~, ./, ../, \\, a drive or file:, or has a backslash.
+PATH = re.compile(r"(?:^|[\s\"'=,;(\[])(?:/[^\s/]|~[^\s\d]|\.{1,2}/|[A-Za-z]:[/\\]|file:)|\\")
 
 
 def add(
@@ -61,8 +62,8 @@ def add(
         "pytorch-lightning_version": content["pytorch-lightning_version"],
     }
     settings = {key: kept[key] for key in ("hyper_parameters", "massrl")}
-    if found := PATH.search(json.dumps(settings, default=str)):
-        raise ConfigError(f"{run.path}: its settings name a path, {found[0]}..., which would be published")
+    for found in paths_in(settings):
+        raise ConfigError(f"{run.path}: its settings name a path, {found}, which would be published")
     torch.save(kept, buffer)
     raw = buffer.getvalue()
     if len(raw) > MOST_BYTES:
@@ -91,11 +92,21 @@ def add(
         "massrl": __version__,
         "date": datetime.date.today().isoformat(),
     }
-    text = json.dumps(card, indent=2) + "\n"
-    if found := PATH.search(text):
-        raise ConfigError(f"--data, --record or --command names a path, {found[0]}..., which would be published")
+    for found in paths_in(card):
+        raise ConfigError(f"--data, --record or --command names a path, {found!r}, which would be published")
     write_whole(folder / f"{name}.ckpt", raw)
-    return write_whole(folder / f"{name}.json", text)
+    return write_whole(folder / f"{name}.json", json.dumps(card, indent=2) + "\n")
+
+
+def paths_in(value: Any) -> Iterator[str]:
+    """The strings in plain values, keys included, that name a path of a machine."""
+    if isinstance(value, Mapping):
+        value = [*value, *value.values()]
+    if isinstance(value, list | tuple):
+        for one in value:
+            yield from paths_in(one)
+    elif isinstance(value, str) and PATH.search(value):
+        yield value
 
 
 def _without_weights(kept: Mapping[str, Any]) -> dict[str, Any]:

@@ -63,4 +63,4 @@ def read(path: Path) -> Contents:
     metrics = read_json(path / METRICS)
     if not runs and not metrics:
         raise ConfigError(f"{path}: not a run folder: it has no config.yaml, metrics.csv or metrics.json")
-    return Contents(path, runs, metrics, read_json(path / EVALUATION), {n: kept(run.path) for n, run in runs.items()})
+    return Contents(path, runs, metrics, read_json(path / EVALUATION), {name: kept(run) for name, run in runs.items()})

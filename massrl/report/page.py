@@ -126,31 +126,43 @@ RECORDED = {  # rows of a record -> head of the column
 
 
 def _records(contents: Contents) -> str:
-    """The records of evaluations of single runs, each with its protocol card; warnings stand above all of them."""
+    """The records of evaluations, each with the number of its protocol card."""
     every = [(name, record) for name, records in contents.records.items() for record in records]
     if not every:
         return ""
     heads = [head for head in dict.fromkeys(RECORDED.values()) if any(head in _recorded(one) for _, one in every)]
-    rows, warnings = [], []
+    current = {name: contents.checkpoint_sha256(name) for name in contents.runs}
+    cards: list[dict[str, Any]] = []
+    rows = []
     for name, record in every:
-        words = [escape(record["protocol"]), f"labels: {escape(labels_of(record))}", f"on {escape(_of(record))}"]
-        words += [f"<b>optimistic: {escape(record['selection'])}</b>"] if record.get("optimistic") else []
-        words += [f"{escape(record['branch'])} network"] if record.get("branch") == "target" else []
-        if contents.checkpoint_sha256(name) != record["checkpoint_sha256"]:
-            words.append("<b>of an earlier checkpoint of this run</b>")
+        card = {key: record[key] for key in ("source", "selection", "parameters")}
+        card["protocol"] = record["protocol"]
+        if card not in cards:
+            cards.append(card)
         title = f"{escape(contents.titles[name])}: " if len(contents.runs) > 1 else ""
+        words = [f"{title}<b>{cards.index(card) + 1}</b>. {escape(record['protocol'])}", *_circumstances(record)]
+        if current[name] != record["checkpoint_sha256"]:
+            gone = "whose checkpoint is gone" if current[name] is None else "of an earlier checkpoint of this run"
+            words.append(f"<b>{gone}</b>")
         cells = _recorded(record)
-        rows.append([title + ", ".join(words), *(cells.get(head, "") for head in heads)])
-        warnings += record.get("warnings") or []
-    cards = {record["protocol"]: record for _, record in every}
+        rows.append([", ".join(words), *(cells.get(head, "") for head in heads)])
     note = "Test accuracy in per cent, by massrl knn, linear, semi or finetune; ± is the deviation over label subsets."
+    numbered = [{**card, "protocol": f"{i}. {card['protocol']}"} for i, card in enumerate(cards, 1)]
     return markup.section(
         "Evaluations of this run",
-        *(markup.paragraph(f"<b>{escape(words)}</b>", "bad") for words in dict.fromkeys(warnings)),
         markup.table(["", *heads], rows),
         markup.paragraph(note, "muted"),
-        "<h2 style='margin-top:24px'>How they were measured</h2>" + shared.protocol_cards(list(cards.values())),
+        "<h2 style='margin-top:24px'>How they were measured</h2>" + shared.protocol_cards(numbered),
     )
+
+
+def _circumstances(record: dict[str, Any]) -> list[str]:
+    """What must be known beside the protocol of a record, as HTML."""
+    words = [f"labels: {escape(labels_of(record))}", f"test: {escape(_of(record))}"]
+    words += [f"layer: {escape(str(record['layer']))}"] if record.get("layer") not in (None, "backbone") else []
+    words += [f"{escape(record['branch'])} network"] if record.get("branch") == "target" else []
+    words += [f"<b>optimistic: {escape(record['selection'])}</b>"] if record.get("optimistic") else []
+    return words + [f"<b>{escape(one)}</b>" for one in record.get("warnings") or []]
 
 
 def _recorded(record: dict[str, Any]) -> dict[str, str]:
@@ -159,9 +171,9 @@ def _recorded(record: dict[str, Any]) -> dict[str, str]:
 
 
 def _of(record: dict[str, Any]) -> str:
-    """The test images of a record, as short as they can be named."""
+    """The test images of a record: the last two parts of their path."""
     test = record["split"]["test"]
-    return ", ".join(Path(one).name for one in ([test] if isinstance(test, str) else test))
+    return ", ".join("/".join(Path(one).parts[-2:]) for one in ([test] if isinstance(test, str) else test))
 
 
 def _cell(entry: dict | None, best: float) -> str:

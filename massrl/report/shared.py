@@ -20,8 +20,8 @@ HEALTH = {  # columns of metrics.csv -> (title, what it says)
     ),
     "h_alpha": (
         "decay of the spectrum",
-        "alpha-ReQ of the features of a batch: their variances fall as j^-alpha over directions; near 1 is good, far "
-        "above 1 a few directions have everything. With the next measure near 1; else there is no power law",
+        "alpha-ReQ: the variances of the features of a batch fall as j^-alpha over directions; near 1 is good, and far "
+        "above it a few directions have everything. Valid only where R^2, the next panel, is near 1",
     ),
     "h_alpha_r2": ("fit of the decay", "R^2 of that power law"),
     "z_rank": ("rank of embeddings", "effective rank of the projector's outputs; below 2 they lie near one line"),
@@ -83,7 +83,10 @@ def _pairs(run: str, columns: Mapping[str, np.ndarray]) -> str:
         [escape(a), *("" if (v := found.get((a, b), found.get((b, a)))) is None else f"{v:.3f}" for b in strategies)]
         for a in strategies
     ]
-    words = "Mean squared distance of an image's views under two strategies, at unit length; the larger, the harder."
+    words = (
+        "Mean squared distance of an image's views under two strategies, at unit length, over the last tenth of the "
+        "measurements; the larger, the harder."
+    )
     head = [f"pairs of strategies, {escape(run)}", *map(escape, strategies)]
     return markup.table(head, rows) + markup.paragraph(words, "muted")
 

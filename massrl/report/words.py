@@ -33,7 +33,7 @@ def verdict(contents: Contents) -> str:
         return _label_free(contents)
     names = " and ".join(escape(t.method) for t in contents.runs.values())
     if any(contents.records.values()):
-        return f"{names} has been trained and evaluated by the protocols below."
+        return f"{names or 'This run'} has been trained; what it was evaluated by stands below."
     return (
         f"{names or 'This run'} has been trained but not evaluated. The loss does not measure the quality of an "
         "encoder: run <code>massrl knn</code> or <code>massrl linear</code> on labelled images (commands below)."

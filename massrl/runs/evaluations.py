@@ -2,44 +2,55 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from massrl.runs.folder import read_json
+from data_loading.errors import UserError
+from massrl.runs.folder import Run, read_json
 from massrl.runs.record import write_json
 
 FOLDER = "evaluations"
+SETTINGS = ("protocol", "selection", "parameters", "labels", "layer", "branch", "view", "seed")
+IMAGES = ("train_sha256", "test_sha256")
+NEEDED = {"accuracy", "protocol", "source", "selection", "parameters", "checkpoint_sha256", "split"}
 log = logging.getLogger(__name__)
 
 
-def keep(run: Path, record: Mapping[str, Any]) -> Path | None:
-    """Write a record under its protocol, labels and test images, in place of an earlier one of these.
+def keep(run: Run, record: Mapping[str, Any]) -> Path | None:
+    """Write a record, in place of an earlier one with the same settings, images and seed, and return its path.
 
-    Returns its path; None, with a warning, where the folder cannot be written.
+    None, with a warning, where the folder cannot be written.
     """
-    labels = str(labels_of(record)).replace(" %", "pct")
-    words = [record["protocol"], *([] if labels == "all" else [labels]), record["test_sha256"][:8]]
-    name = re.sub(r"[^a-z0-9.]+", "-", " ".join(words).lower()).strip("-")
+    settings = json.dumps({key: record.get(key) for key in (*SETTINGS, *IMAGES)}, sort_keys=True)
+    words = f"{record['protocol']} {labels_of(record)}".lower().replace(" %", "pct")
+    name = re.sub(r"[^a-z0-9.]+", "-", words).strip("-")[:60]
+    path = run.path / FOLDER / f"{name}-{hashlib.sha256(settings.encode()).hexdigest()[:8]}.json"
     try:
-        (run / FOLDER).mkdir(exist_ok=True)
-        return write_json(run / FOLDER / f"{name}.json", dict(record))
-    except OSError as error:
-        log.warning("%s is not kept for the report: %s", run / FOLDER / name, error.strerror or error)
+        path.parent.mkdir(exist_ok=True)
+        return write_json(path, dict(record))
+    except (OSError, UserError) as error:
+        log.warning("this evaluation is not kept for the report: %s: %s", path, error)
         return None
 
 
-def kept(run: Path) -> list[dict[str, Any]]:
-    """The records of a run, by name; those of another form are left out, with a warning."""
+def kept(run: Run) -> list[dict[str, Any]]:
+    """The records of a run, by name; files that hold none are left out, with a warning."""
     found = []
-    for path in sorted((run / FOLDER).glob("*.json")):
-        record = read_json(path)
-        if isinstance(record, dict) and {"accuracy", "protocol", "checkpoint_sha256", "split"} <= set(record):
+    for path in sorted((run.path / FOLDER).glob("*.json")):
+        try:
+            record = read_json(path)
+        except UserError as error:
+            log.warning("%s; it is left out of the report", error)
+            continue
+        if isinstance(record, dict) and NEEDED <= set(record) and isinstance(record["accuracy"], dict):
             found.append(record)
         else:
-            log.warning("%s is left out: no record of an evaluation", path)
+            log.warning("%s is no record of an evaluation; it is left out of the report", path)
     return found
 
 

@@ -150,6 +150,14 @@ class Run(os.PathLike):
         return f"<table>{rows}</table>"
 
 
+def run_of(checkpoint: Path) -> Run | None:
+    """The run of a run folder, or of the folder that a checkpoint lies in, where its settings are there."""
+    path = checkpoint if checkpoint.is_dir() else checkpoint.parent.parent
+    if len(checkpoint.parts) < 3 and not checkpoint.is_dir():  # named from within its run folder
+        path = checkpoint.resolve().parent.parent
+    return Run(path) if (path / CONFIG).is_file() else None
+
+
 def is_run(path: Path) -> bool:
     """Whether a folder is that of a pretraining."""
     return (path / CONFIG).exists() or (path / LOG).exists()

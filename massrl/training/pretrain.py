@@ -12,9 +12,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
+from data_loading.beton.mapping import named
 from data_loading.beton.reader import Reader
 from data_loading.config.lightning_package import pl
 from data_loading.errors import ConfigError
@@ -26,7 +28,7 @@ from massrl.methods import Method
 from massrl.parsing.places import Keywords
 from massrl.report import build
 from massrl.runs.checkpoint import LAST, Checkpoint, find
-from massrl.runs.folder import CONFIG, EXPORT, Run, check_free
+from massrl.runs.folder import CONFIG, EXPORT, Run, check_free, run_of
 from massrl.runs.quiet import is_first, quiet
 from massrl.training.fit import fit
 from massrl.training.keywords import from_keywords
@@ -105,14 +107,6 @@ def _shown(call: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={value}" for name, value in shown.items())
 
 
-def run_of(checkpoint: Path) -> Run | None:
-    """The run of a run folder, or of the folder that a checkpoint lies in, where its settings are there."""
-    path = checkpoint if checkpoint.is_dir() else checkpoint.parent.parent
-    if len(checkpoint.parts) < 3 and not checkpoint.is_dir():  # named from within its run folder
-        path = checkpoint.resolve().parent.parent
-    return Run(path) if (path / CONFIG).is_file() else None
-
-
 def run_settings(settings: Settings, command: str, rehearsal: bool = False) -> Run:
     """Check that everything fits, then make the run folder and train.
 
@@ -132,7 +126,7 @@ def run_settings(settings: Settings, command: str, rehearsal: bool = False) -> R
         data.view_set = data.resolve(method)
         method.check(data.view_set)
         data.prepare_data()
-        if data.val is not None and not rehearsal and _same_content(data):
+        if data.val is not None and not rehearsal and is_first() and _same_content(data):
             say("WARNING: data.val has the content of data.train, so that its accuracies are those of training images")
         if method.needs.labels:
             with Reader(data.file()) as reader:
@@ -160,10 +154,14 @@ def run_settings(settings: Settings, command: str, rehearsal: bool = False) -> R
 
 
 def _same_content(data: BetonDataModule) -> bool:
-    """Whether training and validation images are the same; files of other sizes are not read for it."""
-    with Reader(data.file()) as train, Reader(data.file(data.val)) as val:
-        sizes = ([part.found.st_size for part in one.parts] for one in (train, val))
-        return len(train) == len(val) and next(sizes) == next(sizes) and train.sha256() == val.sha256()
+    """Whether training and validation images are the same; the files are read whole only where sizes and labels are."""
+    files = [named(data.file(path)) for path in (data.train, data.val)]
+    if [file.resolve() for file in files[0]] == [file.resolve() for file in files[1]]:
+        return True
+    with Reader(files[0]) as train, Reader(files[1]) as val:
+        sizes = [[part.found.st_size for part in one.parts] for one in (train, val)]
+        alike = sizes[0] == sizes[1] and np.array_equal(train.labels, val.labels)
+        return alike and train.sha256() == val.sha256()
 
 
 def _say_exported(run: Run, method: Method, wanted: bool | None) -> None:

@@ -151,6 +151,8 @@ def test_features_on_disk_are_read_batch_by_batch(tmp_path):
         ({"rates": ()}, "rates are none"),
         ({"rates": (0.0,)}, "rates are 0.0; give numbers above 0"),
         ({"weight_decays": (-1.0,)}, "weight_decays are -1.0; give 0 or more"),
+        ({"weight_decays": (0.0, 0.0)}, "weight_decays are 0.0, 0.0; give each once"),
+        ({"weight_decays": 1e-4}, "weight_decays is 0.0001; give several numbers"),
         ({"iterations": 0}, "iterations is 0"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"momentum": 1.0}, "momentum is 1.0"),

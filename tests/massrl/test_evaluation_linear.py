@@ -43,6 +43,13 @@ def test_a_subset_changes_the_fit_but_not_the_scale():
     np.testing.assert_allclose(Linear().accuracies(x[:100], y[:100], x[100:], y[100:], subsets), expected)
 
 
+def test_a_subset_may_be_a_mask():
+    x, y = clouds()
+    mask = np.arange(100) % 3 == 0
+    given = (x[:100], y[:100], x[100:], y[100:])
+    assert Linear().accuracies(*given, [mask]) == Linear().accuracies(*given, [np.flatnonzero(mask)])
+
+
 def test_c_is_another_one_only_when_no_class_has_two_labels():
     assert Linear().strength(np.array([2, 0, 1])) == 10.0
     assert Linear().strength(np.array([2, 0, 1, 1])) == 1.0

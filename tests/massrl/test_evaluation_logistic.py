@@ -69,6 +69,7 @@ def test_the_blocks_of_a_fit_make_no_difference(monkeypatch):
     whole = fit(x, y, 1.0, tol=1e-9)
     assert len(x) * x.shape[1] < NUMBERS  # one block
     monkeypatch.setattr("massrl.evaluation.logistic.NUMBERS", 70)
+    monkeypatch.setattr("massrl.evaluation.protocol.BLOCK", 7)
     parts = fit(x, y, 1.0, tol=1e-9)
     np.testing.assert_allclose(parts.weight, whole.weight, atol=1e-6)
     np.testing.assert_array_equal(parts.predict(test_x), whole.predict(test_x))

@@ -110,9 +110,18 @@ def test_files_that_cannot_be_written_at_the_end(sample, tmp_path, no_features, 
     words = ["--checkpoint", str(checkpoint), "--train", str(images), "--test", str(images)]
     (tmp_path / "file").touch()
     for command in ("knn", "linear", "semi"):
-        for where, says in ((tmp_path, "is a folder"), (tmp_path / "file" / "a.json", "is a file; name another place")):
+        for where, says in (
+            (tmp_path, "is a folder"),
+            (tmp_path / "file" / "a.json", "Not a directory; name another place"),
+        ):
             assert main([command, *words, "--json", str(where)]) == 2
             assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("where", ["/proc/a.json", "a" * 300 + ".json"])
+def test_places_that_cannot_be_written(where):
+    with pytest.raises(ConfigError, match="json is .*; name another place"):
+        check_options(json=where)
 
 
 def test_files_that_are_in_order():

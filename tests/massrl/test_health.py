@@ -53,8 +53,6 @@ def test_health_logs_the_measures_of_what_the_step_has_computed():
     assert len(z) == 3
     expected = {"h_rank": rankme(h), "z_rank": rankme(z[0]), "z_spread": spread(z[0]), "z_uniformity": uniformity(z[0])}
     expected["z_alignment"] = alignment(z[0], z[1])
-    law = alpha_req(h)
-    expected |= {"h_alpha": law.alpha, "h_alpha_r2": law.r2} if math.isfinite(law.alpha) else {}
     found = seen.logged[1]
     assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-5)
     assert found["z_spread"] == pytest.approx(math.sqrt(16) * found["z_std"], rel=1e-5)
@@ -68,6 +66,13 @@ def test_every_method_has_what_health_measures(name):
     wanted = {"h_rank"} | (set() if name == "Supervised" else {"z_rank", "z_spread", "z_uniformity"})
     wanted |= {"target_entropy", "marginal_entropy"} if hasattr(small(name), "prototypes") else set()
     assert wanted <= seen.logged[-1].keys()
+
+
+def test_the_decay_of_the_features_spectrum_is_alpha_req():
+    h = torch.randn(64, 32, generator=torch.Generator().manual_seed(0)) * torch.arange(1, 33) ** -0.7
+    law, found = alpha_req(h), measures({"loss": torch.tensor(0.0), "features": h})
+    assert (found["h_alpha"], found["h_alpha_r2"]) == pytest.approx((law.alpha, law.r2), rel=1e-5)
+    assert math.isfinite(law.alpha)
 
 
 def test_pairs_of_strategies_have_the_mean_alignment_of_their_views():

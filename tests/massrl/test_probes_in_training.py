@@ -206,8 +206,12 @@ def test_training_images_as_validation_images_are_said_loudly(files, tmp_path, m
     monkeypatch.chdir(tmp_path)
     options = {"method": "SimCLR", "backbone": "tiny_resnet", "size": 8, "max_epochs": 1, "batch_size": 8}
     options |= {"hidden_dim": 16, "out_dim": 8, "num_workers": 1, "report": False, "enable_progress_bar": False}
-    (tmp_path / "copy.beton").write_bytes(Path(files["train"]).read_bytes())
+    content = Path(files["train"]).read_bytes()
+    (tmp_path / "copy.beton").write_bytes(content)
+    half = len(content) // 2  # a pixel
+    (tmp_path / "other.beton").write_bytes(content[:half] + bytes([content[half] ^ 1]) + content[half + 1 :])
+    cases = {files["val"]: False, "other.beton": False, "copy.beton": True, files["train"]: True}
     loud = "WARNING: data.val has the content of data.train"
-    for number, (val, said) in enumerate([(files["val"], False), ("copy.beton", True)]):
+    for number, (val, said) in enumerate(cases.items()):
         massrl.pretrain(files["train"], val=val, out=f"run{number}", **options)
         assert (loud in capsys.readouterr().out) == said

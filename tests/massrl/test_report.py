@@ -182,30 +182,53 @@ def evaluate(words, run, images, folder):
 
 def test_evaluations_of_a_run_are_kept_and_shown_with_their_cards(tmp_path, capsys):
     images = sample_folder(tmp_path)
-    run = sample_checkpoint(tmp_path, images).parents[1]
-    for words in ("knn --k 3", "linear --labels one --draws 2", "knn --k 1,3 --select test"):
-        evaluate(words, run, images, tmp_path)
+    checkpoint = sample_checkpoint(tmp_path, images)
+    run = checkpoint.parents[1]
+    calls = ("knn --k 3", "knn --k 5", "linear --labels one --draws 2", "linear --C 9", "knn --k 1,3 --select test")
+    for words in calls:
+        evaluate(words, run if "knn" in words else checkpoint, images, tmp_path)
         assert "kept for massrl report: " in capsys.readouterr().out
-    records = {path.stem.rpartition("-")[0]: json.loads(path.read_text()) for path in (run / "evaluations").iterdir()}
-    assert sorted(records) == ["knn-grid-v1", "knn-v2", "linear-v2-one"]
+    records = [json.loads(path.read_text()) for path in sorted((run / "evaluations").iterdir())]
+    assert [one["protocol"] for one in records] == ["knn-grid v1", "knn v2", "knn v2", "linear v2", "linear v2"]
     text = page(run).text
-    assert "SimCLR has been trained and evaluated by the protocols below" in text
-    assert f"{100 * records['knn-v2']['accuracy']['mean']:.1f}" in text and "labels: one" in text
+    assert "SimCLR has been trained; what it was evaluated by stands below" in text
+    assert all(f"{100 * one['accuracy']['mean']:.1f}" in text for one in records) and "labels: one" in text
+    assert "5. linear v2" in text and "C 9.0" in text and "C 1.0" in text  # a card for each setting
     assert "optimistic: chosen on the test images" in text and "same content: this is an accuracy on training" in text
     assert KNN.source in text and "of an earlier checkpoint" not in text
+    evaluate("knn --k 3", run, images, tmp_path)
+    assert len(list((run / "evaluations").iterdir())) == len(calls)
 
-    file = run / "checkpoints" / "last.ckpt"
-    torch.save({**torch.load(file, weights_only=True), "more": 1}, file)  # as after going on
-    (run / "evaluations" / "other.json").write_text("[]")
+    torch.save({**torch.load(checkpoint, weights_only=True), "more": 1}, checkpoint)  # as after going on
     assert "of an earlier checkpoint of this run" in page(run).text
 
 
-def test_checks_and_checkpoint_files_keep_no_evaluation(tmp_path):
+def test_what_is_no_record_of_an_evaluation_is_left_out_of_the_report(tmp_path, caplog):
+    run = sample_checkpoint(tmp_path, sample_folder(tmp_path)).parents[1]
+    (run / "evaluations").mkdir()
+    (run / "evaluations" / "list.json").write_text("[]")
+    (run / "evaluations" / "torn.json").write_text('{"accuracy": ')
+    (run / "evaluations" / "other.json").write_text('{"accuracy": 0.5}')
+    assert "has been trained but not evaluated" in page(run).text
+    for name in ("list", "torn", "other"):
+        assert f"{name}.json" in caplog.text
+
+
+def test_an_evaluation_that_cannot_be_kept_is_a_warning(tmp_path, caplog):
     images = sample_folder(tmp_path)
-    checkpoint = sample_checkpoint(tmp_path, images)
-    evaluate("knn --k 3", checkpoint, images, tmp_path)
-    evaluate("knn --k 3 --check", checkpoint.parents[1], images, tmp_path)
-    assert not (checkpoint.parents[1] / "evaluations").exists()
+    run = sample_checkpoint(tmp_path, images).parents[1]
+    (run / "evaluations").touch()
+    evaluate(f"knn --k 3 --json {tmp_path / 'a.json'}", run, images, tmp_path)
+    assert "this evaluation is not kept for the report" in caplog.text and (tmp_path / "a.json").exists()
+
+
+def test_checks_and_the_zoo_keep_no_evaluation(tmp_path, monkeypatch):
+    images = sample_folder(tmp_path)
+    run = sample_checkpoint(tmp_path, images).parents[1]
+    monkeypatch.chdir(run)
+    evaluate("knn --k 3", "zoo:cifar10-simclr", images, tmp_path)
+    evaluate("knn --k 3 --check", run, images, tmp_path)
+    assert not (run / "evaluations").exists()
 
 
 def test_a_run_without_labels_shows_rank_and_alignment(tmp_path):
