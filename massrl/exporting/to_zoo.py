@@ -13,9 +13,10 @@ import io
 import json
 import re
 import sys
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
@@ -65,7 +66,7 @@ def add(
     for found in paths_in(settings):
         raise ConfigError(f"{run.path}: its settings name a path, {found}, which would be published")
     torch.save(kept, buffer)
-    raw = buffer.getvalue()
+    raw = _compressed(buffer)
     if len(raw) > MOST_BYTES:
         raise ConfigError(f"{run.path}: {len(raw)} bytes without its optimiser; the zoo takes {MOST_BYTES} at most")
     figures = {title: _figures(path, file_sha256(checkpoint.path)) for title, path in records.items()}
@@ -96,6 +97,15 @@ def add(
         raise ConfigError(f"--data, --record or --command names a path, {found!r}, which would be published")
     write_whole(folder / f"{name}.ckpt", raw)
     return write_whole(folder / f"{name}.json", json.dumps(card, indent=2) + "\n")
+
+
+def _compressed(saved: IO[bytes]) -> bytes:
+    """What torch.save wrote, which is a .zip archive, with its members compressed; torch.load reads both."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(saved) as plain, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as packed:
+        for member in plain.infolist():
+            packed.writestr(member.filename, plain.read(member))
+    return out.getvalue()
 
 
 def paths_in(value: Any) -> Iterator[str]:
