@@ -16,6 +16,7 @@ from massrl.evaluation.table import BASELINES, HEADINGS
 from massrl.report import markup, plots, shared, style
 from massrl.report.figures import NEAR, QUERIES, class_names, neighbour_pictures
 from massrl.runs.folder import LOG, read_csv
+from massrl.zoo import FOLDER, PREFIX
 
 MOST_CLASSES = 20  # in a confusion matrix; of more classes only the accuracies are shown
 
@@ -170,10 +171,15 @@ def _training(found: Comparison, figures: Path) -> str:
         for one in of:
             minutes = "" if one.seconds is None else f"{one.seconds / 60:.1f}"
             seed = "unknown" if one.seed is None else str(one.seed)
-            rows.append([str(one.path.parent.parent), seed, str(one.epochs), str(one.steps), minutes])
+            rows.append([_where(one.path), seed, str(one.epochs), str(one.steps), minutes])
     words = "Of the first training of each variant. Losses of different methods have different scales."
     cost = markup.section("Training and cost", _table(rows), markup.picture(picture, words, "Loss over epochs"))
     return cost + shared.health(curves, figures / "health.png")
+
+
+def _where(checkpoint: Path) -> str:
+    """The folder of a run, or the name of a checkpoint of the zoo."""
+    return f"{PREFIX}{checkpoint.stem}" if checkpoint.parent == FOLDER else str(checkpoint.parent.parent)
 
 
 def _record(found: Comparison) -> str:

@@ -11,11 +11,12 @@ from scipy.stats import ttest_ind, ttest_rel
 
 import massrl
 from data_loading.errors import CheckpointError, ConfigError, SourceError
+from massrl import zoo
 from massrl.cli.compare import main
 from massrl.cli.samples import sample_checkpoint, sample_folder
 from massrl.evaluation.comparison import Training, _variants, flat
 from massrl.evaluation.table import HEADINGS
-from massrl.report.comparison import build
+from massrl.report.comparison import _where, build
 from massrl.runs.folder import Run
 
 
@@ -176,6 +177,12 @@ def test_check_leaves_nothing_behind(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["--check"]) == 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_zoos_checkpoints_have_their_names_and_runs_their_folders(made):
+    assert _where(zoo.path("zoo:cifar10-simclr")) == "zoo:cifar10-simclr"
+    run = made[1][0]
+    assert _where(Run(run).checkpoint) == str(run)
 
 
 def test_one_run_stands_beside_pixels_and_the_untrained_network(made, tmp_path):
