@@ -18,7 +18,7 @@ from massrl.report import markup, plots, shared, style
 from massrl.report.content import Contents, read
 from massrl.report.figures import views_of_run
 from massrl.report.words import MEANING, VIEWS, commands, verdict
-from massrl.runs.evaluations import labels_of
+from massrl.runs.evaluations import labels_used
 from massrl.runs.folder import REPORT, Run
 
 
@@ -158,7 +158,7 @@ def _records(contents: Contents) -> str:
 
 def _circumstances(record: dict[str, Any]) -> list[str]:
     """What must be known beside the protocol of a record, as HTML."""
-    words = [f"labels: {escape(labels_of(record))}", f"test: {escape(_of(record))}"]
+    words = [f"labels: {escape(labels_used(record))}", f"test: {escape(_of(record))}"]
     words += [f"layer: {escape(str(record['layer']))}"] if record.get("layer") not in (None, "backbone") else []
     words += [f"{escape(record['branch'])} network"] if record.get("branch") == "target" else []
     words += [f"<b>optimistic: {escape(record['selection'])}</b>"] if record.get("optimistic") else []

@@ -27,7 +27,7 @@ def keep(run: Run, record: Mapping[str, Any]) -> Path | None:
     None, with a warning, where the folder cannot be written.
     """
     settings = json.dumps({key: record.get(key) for key in (*SETTINGS, *IMAGES)}, sort_keys=True)
-    words = f"{record['protocol']} {labels_of(record)}".lower().replace(" %", "pct")
+    words = f"{record['protocol']} {labels_used(record)}".lower().replace(" %", "pct")
     name = re.sub(r"[^a-z0-9.]+", "-", words).strip("-")[:60]
     path = run.path / FOLDER / f"{name}-{hashlib.sha256(settings.encode()).hexdigest()[:8]}.json"
     try:
@@ -54,6 +54,6 @@ def kept(run: Run) -> list[dict[str, Any]]:
     return found
 
 
-def labels_of(record: Mapping[str, Any]) -> str:
+def labels_used(record: Mapping[str, Any]) -> str:
     """Which labels a record used: "all", "10pct", ..."""
     return str(record.get("labels") or record["parameters"].get("labels") or "all")
