@@ -17,7 +17,7 @@ from data_loading.config.lightning_package import pl
 from data_loading.errors import ConfigError
 from data_loading.views.view_set import View
 from massrl.distributed import mean_over_ranks, world_size
-from massrl.evaluation.measures import alpha_req_of_gram, rankme_of_gram, uniformity_of_gram
+from massrl.evaluation.measures import alpha_req_of_gram, lidar_of_gram, rankme_of_gram, uniformity_of_gram
 
 MOST = 256  # images of a batch that are measured: the cost of a rank grows with the square of their number
 ARMED = 0.1  # share of the run after which a figure that was never good sounds the alarm
@@ -26,7 +26,7 @@ MIN_SPREAD, MIN_RANK = 0.1, 2.0  # of z_spread and z_rank: the alarm's defaults
 GOOD = 2.0  # times the least healthy value, from which on a figure counts as having been good
 EQUAL = "complete collapse: all images have nearly the same embedding, as nothing keeps them apart"
 LINE = "dimensional collapse: embeddings lie near one line, as nothing keeps their channels apart"
-LOGGED = ("h_rank", "h_alpha", "h_alpha_r2", "z_rank", "z_spread", "z_uniformity", "z_alignment")
+LOGGED = ("h_rank", "h_alpha", "h_alpha_r2", "z_rank", "z_lidar", "z_spread", "z_uniformity", "z_alignment")
 PAIR = "pair/{}/{}"  # name of the distance of views of two strategies
 # A warning's level, so that it is seen where messages are suppressed, but without the place in the code.
 warn = pl.utilities.rank_zero_only(logging.getLogger(f"{pl.__name__}.utilities.rank_zero").warning)
@@ -46,10 +46,10 @@ class Health(pl.Callback):
     They are computed from what a training step has computed anyway, of at most 256 images of each process's batch: no
     forward, no random number and no weight changes, so that losses are equal to the bit with and without them. They are
     `h_rank`, and alpha-ReQ's exponent `h_alpha` with the `h_alpha_r2` of its fit, of the features of the first view;
-    `z_rank`, `z_spread` and `z_uniformity` of its embeddings, and `z_alignment` of those of the first two views, where
-    a method has embeddings. massrl/evaluation/measures.py defines them; a rank is at most the number of images. Of
-    views of several strategies also `pair/A/B`: the alignment of an image's views under the strategies A and B, which
-    says which strategies are hard for which.
+    `z_rank`, `z_spread` and `z_uniformity` of its embeddings, and `z_alignment` and LiDAR's `z_lidar` of those of the
+    first two views, where a method has embeddings. massrl/evaluation/measures.py defines them; a rank is at most the
+    number of images, of which z_lidar takes at most 128. Of views of several strategies also `pair/A/B`: the alignment
+    of an image's views under the strategies A and B, which says which strategies are hard for which.
 
     The alarm sounds for a loss that is not finite; a z_spread below `min_spread`; a z_rank below `min_rank`, except of
     methods that train with labels, which need no more directions than classes; and where targets over K prototypes say
@@ -166,6 +166,8 @@ def measures(outputs: Mapping[str, Any]) -> dict[str, float]:
         found["z_spread"] = float(unit[0].std(0, correction=0).mean()) * math.sqrt(z[0].shape[1])
         if len(z) > 1:
             found["z_alignment"] = float((unit[0] - unit[1]).square().sum(1).mean())
+            both = torch.stack(z, 1)[: MOST // 2].flatten(0, 1)  # image by image
+            found["z_lidar"] = lidar_of_gram((both @ both.T).cpu(), 2)
     if (entropies := outputs.get("entropies")) is not None:
         found |= {"target_entropy": float(entropies.each), "marginal_entropy": float(entropies.marginal)}
     return found

@@ -103,6 +103,19 @@ def lidar(x: Any, delta: float = 1e-4, eps: float = 1e-8) -> float:
     return _effective(eigh(s_b, s_w, eigvals_only=True).clip(min=0), eps)
 
 
+def lidar_of_gram(gram: Any, views: int) -> float:
+    """`lidar` of features x (n, q, F) from x x^T (n q, n q), rows image by image, and q, at a cost that F does not set.
+
+    Features are turned onto the directions that they span, which changes no eigenvalue but takes zeros away: 1e-8 for
+    each of the F - n q others lowers the result by less than one part in a thousand.
+    """
+    values, vectors = np.linalg.eigh(_matrix(gram))
+    kept = values >= 1e-12 * values[-1]
+    kept[-1] = True  # of features that are all zeros
+    turned = vectors[:, kept] * np.sqrt(values[kept].clip(min=0))
+    return lidar(turned.reshape(-1, views, turned.shape[1]))
+
+
 class PowerLaw(NamedTuple):
     """alpha: exponent of the eigenvalues' decay.  r2: share of the variance of log l_j that the line explains.
 

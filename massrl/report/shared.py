@@ -25,6 +25,11 @@ HEALTH = {  # columns of metrics.csv -> (title, what it says)
     ),
     "h_alpha_r2": ("fit of the decay", "R^2 of that power law"),
     "z_rank": ("rank of embeddings", "effective rank of the projector's outputs; below 2 they lie near one line"),
+    "z_lidar": (
+        "LiDAR of embeddings",
+        "number of directions that tell images apart, each measured by how far apart two views of an image are in it; "
+        "at most 127, one less than the images measured",
+    ),
     "z_spread": (
         "spread of embeddings",
         "standard deviation of a channel of unit-length embeddings times the root of their number: 1 is even, near 0 "

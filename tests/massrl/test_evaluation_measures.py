@@ -14,6 +14,7 @@ from massrl.evaluation.measures import (
     alpha_req,
     alpha_req_of_gram,
     lidar,
+    lidar_of_gram,
     rankme,
     rankme_of_gram,
     spread,
@@ -116,6 +117,20 @@ def test_lidar_is_the_published_formula_with_a_matrix_root_and_loops():
     values = np.linalg.eigvalsh(root @ s_b @ root)
     p = values / values.sum() + 1e-8
     assert lidar(x) == pytest.approx(np.exp(entropy_of(*p)), rel=1e-9)
+
+
+@pytest.mark.parametrize("width", [5, 40, 300])
+def test_lidar_of_products_is_lidar(width):
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(20, 1, width)) + np.linspace(0.1, 2, width) * draw.normal(size=(20, 3, width))
+    rows = x.reshape(-1, width)
+    # Directions that nothing lies in are left out: each adds -1e-8 log 1e-8 to the entropy.
+    assert lidar_of_gram(rows @ rows.T, x.shape[1]) == pytest.approx(lidar(x), rel=2e-7 * max(1, width - len(rows)))
+
+
+def test_lidar_of_features_that_are_all_equal_is_1():
+    for value in (0.0, 3.0):
+        assert lidar_of_gram(np.full((8, 8), value), 2) == pytest.approx(1, abs=1e-5)
 
 
 def test_lidar_of_views_that_are_not_of_one_image_is_refused_by_shape():

@@ -15,7 +15,7 @@ from drawn import Drawn, small, trainer, views_of
 from massrl.callbacks import Health
 from massrl.callbacks.health import measures, strategy_pairs
 from massrl.cli.samples import sample_folder
-from massrl.evaluation.measures import alignment, alpha_req, rankme, spread, uniformity
+from massrl.evaluation.measures import alignment, alpha_req, lidar, rankme, spread, uniformity
 from massrl.losses import negative_cosine
 from massrl.losses.entropy import Entropies
 from massrl.methods import BYOL, METHODS, SimSiam
@@ -53,6 +53,7 @@ def test_health_logs_the_measures_of_what_the_step_has_computed():
     assert len(z) == 3
     expected = {"h_rank": rankme(h), "z_rank": rankme(z[0]), "z_spread": spread(z[0]), "z_uniformity": uniformity(z[0])}
     expected["z_alignment"] = alignment(z[0], z[1])
+    expected["z_lidar"] = lidar(np.stack([view.double() for view in z[:2]], 1))
     found = seen.logged[1]
     assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-5)
     assert found["z_spread"] == pytest.approx(math.sqrt(16) * found["z_std"], rel=1e-5)
