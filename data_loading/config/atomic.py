@@ -21,12 +21,23 @@ def beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.uname().nodename}.{secrets.token_hex(8)}.tmp")
 
 
+def sync_folder(path: Path) -> None:
+    """Have the names in a folder on the disk, not only in memory: a renamed file is safe after that, not before."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 @contextmanager
-def whole(path: str | Path) -> Iterator[IO[bytes]]:
+def whole(path: str | Path, synced: bool = False) -> Iterator[IO[bytes]]:
     """Open a temporary binary file, which is renamed to `path` when the block ends: nobody ever reads half of it.
 
     Missing folders are made. If the block fails, nothing is left. UserError where the file cannot be written; the block
     should only write, because any OSError in it is reported as that.
+
+    synced: the file is on the disk when the block has ended, so that it outlives the machine's end, too.
     """
     path = Path(path)
     temporary = beside(path)
@@ -35,7 +46,12 @@ def whole(path: str | Path) -> Iterator[IO[bytes]]:
         try:
             with open(temporary, "wb") as file:
                 yield file
+                if synced:
+                    file.flush()
+                    os.fsync(file.fileno())
             temporary.replace(path)
+            if synced:
+                sync_folder(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:

@@ -12,7 +12,8 @@ from torch import Tensor
 from data_loading.errors import CheckpointError, ConfigError, near_miss
 from massrl import zoo
 from massrl.backbones.weights_match import few
-from massrl.runs.checkpoint import LAST, UnsafeFile, read_file
+from massrl.runs.checkpoint import UnsafeFile, read_file
+from massrl.runs.checkpoint_files import LAST
 
 # Keys under which files nest their state dict; vissl's is classy_state_dict.base_model.model.trunk.
 NESTS = ("state_dict", "model_state_dict", "model", "network", "net", "trunk")

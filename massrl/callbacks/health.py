@@ -85,6 +85,15 @@ class Health(pl.Callback):
         self.bad: dict[str, int] = {}  # figure -> measurements in a row in which it was bad
         self.last_step = 0
 
+    def process_state(self) -> dict[str, Any]:
+        """What it has seen in this run, for the run's checkpoints."""
+        return {"alarm": self.alarm, "good": sorted(self.good), "bad": dict(self.bad), "last_step": self.last_step}
+
+    def load_process_state(self, state: dict[str, Any]) -> None:
+        """Continue from what `process_state` has returned."""
+        self.alarm, self.last_step = state["alarm"], state["last_step"]
+        self.good, self.bad = set(state["good"]), dict(state["bad"])
+
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:

@@ -21,7 +21,7 @@ class OnlineKNN(pl.Callback):
     Each batch is classified by a ring buffer of recent samples, other views of the same image left out, and then
     written into it. The encoder changes while the buffer fills, so `knn` follows `massrl knn` but does not equal it.
     Labels train nothing; data without labels turn it off, which is logged once. Each process has a buffer of its own
-    samples, which is not in checkpoints.
+    samples, which goes on in a run that is continued by as many processes.
 
     Args:
         bank_size: samples in the ring buffer.
@@ -75,6 +75,21 @@ class OnlineKNN(pl.Callback):
                 batch_size=1,
             )
         self.insert(features, labels, index)  # also none of them: whether there is a ring is the same on all processes
+
+    def process_state(self) -> dict[str, Any]:
+        """The ring and the window of accuracies, for a run's checkpoints."""
+        if self.features is None:
+            return {}
+        ring = {"features": self.features, "labels": self.labels, "index": self.index}
+        return {**ring, "filled": self.filled, "next": self.next, "hits": list(self.hits)}
+
+    def load_process_state(self, state: dict[str, Any]) -> None:
+        """Continue from what `process_state` has returned; with another `bank_size` the ring begins anew."""
+        if not state or len(state["labels"]) != self.bank_size:
+            return
+        self.features, self.labels, self.index = state["features"], state["labels"], state["index"]
+        self.filled, self.next = state["filled"], state["next"]
+        self.hits.extend(state["hits"])
 
     def predict(self, features: Tensor, index: Tensor) -> Tensor:
         """The class (B,) that the k samples of the ring nearest to `features` (B, F) vote for.

@@ -68,6 +68,7 @@ class OnlineLinear(pl.Callback):
         elif saved:
             self.probe.load_state_dict(saved["probe"])
             self.optimizer.load_state_dict(saved["optimizer"])
+            self.hits.extend(hit.to(device) for hit in saved.get("hits", ()))
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
@@ -185,7 +186,8 @@ class OnlineLinear(pl.Callback):
     def state_dict(self) -> dict[str, Any]:
         if self.probe is None:
             return {}
-        return {"probe": self.probe.state_dict(), "optimizer": self.optimizer.state_dict()}
+        state = {"probe": self.probe.state_dict(), "optimizer": self.optimizer.state_dict()}
+        return {**state, "hits": list(self.hits)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.probe, self.restored = None, state or None

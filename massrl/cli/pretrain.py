@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from massrl.cli.rehearsal import Rehearsal
-from massrl.runs.checkpoint import LAST
+from massrl.runs.checkpoint_files import LAST
 from massrl.runs.folder import CONFIG, run_of
 from massrl.runs.quiet import quiet
 from massrl.training.pretrain import run_settings

@@ -42,7 +42,8 @@ from massrl.evaluation.table import (
     unpaired,
 )
 from massrl.methods import load
-from massrl.runs.checkpoint import LAST, Checkpoint, find
+from massrl.runs.checkpoint import Checkpoint, find
+from massrl.runs.checkpoint_files import LAST
 from massrl.runs.folder import METRICS, read_json
 from massrl.runs.record import git, versions
 

@@ -16,7 +16,7 @@ from massrl.exporting.making import network_of
 from massrl.exporting.safetensors_file import TARGET
 from massrl.exporting.timm_folder import CONFIG
 from massrl.methods.base import Branch
-from massrl.runs.checkpoint import LAST
+from massrl.runs.checkpoint_files import LAST
 
 
 def load_encoder(

@@ -10,6 +10,7 @@ Files are read with `weights_only=True`: tensors and plain values, no code.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 import pickle
 from collections.abc import Mapping, Sequence
@@ -21,8 +22,9 @@ from torch import Tensor, nn
 
 from data_loading.errors import CheckpointError
 from massrl import zoo
+from massrl.runs.checkpoint_files import LAST, PREVIOUS, damage
 
-LAST = Path("checkpoints", "last.ckpt")  # in a run folder: the newest checkpoint
+log = logging.getLogger(__name__)
 # Settings that are part of the optimiser's saved state, so that another value would be ignored.
 SAVED_SETTINGS = (
     "name",
@@ -43,7 +45,8 @@ class UnsafeFile(CheckpointError):
 def find(where: str | os.PathLike) -> Path:
     """The checkpoint file meant by `where`: a file, a run folder (or `Run`), whose newest it is, or "zoo:NAME".
 
-    Raises CheckpointError where there is none.
+    Where a run's newest checkpoint is damaged, it is the one before, which is said. Raises CheckpointError where there
+    is none.
     """
     if not isinstance(where, str | os.PathLike):
         raise CheckpointError(f"{where!r} is no checkpoint; give a run, its folder, or the path of a checkpoint")
@@ -53,12 +56,25 @@ def find(where: str | os.PathLike) -> Path:
     if path.suffix == ".safetensors" or (path / "model.safetensors").is_file():
         raise CheckpointError(f"{path}: an encoder alone, not a checkpoint; massrl.load_encoder reads it")
     if path.is_dir():
-        if not (path / LAST).is_file():
-            raise CheckpointError(f"{path}: a folder without {LAST}; name a run folder or a checkpoint")
-        return path / LAST
+        return newest(path)
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint; `massrl pretrain` writes one to RUN/{LAST}")
     return path
+
+
+def newest(run: Path) -> Path:
+    """The newest checkpoint of a run folder that is not damaged; CheckpointError where there is none."""
+    there = [run / name for name in (LAST, PREVIOUS) if (run / name).is_file()]
+    if not there:
+        raise CheckpointError(f"{run}: a folder without {LAST}; name a run folder or a checkpoint")
+    wrong: list[str] = []
+    for path in there:
+        if not (found := damage(path)):
+            if wrong:
+                log.warning("%s; the checkpoint before it is used, %s", wrong[0], path)
+            return path
+        wrong.append(f"{path}: {found}")
+    raise CheckpointError("; ".join(wrong))
 
 
 def read_file(path: Path, map_location: str = "cpu", safe: Sequence[type] = ()) -> Any:

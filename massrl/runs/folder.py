@@ -6,7 +6,8 @@ metrics.csv        what was logged, a row per logged step; a continued run appen
 metrics.json       seconds, and the last value of each metric; of an evaluation its accuracies
 evaluation.json    paired differences, protocols, hashes, split and seeds behind those accuracies
 evaluations/       records of massrl knn, linear, semi and finetune on this run, which its report shows
-checkpoints/       last.ckpt, replaced at the end of each epoch
+checkpoints/       last.ckpt, replaced every few minutes and at the end of each epoch, and previous.ckpt, the one before
+.lock              while a run works in the folder: its process and host
 export/            the encoder alone: a timm folder, or model.safetensors with its card model.json; a continued run
                    replaces it
 figures/           pictures of the report
@@ -19,8 +20,9 @@ import csv
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -31,7 +33,8 @@ import yaml
 
 from data_loading import sources
 from data_loading.errors import ConfigError
-from massrl.runs.checkpoint import LAST
+from massrl.runs.checkpoint_files import FOLDER, LAST, remove_unfinished
+from massrl.runs.lock import LOCK, locked
 from massrl.runs.record import git, versions, write_json
 
 CONFIG, ENVIRONMENT, LOG = "config.yaml", "environment.json", "metrics.csv"
@@ -160,7 +163,7 @@ def run_of(checkpoint: Path) -> Run | None:
 
 def is_run(path: Path) -> bool:
     """Whether a folder is that of a pretraining."""
-    return (path / CONFIG).exists() or (path / LOG).exists()
+    return any((path / name).exists() for name in (CONFIG, LOG, LAST))
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -212,33 +215,63 @@ def save_metrics(run: str | os.PathLike, found: dict[str, Any], **facts: Any) ->
     return write_json(run / METRICS, {key: found[key] for key in SUMMARY if key in found})
 
 
-def check_free(run: Path, ckpt_path: str | os.PathLike | None) -> None:
-    """Refuse, by a ConfigError, a run folder in use, except to continue it from a checkpoint of its own."""
+def check_free(run: Path, ckpt_path: str | os.PathLike | None, resume: bool = False) -> None:
+    """Refuse, by a ConfigError, a run folder in use, except to continue it from a checkpoint of its own.
+
+    resume: a folder of a run is in order, too, as it is continued.
+    """
     if run.exists() and not run.is_dir():
         raise ConfigError(f"--run {run} is a file; name a folder")
-    if run.is_dir() and any(run.iterdir()):
-        own = ckpt_path is not None and run.resolve() in Path(ckpt_path).resolve().parents
-        if not own:
-            hint = f"continue it with --ckpt_path {run / LAST}, or " if (run / LAST).exists() else ""
-            raise ConfigError(f"--run {run} is not empty; {hint}name another folder")
+    if not run.is_dir() or is_unused(run) or (resume and is_run(run)):
+        return
+    own = ckpt_path is not None and run.resolve() in Path(ckpt_path).resolve().parents
+    if not own:
+        hint = f"continue it with --ckpt_path {run / LAST}, or " if (run / LAST).exists() else ""
+        raise ConfigError(f"--run {run} is not empty; {hint}name another folder")
+
+
+def is_unused(run: Path) -> bool:
+    """Whether a folder holds nothing but what a start leaves that was killed before it wrote its settings."""
+    left = [path for path in run.rglob("*") if path != run / LOCK and path != run / FOLDER]
+    return not left
+
+
+@dataclass
+class Claim:
+    """A run folder that this process works in: `begun` is set when there is something worth keeping in it."""
+
+    begun: bool = False
 
 
 @contextmanager
-def made(run: Path, begun: Callable[[], bool]) -> Iterator[None]:
-    """Make the run folder; remove what was made where an error comes before `begun()` is true."""
+def claimed(run: Path, alone: bool = False) -> Iterator[Claim]:
+    """Make the run folder and hold its lock; remove what was made where an error comes before `begun` is set.
+
+    alone: the folder must not be there, as for two runs that are named by the same second: FileExistsError else.
+    ConfigError where it cannot be made, or another process works in it.
+    """
     missing = [folder for folder in (run, *run.parents) if not folder.exists()]
-    empty = bool(missing) or not any(run.iterdir())
     try:
-        (run / LAST.parent).mkdir(parents=True, exist_ok=True)
+        run.parent.mkdir(parents=True, exist_ok=True)
+        run.mkdir(exist_ok=not alone)
+    except FileExistsError:
+        raise
     except OSError as error:
         raise ConfigError(f"--run {run} cannot be made: {error.strerror or error}") from error
+    claim = Claim()
     try:
-        yield
+        with locked(run):
+            empty = is_unused(run)
+            (run / FOLDER).mkdir(exist_ok=True)
+            remove_unfinished(run)
+            try:
+                yield claim
+            finally:
+                if empty and not claim.begun:
+                    for path in run.iterdir():
+                        if path.name != LOCK:
+                            shutil.rmtree(path) if path.is_dir() else path.unlink()
     finally:
-        if not begun() and empty:
-            shutil.rmtree(run)
-            if not missing:
-                run.mkdir()
-            for parent in missing[1:]:
-                if not any(parent.iterdir()):
-                    parent.rmdir()
+        for folder in missing:
+            if not claim.begun and not any(folder.iterdir()):
+                folder.rmdir()

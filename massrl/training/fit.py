@@ -13,26 +13,13 @@ from data_loading.loading.datamodule import BetonDataModule
 from massrl.callbacks import Health
 from massrl.methods import Method
 from massrl.runs import folder
-from massrl.runs.checkpoint import LAST, Checkpoint, data_facts
+from massrl.runs.checkpoint import Checkpoint, data_facts
+from massrl.runs.checkpoint_files import WholeCheckpoints
 from massrl.runs.quiet import quiet
 from massrl.runs.record import environment, write_json
 from massrl.training.metrics import Metrics
-
-
-class Describe(pl.Callback):
-    """Writes what a checkpoint says of its data and settings into each one; notes when the first step is done."""
-
-    def __init__(self, content: dict[str, Any]):
-        self.content = content
-        self.stepped = False
-
-    def on_train_batch_end(self, *_: Any) -> None:
-        self.stepped = True
-
-    def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        checkpoint["massrl"] = self.content
+from massrl.training.saving import Saving
+from massrl.training.signals import Signals
 
 
 def fit(
@@ -44,11 +31,12 @@ def fit(
     config_text: str,
     command: str,
     checkpoint: Checkpoint | None = None,
+    claim: folder.Claim | None = None,
 ) -> None:
     """Train `method` on `data`, and leave a complete run folder.
 
     Args:
-        run: the folder; made here, and removed again where the first step fails.
+        run: the folder, which is there.
         method: what is trained.
         data: what it is trained on.
         trainer_args: arguments of Lightning's Trainer.
@@ -56,35 +44,43 @@ def fit(
         config_text: all settings as YAML, for config.yaml.
         command: what started the run, for environment.json.
         checkpoint: where the run continues; None starts it.
+        claim: of the folder, on the process that writes it: begun with the first step.
     """
-    describe, metrics = Describe(data_facts(data, config)), Metrics(run / folder.LOG)
-    # One file, replaced at the end of each epoch.
-    keep = pl.callbacks.ModelCheckpoint(
-        run / LAST.parent, filename=LAST.stem, save_top_k=1, enable_version_counter=False
-    )
+    metrics = Metrics(run / folder.LOG)
     others = trainer_args.get("logger")
     others = [] if others in (None, True, False) else others if isinstance(others, list) else [others]
-    trainer_args = {
-        **trainer_args,
-        "logger": [metrics, *others],
-        "callbacks": [*(trainer_args.get("callbacks") or []), describe, keep],
-        "default_root_dir": os.fspath(run),
-    }
     start: Any = {"ckpt_path": checkpoint.path} if checkpoint else {}
     started = time.perf_counter()
-    with quiet():
-        trainer = pl.Trainer(**trainer_args)
-        if not trainer.is_global_zero:
+    with quiet(), Signals() as signals:
+        saving = Saving(run, data_facts(data, config), config["save_minutes"], signals)
+        trainer = pl.Trainer(
+            **{
+                **trainer_args,
+                "logger": [metrics, *others],
+                "callbacks": [*(trainer_args.get("callbacks") or []), saving],
+                "plugins": _with_whole_checkpoints(trainer_args.get("plugins")),
+                "default_root_dir": os.fspath(run),
+            }
+        )
+        if claim is None:  # another process writes the folder
             trainer.fit(method, datamodule=data, **start)
             return
-        with folder.made(run, lambda: describe.stepped):
-            write_whole(run / folder.CONFIG, config_text)
-            write_json(run / folder.ENVIRONMENT, environment(command))
-            metrics.resume(checkpoint.steps if checkpoint else 0)
+        write_whole(run / folder.CONFIG, config_text)
+        write_json(run / folder.ENVIRONMENT, environment(command))
+        metrics.resume(checkpoint.steps if checkpoint else 0)
+        try:
             trainer.fit(method, datamodule=data, **start)
-            seconds = round(time.perf_counter() - started, 2)
-            last = {name: value for name, value in metrics.last.items() if name not in ("epoch", "step")}
-            facts: dict[str, Any] = {"epochs": trainer.current_epoch, "steps": trainer.global_step, **last}
-            alarms = [one.alarm for one in trainer_args["callbacks"] if isinstance(one, Health) and one.alarm]
-            facts |= {"alarm": alarms[0]} if alarms else {}
-            folder.save_metrics(run, {"seconds": {"pretrain": seconds}, "training": facts})
+        finally:
+            claim.begun = claim.begun or saving.stepped
+    seconds = round(time.perf_counter() - started, 2)
+    last = {name: value for name, value in metrics.last.items() if name not in ("epoch", "step")}
+    facts: dict[str, Any] = {"epochs": trainer.current_epoch, "steps": trainer.global_step, **last}
+    alarms = [one.alarm for one in trainer_args["callbacks"] if isinstance(one, Health) and one.alarm]
+    facts |= {"alarm": alarms[0]} if alarms else {}
+    folder.save_metrics(run, {"seconds": {"pretrain": seconds}, "training": facts})
+
+
+def _with_whole_checkpoints(plugins: Any) -> list[Any]:
+    """The Trainer's plugins, with our reading and writing of checkpoints where there is no other."""
+    given = [] if plugins is None else plugins if isinstance(plugins, list) else [plugins]
+    return given if any(isinstance(one, pl.plugins.CheckpointIO) for one in given) else [*given, WholeCheckpoints()]

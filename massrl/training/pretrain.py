@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shlex
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ from torch import nn
 from data_loading.beton.mapping import named
 from data_loading.beton.reader import Reader
 from data_loading.config.lightning_package import pl
-from data_loading.errors import ConfigError
+from data_loading.errors import ConfigError, one_of
 from data_loading.kernel.rng import checked_seed
 from data_loading.loading.datamodule import BetonDataModule
 from massrl.callbacks import Health, OnlineKNN, OnlineLinear, Throughput
@@ -27,14 +28,16 @@ from massrl.exporting.run_folder import export_run
 from massrl.methods import Method
 from massrl.parsing.places import Keywords
 from massrl.report import build
-from massrl.runs.checkpoint import LAST, Checkpoint, find
-from massrl.runs.folder import CONFIG, EXPORT, Run, check_free, run_of
+from massrl.runs.checkpoint import Checkpoint, find
+from massrl.runs.folder import CONFIG, EXPORT, Claim, Run, check_free, claimed, run_of
 from massrl.runs.quiet import is_first, quiet
 from massrl.training.fit import fit
 from massrl.training.keywords import from_keywords
 from massrl.training.length import PASSED_ON, batches_of_epoch, fitted
 from massrl.training.progress import progress
+from massrl.training.resume import CHOICES, begun, compare, length_of
 from massrl.training.settings import Settings, errors_placed, say
+from massrl.training.signals import Stopped
 
 
 def pretrain(
@@ -45,6 +48,8 @@ def pretrain(
     minutes: float | None = None,
     config: str | os.PathLike | Mapping[str, Any] | Sequence[Any] | None = None,
     ckpt_path: str | os.PathLike | None = None,
+    resume: str | None = None,
+    save_minutes: float | None = None,
     seed: int | None = None,
     report: bool | None = None,
     export: bool | None = None,
@@ -65,6 +70,9 @@ def pretrain(
             override earlier ones, and keywords override all.
         ckpt_path: continue from this checkpoint, run folder or `Run`; without `config` and `method` with the settings
             and in the folder of its run.
+        resume: "auto", unless said: where `out` has begun already, go on with it where it is, and do nothing where it is
+            complete; "never" refuses a folder in use.
+        save_minutes: from one checkpoint to the next; 10 unless said, 0 for the ends of epochs alone.
         seed: of weights, order of samples and views (the options seed_everything and data.seed); 0 unless said.
         report: write report.html at the end; true unless said.
         export: write export/ at the end, the encoder alone, for timm or `massrl.load_encoder`; true unless said.
@@ -77,7 +85,14 @@ def pretrain(
         massrl.errors.UserError: a setting, file or checkpoint that does not fit, in one line; nothing is written then.
     """
     call = {"train": train, "method": method, "out": out, "minutes": minutes, "config": config, "ckpt_path": ckpt_path}
-    call |= {"seed": seed, "report": report, "export": export, **options}
+    call |= {
+        "resume": resume,
+        "save_minutes": save_minutes,
+        "seed": seed,
+        "report": report,
+        "export": export,
+        **options,
+    }
     keywords = Keywords(given=call)
     with errors_placed(keywords):
         if "run" in options and out is not None:
@@ -91,6 +106,7 @@ def pretrain(
                 config, out = own.path / CONFIG, own.path if out is None else out
         settings, made = from_keywords(train, method, config, options, keywords)
         start = {"minutes": minutes, "report": report, "export": export, "run": out, "ckpt_path": ckpt_path}
+        start |= {"resume": resume, "save_minutes": save_minutes}
         settings |= {name: value for name, value in start.items() if value is not None}
         settings |= {name: os.fspath(settings[name]) for name in ("run", "ckpt_path") if settings.get(name)}
         if seed is not None:
@@ -108,20 +124,68 @@ def _shown(call: Mapping[str, Any]) -> str:
 
 
 def run_settings(settings: Settings, command: str, rehearsal: bool = False) -> Run:
-    """Check that everything fits, then make the run folder and train.
+    """Check that everything fits, then train in the run folder, from its newest checkpoint where it has one.
 
     command: what was called, for environment.json.  rehearsal: say nothing of the run, and write no report.
-    Nothing is written before all is known to fit.
+    Where anything does not fit, nothing is left.
     """
-    config, method, data = settings.config, settings.method, settings.data
     with errors_placed(settings.words), quiet():
-        run = Run(config.run or _default_folder(method, data))
-        found = find(config.ckpt_path) if config.ckpt_path else None
-        if is_first():  # the processes that this one starts find its folder in use
-            check_free(run.path, found)
-        checkpoint = None
-        if found:
-            checkpoint = Checkpoint.read(found)
+        given = find(settings.config.ckpt_path) if settings.config.ckpt_path else None
+        resume = one_of("--resume", settings.config.resume, CHOICES, ConfigError) == "auto" and bool(
+            settings.config.run
+        )
+        if is_first() and settings.config.run:  # the processes that this one starts find its folder in use
+            check_free(Path(settings.config.run), given, resume)
+    try:
+        with errors_placed(settings.words), _own_folder(settings) as (run, claim):
+            checkpoint = Checkpoint.read(given) if given else _begun(run) if resume else None
+            if _train(settings, run, claim, checkpoint, given is None, command, rehearsal) and not rehearsal:
+                _finish(run, settings)
+    finally:
+        os.environ.pop(PASSED_ON, None)  # a second run of this process measures its own length
+    return run
+
+
+@contextlib.contextmanager
+def _own_folder(settings: Settings) -> Iterator[tuple[Run, Claim | None]]:
+    """The run folder and, on the first process, the claim of it: nobody else works in it."""
+    named = settings.config.run
+    folders = iter([Path(named)]) if named else _default_folders(settings.method, settings.data)
+    if not is_first():
+        yield Run(next(folders)), None
+        return
+    with contextlib.ExitStack() as stack:
+        for path in folders:
+            with contextlib.suppress(FileExistsError):  # a run that was started in the same second
+                claim = stack.enter_context(claimed(path, alone=not named))
+                break
+        yield Run(path), claim
+
+
+def _begun(run: Run) -> Checkpoint | None:
+    """The checkpoint from which the same command goes on."""
+    path = begun(run.path)
+    if path is None and (run.path / CONFIG).exists():
+        say(f"run {run.path} ended before its first checkpoint: it starts again")
+    return Checkpoint.read(path) if path else None
+
+
+def _train(
+    settings: Settings,
+    run: Run,
+    claim: Claim | None,
+    checkpoint: Checkpoint | None,
+    same: bool,
+    command: str,
+    rehearsal: bool,
+) -> bool:
+    """Check, and train; whether this process has what follows to do.
+
+    same: the checkpoint is continued as the run was begun, and nothing is to be done where it is complete.
+    """
+    method, data = settings.method, settings.data
+    with quiet():
+        if checkpoint:
             checkpoint.check_continues(method)
         data.view_set = data.resolve(method)
         method.check(data.view_set)
@@ -132,25 +196,37 @@ def run_settings(settings: Settings, command: str, rehearsal: bool = False) -> R
             with Reader(data.file()) as reader:
                 method.check_labels(torch.from_numpy(reader.labels.copy()))
         with _interrupted(run):
-            trainer_args = _trainer_args(settings, method, data, checkpoint)
+            trainer_args = _trainer_args(settings, method, data, checkpoint, same)
     text, resolved = settings.resolved()
-    if not rehearsal:
+    if checkpoint and same:
+        others = compare(run.path, checkpoint, resolved)
+        complete = _complete(trainer_args, checkpoint)
+        what = "is complete" if complete else "goes on"
+        say(f"run {run.path} {what}: epochs done {checkpoint.epochs}, steps {checkpoint.steps}")
+        for line in others:
+            say(f"  {line}")
+        if complete:
+            if claim:
+                claim.begun = True
+            return claim is not None
+    elif not rehearsal:
         say(
             f"{type(method).__name__} on {data.train}: {len(data.view_set)} views of {data.view_set.size} px, "
             f"run {run.path}"
         )
     if trainer_args.get("enable_progress_bar") is not False:
         trainer_args["callbacks"].append(progress())
-    try:
-        with errors_placed(settings.words), _interrupted(run):
-            fit(run.path, method, data, trainer_args, resolved, text, command, checkpoint)
-    finally:
-        os.environ.pop(PASSED_ON, None)  # a second run of this process measures its own length
-    if not rehearsal and is_first():
-        _say_exported(run, method, config.export)
-    if config.report and not rehearsal and is_first():
+    with _interrupted(run):
+        fit(run.path, method, data, trainer_args, resolved, text, command, checkpoint, claim)
+    return claim is not None
+
+
+def _finish(run: Run, settings: Settings) -> None:
+    """What a training ends by: RUN/export and the report, where they are wanted."""
+    method = settings.method
+    _say_exported(run, method, settings.config.export)
+    if settings.config.report:
         build(run.path)
-    return run
 
 
 def _same_content(data: BetonDataModule) -> bool:
@@ -179,20 +255,25 @@ def _say_exported(run: Run, method: Method, wanted: bool | None) -> None:
         say(f"no export was written: {line}{stale}")
 
 
-def _default_folder(method: Method, data: BetonDataModule) -> Path:
-    """A folder of runs/ that is not there yet, named after method, data and time."""
+def _default_folders(method: Method, data: BetonDataModule) -> Iterator[Path]:
+    """Folders of runs/ that are not there yet, named after method, data and time."""
     train = data.train if isinstance(data.train, str) else data.train[0]
     name = re.sub(r"[^\w.-]+", "_", Path(train).resolve().with_suffix("").name)
     stem = f"{type(method).__name__.lower()}-{name}-{datetime.now():%Y%m%d-%H%M%S}"
-    free = (Path("runs", f"{stem}{f'-{i}' if i else ''}") for i in range(1000))
-    return next(path for path in free if not path.exists())
+    return (path for i in range(1000) if not (path := Path("runs", f"{stem}{f'-{i}' if i else ''}")).exists())
 
 
 def _trainer_args(
-    settings: Settings, method: Method, data: BetonDataModule, checkpoint: Checkpoint | None
+    settings: Settings, method: Method, data: BetonDataModule, checkpoint: Checkpoint | None, same: bool
 ) -> dict[str, Any]:
-    """Arguments of the Trainer, with its callbacks and the length of the run; what was fitted goes into the config."""
+    """Arguments of the Trainer, with its callbacks and the length of the run; what was fitted goes into the config.
+
+    same: the length of the checkpoint's run counts where none is given, and may be reached.
+    """
     found = dict(settings.trainer_args)
+    if checkpoint and same and _length_is_open(found):
+        found |= length_of(checkpoint)
+        settings.config.trainer.update(length_of(checkpoint))
     own = found.get("callbacks") or []
     own = own if isinstance(own, list) else [own]
     kinds = tuple(type(callback) for callback in own)
@@ -210,7 +291,7 @@ def _trainer_args(
         found.update(fitting)
         for key, value in fitting.items():
             settings.config.trainer[key] = value
-    _check_length(found, checkpoint)
+    _check_length(found, None if same else checkpoint)
     if found.get("log_every_n_steps") is None:
         found["log_every_n_steps"] = max(1, min(10, batches_of_epoch(data, found)))
     return found
@@ -253,15 +334,29 @@ def _check_length(trainer_args: Mapping[str, Any], checkpoint: Checkpoint | None
         )
 
 
+def _complete(trainer_args: Mapping[str, Any], checkpoint: Checkpoint) -> bool:
+    """Whether a checkpoint has all epochs or steps of its run."""
+    epochs, steps = trainer_args.get("max_epochs"), trainer_args.get("max_steps")
+    return (epochs not in (None, -1) and checkpoint.epochs >= epochs) or (
+        steps not in (None, -1) and checkpoint.steps >= steps
+    )
+
+
 @contextlib.contextmanager
 def _interrupted(run: Run) -> Iterator[None]:
-    """Ctrl-C and SIGTERM say how to continue, and end as they should: Lightning would exit with code 1 and 0."""
+    """Signals end a run with their own exit code, and with what to type next.
+
+    Lightning would exit with 1 after Ctrl-C, and with 0 after SIGTERM.
+    """
     try:
         yield
-    except SystemExit as stop:
-        terminated = isinstance(stop, pl.utilities.exceptions.SIGTERMException)
-        if not terminated and not isinstance(stop.__context__, KeyboardInterrupt):
+    except (Stopped, SystemExit, KeyboardInterrupt) as stop:
+        if isinstance(stop, Stopped):
+            number = stop.signal
+        elif isinstance(stop, KeyboardInterrupt) or isinstance(stop.__context__, KeyboardInterrupt):
+            number = signal.SIGINT
+        else:
             raise
-        if run.checkpoint.exists():
-            print(f"\nto continue: massrl pretrain --ckpt_path {run.path / LAST}", file=sys.stderr)
-        raise (SystemExit(128 + signal.SIGTERM) if terminated else KeyboardInterrupt()) from None
+        if is_first() and run.checkpoint.exists():
+            print(f"\nto continue: massrl pretrain --ckpt_path {shlex.quote(str(run.path))}", file=sys.stderr)
+        raise (KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)) from None

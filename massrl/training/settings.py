@@ -34,7 +34,14 @@ else:
     LightningArgumentParser, LightningCLI = cli.LightningArgumentParser, cli.LightningCLI
 
 SMALL = 64  # pixels: up to here a ResNet gets the CIFAR stem
-ONE_START = ("config", "run", "ckpt_path", "check", "skip_bad")  # options of one start, not settings of the run
+ONE_START = (
+    "config",
+    "run",
+    "resume",
+    "ckpt_path",
+    "check",
+    "skip_bad",
+)  # options of one start, not settings of the run
 OBJECTS = ("callbacks", "logger", "plugins", "profiler", "strategy")  # of the Trainer, which may be given as objects
 say = pl.utilities.rank_zero_only(print)
 
@@ -108,6 +115,18 @@ class Settings(LightningCLI):
         add = parser.add_argument
         add("--run", type=str | None, default=None, help="folder of results (default: runs/METHOD-DATA-TIME)")
         add("--ckpt_path", type=str | None, default=None, help="continue from this checkpoint, with its run's settings")
+        add(
+            "--resume",
+            type=str,
+            default="auto",
+            help="auto: a named --run that has begun goes on where it is; never: a folder in use is refused",
+        )
+        add(
+            "--save_minutes",
+            type=float,
+            default=10.0,
+            help="minutes between checkpoints; 0: at the ends of epochs alone",
+        )
         add("--minutes", type=float, default=4.0, help="fit the length to this where no --trainer.max_epochs is set")
         add("--skip-bad", action="store_true", help="short for --data.skip_bad true")
         add("--report", type=bool, default=True, help="write report.html at the end")

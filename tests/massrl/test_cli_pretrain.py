@@ -13,7 +13,8 @@ from PIL import Image
 
 from massrl.cli import main as front
 from massrl.cli import pretrain
-from massrl.runs.checkpoint import LAST, Checkpoint
+from massrl.runs.checkpoint import Checkpoint
+from massrl.runs.checkpoint_files import LAST
 from massrl.training.settings import Settings
 
 # SimCLR with a constant learning rate: then a run's length changes nothing in its steps.
