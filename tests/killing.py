@@ -96,10 +96,13 @@ def _dying_write(self, part):
     return len(part)
 
 
-def train(images: Path, run: Path, *callbacks: pl.Callback, method: str = "MoCoV2", **settings: Any) -> massrl.Run:
+def train(
+    images: Path, run: Path, *callbacks: pl.Callback, method: str = "MoCoV2", ema: float = 0.99, **settings: Any
+) -> massrl.Run:
     """Train, or go on, in this process; a checkpoint after every step."""
     sizes = {"MoCoV2": {"queue_size": 8}, "DINO": {"bottleneck_dim": 8}}.get(method, {})
-    made = METHODS[method](Dropping(), hidden_dim=16, out_dim=8, **sizes)
+    target = {} if method == "SimCLR" else {"ema": ema, "ema_end": ema}
+    made = METHODS[method](Dropping(), hidden_dim=16, out_dim=8, **sizes, **target)
     usual: dict[str, Any] = {"size": 16, "batch_size": 4, "num_workers": 1, "max_epochs": 3, "log_every_n_steps": 1}
     usual |= {"report": False, "export": False, "enable_progress_bar": False, "accelerator": "cpu"}
     usual |= {"save_minutes": 1e-6, "cache_dir": str(images.parent / "cache")}

@@ -10,6 +10,7 @@ checkpoints/       last.ckpt, replaced every few minutes and at the end of each 
 .lock              while a run works in the folder: its process and host
 export/            the encoder alone: a timm folder, or model.safetensors with its card model.json; a continued run
                    replaces it
+nan.json           where numbers were not finite: the step, its images and gradients
 figures/           pictures of the report
 report.html        all of it on one page
 """
@@ -39,7 +40,7 @@ from massrl.runs.record import git, versions, write_json
 
 CONFIG, ENVIRONMENT, LOG = "config.yaml", "environment.json", "metrics.csv"
 METRICS, EVALUATION, FIGURES, REPORT = "metrics.json", "evaluation.json", "figures", "report.html"
-EXPORT = "export"
+EXPORT, NAN = "export", "nan.json"
 # The keys of metrics.json; what else an evaluation says goes into evaluation.json.
 SUMMARY = (
     "linear_1_per_class",

@@ -10,7 +10,7 @@ from typing import Any
 from data_loading.config.atomic import write_whole
 from data_loading.config.lightning_package import pl
 from data_loading.loading.datamodule import BetonDataModule
-from massrl.callbacks import Health
+from massrl.callbacks import Health, OnNaN
 from massrl.methods import Method
 from massrl.runs import folder
 from massrl.runs.checkpoint import Checkpoint, data_facts
@@ -52,12 +52,13 @@ def fit(
     start: Any = {"ckpt_path": checkpoint.path} if checkpoint else {}
     started = time.perf_counter()
     with quiet(), Signals() as signals:
-        saving = Saving(run, data_facts(data, config), config["save_minutes"], signals)
+        on_nan = OnNaN(config["on_nan"], run / folder.NAN if claim else None, {"data": config["data"]})
+        saving = Saving(run, data_facts(data, config), config["save_minutes"], signals, on_nan.check_weights)
         trainer = pl.Trainer(
             **{
                 **trainer_args,
                 "logger": [metrics, *others],
-                "callbacks": [*(trainer_args.get("callbacks") or []), saving],
+                "callbacks": [on_nan, *(trainer_args.get("callbacks") or []), saving],
                 "plugins": _with_whole_checkpoints(trainer_args.get("plugins")),
                 "default_root_dir": os.fspath(run),
             }
@@ -67,11 +68,12 @@ def fit(
             return
         write_whole(run / folder.CONFIG, config_text)
         write_json(run / folder.ENVIRONMENT, environment(command))
+        (run / folder.NAN).unlink(missing_ok=True)  # of an earlier start
         metrics.resume(checkpoint.steps if checkpoint else 0)
         try:
             trainer.fit(method, datamodule=data, **start)
         finally:
-            claim.begun = claim.begun or saving.stepped
+            claim.begun = claim.begun or saving.stepped or (run / folder.NAN).exists()
     seconds = round(time.perf_counter() - started, 2)
     last = {name: value for name, value in metrics.last.items() if name not in ("epoch", "step")}
     facts: dict[str, Any] = {"epochs": trainer.current_epoch, "steps": trainer.global_step, **last}

@@ -50,6 +50,7 @@ def pretrain(
     ckpt_path: str | os.PathLike | None = None,
     resume: str | None = None,
     save_minutes: float | None = None,
+    on_nan: str | None = None,
     seed: int | None = None,
     report: bool | None = None,
     export: bool | None = None,
@@ -70,9 +71,10 @@ def pretrain(
             override earlier ones, and keywords override all.
         ckpt_path: continue from this checkpoint, run folder or `Run`; without `config` and `method` with the settings
             and in the folder of its run.
-        resume: "auto", unless said: where `out` has begun already, go on with it where it is, and do nothing where it is
-            complete; "never" refuses a folder in use.
+        resume: "auto", unless said: where `out` has begun already, go on with it, and do nothing where it is complete;
+            "never" refuses a folder in use.
         save_minutes: from one checkpoint to the next; 10 unless said, 0 for the ends of epochs alone.
+        on_nan: "stop", unless said, at the first loss or gradient that is not finite; "skip" leaves its step out.
         seed: of weights, order of samples and views (the options seed_everything and data.seed); 0 unless said.
         report: write report.html at the end; true unless said.
         export: write export/ at the end, the encoder alone, for timm or `massrl.load_encoder`; true unless said.
@@ -88,6 +90,7 @@ def pretrain(
     call |= {
         "resume": resume,
         "save_minutes": save_minutes,
+        "on_nan": on_nan,
         "seed": seed,
         "report": report,
         "export": export,
@@ -98,6 +101,10 @@ def pretrain(
         if "run" in options and out is not None:
             raise ConfigError("out and run are both given; leave run out")
         out = options.pop("run", out)
+        if isinstance(resume, bool):
+            raise ConfigError(
+                f'resume is {resume}; it is "auto" or "never"; for data.resume give **{{"data.resume": ...}}'
+            )
         if not isinstance(out, str | os.PathLike | None):
             raise ConfigError(f"out is {out!r}; name a folder")
         if ckpt_path is not None:
@@ -106,7 +113,7 @@ def pretrain(
                 config, out = own.path / CONFIG, own.path if out is None else out
         settings, made = from_keywords(train, method, config, options, keywords)
         start = {"minutes": minutes, "report": report, "export": export, "run": out, "ckpt_path": ckpt_path}
-        start |= {"resume": resume, "save_minutes": save_minutes}
+        start |= {"resume": resume, "save_minutes": save_minutes, "on_nan": on_nan}
         settings |= {name: value for name, value in start.items() if value is not None}
         settings |= {name: os.fspath(settings[name]) for name in ("run", "ckpt_path") if settings.get(name)}
         if seed is not None:
@@ -185,9 +192,10 @@ def _train(
     """
     method, data = settings.method, settings.data
     with quiet():
+        data.view_set = data.resolve(method)
+        others = _as_begun(settings, run, checkpoint) if checkpoint and same else []
         if checkpoint:
             checkpoint.check_continues(method)
-        data.view_set = data.resolve(method)
         method.check(data.view_set)
         data.prepare_data()
         if data.val is not None and not rehearsal and is_first() and _same_content(data):
@@ -199,7 +207,6 @@ def _train(
             trainer_args = _trainer_args(settings, method, data, checkpoint, same)
     text, resolved = settings.resolved()
     if checkpoint and same:
-        others = compare(run.path, checkpoint, resolved)
         complete = _complete(trainer_args, checkpoint)
         what = "is complete" if complete else "goes on"
         say(f"run {run.path} {what}: epochs done {checkpoint.epochs}, steps {checkpoint.steps}")
@@ -219,6 +226,14 @@ def _train(
     with _interrupted(run):
         fit(run.path, method, data, trainer_args, resolved, text, command, checkpoint, claim)
     return claim is not None
+
+
+def _as_begun(settings: Settings, run: Run, checkpoint: Checkpoint) -> list[str]:
+    """Take the length of a run that was fitted to minutes; returns in words in what it goes on otherwise."""
+    if _length_is_open(settings.trainer_args):
+        for name, value in length_of(checkpoint).items():
+            settings.trainer_args[name] = settings.config.trainer[name] = value
+    return compare(run.path, checkpoint, settings.resolved()[1])
 
 
 def _finish(run: Run, settings: Settings) -> None:
@@ -268,12 +283,9 @@ def _trainer_args(
 ) -> dict[str, Any]:
     """Arguments of the Trainer, with its callbacks and the length of the run; what was fitted goes into the config.
 
-    same: the length of the checkpoint's run counts where none is given, and may be reached.
+    same: the length may have been reached.
     """
     found = dict(settings.trainer_args)
-    if checkpoint and same and _length_is_open(found):
-        found |= length_of(checkpoint)
-        settings.config.trainer.update(length_of(checkpoint))
     own = found.get("callbacks") or []
     own = own if isinstance(own, list) else [own]
     kinds = tuple(type(callback) for callback in own)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from data_loading.config.lightning_package import pl
-from data_loading.errors import UserError
+from data_loading.errors import ConfigError, UserError
 from massrl.runs.checkpoint_files import NEXT, promote
 from massrl.training import process_state
 from massrl.training.signals import Signals, Stopped
@@ -34,10 +36,20 @@ class Saving(pl.callbacks.Checkpoint):
         content: what a checkpoint says of its data and settings.
         minutes: from one checkpoint to the next within an epoch; 0 writes them at the ends of epochs alone.
         signals: where a signal is noted.
+        check: called with Trainer and module before each checkpoint; what it raises ends the run without one.
     """
 
-    def __init__(self, run: Path, content: dict[str, Any], minutes: float, signals: Signals):
-        self.run, self.content, self.minutes, self.signals = run, content, minutes, signals
+    def __init__(
+        self,
+        run: Path,
+        content: dict[str, Any],
+        minutes: float,
+        signals: Signals,
+        check: Callable[[pl.Trainer, pl.LightningModule], None],
+    ):
+        if not 0 <= minutes < math.inf:
+            raise ConfigError(f"--save_minutes is {minutes:g}; set it to 0 or more")
+        self.run, self.content, self.minutes, self.signals, self.check = run, content, minutes, signals, check
         self.stepped = False  # whether a step is done
         self.pending = False  # whether NEXT waits for the row of its step
         self.ends_by = 0  # the signal with which all processes end
@@ -87,10 +99,10 @@ class Saving(pl.callbacks.Checkpoint):
         if not self.wanted or trainer.is_last_batch:
             return
         if put_off or not _validates(trainer, rest[-1]):
-            self._save(trainer)
+            self._save(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._save(trainer)
+        self._save(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._promote(trainer)
@@ -105,7 +117,8 @@ class Saving(pl.callbacks.Checkpoint):
         if trainer.is_global_zero:
             (self.run / NEXT).unlink(missing_ok=True)
 
-    def _save(self, trainer: pl.Trainer) -> None:
+    def _save(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.check(trainer, module)
         self.wanted, self.pending, self.saved_at = False, True, time.monotonic()
         try:
             trainer.save_checkpoint(self.run / NEXT, weights_only=False)

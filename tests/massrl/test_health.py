@@ -262,7 +262,7 @@ def test_a_method_of_two_classes_may_use_one_direction():
 
 
 def collapsing(folder, tmp_path, **more):
-    """A run whose learning rate is absurd, by massrl.pretrain."""
+    """A run in which any embeddings count as collapsed, by massrl.pretrain."""
     import massrl
 
     return massrl.pretrain(
@@ -272,7 +272,7 @@ def collapsing(folder, tmp_path, **more):
         report=True,
         backbone="tiny_resnet",
         backbone_args={"width": 4},
-        optim={"name": "sgd", "base_lr": 1e25, "lr_scaling": "none", "warmup_epochs": 0},
+        optim={"name": "sgd", "base_lr": 0.1, "lr_scaling": "none", "warmup_epochs": 0},
         size=16,
         batch_size=4,
         num_workers=1,
@@ -284,16 +284,19 @@ def collapsing(folder, tmp_path, **more):
     )
 
 
+ANY = {"every_n_steps": 1, "min_spread": 10.0}  # which no embeddings reach
+
+
 def test_pretrain_sounds_the_alarm_and_keeps_it_in_the_run_and_the_report(tmp_path, caplog):
-    run = collapsing(sample_folder(tmp_path), tmp_path)
+    run = collapsing(sample_folder(tmp_path), tmp_path, callbacks=[Health(**ANY)])
     alarm = run.metrics["training"]["alarm"]
-    assert "the loss is nan" in alarm and "the run continues" in alarm and run.metrics["training"]["steps"] == 12
+    assert "complete collapse" in alarm and "the run continues" in alarm and run.metrics["training"]["steps"] == 12
     assert caplog.text.count("alarm at step") == 1
-    assert alarm in repr(run) and "the loss is nan" in (run.path / "report.html").read_text()
+    assert alarm in repr(run) and "complete collapse" in (run.path / "report.html").read_text()
 
 
 def test_pretrain_stops_where_the_callback_says_so(tmp_path):
-    run = collapsing(sample_folder(tmp_path), tmp_path, callbacks=[Health(stop=True)])
+    run = collapsing(sample_folder(tmp_path), tmp_path, callbacks=[Health(stop=True, **ANY)])
     assert run.metrics["training"]["steps"] < 12 and run.checkpoint.exists()
 
 

@@ -54,7 +54,7 @@ def test_the_run_of_an_old_checkpoint_continues(name, tmp_path):
         out=tmp_path / "run",
         max_epochs=2,
         cache_dir=str(tmp_path / "cache"),
-        resume=False,  # the images are other ones, so the position in them does not count
+        **{"data.resume": False},  # the images are other ones, so the position in them does not count
     )
     assert run.metrics["training"]["steps"] == 4
     before, after = Checkpoint.read(file).state_dict, Checkpoint.read(run).state_dict

@@ -1,4 +1,4 @@
-"""`massrl data replay`: render again, bit for bit, the views of a sample that a run was trained on."""
+"""`massrl data replay`: render again, bit for bit, the views of samples that a run was trained on."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ from data_loading.errors import ConfigError
 from massrl.cli.data.common import CHECK, checked_file, ends_in, parse, save_grid
 from massrl.parsing.parser import Parser
 
+MOST = 16  # samples of a batch that are drawn
+
 
 def make_parser() -> Parser:
     parser = Parser(
         prog="massrl data replay",
         description="Render the views of one sample as a run saw them in one epoch, print their random numbers, and "
-        "write them to a PNG. Needs only the data and the run's config.yaml.",
+        "write them to a PNG. Needs only the data and the run's config.yaml; or its nan.json, which names the epoch "
+        f"and the samples of a batch, of which the first {MOST} are drawn.",
     )
     parser.add_argument("file", nargs="?", help="the run's .beton file, or folder")
     parser.add_argument(
-        "--config", type=str | None, default=None, help="the run's config.yaml, for views, size and seed"
+        "--config", type=str | None, default=None, help="the run's config.yaml or nan.json, for views, size and seed"
     )
     parser.add_argument(
         "--views", type=str | dict | list | None, default=None, help="view set, instead of the config's"
@@ -27,8 +30,10 @@ def make_parser() -> Parser:
         "--size", type=int | None, default=None, help="side of the global views in pixels, instead of the config's"
     )
     parser.add_argument("--seed", type=int | None, default=None, help="seed of the views, instead of the config's")
-    parser.add_argument("--epoch", type=int, default=0, help="epoch of the run, counted from 0")
-    parser.add_argument("--index", type=int, default=0, help="the sample: its row in the file, as in Batch.index")
+    parser.add_argument("--epoch", type=int | None, default=None, help="epoch of the run, counted from 0 (default: 0)")
+    parser.add_argument(
+        "--index", type=int | None, default=None, help="the sample: its row in the file, as in Batch.index (default: 0)"
+    )
     parser.add_argument("--out", type=str, default="replay.png", help="the PNG to write")
     parser.add_argument("--check", action="store_true", help=CHECK)
     return parser
@@ -47,24 +52,38 @@ def main(argv: list[str]) -> None:
 def _replay(args) -> None:
     from data_loading import replay_views
 
-    which, size, seed = _recipe(args)
-    replayed = replay_views(args.file, which, seed, args.epoch, args.index, size)
-    columns = [(view.name, [pixels]) for view, pixels in zip(replayed.view_set.views, replayed.views, strict=True)]
-    out = save_grid([("image", [replayed.image]), *columns], [f"sample {args.index}"], Path(args.out))
-    print(replayed.plan.table(replayed.view_set, 0))
-    print(f"{out}: sample {args.index}, seed {seed}, epoch {args.epoch}")
+    content = _content(args.config)
+    which, size, seed = _recipe(args, content.get("data") or {})
+    epoch = content.get("epoch", 0) if args.epoch is None else args.epoch
+    rows = content.get("rows", [0])[:MOST] if args.index is None else [args.index]
+    replayed = [replay_views(args.file, which, seed, epoch, row, size) for row in rows]
+    columns: list = [("image", [one.image for one in replayed])]
+    for v, view in enumerate(replayed[0].view_set.views):
+        columns.append((view.name, [one.views[v] for one in replayed]))
+    out = save_grid(columns, [f"sample {row}" for row in rows], Path(args.out))
+    for row, one in zip(rows, replayed, strict=True):
+        print(one.plan.table(one.view_set, 0))
+        print(f"{out}: sample {row}, seed {seed}, epoch {epoch}")
 
 
-def _recipe(args):
-    """(views, size, seed), from the options if given, else from the run's config; ConfigError if unset."""
+def _content(path: str | None) -> dict:
+    """What a config.yaml or nan.json holds; ConfigError where it cannot be one."""
     import yaml
 
-    data: dict = {}
-    if args.config is not None:
-        try:
-            data = (yaml.safe_load(Path(args.config).read_text()) or {}).get("data", {})
-        except (OSError, yaml.YAMLError, AttributeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{args.config} is not a readable config.yaml of a run: {error}") from error
+    if path is None:
+        return {}
+    try:
+        content = yaml.safe_load(Path(path).read_text()) or {}
+        rows, epoch = content.get("rows", [0]), content.get("epoch", 0)
+        if not isinstance(content.get("data", {}), dict) or not rows or not all(type(x) is int for x in [*rows, epoch]):
+            raise AttributeError("its data, rows or epoch are of another kind")
+    except (OSError, yaml.YAMLError, AttributeError, TypeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not a readable config.yaml or nan.json of a run: {error}") from error
+    return content
+
+
+def _recipe(args, data: dict):
+    """(views, size, seed), from the options if given, else from the run's settings; ConfigError if unset."""
     which = args.views if args.views is not None else data.get("views")
     if which is None:
         raise ConfigError("the view set is not given; use --config RUN/config.yaml or --views")

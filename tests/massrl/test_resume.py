@@ -1,0 +1,156 @@
+"""The same command goes on: from the newest checkpoint that is whole, as the run was begun."""
+
+import shutil
+
+import pytest
+
+from data_loading.errors import CheckpointError, ConfigError
+from killing import STEPS, kept, logged, train
+from massrl.cli.samples import sample_folder
+from massrl.runs.checkpoint import Checkpoint, find
+from massrl.runs.checkpoint_files import LAST, NEXT, PREVIOUS, WholeCheckpoints, damage, promote
+from massrl.training.resume import differences
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    return sample_folder(tmp_path_factory.mktemp("images"))
+
+
+@pytest.fixture(scope="module")
+def one_epoch(images, tmp_path_factory):
+    run = tmp_path_factory.mktemp("begun") / "run"
+    train(images, run, max_epochs=1)
+    return run
+
+
+@pytest.fixture
+def begun(one_epoch, tmp_path):
+    return shutil.copytree(one_epoch, tmp_path / "run")
+
+
+# ---- which checkpoint
+
+
+def flipped(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "harm", [flipped, lambda path: path.write_bytes(path.read_bytes()[:1000]), lambda p: p.unlink()]
+)
+def test_where_the_newest_checkpoint_is_damaged_the_one_before_is_used_and_that_is_said(images, begun, harm, caplog):
+    harm(begun / LAST)
+    assert find(begun) == begun / PREVIOUS and Checkpoint.read(begun).steps == 3
+    said = caplog.text
+    assert not (begun / LAST).exists() or ("the checkpoint before it is used" in said and str(begun / LAST) in said)
+    train(images, begun, max_epochs=3)
+    assert kept(begun)["global_step"] == STEPS and len(logged(begun)) == STEPS
+
+
+def test_two_damaged_checkpoints_are_one_line(begun):
+    flipped(begun / LAST)
+    (begun / PREVIOUS).write_bytes(b"")
+    with pytest.raises(CheckpointError, match=r"last.ckpt: damaged: its part .* is not what was written; .*previous"):
+        find(begun)
+
+
+def test_every_checkpoint_has_its_checksums_and_a_changed_bit_is_found(begun):
+    assert not damage(begun / LAST) and not damage(begun / PREVIOUS)
+    flipped(begun / LAST)
+    assert "is not what was written" in damage(begun / LAST)
+    assert "cannot be read" in damage(begun / "none.ckpt")
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before_and_nothing_else(tmp_path, monkeypatch):
+    files = WholeCheckpoints()
+    path = tmp_path / "last.ckpt"
+    files.save_checkpoint({"step": 1}, path)
+    before = path.read_bytes()
+
+    def full(self, part):
+        self.error = OSError(28, "No space left on device")
+        raise self.error
+
+    monkeypatch.setattr("massrl.runs.checkpoint_files._Stream.write", full)
+    with pytest.raises(ConfigError.__mro__[1], match="last.ckpt cannot be written: No space left on device"):
+        files.save_checkpoint({"step": 2}, path)
+    assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def test_a_new_checkpoint_moves_the_newest_to_previous_also_without_links(tmp_path, monkeypatch):
+    files = WholeCheckpoints()
+    for step in range(4):
+        if step == 3:
+            monkeypatch.setattr("os.link", lambda *_: (_ for _ in ()).throw(OSError("no links here")))
+        files.save_checkpoint({"step": step}, tmp_path / NEXT)
+        promote(tmp_path)
+        assert kept(tmp_path) == {"step": step} and not (tmp_path / NEXT).exists()
+        if step:
+            assert files.load_checkpoint(tmp_path / PREVIOUS) == {"step": step - 1}
+
+
+# ---- how it goes on
+
+
+def test_a_run_that_ended_before_its_first_checkpoint_starts_again(images, begun, capsys):
+    shutil.rmtree(begun / "checkpoints")
+    train(images, begun, max_epochs=1)
+    assert "ended before its first checkpoint: it starts again" in capsys.readouterr().out
+    assert [int(row["step"]) for row in logged(begun)] == [0, 1, 2, 3]
+
+
+def test_a_complete_run_is_left_as_it_is(images, begun, capsys):
+    before = (begun / LAST).read_bytes(), (begun / "metrics.csv").read_bytes()
+    train(images, begun, max_epochs=1)
+    assert "is complete: epochs done 1, steps 4" in capsys.readouterr().out
+    assert before == ((begun / LAST).read_bytes(), (begun / "metrics.csv").read_bytes())
+
+
+def test_settings_that_differ_are_listed_and_those_that_make_another_run_are_refused(images, begun, capsys):
+    with pytest.raises(ConfigError, match=r"begun with other settings: data.batch_size is 4 there and 8 here; give"):
+        train(images, begun, batch_size=8)
+    with pytest.raises(
+        ConfigError, match="begun with other settings: model.class_path is .*MoCoV2 there and .*SimCLR here"
+    ):
+        train(images, begun, method="SimCLR")
+    train(images, begun, max_epochs=2, num_workers=2)
+    said = capsys.readouterr().out
+    assert "goes on: epochs done 1, steps 4" in said
+    assert "trainer.max_epochs is 1 there and 2 here" in said and "data.num_workers is 1 there and 2 here" in said
+    assert kept(begun)["global_step"] == 8
+
+
+def test_never_refuses_a_folder_in_use_and_a_wrong_word_is_refused(images, begun):
+    with pytest.raises(ConfigError, match="is not empty; continue it with"):
+        train(images, begun, resume="never")
+    with pytest.raises(ConfigError, match="resume is 'perhaps'; choose one of auto, never"):
+        train(images, begun, resume="perhaps")
+    with pytest.raises(ConfigError, match="save_minutes is -1; set it to 0 or more"):
+        train(images, begun, save_minutes=-1, max_epochs=2)
+
+
+def test_a_folder_of_something_else_is_refused(images, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.tex").touch()
+    with pytest.raises(ConfigError, match="is not empty; name another folder"):
+        train(images, tmp_path / "run")
+    assert [p.name for p in (tmp_path / "run").iterdir()] == ["thesis.tex"]
+
+
+def test_the_length_that_was_fitted_to_minutes_is_kept(images, tmp_path, capsys):
+    fitted = {"max_epochs": None, "minutes": 0.05}
+    train(images, tmp_path / "run", **fitted)
+    capsys.readouterr()
+    train(images, tmp_path / "run", **fitted)
+    said = capsys.readouterr().out
+    assert "is complete" in said and "measuring" not in said
+
+
+def test_differences_are_of_leaves_and_ignore_how_a_value_is_written():
+    before = {"a": {"b": 1, "c": [1, 2]}, "old": 1, "data": {"views": {"size": 1, "x": 2}}}
+    now = {"a": {"b": 2, "c": (1, 2)}, "new": 1, "data": {"views": {"size": 2, "x": 3}}}
+    found = [(name, one, other) for name, one, other in differences(before, now)]
+    assert found == [("a.b", 1, 2), ("data.views", {"size": 1, "x": 2}, {"size": 2, "x": 3})]
