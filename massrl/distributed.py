@@ -108,3 +108,11 @@ def average_gradients(module: nn.Module) -> None:
         if p.grad is not None:
             dist.all_reduce(p.grad)
             p.grad /= world_size()
+
+
+def lost_peer(error: RuntimeError) -> bool:
+    """Whether a collective failed since another process is gone; each backend has its own words."""
+    if world_size() == 1:
+        return False
+    words = ("gloo", "NCCL", "Connection closed", "Connection reset", "Broken pipe")
+    return isinstance(error, dist.DistError) or any(word in str(error) for word in words)

@@ -13,8 +13,7 @@ from data_loading.config.lightning_package import pl
 # What Lightning warns of although it is meant, or cannot be helped.
 EXPECTED_WARNINGS = (
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # inside each fit of Lightning 2.6 (its issue 21326)
-    r"Checkpoint directory .* exists and is not empty",  # a continued run
-    r"The dirpath has changed from",  # a run continued in another folder; the old one's checkpoint stays
+    r"Be aware that when using `ckpt_path`, callbacks .*: \[\"ModelCheckpoint\{[^{}]*\}\"\]",  # of runs before 0.3
 )
 
 

@@ -24,6 +24,7 @@ from data_loading.errors import ConfigError, one_of
 from data_loading.kernel.rng import checked_seed
 from data_loading.loading.datamodule import BetonDataModule
 from massrl.callbacks import Health, OnlineKNN, OnlineLinear, Throughput
+from massrl.distributed import lost_peer
 from massrl.exporting.run_folder import export_run
 from massrl.methods import Method
 from massrl.parsing.places import Keywords
@@ -293,9 +294,9 @@ def _trainer_args(
         *own,
         *(make() for make in (Throughput, OnlineKNN, OnlineLinear, Health) if make not in kinds),
     ]
+    world = pl.Trainer(**{**found, "callbacks": None, "logger": False, "enable_progress_bar": False}).world_size
     if _length_is_open(found) and found.get("limit_train_batches") != 0:
         minutes = _minutes(found.get("max_time")) or settings.config.minutes
-        world = pl.Trainer(**{**found, "callbacks": None, "logger": False, "enable_progress_bar": False}).world_size
         length, why = fitted(method, data, found, minutes, world)
         say(why)
         done = checkpoint.epochs if checkpoint else 0
@@ -305,7 +306,7 @@ def _trainer_args(
             settings.config.trainer[key] = value
     _check_length(found, None if same else checkpoint)
     if found.get("log_every_n_steps") is None:
-        found["log_every_n_steps"] = max(1, min(10, batches_of_epoch(data, found)))
+        found["log_every_n_steps"] = max(1, min(10, batches_of_epoch(data, found) // world))
     return found
 
 
@@ -372,3 +373,11 @@ def _interrupted(run: Run) -> Iterator[None]:
         if is_first() and run.checkpoint.exists():
             print(f"\nto continue: massrl pretrain --ckpt_path {shlex.quote(str(run.path))}", file=sys.stderr)
         raise (KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)) from None
+    except RuntimeError as error:
+        if not lost_peer(error):
+            raise
+        said = str(error).partition(" This is")[0][:200]
+        raise ConfigError(
+            f"another process of this run has ended, and this one with it ({said}); its own words say why, unless it "
+            f"was killed; to continue: massrl pretrain --ckpt_path {run.path}"
+        ) from error

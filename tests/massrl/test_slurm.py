@@ -1,0 +1,77 @@
+"""The SLURM script with stand-ins of srun and scontrol: it saves on the notice, is queued again, and goes on."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from commands import ROOT
+from killing import logged
+from massrl.cli.samples import sample_folder
+from massrl.runs.checkpoint import Checkpoint
+
+SCRIPT = ROOT / "bash_files" / "slurm" / "pretrain.sh"
+MASSRL = f'#!/bin/sh\nexec {sys.executable} -m massrl "$@"\n'
+SRUN = '#!/bin/sh\n"$@" &\nt=$!\ntrap "kill -USR1 $t" USR1\nwait $t\ncode=$?\nwhile kill -0 $t 2>/dev/null; do wait $t; code=$?; done\nexit $code\n'  # noqa: E501  # as srun: hands the signal on
+SCONTROL = '#!/bin/sh\necho "$@" > requeued\n'
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    for name, text in (("massrl", MASSRL), ("srun", SRUN), ("scontrol", SCONTROL)):
+        program = tmp_path / "venv" / "bin" / name
+        program.parent.mkdir(parents=True, exist_ok=True)
+        program.write_text(text)
+        program.chmod(0o755)
+    chosen = {"VENV": str(tmp_path / "venv"), "SLURM_SUBMIT_DIR": str(ROOT), "SLURM_JOB_ID": "7"}
+    paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, **chosen, "PYTHONPATH": paths}
+
+
+def job(cluster, folder, *words):
+    return subprocess.Popen(
+        ["bash", str(SCRIPT), *words],
+        env=cluster,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_a_job_whose_time_is_up_saves_is_queued_again_and_goes_on(cluster, tmp_path):
+    images, run = sample_folder(tmp_path), tmp_path / "run"
+    words = ["--run", str(run), "--data.train", str(images), "--model", "SimCLR", "--model.backbone", "tiny_resnet"]
+    words += ["--data.size", "16", "--data.batch_size", "4", "--trainer.log_every_n_steps", "1", "--report", "false"]
+    words += ["--trainer.enable_progress_bar", "false", "--trainer.accelerator", "cpu", "--export", "false"]
+    first = job(cluster, tmp_path, *words, "--trainer.max_epochs", "100000")
+    while not (run / "metrics.csv").exists() or len((run / "metrics.csv").read_text().splitlines()) < 4:
+        assert first.poll() is None, first.communicate()[0]
+        time.sleep(0.05)
+    first.send_signal(signal.SIGUSR1)
+    said = first.communicate(timeout=120)[0]
+    assert first.returncode == 0 and "SIGUSR1: saving after this step" in said and "queued again" in said
+    assert (tmp_path / "requeued").read_text() == "requeue 7\n"
+    done = Checkpoint.read(run).steps
+    assert done == len(logged(run)) >= 3
+    epochs = str(done // 4 + 2)
+    again = job({**cluster, "SLURM_RESTART_COUNT": "1"}, tmp_path, *words, "--trainer.max_epochs", epochs)
+    said = again.communicate(timeout=120)[0]
+    assert again.returncode == 0 and "start 1" in said and f"steps {done}" in said, said
+    assert [int(row["step"]) for row in logged(run)] == list(range(4 * int(epochs)))
+
+
+def test_a_job_without_a_run_folder_or_outside_the_checkout_is_refused(cluster, tmp_path):
+    said = job(cluster, tmp_path, "--data.train", "x").communicate()[0]
+    assert said == "pretrain.sh: error: --run is missing; name a folder, in which the job goes on\n"
+    said = job({**cluster, "SLURM_SUBMIT_DIR": str(tmp_path)}, tmp_path, "--run", "x").communicate()[0]
+    assert "is not massrl's checkout; run sbatch there" in said
+
+
+def test_a_mistake_ends_the_job_and_is_not_queued_again(cluster, tmp_path):
+    failed = job(cluster, tmp_path, "--run", "r", "--data.train", "none")
+    assert "massrl pretrain: error:" in failed.communicate()[0] and failed.returncode == 2
+    assert not (tmp_path / "requeued").exists()
