@@ -37,15 +37,17 @@ def massrl_words(words: list[str]) -> list[str] | None:
         return None
     if words[0] == "massrl":
         return words[1:]
-    if words[0] == "bash":
-        del words[0]
+    if words[0] == "torchrun":
+        return words[words.index("--") + 2 :]
+    if words[0] in ("sbatch", "bash"):  # the script is the first word that names one
+        del words[: next(i for i, word in enumerate(words) if word.endswith(".sh"))]
     script, rest = ROOT / words[0], words[1:]
     assert script.is_file(), f"neither massrl nor a script of this checkout: {' '.join(words)}"
     if script.name in ("test.sh", "check.sh", "figures.sh", "run"):
         return None
     if script.name == "quickstart.sh":
         return ["quickstart", *without_index(rest)]
-    called = re.search(r"^exec massrl (.*)$", script.read_text(), re.M)[1]
+    called = re.search(r"^(?:exec|srun) massrl (.*?)( --trainer.*)?$", script.read_text(), re.M)[1]
     return [*called.replace('"$root/', "").replace('"$@"', "").replace('"', "").split(), *rest]
 
 
