@@ -15,14 +15,13 @@ import numpy as np
 
 from data_loading.beton.mapping import is_pattern
 from data_loading.beton.writer import BetonWriter
-from data_loading.config.atomic import write_whole
 from data_loading.errors import DecodeError, SourceError
 from data_loading.sources.base import Source
+from data_loading.sources.index import CACHED, is_index, write_index
 from data_loading.sources.names import open as open_source
 
 log = logging.getLogger(__name__)
 CACHE = Path("runs/.cache")  # relative to the current folder
-CACHED = "data.beton"  # the name of a file in the cache
 BETON = (".beton", ".ffcv", ".dat")  # suffixes that FFCV users give .beton files
 CACHE_VERSION = 1  # part of the cache key; increase it when the same source is to be written differently
 
@@ -84,41 +83,6 @@ def _written(path: Path, indices: Sequence[int] | np.ndarray | None) -> Path:
     return path
 
 
-def read_index(file: str | Path | Sequence[Path]) -> dict | None:
-    """What is kept beside a .beton file of the images in it: {"classes", "paths", "labels", ...}, or None.
-
-    Of a cached file it is index.json, of one that `massrl data write` made NAME.index.json. None for a list of files,
-    and where it is of another version of the file or damaged.
-    """
-    if not isinstance(file, str | Path):
-        return None
-    file = Path(file)
-    index = file.with_name("index.json") if file.name == CACHED else index_of(file)
-    try:
-        entry = json.loads(index.read_text())
-        return entry if entry["bytes"] == file.stat().st_size else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def index_of(file: Path) -> Path:
-    """Where `write_index` keeps the names of the images of a .beton file."""
-    return file.with_suffix(".index.json")
-
-
-def write_index(index: Path, file: Path, source: Source, rows: np.ndarray, **more: object) -> dict:
-    """Write the names, labels and class names of the rows of `source` that `file` holds, and return them."""
-    entry = {
-        **more,
-        "bytes": file.stat().st_size,
-        "classes": source.classes,
-        "paths": [source.paths[i] for i in rows],
-        "labels": None if source.labels is None else source.labels[rows].tolist(),
-    }
-    write_whole(index, json.dumps(entry))
-    return entry
-
-
 def _write(
     source: Source, rows: np.ndarray, file: Path, index: Path, skip_bad: bool, progress: bool, num_workers: int
 ) -> dict:
@@ -135,10 +99,10 @@ def _entry(file: Path, index: Path, fingerprint: str) -> dict | None:
     """The content of index.json if it is valid and matches the fingerprint and the size of data.beton; else None."""
     try:
         entry = json.loads(index.read_text())
-        fits = entry["fingerprint"] == fingerprint and entry["bytes"] == file.stat().st_size
-    except (OSError, ValueError, KeyError, TypeError):
+        fits = is_index(entry) and entry["bytes"] == file.stat().st_size and "skipped" in entry
+    except (OSError, ValueError, RecursionError):
         return None
-    return entry if fits else None
+    return entry if fits and entry.get("fingerprint") == fingerprint else None
 
 
 def _key(path: Path, subset: str | None, rows: np.ndarray | None) -> str:

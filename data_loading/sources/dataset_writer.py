@@ -11,7 +11,9 @@ from typing import Any
 from data_loading.beton.writer import BetonWriter
 from data_loading.errors import SourceError
 from data_loading.fields import Field
+from data_loading.sources.base import Source
 from data_loading.sources.folder import SUFFIXES, Folder
+from data_loading.sources.index import class_names, index_of, write_index
 
 # Without a pipeline, a field takes the first of these extensions that a webdataset sample (extension -> bytes) has.
 EXTENSIONS = {
@@ -25,6 +27,15 @@ EXTENSIONS = {
 
 class DatasetWriter(BetonWriter):
     __doc__ = BetonWriter.__doc__
+
+    def from_indexed_dataset(
+        self, dataset: Any, indices: Sequence[int] | None = None, *args: Any, **options: Any
+    ) -> Path:
+        """As BetonWriter's; the class names in a data set's attribute `classes` are kept beside, in NAME.index.json."""
+        path = super().from_indexed_dataset(dataset, indices, *args, **options)
+        if class_names(dataset) or isinstance(dataset, Source):
+            write_index(index_of(path), path, dataset, self.rows)
+        return path
 
     def from_image_folder(self, root: str | Path, **options: Any) -> Path:
         """Write a folder of images: samples (image, label) if it has class sub-folders, else (image,).

@@ -16,7 +16,8 @@ import numpy as np
 from data_loading import sources
 from data_loading.beton.reader import Reader
 from data_loading.errors import ConfigError, SourceError
-from data_loading.sources.cached import CACHE, read_index
+from data_loading.sources.cached import CACHE
+from data_loading.sources.index import read_index
 from massrl.leaks import correlation
 from massrl.leaks.candidates import nearest
 from massrl.leaks.marked import read_marked

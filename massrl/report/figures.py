@@ -10,7 +10,7 @@ import numpy as np
 from data_loading import sources
 from data_loading.beton.reader import Reader
 from data_loading.loading.loader import Loader
-from data_loading.sources.cached import read_index
+from data_loading.sources.index import read_index
 from data_loading.views import view_sets
 from massrl.evaluation.embedding import Embedding
 from massrl.evaluation.features import WHOLE, Features

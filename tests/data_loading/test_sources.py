@@ -13,9 +13,11 @@ import pytest
 from PIL import Image, ImageOps
 from sklearn.datasets import load_digits
 
-from data_loading import DatasetWriter, Reader, sources
+from data_loading import DatasetWriter, Loader, Reader, sources
 from data_loading.errors import SourceError
-from data_loading.sources.cached import _exclusive, read_index
+from data_loading.fields import FloatField, IntField, RGBImageField
+from data_loading.sources.cached import _exclusive
+from data_loading.sources.index import read_index
 from helpers import test_data
 
 
@@ -429,7 +431,76 @@ def test_processes_wait_for_the_one_that_writes(classes, tmp_path):
 
 def test_the_cache_is_readable_json(classes, tmp_path):
     text = as_beton(classes, tmp_path).with_name("index.json").read_text()
-    assert set(json.loads(text)) == {"fingerprint", "bytes", "classes", "skipped", "paths", "labels"}
+    assert set(json.loads(text)) == {"fingerprint", "bytes", "table", "classes", "skipped", "paths", "labels"}
+
+
+# The index beside a written file.
+
+
+class Kinds:
+    """A data set as torchvision's: images, labels and `classes`."""
+
+    classes = ("cat", "dog")
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, i):
+        return random_image(i), i % 2
+
+
+def written(path, dataset=None):
+    DatasetWriter(path, {"image": RGBImageField(), "label": IntField()}).from_indexed_dataset(dataset or Kinds())
+    return path
+
+
+@pytest.mark.parametrize("name", ["train.beton", "data.beton"])  # the second is also the name in the cache
+def test_a_written_file_keeps_the_class_names_of_its_data_set(tmp_path, name):
+    assert read_index(written(tmp_path / name))["classes"] == ["cat", "dog"]
+
+
+def test_a_data_set_without_class_names_has_no_index(tmp_path):
+    assert read_index(written(tmp_path / "a.beton", [Kinds()[i] for i in range(4)])) is None
+    assert [path.name for path in tmp_path.iterdir()] == ["a.beton"]
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", "1", "{", "[" * 100_000, "{}", '{"classes": "ab"}', "\xff", '{"classes": ["a", "b"], "bytes": 1}']
+)
+def test_an_index_that_is_not_ours_is_not_read(tmp_path, content):
+    file = written(tmp_path / "data.beton")
+    size = file.stat().st_size
+    ours = {"bytes": size, "classes": ["a", "b"], "paths": None, "labels": None}
+    for name in ("data.index.json", "index.json"):
+        (tmp_path / name).write_bytes(content.encode("latin-1"))
+    assert read_index(file) is None
+    for wrong in ({"classes": "ab"}, {"classes": [0, 1]}, {"paths": 3}, {"labels": ["a"]}, {"bytes": size + 1}):
+        (tmp_path / "index.json").write_text(json.dumps({**ours, **wrong}))
+        assert read_index(file) is None
+    (tmp_path / "index.json").write_text(json.dumps(ours))
+    assert read_index(file)["classes"] == ["a", "b"]  # as massrl 0.2 wrote it
+
+
+def test_an_index_of_another_file_of_the_same_size_is_not_read(tmp_path):
+    file = written(tmp_path / "a.beton")
+    size = file.stat().st_size
+    DatasetWriter(file, {"image": RGBImageField(), "label": IntField()}).from_indexed_dataset(
+        [(image, 1 - label) for image, label in (Kinds()[i] for i in range(4))]
+    )
+    assert file.stat().st_size == size and read_index(file) is None
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [({"y": IntField()}, 1, "its int field y is not read as labels"),
+     ({"label": FloatField()}, 1.0, "its field label is of type float, not int")],
+)  # fmt: skip
+def test_a_field_that_is_meant_as_labels_and_is_not_read_so_is_said_once(tmp_path, caplog, field, value, says):
+    file = tmp_path / "a.beton"
+    DatasetWriter(file, {"image": RGBImageField(), **field}).from_indexed_dataset([(random_image(), value)] * 2)
+    for _ in range(2):
+        assert next(iter(Loader(file, 2, size=8, order="sequential"))).labels.tolist() == [-1, -1]
+    assert caplog.text.count(says) == 1
 
 
 # The split.
