@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from data_loading.beton.writer import BetonWriter
 from data_loading.errors import SourceError
 from data_loading.fields import Field
@@ -29,10 +31,19 @@ class DatasetWriter(BetonWriter):
     __doc__ = BetonWriter.__doc__
 
     def from_indexed_dataset(
-        self, dataset: Any, indices: Sequence[int] | None = None, *args: Any, **options: Any
+        self,
+        dataset: Any,
+        indices: Sequence[int] | np.ndarray | None = None,
+        progress: bool = True,
+        skip_bad: bool = False,
+        shuffle_indices: bool = False,
+        seed: int = 0,
     ) -> Path:
-        """As BetonWriter's; the class names in a data set's attribute `classes` are kept beside, in NAME.index.json."""
-        path = super().from_indexed_dataset(dataset, indices, *args, **options)
+        """As BetonWriter's; class names are kept beside the file, in NAME.index.json.
+
+        They are a data set's attribute `classes`, which torchvision's and those of data_loading.sources have.
+        """
+        path = super().from_indexed_dataset(dataset, indices, progress, skip_bad, shuffle_indices, seed)
         if class_names(dataset) or isinstance(dataset, Source):
             write_index(index_of(path), path, dataset, self.rows)
         return path

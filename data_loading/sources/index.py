@@ -43,7 +43,8 @@ def write_index(index: Path, file: Path, dataset: Any, rows: np.ndarray, **more:
 
     dataset: a Source; of another data set, the class names alone are known.
     """
-    paths, labels = getattr(dataset, "paths", None), getattr(dataset, "labels", None)
+    paths: Any = getattr(dataset, "paths", None)
+    labels = getattr(dataset, "labels", None)
     entry = {
         **more,
         "bytes": file.stat().st_size,

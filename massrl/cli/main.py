@@ -8,6 +8,7 @@ import traceback
 from importlib import import_module
 
 from data_loading.errors import UserError, near_miss
+from massrl.runs.own_code import import_named
 
 COMMANDS = {
     "quickstart": (
@@ -47,6 +48,7 @@ def usage() -> str:
         "  --version   the version\n"
         "  --check     after a command: build everything, run two steps on little data, leave nothing behind\n"
         "  --debug     show the traceback of an error\n"
+        "  --import    after a command: a module of yours that a checkpoint needs, as --import my_method\n"
     )
 
 
@@ -78,7 +80,7 @@ def main(argv: list[str] | None = None) -> int:
 def run(command: str, argv: list[str], debug: bool = False) -> int:
     """Run `massrl command argv`; a UserError becomes one line on stderr and exit code 2."""
     try:
-        result = import_module(COMMANDS[command][0]).main(argv)
+        result = import_module(COMMANDS[command][0]).main(import_named(argv))
     except UserError as error:
         if debug:
             traceback.print_exc()

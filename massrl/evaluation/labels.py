@@ -58,7 +58,7 @@ def check_labels(labels: Mapping[str, np.ndarray], given: Mapping[str, Data], na
         lacking = np.setdiff1d(classes, y)
         if names is None and len(lacking):
             raise SourceError(
-                f"{given[part]}: has no image of class {lacking[0]}, which {given['train']} has, and there are no class "
-                "names in both to tell whether its labels count the same ones; write both with massrl data write, "
+                f"{given[part]}: has no image of class {lacking[0]}, which {given['train']} has, and not both have "
+                "class names to tell whether its labels count the same ones; write both with massrl data write, "
                 "which keeps the names"
             )
