@@ -15,7 +15,7 @@ import numpy as np
 
 from data_loading.beton.mapping import is_pattern
 from data_loading.beton.writer import BetonWriter
-from data_loading.errors import DecodeError, SourceError
+from data_loading.errors import DecodeError, SourceError, printable
 from data_loading.sources.base import Source
 from data_loading.sources.index import CACHED, is_index, write_index
 from data_loading.sources.names import open as open_source
@@ -70,7 +70,8 @@ def as_beton(
     except OSError as error:
         raise SourceError(f"{folder}: {error.strerror or error}; choose another cache folder") from error
     if entry["skipped"]:
-        log.warning("%s: left out %d unreadable images, first %s", path, len(entry["skipped"]), entry["skipped"][0])
+        first = printable(entry["skipped"][0])
+        log.warning("%s: left out %d unreadable images, first %s", path, len(entry["skipped"]), first)
     return file
 
 

@@ -7,7 +7,7 @@ import sys
 import traceback
 from importlib import import_module
 
-from data_loading.errors import UserError, near_miss
+from data_loading.errors import UserError, near_miss, printable
 from massrl.runs.own_code import import_named
 
 COMMANDS = {
@@ -97,7 +97,7 @@ def run(command: str, argv: list[str], debug: bool = False) -> int:
     except OSError as error:  # a path that cannot be written, a full disk
         if debug or error.filename is None:
             raise
-        print(f"massrl {command}: error: {error.filename}: {error.strerror or error}", file=sys.stderr)
+        print(f"massrl {command}: error: {printable(str(error.filename))}: {error.strerror or error}", file=sys.stderr)
         return 2
     return result if isinstance(result, int) else 0
 

@@ -83,3 +83,21 @@ def test_an_interruption_is_exit_code_130(failing, capsys):
     failing.error = KeyboardInterrupt()
     assert front.main(["knn"]) == 130
     assert capsys.readouterr().err == "massrl knn: interrupted\n"
+
+
+def test_control_characters_of_names_do_not_reach_the_terminal(tmp_path, capsys):
+    """A name of a file may hold what a terminal obeys (an escape sequence, a change of direction), and any bytes."""
+    name = "a\x1b[31m\u202e\udcff\r.png"
+    folder = tmp_path / "images"
+    folder.mkdir()
+    (folder / name).write_bytes(b"no image")
+    commands = (["data", "write", str(folder), "a.beton"], ["data", "info", str(folder / name)],
+                ["knn", "--checkpoint", name, "--train", "a", "--test", "b"], ["knn", f"--{name}"])  # fmt: skip
+    for words in commands:
+        try:
+            assert front.main(words) == 2
+        except SystemExit as stop:
+            assert stop.code == 2
+        error = capsys.readouterr().err
+        assert r"\x1b[31m\u202e\xff" in error and error.count("\n") == 1
+        assert all(character.isprintable() for character in error[:-1])

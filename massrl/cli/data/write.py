@@ -7,7 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from data_loading.errors import ConfigError
+from data_loading.errors import ConfigError, printable
 from massrl.cli.data.common import CHECK, generated_images, parse
 from massrl.parsing.parser import Parser
 
@@ -88,7 +88,7 @@ def _write(args) -> None:
     writer = DatasetWriter(out, fields, num_workers=workers)
     writer.from_indexed_dataset(source, skip_bad=args.skip_bad)
     for message in writer.skipped:
-        print(f"left out: {message}")
+        print(f"left out: {printable(message)}")
     classes = f" of {len(source.classes)} classes" if source.classes else ", no labels"
     left_out = f", {len(writer.skipped)} left out" if writer.skipped else ""
     size, seconds = out.stat().st_size / 1e6, time.monotonic() - started
