@@ -23,7 +23,7 @@ from data_loading.sources.names import open as open_source
 log = logging.getLogger(__name__)
 CACHE = Path("runs/.cache")  # relative to the current folder
 BETON = (".beton", ".ffcv", ".dat")  # suffixes that FFCV users give .beton files
-CACHE_VERSION = 1  # part of the cache key; increase it when the same source is to be written differently
+CACHE_VERSION = 2  # part of the cache key; increase it when the same source is to be written differently
 
 
 def as_beton(

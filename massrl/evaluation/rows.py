@@ -34,6 +34,7 @@ from massrl.evaluation.features import (
 )
 from massrl.evaluation.labels import Data, labels_of
 from massrl.evaluation.layers import Layers, network_of
+from massrl.evaluation.protocol import check_weights
 from massrl.evaluation.untrained import untrained_twin
 from massrl.methods import load
 from massrl.methods.base import Branch
@@ -196,6 +197,7 @@ class Trained:
             raise CheckpointError(f"{path}: was replaced while it was read; run this again, or copy it first")
         view = {key: data[key] for key in ("size", "mean", "std")}
         network = network_of(method, layers, branch)
+        check_weights(network, path)
         made_by = plain(method.init_args)
         name, branch, code = type(method).__name__, branch or method.evaluated, own_code(method)
         recipe = {} if made_by.get("backbone") is None else {"checkpoint": None, "init_args": made_by}

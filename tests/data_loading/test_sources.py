@@ -6,11 +6,12 @@ import multiprocessing
 import os
 import pickle
 import queue
+import tracemalloc
 import zipfile
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, features
 from sklearn.datasets import load_digits
 
 from data_loading import DatasetWriter, Loader, Reader, sources
@@ -75,6 +76,52 @@ def test_images_may_be_nested_deeper_within_a_class(classes):
 
 
 FORMATS = {"bmp": "RGB", "webp": "RGB", "tif": "RGB", "png": "P", "gif": "P", "tiff": "CMYK", "PNG": "LA"}
+
+
+@pytest.mark.parametrize(("suffix", "kind"), [("jfif", "JPEG"), ("jpe", "JPEG"), ("jp2", "JPEG2000"), ("avif", "AVIF")])
+def test_rarer_suffixes_of_images_are_read(tmp_path, suffix, kind):
+    if not features.check({"JPEG2000": "jpg_2000", "AVIF": "avif"}.get(kind, "jpg")):
+        pytest.skip(f"this Pillow has no {kind}")
+    random_image().save(tmp_path / f"a.{suffix}", kind)
+    reader = Reader(sources.as_beton(tmp_path, cache=tmp_path / "cache", progress=False))
+    np.testing.assert_array_equal(reader[0]["image"], by_pillow(tmp_path / f"a.{suffix}"))
+
+
+def test_class_folders_without_an_image_that_is_read_are_named(classes, tmp_path, caplog):
+    for name, file in (("cats", "a.heic"), ("dogs", "b.svg")):
+        (classes / name).mkdir()
+        (classes / name / file).write_bytes(b"x")
+    (classes / "empty").mkdir()
+    assert sources.open(classes).classes == ["ants", "bees"]
+    words = "folders without images that can be read are no classes: cats (.heic), dogs (.svg)"
+    assert f"{words}, empty (empty)" in caplog.text
+    caplog.clear()
+    assert sources.open(zipped(classes, tmp_path / "a.zip")).classes == ["ants", "bees"]
+    assert words in caplog.text
+
+
+def test_links_that_lead_back_are_not_followed_and_each_real_folder_is_read_once(classes):
+    (classes / "ants" / "up").symlink_to("..")
+    (classes / "ants" / "further_up").symlink_to("../..")
+    (classes / "ants" / "here").symlink_to(".")
+    (classes / "self").symlink_to(".")
+    (classes / "round").symlink_to("round")
+    (classes / "bees" / "round").symlink_to("round")
+    assert sources.open(classes).paths == [f"ants/{i}.jpg" for i in range(3)] + ["bees/0.png", "bees/1.png"]
+    elsewhere = classes.parent / "elsewhere"
+    elsewhere.mkdir()
+    random_image().save(elsewhere / "9.png")
+    for name in ("a", "b"):
+        (classes / "bees" / name).symlink_to(elsewhere)
+    assert [path for path in sources.open(classes).paths if "9" in path] == ["bees/a/9.png"]
+
+
+def test_a_name_that_is_no_utf_8_is_shown_escaped(tmp_path):
+    folder = tmp_path / "it"
+    folder.mkdir()
+    (folder / "caf\udce9.png").write_bytes(b"no image")
+    with pytest.raises(SourceError, match=r"caf\\xe9\.png: not a readable image"):
+        as_beton(folder, tmp_path)
 
 
 @pytest.mark.parametrize(("suffix", "mode"), FORMATS.items())
@@ -159,10 +206,7 @@ def test_digits_are_scikit_learns_split_into_train_and_test():
         sources.open("folder", "train")
 
 
-def test_sixteen_bit_and_transposed_images_give_pillows_pixels(tmp_path):
-    deep = np.random.default_rng(0).integers(0, 1 << 16, (20, 30)).astype(np.uint16)
-    Image.fromarray(deep).save(tmp_path / "a.png")
-    Image.fromarray(deep).save(tmp_path / "b.tif")
+def test_transposed_images_give_pillows_pixels(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 5  # mirrored and rotated
     random_image().convert("L").save(tmp_path / "c.png", exif=exif)
@@ -172,7 +216,7 @@ def test_sixteen_bit_and_transposed_images_give_pillows_pixels(tmp_path):
         with Image.open(path) as image:
             expected = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
         np.testing.assert_array_equal(source[i][0], expected)
-    assert source[3][0].shape == (30, 20, 3)
+    assert source[1][0].shape == (30, 20, 3)
 
 
 @pytest.mark.parametrize("options", [{"progressive": True}, {"mode": "L"}, {"subsampling": 0}, {"optimize": True}])
@@ -251,6 +295,32 @@ def test_damaged_zips_are_errors_that_name_the_file(classes, tmp_path):
         sources.as_beton(tmp_path / "a.zip", cache=tmp_path / "cache", progress=False)
 
 
+def test_a_zip_with_backslashes_has_class_folders(classes, tmp_path):
+    """As some programs of Windows write it."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
+        for path in sorted(classes.rglob("*.*")):
+            entry = zipfile.ZipInfo("x")
+            entry.filename = "top\\" + str(path.relative_to(classes)).replace("/", "\\")
+            file.writestr(entry, path.read_bytes())
+    source, folder = sources.open(tmp_path / "a.zip"), sources.open(classes)
+    assert source.classes == ["ants", "bees"] and source.paths == folder.paths
+    np.testing.assert_array_equal(source[4][0], folder[4][0])
+
+
+def test_an_image_that_would_take_a_gibibyte_unpacked_is_refused_by_the_directory_of_the_zip(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as file:
+        for name in ("cat/a.bmp", "dog/b.bmp"):
+            with file.open(name, "w", force_zip64=True) as entry:
+                entry.write(b"BM")
+        for entry in file.infolist():
+            entry.file_size = 2**30 + 1  # what the directory says
+    tracemalloc.start()
+    with pytest.raises(SourceError, match=r"cat/a.bmp: takes 1.0 GiB unpacked; an image file may take 1 GiB"):
+        as_beton(tmp_path / "a.zip", tmp_path)
+    assert tracemalloc.get_traced_memory()[1] < 2**26
+    tracemalloc.stop()
+
+
 def test_the_zip_of_cifar10_has_its_splits_and_classes():
     source = sources.open(test_data("data", "cifar10", "cifar10_jpeg.zip"), "test")
     assert len(source) == 10_000 and source.classes[0] == "airplane" and (np.bincount(source.labels) == 1000).all()
@@ -287,6 +357,26 @@ def test_npz_splits_and_class_names(tmp_path):
         sources.open(tmp_path / "a.npz")
     np.savez(tmp_path / "b.npz", data=images)
     assert sources.open(tmp_path / "b.npz").labels is None
+
+
+@pytest.mark.parametrize(("images", "labels"), [("x_{}", "y_{}"), ("{}_images", "{}_labels")])  # Keras, MedMNIST
+def test_npz_files_of_keras_and_medmnist_have_splits_and_labels_in_a_column(tmp_path, images, labels):
+    arrays = {}
+    for split, n in (("train", 4), ("val", 2), ("test", 3)):
+        arrays[images.format(split)] = np.full((n, 6, 6), n, np.uint8)
+        arrays[labels.format(split)] = np.arange(n)[:, None] % 2
+    np.savez(tmp_path / "a.npz", **arrays)
+    source = sources.open(tmp_path / "a.npz", "test")
+    assert source.labels.tolist() == [0, 1, 0] and source[0][0].shape == (6, 6, 3) and (source[0][0] == 3).all()
+    with pytest.raises(SourceError, match="choose test or train or val: massrl data write .* --split test"):
+        sources.open(tmp_path / "a.npz")
+
+
+def test_npz_arrays_that_do_not_fit_into_memory_are_refused_by_the_directory_of_the_file(tmp_path, monkeypatch):
+    np.savez_compressed(tmp_path / "a.npz", x=np.zeros((64, 512, 512), np.uint8))  # 16 MiB, 16 KiB in the file
+    monkeypatch.setattr("data_loading.sources.arrays.free_memory", lambda: 2**23)
+    with pytest.raises(SourceError, match="x takes 0.0 GiB unpacked, and 0.0 GiB of memory are free; save it in"):
+        sources.open(tmp_path / "a.npz")
 
 
 @pytest.mark.parametrize(

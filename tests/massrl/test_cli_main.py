@@ -99,5 +99,5 @@ def test_control_characters_of_names_do_not_reach_the_terminal(tmp_path, capsys)
         except SystemExit as stop:
             assert stop.code == 2
         error = capsys.readouterr().err
-        assert r"\x1b[31m\u202e\xff" in error and error.count("\n") == 1
+        assert r"\x1b[31m\u202e" in error and (r"\xff" in error or r"\udcff" in error) and error.count("\n") == 1
         assert all(character.isprintable() for character in error[:-1])

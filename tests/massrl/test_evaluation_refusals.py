@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import massrl
@@ -174,3 +175,19 @@ def test_with_class_names_test_images_may_lack_a_class(sample, tmp_path):
         DatasetWriter(files[name], Folder(folder).fields()).from_indexed_dataset(Folder(folder), rows)
     found = massrl.knn(sample[1], files["train"], files["test"], k=4, size=16, cache_dir=tmp_path)
     assert len(found.rows.features["trained"][1]) == 3
+
+
+@pytest.mark.parametrize(
+    ("call", "options"),
+    [(massrl.knn, {}), (massrl.linear, {}), (massrl.linear, {"protocol": "simclr"}), (massrl.semi, {}),
+     (massrl.finetune, {}), (massrl.measure, None)],
+)  # fmt: skip
+def test_a_diverged_encoder(sample, tmp_path, no_features, call, options):
+    images, checkpoint = sample
+    content = torch.load(checkpoint, weights_only=True)
+    name = next(name for name in content["state_dict"] if name.startswith("backbone.") and name.endswith("weight"))
+    content["state_dict"][name][0, 0] = float("nan")
+    torch.save(content, tmp_path / "nan.ckpt")
+    given = [images, images] if options is not None else [images]
+    with pytest.raises(CheckpointError, match="nan.ckpt: .* holds NaN or infinity; the training has diverged"):
+        call(tmp_path / "nan.ckpt", *given, cache_dir=tmp_path, **options or {})

@@ -15,6 +15,7 @@ from data_loading.beton.reader import Reader
 from data_loading.errors import ConfigError
 from data_loading.sources.index import read_index
 from massrl.evaluation.labels import Data, check_labels, labels_of
+from massrl.evaluation.protocol import check_weights
 from massrl.evaluation.rows import same_classes
 from massrl.methods import load
 from massrl.methods.base import Branch, Method
@@ -82,7 +83,7 @@ def read_inputs(
     index = read_index(files["train"]) or {}
     method = load(where)
     branch = branch or method.evaluated
-    method.backbone_of(branch)  # refused before the work
+    check_weights(method.backbone_of(branch), where)
     return Inputs(
         method=method,
         branch=branch,
