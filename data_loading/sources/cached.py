@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import glob
 import hashlib
 import json
 import logging
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data_loading.beton.layout import is_beton
 from data_loading.beton.mapping import is_pattern
 from data_loading.beton.writer import BetonWriter
 from data_loading.errors import DecodeError, SourceError, printable
@@ -22,7 +24,7 @@ from data_loading.sources.names import open as open_source
 
 log = logging.getLogger(__name__)
 CACHE = Path("runs/.cache")  # relative to the current folder
-BETON = (".beton", ".ffcv", ".dat")  # suffixes that FFCV users give .beton files
+BETON = (".beton", ".ffcv", ".dat")  # suffixes that FFCV users give .beton files; others are known by their content
 CACHE_VERSION = 2  # part of the cache key; increase it when the same source is to be written differently
 
 
@@ -39,7 +41,7 @@ def as_beton(
 
     path: a folder, .zip, .npz or name that `open` accepts: written to cache/<key>/data.beton, with classes, labels,
         paths and fingerprint in index.json beside it, and reused until the fingerprint of the source changes.
-        A .beton file, a pattern such as "train-*.beton", or a list of these: returned unchanged, for Reader.
+        A .beton file of any name, a pattern such as "train-*.beton", or a list of these: returned unchanged.
     indices: rows of the source to write; None means all.  subset: a name for them, part of the cache key.
     skip_bad: leave out images that do not decode, and log how many; otherwise they are a SourceError.
     progress: show a progress bar if stderr is a terminal.  num_workers: processes that encode.
@@ -47,14 +49,14 @@ def as_beton(
     SourceError if `path` does not exist, is not readable, or the cache folder is not writable.
     """
     if not isinstance(path, str | Path):
-        others = [item for item in path if Path(item).suffix not in BETON]
+        others = [item for item in path if not _is_beton(Path(item))]
         if others:
             raise SourceError(
                 f"{others[0]} is not a .beton file, but in a list each must be one; massrl data write makes it"
             )
         return [_written(Path(item), indices) for item in path]
     path = Path(path)
-    if path.suffix in BETON:
+    if _is_beton(path):
         return _written(path, indices)
     source = open_source(path)
     rows = np.arange(len(source)) if indices is None else np.asarray(indices, np.int64)
@@ -73,6 +75,13 @@ def as_beton(
         first = printable(entry["skipped"][0])
         log.warning("%s: left out %d unreadable images, first %s", path, len(entry["skipped"]), first)
     return file
+
+
+def _is_beton(path: Path) -> bool:
+    """Whether a file is a .beton file by its name, or begins as one, or whether a pattern is of such files."""
+    if path.suffix in BETON or is_beton(path):
+        return True
+    return is_pattern(path) and any(is_beton(Path(file)) for file in glob.glob(str(path), recursive=True))
 
 
 def _written(path: Path, indices: Sequence[int] | np.ndarray | None) -> Path:

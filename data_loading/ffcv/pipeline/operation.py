@@ -120,3 +120,12 @@ def square(name: str, output_size: int | Sequence[int]) -> int:
 def as_tuple(values: Any) -> Any:
     """A sequence of numbers as a tuple; anything else unchanged, so that our op refuses it with its own message."""
     return tuple(values) if isinstance(values, Iterable) and not isinstance(values, str) else values
+
+
+def __getattr__(name: str) -> Any:
+    """Names that scripts for FFCV import from here to write an operation: each use says what to use instead."""
+    if name in ("AllocationQuery", "State"):
+        from data_loading.ffcv.refused import OWN_OP, refused  # which imports this module
+
+        return refused(name, OWN_OP)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
