@@ -9,9 +9,8 @@ from typing import Any
 from data_loading.errors import ConfigError
 from massrl.evaluation.table import HEADINGS
 from massrl.report.figures import title
-from massrl.runs import shape
 from massrl.runs.evaluations import kept
-from massrl.runs.folder import ENVIRONMENT, EVALUATION, METRICS, Run, is_run, read_json
+from massrl.runs.folder import EVALUATION, METRICS, Run, is_run, read_json
 from massrl.runs.record import file_sha256
 
 
@@ -61,14 +60,7 @@ def read(path: Path) -> Contents:
         runs = {alone.method.lower() if alone.config else path.name: alone}
     else:
         runs = {folder.name: Run(folder) for folder in sorted(filter(is_run, path.iterdir()))}
-    metrics, evaluation = read_json(path / METRICS), read_json(path / EVALUATION)
-    measures = {f"{name}?": {"*": shape.SCORES} for name in HEADINGS}
-    of_metrics = {**shape.RUN_METRICS, **measures, "rank?": shape.NUMBER, "alignment?": shape.NUMBER}
-    shape.check(metrics, {**of_metrics, "paired?": shape.PAIRED}, path / METRICS)
-    shape.check(evaluation, shape.EVALUATION, path / EVALUATION)
-    for run in runs.values():
-        shape.check(run.metrics, shape.RUN_METRICS, run.path / METRICS)
-        shape.check(run.environment, shape.ENVIRONMENT, run.path / ENVIRONMENT)
+    metrics = read_json(path / METRICS)
     if not runs and not metrics:
         raise ConfigError(f"{path}: not a run folder: it has no config.yaml, metrics.csv or metrics.json")
-    return Contents(path, runs, metrics, evaluation, {name: kept(run) for name, run in runs.items()})
+    return Contents(path, runs, metrics, read_json(path / EVALUATION), {name: kept(run) for name, run in runs.items()})

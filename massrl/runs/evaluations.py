@@ -11,23 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from data_loading.errors import UserError
-from massrl.runs import shape
 from massrl.runs.folder import Run, read_json
 from massrl.runs.record import write_json
 
 FOLDER = "evaluations"
 SETTINGS = ("protocol", "selection", "parameters", "labels", "layer", "branch", "view", "seed")
 IMAGES = ("train_sha256", "test_sha256")
-ROWS = ("untrained", "random", "pixels", "probe", "scratch", "without_flagged")  # that a record may have
-RECORD = {
-    **shape.CARD,
-    "accuracy": shape.ROW,
-    "checkpoint_sha256": str,
-    "split": {"test": shape.PATHS},
-    "warnings?": [str],
-    "branch?": str,
-    **{f"{name}?": shape.ROW for name in ROWS},
-}
+NEEDED = {"accuracy", "protocol", "source", "selection", "parameters", "checkpoint_sha256", "split"}
 log = logging.getLogger(__name__)
 
 
@@ -54,10 +44,13 @@ def kept(run: Run) -> list[dict[str, Any]]:
     for path in sorted((run.path / FOLDER).glob("*.json")):
         try:
             record = read_json(path)
-            shape.check(record, RECORD, path)
-            found.append(record)
         except UserError as error:
             log.warning("%s; it is left out of the report", error)
+            continue
+        if isinstance(record, dict) and NEEDED <= set(record) and isinstance(record["accuracy"], dict):
+            found.append(record)
+        else:
+            log.warning("%s is no record of an evaluation; it is left out of the report", path)
     return found
 
 
