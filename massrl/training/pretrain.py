@@ -182,7 +182,7 @@ def _say_exported(run: Run, method: Method, wanted: bool | None) -> None:
 def _default_folder(method: Method, data: BetonDataModule) -> Path:
     """A folder of runs/ that is not there yet, named after method, data and time."""
     train = data.train if isinstance(data.train, str) else data.train[0]
-    name = re.sub(r"[^\w.-]+", "_", Path(train).resolve().with_suffix("").name)
+    name = re.sub(r"[^\w.-]+", "_", Path(train).resolve().with_suffix("").name)[:48]  # at most 192 of 255 bytes
     stem = f"{type(method).__name__.lower()}-{name}-{datetime.now():%Y%m%d-%H%M%S}"
     free = (Path("runs", f"{stem}{f'-{i}' if i else ''}") for i in range(1000))
     return next(path for path in free if not path.exists())
