@@ -16,6 +16,7 @@ from data_loading.sources.base import ArraySource, write_command
 IMAGES = ("images", "x", "X", "data")
 LABELS = ("labels", "y", "Y", "targets")
 CLASSES = ("classes", "class_names")
+MOST_CLASSES = 1 << 20  # larger labels are numbers of another kind, and are not named
 
 
 class Arrays(ArraySource):
@@ -40,6 +41,7 @@ class Arrays(ArraySource):
                 of_labels = _first(LABELS, split, keys)
                 of_classes = next((name for name in CLASSES if name in keys), None)
                 labels = None if of_labels is None else _flat(self._array(file, of_labels))
+                count = 0 if of_classes or labels is None else self._class_count(file, keys)
                 classes = None if of_classes is None else self._array(file, of_classes)
                 self._images = self._array(file, key)
         except FileNotFoundError:
@@ -49,8 +51,8 @@ class Arrays(ArraySource):
         self._check(labels)
         self.labels = None if labels is None else labels.astype(np.int64)
         if self.labels is not None:
-            names = [str(i) for i in range(int(self.labels.max()) + 1)] if classes is None else map(str, classes)
-            self.classes = list(names)
+            numbers = [str(i) for i in range(count)] if count <= MOST_CLASSES else None
+            self.classes = numbers if classes is None else list(map(str, classes))
         self.paths = [f"{self.key}[{i}]" for i in range(len(self.images))]
 
     @staticmethod
@@ -62,6 +64,11 @@ class Arrays(ArraySource):
         splits = sorted({part for key in keys for part in _splits(key)})
         hint = f"; choose {' or '.join(splits)}: {write_command(self.path, f'--split {splits[0]}')}" if splits else ""
         return f"it has {', '.join(keys)}{hint}"
+
+    def _class_count(self, file: Any, keys: list[str]) -> int:
+        """The largest label of all splits + 1: a split whose images lack a class has the classes of the others."""
+        found = [self._array(file, key) for key in keys if key in LABELS or _splits(key, LABELS)]
+        return 1 + max((int(y.max()) for y in found if y.dtype.kind in "iu" and y.size), default=-1)
 
     def _array(self, file: Any, key: str) -> np.ndarray:
         """An array of the open file, whose directory says what it takes before it is unpacked."""
@@ -102,10 +109,10 @@ def _first(names: tuple[str, ...], split: str | None, keys: list[str]) -> str | 
     return next((form for name in names for form in _forms(name, split) if form in keys), None)
 
 
-def _splits(key: str) -> list[str]:
-    """The splits that a key of images may be of."""
+def _splits(key: str, names: tuple[str, ...] = IMAGES) -> list[str]:
+    """The splits that a key of images may be of, or one of other arrays with these names."""
     ends = [(key.partition("_")[0], key.partition("_")[2]), (key.rpartition("_")[2], key.rpartition("_")[0])]
-    return [split for name, split in ends if name in IMAGES and split]
+    return [split for name, split in ends if name in names and split]
 
 
 def _flat(labels: np.ndarray) -> np.ndarray:

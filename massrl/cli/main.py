@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -71,6 +72,8 @@ def main(argv: list[str] | None = None) -> int:
         kind = "option" if command.startswith("-") else "command"
         print(f"massrl: error: no {kind} {command!r}.{hint} Commands: {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files that the terminal's encoding does not have
     # Before torch is imported: its idle OpenMP threads would otherwise spin and starve the loader's threads.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     sys.path.append(os.getcwd())  # a class_path may name a file of the user's; last, so that it shadows nothing

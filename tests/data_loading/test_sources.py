@@ -372,6 +372,12 @@ def test_npz_files_of_keras_and_medmnist_have_splits_and_labels_in_a_column(tmp_
         sources.open(tmp_path / "a.npz")
 
 
+def test_a_split_of_an_npz_that_lacks_the_last_class_has_the_classes_of_the_others(tmp_path):
+    images = np.zeros((3, 6, 6), np.uint8)
+    np.savez(tmp_path / "a.npz", x_train=images, y_train=[0, 1, 2], x_test=images[:2], y_test=[0, 1])
+    assert [sources.open(tmp_path / "a.npz", split).classes for split in ("train", "test")] == [["0", "1", "2"]] * 2
+
+
 def test_npz_arrays_that_do_not_fit_into_memory_are_refused_by_the_directory_of_the_file(tmp_path, monkeypatch):
     np.savez_compressed(tmp_path / "a.npz", x=np.zeros((64, 512, 512), np.uint8))  # 16 MiB, 16 KiB in the file
     monkeypatch.setattr("data_loading.sources.arrays.free_memory", lambda: 2**23)

@@ -343,9 +343,7 @@ def test_early_stopping_and_model_checkpoint_watch_validation_and_training(files
     assert best.best_model_score == run.callback_metrics["val_loss"]
 
 
-@pytest.mark.filterwarnings(
-    "ignore:You requested to overfit"
-)  # and that Lightning turns shuffling off, which it cannot
+@pytest.mark.filterwarnings("ignore:You requested to overfit")  # it says shuffling is turned off
 def test_overfit_batches_on_a_loader_whose_order_changes_is_refused_with_the_way_out(files):
     loader = Loader(files["train"], 8, "simclr", size=8)
     with pytest.raises(ConfigError, match="in the order 'random' of this Loader .* order='sequential'"):

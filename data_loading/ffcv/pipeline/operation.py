@@ -16,6 +16,7 @@ from data_loading.ops.base import Op, is_number
 from data_loading.ops.crop import Crop
 from data_loading.views.plan import Plan
 
+OWN_OP = "an op of one's own is an OwnOp, which a pipeline takes like any other op; docs/own_ops.md has an example"
 LARGEST = 1 << 14  # pixels: a view's side for which an operation is checked when it is made
 
 
@@ -122,10 +123,17 @@ def as_tuple(values: Any) -> Any:
     return tuple(values) if isinstance(values, Iterable) and not isinstance(values, str) else values
 
 
-def __getattr__(name: str) -> Any:
-    """Names that scripts for FFCV import from here to write an operation: each use says what to use instead."""
-    if name in ("AllocationQuery", "State"):
-        from data_loading.ffcv.refused import OWN_OP, refused  # which imports this module
+def refused(name: str, why: str) -> type[Operation]:
+    """A class of FFCV's name whose construction is a ViewError: scripts import names that they never use.
 
-        return refused(name, OWN_OP)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    why: what is not offered, and what to use instead.
+    """
+    message = f"{name} of FFCV is not offered: {why}"
+
+    def refuse(self, *args, **kwargs):
+        raise ViewError(message)
+
+    return type(name, (Operation,), {"__init__": refuse, "__doc__": message, "__module__": __name__})
+
+
+AllocationQuery, State = (refused(name, OWN_OP) for name in ("AllocationQuery", "State"))
