@@ -225,9 +225,9 @@ def refuse_same(given: dict[str, Any], hashes: dict[str, str]) -> None:
 
 def _names(file: Path | list[Path], count: int) -> list[str]:
     """File names relative to the folder; rows as numbers where images came in a .beton file."""
-    index = read_index(file)
-    if index is not None and len(index["paths"]) == count:
-        return index["paths"]
+    paths = (read_index(file) or {}).get("paths")
+    if paths is not None and len(paths) == count:
+        return paths
     return [str(row) for row in range(count)]
 
 
