@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import lzma
 import tarfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,11 @@ import numpy as np
 from data_loading.beton.writer import BetonWriter
 from data_loading.errors import SourceError
 from data_loading.fields import Field
-from data_loading.sources.base import Source
+from data_loading.sources.base import MOST_BYTES, Source
 from data_loading.sources.folder import SUFFIXES, Folder
 from data_loading.sources.index import class_names, index_of, write_index
 
+COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0")  # how files of gzip, bzip2 and xz begin
 # Without a pipeline, a field takes the first of these extensions that a webdataset sample (extension -> bytes) has.
 EXTENSIONS = {
     "image": tuple(suffix[1:] for suffix in sorted(SUFFIXES)),
@@ -62,7 +65,7 @@ class DatasetWriter(BetonWriter):
         progress: bool = True,
         skip_bad: bool = False,
     ) -> Path:
-        """Write the samples of webdataset shards in order, reading each shard once.
+        """Write the samples of webdataset shards in order. Each is read once; of compressed ones the sizes before.
 
         shards: paths, or one pattern such as "train-{000..009}.tar".
         pipeline: function from webdataset.WebDataset to an iterable of tuples in the order of the fields, as in FFCV.
@@ -76,6 +79,8 @@ class DatasetWriter(BetonWriter):
         except ImportError as error:
             raise SourceError(f"{self.path}: from_webdataset needs webdataset: pip install webdataset") from error
         shards = shards if isinstance(shards, str) else [str(shard) for shard in shards]
+        for shard in webdataset.shardlists.expand_urls(shards) if isinstance(shards, str) else shards:
+            _check_sizes(Path(shard))
         dataset = webdataset.WebDataset(shards, shardshuffle=False, empty_check=False)
         return self.from_samples(self._samples(dataset, pipeline), progress, skip_bad)
 
@@ -89,6 +94,24 @@ class DatasetWriter(BetonWriter):
                 yield name, tuple(_value(sample, key, field, name) for key, field in self.fields.items())
         except (OSError, tarfile.TarError) as error:
             raise SourceError(f"{self.path}: the shards cannot be read: {error}") from error
+
+
+def _check_sizes(shard: Path) -> None:
+    """Refuse a compressed shard with a file that takes too much unpacked; others hold no more bytes than they have.
+
+    Shards that are no files here, as addresses and pipes, pass.
+    """
+    try:
+        with open(shard, "rb") as file:
+            if not file.read(6).startswith(COMPRESSED):
+                return
+        with tarfile.open(shard) as tar:
+            large = next((member for member in tar if member.size > MOST_BYTES), None)
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, tarfile.TarError):
+        return  # reading it says what is wrong
+    if large is not None:
+        size = f"{large.size / 2**30:.1f} GiB unpacked; a file of a shard may take 1 GiB"
+        raise SourceError(f"{shard}: {large.name} takes {size}")
 
 
 def _value(sample: dict, key: str, field: Field, name: str) -> Any:

@@ -13,10 +13,8 @@ import numpy as np
 
 from data_loading.decode.file import read_image
 from data_loading.errors import DecodeError, SourceError
-from data_loading.sources.base import write_command
+from data_loading.sources.base import MOST_BYTES, write_command
 from data_loading.sources.folder import SUFFIXES, Tree
-
-MOST_BYTES = 1 << 30  # of an unpacked image file: no image that Pillow opens takes more, and a hostile one could
 
 
 class Zip(Tree):
