@@ -2,10 +2,30 @@
 
 import difflib
 from collections.abc import Iterable
+from unicodedata import category
+
+
+def printable(text: str) -> str:
+    r"""Text that is safe to show: control characters as \x1b, bytes of names that are no UTF-8 as \xff.
+
+    Names of files may hold any bytes, among them sequences that a terminal obeys. Line breaks and tabs stay.
+    """
+    return text if text.isprintable() else "".join(map(_printable, text))
+
+
+def _printable(character: str) -> str:
+    if character.isprintable() or character in "\n\t" or category(character) == "Zs":  # Zs: spaces of other widths
+        return character
+    if "\udc80" <= character <= "\udcff":  # how Python holds a byte that is no UTF-8
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
 
 
 class UserError(Exception):
     """Base class. The command line prints the message without a traceback and exits with code 2."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class BetonError(UserError):

@@ -22,7 +22,7 @@ BELOW = {
     "data_loading.sources": ["fields", "kernel", "config"],
     "data_loading.fields": ["beton"],
     "data_loading.beton": ["decode", "kernel", "config"],
-    "data_loading.decode": ["errors"],
+    "data_loading.decode": ["config"],
     "data_loading.rng": ["kernel"],
     "data_loading.kernel": ["errors"],
     "data_loading.config": ["errors"],

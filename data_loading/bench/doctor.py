@@ -18,9 +18,9 @@ from data_loading.bench import stages
 from data_loading.bench.works import SMALL, Work
 from data_loading.beton.mapping import named
 from data_loading.beton.reader import Reader
+from data_loading.config.memory import free_memory
 from data_loading.decode import RAW
 from data_loading.errors import ConfigError
-from data_loading.loading.node_memory import free_memory
 
 COLD_BYTES = 128 << 20  # at most as many are read from the disk
 BLOCK = 1 << 20

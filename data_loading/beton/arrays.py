@@ -61,6 +61,8 @@ class NDArrayField(Field):
 
     def encode(self, value: Any, row: int = 0) -> tuple[tuple, bytes]:
         array = self.array(value)
+        if array.ndim == 0 and math.prod(self.shape) == 1:  # as FFCV
+            array = array.reshape(self.shape)
         same_type = array.dtype.newbyteorder("=") == self.dtype.newbyteorder("=")  # byte order may differ
         if not same_type or array.shape != self.shape:
             raise BetonError(

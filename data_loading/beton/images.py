@@ -11,6 +11,7 @@ from PIL import Image
 from data_loading.beton import layout
 from data_loading.beton.fields import Field
 from data_loading.decode import JPEG, PNG, RAW, decode_jpeg
+from data_loading.decode.depth import to_rgb
 from data_loading.decode.file import UprightJPEG, read_image
 from data_loading.decode.jpeg import encode_jpeg
 from data_loading.decode.png import encode_png
@@ -116,7 +117,7 @@ def _uniform(seed: int, row: int) -> float:
 def pixels(value: Any) -> np.ndarray:
     """A PIL image, or a uint8 array (H, W, 3), as a contiguous RGB array; BetonError for anything else."""
     if isinstance(value, Image.Image):
-        return np.asarray(value.convert("RGB"))
+        return to_rgb(value)
     if not isinstance(value, np.ndarray):
         raise BetonError(
             f"an image must be an array, a PIL image, or the bytes of an image file, got {type(value).__name__}"

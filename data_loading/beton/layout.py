@@ -12,7 +12,9 @@ All integers are little-endian. Records and values may be unaligned: copy them b
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -57,6 +59,22 @@ COLUMNS = {
 CUSTOM = 255  # a user-defined field class; the file does not store its dtype
 EMPTY: Mapping = MappingProxyType({})
 TYPE_IDS = {kind: type_id for type_id, (kind, _, _) in COLUMNS.items()}
+
+
+def is_beton(path: Path) -> bool:
+    """Whether a file begins as a .beton file does, whatever its name; the format has no mark but its header."""
+    try:
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            head = file.read(HEADER.itemsize)
+    except OSError:
+        return False
+    if len(head) < HEADER.itemsize:
+        return False
+    header = np.frombuffer(head, HEADER)[0]
+    page, fields, table = (int(header[name]) for name in ("page_size", "num_fields", "alloc_table_ptr"))
+    fits = 1 <= fields and records_start(fields) <= table <= size
+    return int(header["version"]) == VERSION and fits and page > 0 and page & (page - 1) == 0
 
 
 def has_value(type_id: int) -> bool:

@@ -19,6 +19,8 @@ from data_loading.beton.tables import ImageTable, Tables, check_same_fields, con
 from data_loading.decode import JPEG, PNG, decode_jpeg, decode_png, decode_raw
 from data_loading.errors import BetonError, DecodeError
 
+LIKE_LABELS = ("y", "labels", "target", "targets", "class", "cls")  # names of int fields that others read as labels
+
 
 class Reader:
     """Random access to a .beton file written by this package or by FFCV, or to several files concatenated.
@@ -140,6 +142,18 @@ class Reader:
         if "label" in self.fields and self.fields["label"].kind == "int":
             return self._columns["label"]
         return np.full(len(self), -1)
+
+    @property
+    def why_unlabelled(self) -> str:
+        """Why `labels` are -1 although a field looks like labels, in words; "" where they are not, or none does."""
+        kinds = {name: field.kind for name, field in self.fields.items()}
+        kind = kinds.get("label", "int")
+        if kind != "int":
+            return f"its field label is of type {kind}, not int, so the images have no labels; write it as an IntField"
+        meant = next((name for name in LIKE_LABELS if kinds.get(name) == "int"), None)
+        if "label" in kinds or meant is None:
+            return ""
+        return f"its int field {meant} is not read as labels; write the file with a field named label"
 
     @property
     def image_field(self) -> str:

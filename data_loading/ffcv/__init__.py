@@ -9,6 +9,8 @@ and `data_loading.Loader` renders all of them from one decoded image. docs/ffcv.
 
 from importlib import import_module
 
+__version__ = "1.0.2"  # of FFCV, whose names and arguments these are
+
 _HOME = {"Loader": "loader", "DatasetWriter": "writer"}
 _PARTS = ("fields", "loader", "pipeline", "reader", "transforms", "traversal_order", "writer")
 __all__ = sorted([*_HOME, *_PARTS])

@@ -17,6 +17,7 @@ from data_loading.errors import ViewError
 from data_loading.ffcv.fields.rgb_image import SimpleRGBImageDecoder
 from data_loading.ffcv.pipeline.operation import (
     LARGEST,
+    OWN_OP,
     FieldDecoder,
     ImageDecoder,
     ImageOp,
@@ -26,7 +27,6 @@ from data_loading.ffcv.pipeline.operation import (
     TensorOp,
 )
 from data_loading.ffcv.pipeline.pipeline_spec import PipelineSpec
-from data_loading.ffcv.refused import OWN_OP
 from data_loading.ffcv.transforms.crops import RandomResizedCrop
 from data_loading.ffcv.transforms.ops import ModuleWrapper, ToTorchImage
 from data_loading.fields import JSONField

@@ -18,6 +18,7 @@ from data_loading import sources
 from data_loading.batch import Batch
 from data_loading.beton.reader import Reader
 from data_loading.config.arguments import Remembers
+from data_loading.config.once import warn_once
 from data_loading.errors import ConfigError, one_of
 from data_loading.kernel.rng import checked_seed
 from data_loading.loading import state
@@ -118,6 +119,8 @@ class Loader(Remembers, IterableDataset[Batch]):
         self._next = 0, 0  # epoch and batch where the next iteration begins
         self._at = 0, 0  # epoch and batch after the last one that was handed out
         self.reader = Reader(sources.as_beton(path))
+        if reason := self.reader.why_unlabelled:
+            warn_once(f"{self.reader.path}: {reason}")
         self._files = [part.path.absolute() for part in self.reader.parts]  # for copies that are made in another folder
         self.indices = chosen_rows(self.reader, indices)
         self._check(self.rank_and_world_size[1])

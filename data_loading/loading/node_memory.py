@@ -22,6 +22,7 @@ from typing import IO
 import numpy as np
 
 from data_loading.beton.mapping import Part, called
+from data_loading.config.memory import free_memory
 from data_loading.errors import BetonError, ConfigError
 
 PIECE = 1 << 26  # bytes copied at once
@@ -100,17 +101,6 @@ def _filled(parts: Sequence[Part], name: str, size: int) -> int:
         os.close(fd)
         raise
     return fd
-
-
-def free_memory() -> int | None:
-    """Bytes of memory that are free or can be freed; None where the system does not say."""
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return None
 
 
 @contextlib.contextmanager

@@ -10,6 +10,8 @@ import numpy as np
 
 from data_loading.fields import Field, IntField, RGBImageField
 
+MOST_BYTES = 1 << 30  # of an unpacked image file: no image that Pillow opens takes more, and a hostile one could
+
 
 def write_command(source: Any, *options: str) -> str:
     """A `massrl data write` command line, for error messages that ask the user to choose a split or a folder.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import glob
 import hashlib
 import json
 import logging
@@ -13,18 +14,18 @@ from pathlib import Path
 
 import numpy as np
 
+from data_loading.beton.layout import is_beton
 from data_loading.beton.mapping import is_pattern
 from data_loading.beton.writer import BetonWriter
-from data_loading.config.atomic import write_whole
-from data_loading.errors import DecodeError, SourceError
+from data_loading.errors import DecodeError, SourceError, printable
 from data_loading.sources.base import Source
+from data_loading.sources.index import CACHED, is_index, write_index
 from data_loading.sources.names import open as open_source
 
 log = logging.getLogger(__name__)
 CACHE = Path("runs/.cache")  # relative to the current folder
-CACHED = "data.beton"  # the name of a file in the cache
-BETON = (".beton", ".ffcv", ".dat")  # suffixes that FFCV users give .beton files
-CACHE_VERSION = 1  # part of the cache key; increase it when the same source is to be written differently
+BETON = (".beton", ".ffcv", ".dat")  # suffixes that FFCV users give .beton files; others are known by their content
+CACHE_VERSION = 2  # part of the cache key; increase it when the same source is to be written differently
 
 
 def as_beton(
@@ -40,7 +41,7 @@ def as_beton(
 
     path: a folder, .zip, .npz or name that `open` accepts: written to cache/<key>/data.beton, with classes, labels,
         paths and fingerprint in index.json beside it, and reused until the fingerprint of the source changes.
-        A .beton file, a pattern such as "train-*.beton", or a list of these: returned unchanged, for Reader.
+        A .beton file of any name, a pattern such as "train-*.beton", or a list of these: returned unchanged.
     indices: rows of the source to write; None means all.  subset: a name for them, part of the cache key.
     skip_bad: leave out images that do not decode, and log how many; otherwise they are a SourceError.
     progress: show a progress bar if stderr is a terminal.  num_workers: processes that encode.
@@ -48,14 +49,14 @@ def as_beton(
     SourceError if `path` does not exist, is not readable, or the cache folder is not writable.
     """
     if not isinstance(path, str | Path):
-        others = [item for item in path if Path(item).suffix not in BETON]
+        others = [item for item in path if not _is_beton(Path(item))]
         if others:
             raise SourceError(
                 f"{others[0]} is not a .beton file, but in a list each must be one; massrl data write makes it"
             )
         return [_written(Path(item), indices) for item in path]
     path = Path(path)
-    if path.suffix in BETON:
+    if _is_beton(path):
         return _written(path, indices)
     source = open_source(path)
     rows = np.arange(len(source)) if indices is None else np.asarray(indices, np.int64)
@@ -71,8 +72,16 @@ def as_beton(
     except OSError as error:
         raise SourceError(f"{folder}: {error.strerror or error}; choose another cache folder") from error
     if entry["skipped"]:
-        log.warning("%s: left out %d unreadable images, first %s", path, len(entry["skipped"]), entry["skipped"][0])
+        first = printable(entry["skipped"][0])
+        log.warning("%s: left out %d unreadable images, first %s", path, len(entry["skipped"]), first)
     return file
+
+
+def _is_beton(path: Path) -> bool:
+    """Whether a file is a .beton file by its name, or begins as one, or whether a pattern is of such files."""
+    if path.suffix in BETON or is_beton(path):
+        return True
+    return is_pattern(path) and any(is_beton(Path(file)) for file in glob.glob(str(path), recursive=True))
 
 
 def _written(path: Path, indices: Sequence[int] | np.ndarray | None) -> Path:
@@ -82,41 +91,6 @@ def _written(path: Path, indices: Sequence[int] | np.ndarray | None) -> Path:
     if indices is not None:
         raise SourceError(f"{path}: `indices` is for folders only; give `indices` to the Loader instead")
     return path
-
-
-def read_index(file: str | Path | Sequence[Path]) -> dict | None:
-    """What is kept beside a .beton file of the images in it: {"classes", "paths", "labels", ...}, or None.
-
-    Of a cached file it is index.json, of one that `massrl data write` made NAME.index.json. None for a list of files,
-    and where it is of another version of the file or damaged.
-    """
-    if not isinstance(file, str | Path):
-        return None
-    file = Path(file)
-    index = file.with_name("index.json") if file.name == CACHED else index_of(file)
-    try:
-        entry = json.loads(index.read_text())
-        return entry if entry["bytes"] == file.stat().st_size else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def index_of(file: Path) -> Path:
-    """Where `write_index` keeps the names of the images of a .beton file."""
-    return file.with_suffix(".index.json")
-
-
-def write_index(index: Path, file: Path, source: Source, rows: np.ndarray, **more: object) -> dict:
-    """Write the names, labels and class names of the rows of `source` that `file` holds, and return them."""
-    entry = {
-        **more,
-        "bytes": file.stat().st_size,
-        "classes": source.classes,
-        "paths": [source.paths[i] for i in rows],
-        "labels": None if source.labels is None else source.labels[rows].tolist(),
-    }
-    write_whole(index, json.dumps(entry))
-    return entry
 
 
 def _write(
@@ -135,10 +109,10 @@ def _entry(file: Path, index: Path, fingerprint: str) -> dict | None:
     """The content of index.json if it is valid and matches the fingerprint and the size of data.beton; else None."""
     try:
         entry = json.loads(index.read_text())
-        fits = entry["fingerprint"] == fingerprint and entry["bytes"] == file.stat().st_size
-    except (OSError, ValueError, KeyError, TypeError):
+        fits = is_index(entry) and entry["bytes"] == file.stat().st_size and "skipped" in entry
+    except (OSError, ValueError, RecursionError):
         return None
-    return entry if fits else None
+    return entry if fits and entry.get("fingerprint") == fingerprint else None
 
 
 def _key(path: Path, subset: str | None, rows: np.ndarray | None) -> str:

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+import lzma
 import tarfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from data_loading.beton.writer import BetonWriter
 from data_loading.errors import SourceError
 from data_loading.fields import Field
+from data_loading.sources.base import MOST_BYTES, Source
 from data_loading.sources.folder import SUFFIXES, Folder
+from data_loading.sources.index import class_names, index_of, write_index
 
+COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0")  # how files of gzip, bzip2 and xz begin
 # Without a pipeline, a field takes the first of these extensions that a webdataset sample (extension -> bytes) has.
 EXTENSIONS = {
     "image": tuple(suffix[1:] for suffix in sorted(SUFFIXES)),
@@ -25,6 +32,24 @@ EXTENSIONS = {
 
 class DatasetWriter(BetonWriter):
     __doc__ = BetonWriter.__doc__
+
+    def from_indexed_dataset(
+        self,
+        dataset: Any,
+        indices: Sequence[int] | np.ndarray | None = None,
+        progress: bool = True,
+        skip_bad: bool = False,
+        shuffle_indices: bool = False,
+        seed: int = 0,
+    ) -> Path:
+        """As BetonWriter's; class names are kept beside the file, in NAME.index.json.
+
+        They are a data set's attribute `classes`, which torchvision's and those of data_loading.sources have.
+        """
+        path = super().from_indexed_dataset(dataset, indices, progress, skip_bad, shuffle_indices, seed)
+        if class_names(dataset) or isinstance(dataset, Source):
+            write_index(index_of(path), path, dataset, self.rows)
+        return path
 
     def from_image_folder(self, root: str | Path, **options: Any) -> Path:
         """Write a folder of images: samples (image, label) if it has class sub-folders, else (image,).
@@ -40,7 +65,7 @@ class DatasetWriter(BetonWriter):
         progress: bool = True,
         skip_bad: bool = False,
     ) -> Path:
-        """Write the samples of webdataset shards in order, reading each shard once.
+        """Write the samples of webdataset shards in order. Each is read once; of compressed ones the sizes before.
 
         shards: paths, or one pattern such as "train-{000..009}.tar".
         pipeline: function from webdataset.WebDataset to an iterable of tuples in the order of the fields, as in FFCV.
@@ -54,6 +79,8 @@ class DatasetWriter(BetonWriter):
         except ImportError as error:
             raise SourceError(f"{self.path}: from_webdataset needs webdataset: pip install webdataset") from error
         shards = shards if isinstance(shards, str) else [str(shard) for shard in shards]
+        for shard in webdataset.shardlists.expand_urls(shards) if isinstance(shards, str) else shards:
+            _check_sizes(Path(shard))
         dataset = webdataset.WebDataset(shards, shardshuffle=False, empty_check=False)
         return self.from_samples(self._samples(dataset, pipeline), progress, skip_bad)
 
@@ -67,6 +94,24 @@ class DatasetWriter(BetonWriter):
                 yield name, tuple(_value(sample, key, field, name) for key, field in self.fields.items())
         except (OSError, tarfile.TarError) as error:
             raise SourceError(f"{self.path}: the shards cannot be read: {error}") from error
+
+
+def _check_sizes(shard: Path) -> None:
+    """Refuse a compressed shard with a file that takes too much unpacked; others hold no more bytes than they have.
+
+    Shards that are no files here, as addresses and pipes, pass.
+    """
+    try:
+        with open(shard, "rb") as file:
+            if not file.read(6).startswith(COMPRESSED):
+                return
+        with tarfile.open(shard) as tar:
+            large = next((member for member in tar if member.size > MOST_BYTES), None)
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, tarfile.TarError):
+        return  # reading it says what is wrong
+    if large is not None:
+        size = f"{large.size / 2**30:.1f} GiB unpacked; a file of a shard may take 1 GiB"
+        raise SourceError(f"{shard}: {large.name} takes {size}")
 
 
 def _value(sample: dict, key: str, field: Field, name: str) -> Any:

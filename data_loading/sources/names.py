@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from data_loading.beton.layout import is_beton
 from data_loading.errors import SourceError, near_miss
 from data_loading.sources.arrays import Arrays
 from data_loading.sources.base import Source
@@ -38,7 +39,7 @@ def open(source: str | Path, split: str | None = None, root: str | Path | None =
         return Digits(split)
     if path.suffix.lower() in FILES and not path.is_dir():
         return FILES[path.suffix.lower()](path, split)
-    if path.suffix == ".beton":
+    if path.suffix == ".beton" or is_beton(path):
         raise SourceError(f"{source} is a .beton file already" if path.exists() else f"{source}: there is no such file")
     if path.suffix == ".tar":
         raise SourceError(f"{source}: write webdataset shards with DatasetWriter.from_webdataset")

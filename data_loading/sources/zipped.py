@@ -13,7 +13,7 @@ import numpy as np
 
 from data_loading.decode.file import read_image
 from data_loading.errors import DecodeError, SourceError
-from data_loading.sources.base import write_command
+from data_loading.sources.base import MOST_BYTES, write_command
 from data_loading.sources.folder import SUFFIXES, Tree
 
 
@@ -34,7 +34,8 @@ class Zip(Tree):
             raise SourceError(f"{root}: there is no such file") from None
         except (OSError, zipfile.BadZipFile) as error:
             raise SourceError(f"{root} is not a readable .zip file: {error}") from error
-        entries = sorted((e.filename, e.file_size, e.CRC) for e in listed if _is_image(e.filename))
+        self._stored = {_with_slashes(entry.filename): entry for entry in listed}
+        entries = sorted((name, e.file_size, e.CRC) for name, e in self._stored.items() if _is_image(name))
         self.prefix = _common_folder(entries)
         if split is not None and self.prefix != f"{split}/":
             entries = [entry for entry in entries if entry[0].startswith(f"{self.prefix}{split}/")]
@@ -49,13 +50,27 @@ class Zip(Tree):
             else:
                 top.append((folder, *facts))
         self._arrange(top, dict(sorted(folders.items())))
+        if self.classes:
+            self._say_left_out(self._without_images())
+
+    def _without_images(self) -> dict[str, set[str]]:
+        """The class folders without an image, with the suffixes of their files."""
+        found = defaultdict(set)
+        for name in self._stored:
+            folder, _, rest = name.removeprefix(self.prefix).partition("/")
+            if name.startswith(self.prefix) and rest and not _is_hidden(name) and folder not in (self.classes or []):
+                found[folder].add(os.path.splitext(rest)[1].lower())
+        return dict(sorted(found.items()))
 
     def _how_to_choose(self, split: str) -> str:
         return f"choose one: {write_command(self.root, f'--split {split}')}"
 
     def image(self, i: int) -> np.ndarray | bytes:
         try:
-            data = self._file().read(self.prefix + self.paths[i])
+            entry = self._stored[self.prefix + self.paths[i]]
+            if entry.file_size > MOST_BYTES:
+                raise DecodeError(f"takes {entry.file_size / 2**30:.1f} GiB unpacked; an image file may take 1 GiB")
+            data = self._file().read(entry)
         except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
             raise DecodeError(f"cannot be read: {error}") from error
         return read_image(data)
@@ -78,9 +93,16 @@ class Zip(Tree):
 
 def _is_image(path: str) -> bool:
     """Whether a path within the zip is an image that is not hidden."""
-    parts = path.split("/")
-    hidden = any(part.startswith((".", "__MACOSX")) for part in parts)
-    return not hidden and os.path.splitext(path)[1].lower() in SUFFIXES
+    return not _is_hidden(path) and os.path.splitext(path)[1].lower() in SUFFIXES
+
+
+def _is_hidden(path: str) -> bool:
+    return any(part.startswith((".", "__MACOSX")) for part in path.split("/"))
+
+
+def _with_slashes(path: str) -> str:
+    """A path within the zip; some programs of Windows write backslashes, against the standard."""
+    return path if "/" in path else path.replace("\\", "/")
 
 
 def _common_folder(entries: list[tuple]) -> str:

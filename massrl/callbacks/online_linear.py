@@ -13,7 +13,7 @@ from data_loading.batch import Batch
 from data_loading.config.lightning_package import pl
 from data_loading.errors import ConfigError
 from data_loading.loading.datamodule import BetonDataModule
-from data_loading.sources.cached import read_index
+from data_loading.sources.index import read_index
 from massrl.distributed import average_gradients, mean_over_ranks, share_over_ranks
 from massrl.nn import evaluating
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
 from importlib import import_module
 
-from data_loading.errors import UserError, near_miss
+from data_loading.errors import UserError, near_miss, printable
+from massrl.runs.own_code import import_named
 
 COMMANDS = {
     "quickstart": (
@@ -47,6 +49,7 @@ def usage() -> str:
         "  --version   the version\n"
         "  --check     after a command: build everything, run two steps on little data, leave nothing behind\n"
         "  --debug     show the traceback of an error\n"
+        "  --import    after a command: a module of yours that a checkpoint needs, as --import my_method\n"
     )
 
 
@@ -69,6 +72,8 @@ def main(argv: list[str] | None = None) -> int:
         kind = "option" if command.startswith("-") else "command"
         print(f"massrl: error: no {kind} {command!r}.{hint} Commands: {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files that the terminal's encoding does not have
     # Before torch is imported: its idle OpenMP threads would otherwise spin and starve the loader's threads.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     sys.path.append(os.getcwd())  # a class_path may name a file of the user's; last, so that it shadows nothing
@@ -78,7 +83,7 @@ def main(argv: list[str] | None = None) -> int:
 def run(command: str, argv: list[str], debug: bool = False) -> int:
     """Run `massrl command argv`; a UserError becomes one line on stderr and exit code 2."""
     try:
-        result = import_module(COMMANDS[command][0]).main(argv)
+        result = import_module(COMMANDS[command][0]).main(import_named(argv))
     except UserError as error:
         if debug:
             traceback.print_exc()
@@ -95,7 +100,7 @@ def run(command: str, argv: list[str], debug: bool = False) -> int:
     except OSError as error:  # a path that cannot be written, a full disk
         if debug or error.filename is None:
             raise
-        print(f"massrl {command}: error: {error.filename}: {error.strerror or error}", file=sys.stderr)
+        print(f"massrl {command}: error: {printable(str(error.filename))}: {error.strerror or error}", file=sys.stderr)
         return 2
     return result if isinstance(result, int) else 0
 

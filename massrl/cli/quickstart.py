@@ -63,7 +63,7 @@ def _parser() -> Parser:
 
 
 def _name(folder: str) -> str:
-    return Path(folder).resolve().name
+    return Path(folder).resolve().name[:48]  # in the name of the run folder, which may have 255 bytes
 
 
 class Clock(dict):

@@ -390,8 +390,8 @@ def _measured(
     given = {"train": train, "test": test}
     subsets: list[np.ndarray] = []
 
-    def check(y: dict[str, np.ndarray], readers: dict[str, Reader]) -> None:
-        check_labels(y, given)
+    def check(y: dict[str, np.ndarray], readers: dict[str, Reader], names: list[str] | None) -> None:
+        check_labels(y, given, names)
         check_k(probe.k, len(y["train"]))
         if flagged is not None:
             flagged.check({part: reader.sha256() for part, reader in readers.items()})

@@ -262,8 +262,8 @@ def compare(
     names = {training.row: training.path for training in trainings}
     options: dict[str, Any] = {"size": size, "seed": seed, "batch_size": batch_size, "num_workers": num_workers}
 
-    def check(y: dict[str, np.ndarray], readers: dict[str, Reader]) -> None:
-        check_labels(y, {"train": train, "test": test})
+    def check(y: dict[str, np.ndarray], readers: dict[str, Reader], names: list[str] | None) -> None:
+        check_labels(y, {"train": train, "test": test}, names)
         check_k(k, len(y["train"]))
 
     rows = feature_rows(names, train, test, check=check, cache_dir=cache_dir, **options)

@@ -18,7 +18,8 @@ from data_loading import sources
 from data_loading.beton.reader import Reader
 from data_loading.config.atomic import whole
 from data_loading.errors import ConfigError
-from data_loading.sources.cached import CACHE, read_index
+from data_loading.sources.cached import CACHE
+from data_loading.sources.index import read_index
 from massrl.evaluation.features import Features
 from massrl.evaluation.labels import Data
 from massrl.evaluation.options import check_options

@@ -41,6 +41,7 @@ from massrl.methods import Method, load
 from massrl.methods.base import Branch
 from massrl.nn import evaluating
 from massrl.runs.checkpoint import Checkpoint, find
+from massrl.runs.own_code import check_class_paths
 from massrl.runs.record import git, versions
 
 CACHE = "runs/.cache"
@@ -292,6 +293,8 @@ def _view_set(path: Path, views: str | ViewSet | None, size: int | None) -> View
     facts = Checkpoint.read(path).data(size)
     if views is None and facts["view_set"] is None:
         raise CheckpointError(f"{path}: does not say which views it was trained on; name a view set by --views")
+    if views is None:
+        check_class_paths(facts["view_set"], f"{path}: trained with views of")
     found = view_sets.get(facts["view_set"] if views is None else views)
     if not found.crops:
         raise ConfigError("views: the view set has local crops only; LiDAR and alignment take views of global ones")

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+from torch import nn
 
 from data_loading.config.registry import Registry
-from data_loading.errors import ConfigError
+from data_loading.errors import CheckpointError, ConfigError
 
 Selection = Literal["fixed", "held-out", "test"]
 SELECTIONS: dict[Selection, str] = {
@@ -95,6 +97,14 @@ def check_finite(a: np.ndarray, what: str = "") -> None:
     if not all(np.isfinite(a[rows]).all() for rows in slices(len(a))):
         of = f"{what} features" if what else "features"
         raise ConfigError(f"the {of} hold NaN or infinity; the encoder's training has probably diverged")
+
+
+def check_weights(network: nn.Module, path: Path) -> None:
+    """Raise CheckpointError where parameters or running statistics of a network hold NaN or infinity."""
+    state = network.state_dict().items()
+    broken = next((name for name, of in state if of.is_floating_point() and not of.isfinite().all()), None)
+    if broken is not None:
+        raise CheckpointError(f"{path}: {broken} holds NaN or infinity; the training has diverged: lower its base_lr")
 
 
 def slices(n: int, size: int | None = None) -> Iterator[slice]:

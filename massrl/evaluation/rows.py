@@ -23,7 +23,7 @@ from data_loading import sources
 from data_loading.beton.mapping import named
 from data_loading.beton.reader import Reader
 from data_loading.errors import CheckpointError, ConfigError, SourceError
-from data_loading.sources.cached import read_index
+from data_loading.sources.index import read_index
 from massrl.evaluation.features import (
     PIXEL_VALUES,
     Features,
@@ -34,6 +34,7 @@ from massrl.evaluation.features import (
 )
 from massrl.evaluation.labels import Data, labels_of
 from massrl.evaluation.layers import Layers, network_of
+from massrl.evaluation.protocol import check_weights
 from massrl.evaluation.untrained import untrained_twin
 from massrl.methods import load
 from massrl.methods.base import Branch
@@ -45,7 +46,7 @@ UNKNOWN = "unknown"  # the code of a class that no file holds, as of a notebook:
 LIBRARIES = ("massrl", "data_loading", "torch", "torchvision", "timm", "torchmetrics", "builtins")
 DECODERS = ("simplejpeg", "opencv-python-headless", "pillow")  # of which pixels depend
 PIXELS, UNTRAINED = "pixels", "random"
-Check = Callable[[dict[str, np.ndarray], dict[str, Reader]], None]
+Check = Callable[[dict[str, np.ndarray], dict[str, Reader], list[str] | None], None]
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,8 @@ def feature_rows(
     train, test: .beton files or folders of images.  size: side of the view in pixels; that of the pretraining unless
     said.  seed: of the untrained weights.  batch_size: changes the time only.  cache_dir: where folders are kept as
     .beton files, and features; None keeps no features.  check: called with the labels and the open files of
-    "train" and "test" before they are hashed and the first feature is made, to refuse them; with it images must have
-    labels, from 0 on.
+    "train" and "test", and the names of their classes where both say, before they are hashed and the first feature is
+    made, to refuse them; with it images must have labels, from 0 on.
     layers: names as in `massrl.evaluation.layers`; the output of the encoder unless said.  branch: "online" or
     "target"; the one that the method's authors evaluate unless said.  baselines: also the rows "pixels" and "random".
     most: images of each part, evenly spaced ones of more; all unless said.
@@ -108,13 +109,13 @@ def feature_rows(
     keep = Path(cache_dir) if cache_dir is not None else None
     folder_cache: dict[str, Any] = {} if keep is None else {"cache": keep}
     files = {part: sources.as_beton(path, **folder_cache) for part, path in (("train", train), ("test", test))}
-    same_classes((train, test), list(files.values()))
+    names = same_classes((train, test), list(files.values()))
     hashes: dict[str, Any] = {"checkpoint": {name: one.sha256 for name, one in trained.items()}}
     with Reader(files["train"]) as of_train, Reader(files["test"]) as of_test:
         readers = {"train": of_train, "test": of_test}
         if check is not None:
             given = {"train": train, "test": test}
-            check({part: labels_of(reader, given[part]) for part, reader in readers.items()}, readers)
+            check({part: labels_of(reader, given[part]) for part, reader in readers.items()}, readers, names)
         hashes |= {part: reader.sha256() for part, reader in readers.items()}
     pace = Pace(batch_size, num_workers, keep, most)
     sets: dict[str, dict[str, tuple[Features, Features]]] = {}
@@ -196,6 +197,7 @@ class Trained:
             raise CheckpointError(f"{path}: was replaced while it was read; run this again, or copy it first")
         view = {key: data[key] for key in ("size", "mean", "std")}
         network = network_of(method, layers, branch)
+        check_weights(network, path)
         made_by = plain(method.init_args)
         name, branch, code = type(method).__name__, branch or method.evaluated, own_code(method)
         recipe = {} if made_by.get("backbone") is None else {"checkpoint": None, "init_args": made_by}
@@ -274,19 +276,22 @@ def own_code(method: nn.Module) -> str | None:
 
 
 def same_classes(given: Sequence[Data], files: Sequence[Path | list[Path]]) -> list[str] | None:
-    """Names of the classes of two sets, None where the first does not say; SourceError unless all files have the same.
+    """Names of the classes of two sets, None where a file does not say; SourceError where files have other ones.
 
     Labels are the numbers of class folders in sorted order, so all folders need the same ones.
     """
     known: list[tuple[Data, list[str]]] = []  # where, classes
+    silent = False
     for where, path in zip(given, files, strict=True):
         each = named(path)
         for one in each:
             if classes := (read_index(one) or {}).get("classes"):
                 known.append((where if len(each) == 1 else one, classes))
+            else:
+                silent = True
     for where, classes in known[1:]:
         first, names = known[0]
         if classes != names:
             odd = sorted({*names} ^ {*classes})
             raise SourceError(f"{first} and {where} have other class folders: {', '.join(odd[:5])} is in one only")
-    return (read_index(named(files[0])[0]) or {}).get("classes")
+    return None if silent or not known else known[0][1]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import t as student
 
+from data_loading.errors import printable
 from massrl.evaluation.features import Features, require_labels
 from massrl.evaluation.knn import KNN
 from massrl.evaluation.linear import Linear
@@ -158,6 +159,7 @@ def _gains(measure: str, paired: dict, titles: Mapping[str, str]) -> list[str]:
 
 def aligned(cells: list[list[str]]) -> str:
     """Format rows of cells as a text table: first column left-aligned, others right-aligned, a rule below the head."""
+    cells = [list(map(printable, row)) for row in cells]  # names of files may hold what a terminal obeys
     widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
     lines = [
         "  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))

@@ -16,7 +16,8 @@ import numpy as np
 from data_loading import sources
 from data_loading.beton.reader import Reader
 from data_loading.errors import ConfigError, SourceError
-from data_loading.sources.cached import CACHE, read_index
+from data_loading.sources.cached import CACHE
+from data_loading.sources.index import read_index
 from massrl.leaks import correlation
 from massrl.leaks.candidates import nearest
 from massrl.leaks.marked import read_marked
@@ -224,9 +225,9 @@ def refuse_same(given: dict[str, Any], hashes: dict[str, str]) -> None:
 
 def _names(file: Path | list[Path], count: int) -> list[str]:
     """File names relative to the folder; rows as numbers where images came in a .beton file."""
-    index = read_index(file)
-    if index is not None and len(index["paths"]) == count:
-        return index["paths"]
+    paths = (read_index(file) or {}).get("paths")
+    if paths is not None and len(paths) == count:
+        return paths
     return [str(row) for row in range(count)]
 
 

@@ -15,6 +15,7 @@ from massrl import backbones
 from massrl.methods.base import METHODS, Method
 from massrl.optim import OptimConfig
 from massrl.runs.checkpoint import Checkpoint
+from massrl.runs.own_code import check_chosen
 
 
 def load(
@@ -29,7 +30,7 @@ def load(
     """The method of a checkpoint, in eval mode.
 
     Only tensors and plain values are read from the file. A method that is not of this package is imported from the
-    module that the checkpoint names.
+    module that the checkpoint names, if that is imported already or installed; a file of yours must be imported first.
 
     Args:
         path: a checkpoint file, or a run folder or `Run`, whose newest checkpoint is taken.
@@ -88,6 +89,7 @@ def class_of(path: Path, name: str, module: str | None) -> type[Method]:
     here = f"{path}: a checkpoint of {module}.{name}"
     if module == "__main__" and not hasattr(sys.modules["__main__"], name):
         raise CheckpointError(f"{here}, a class of the script that trained it; move the class to a file of its own")
+    check_chosen(module, here)
     try:
         found = getattr(import_module(module), name, None)
     except ModuleNotFoundError as error:

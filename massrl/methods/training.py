@@ -36,6 +36,7 @@ def begin(method: Method, batch: Batch) -> None:
     if method.target is not None:
         method.target.check()
     trainer = method.trainer
+    _check_overfit(trainer)
     if method.needs.labels:
         loader = trainer.train_dataloader
         if isinstance(loader, Loader):
@@ -49,6 +50,16 @@ def begin(method: Method, batch: Batch) -> None:
     method.schedule = Schedule.of(trainer, method.optim, images, method.explicit_warmup, method._epochs)
     method._pace = Pace(timer_of(trainer), trainer.global_step) if method.schedule.total == OPEN_END else None
     rank_zero_info(method.schedule.sentence)
+
+
+def _check_overfit(trainer: pl.Trainer) -> None:
+    """Refuse to overfit batches that are others in each epoch: Lightning orders the samplers of DataLoaders alone."""
+    loader = trainer.train_dataloader
+    if getattr(trainer, "overfit_batches", 0) and isinstance(loader, Loader) and loader.order != "sequential":
+        raise ConfigError(
+            f"trainer.overfit_batches takes the first batches of each epoch, and in the order {loader.order!r} of this "
+            "Loader they are others each time; make it with order='sequential', or give the Trainer a BetonDataModule"
+        )
 
 
 def keep_pace(method: Method, batch_idx: int) -> None:

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser
 
-from data_loading.errors import ConfigError
+from data_loading.errors import ConfigError, printable
 from massrl.parsing.messages import sentence
 from massrl.parsing.places import Keywords, with_recipes
 
@@ -39,5 +39,5 @@ class Parser(ArgumentParser):
             super().error(message, ex)
         if isinstance(self.words, Keywords):
             raise ConfigError(sentence(self, message)) from ex
-        sys.stderr.write(f"{self.prog.replace(' [options]', '')}: error: {sentence(self, message)}\n")
+        sys.stderr.write(f"{self.prog.replace(' [options]', '')}: error: {printable(sentence(self, message))}\n")
         self.exit(2)

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from data_loading.config.atomic import write_whole
 from massrl.evaluation.comparison import Comparison
 from massrl.evaluation.table import BASELINES, HEADINGS
 from massrl.report import markup, plots, shared, style
 from massrl.report.figures import NEAR, QUERIES, class_names, neighbour_pictures
+from massrl.report.markup import Html
 from massrl.runs.folder import LOG, read_csv
 from massrl.zoo import FOLDER, PREFIX
 
@@ -35,7 +35,7 @@ def build(found: Comparison, path: Path) -> Path:
             _training(found, figures),
             _record(found),
         ]
-        return write_whole(path, markup.page("Comparison of massrl runs", "\n".join(filter(None, sections))))
+        return markup.write(path, markup.page("Comparison of massrl runs", "\n".join(filter(None, sections))))
 
 
 def _head(found: Comparison) -> str:
@@ -55,7 +55,7 @@ def _head(found: Comparison) -> str:
 
 
 def _table(cells: Sequence[Sequence[str]]) -> str:
-    head, *rows = ([escape(cell) for cell in row] for row in cells)
+    head, *rows = cells
     return markup.table(head, rows)
 
 
@@ -85,9 +85,8 @@ def _differences(found: Comparison) -> str:
             tone = ("good" if gain["mean"] > 0 else "bad") if sure else "muted"
             interval = f"{100 * gain['low']:+.1f} to {100 * gain['high']:+.1f}" if gain["over"] else ""
             over = f"{gain['draws']} {gain['over']}" if gain["over"] else ""
-            words = f"{escape(a)} over {escape(BASELINES.get(b, b))}"
-            number = f'<td class="{tone}">{100 * gain["mean"]:+.1f}</td>'
-            rows.append([words, escape(HEADINGS[measure]), number, interval, over])
+            number = Html(f'<td class="{tone}">{100 * gain["mean"]:+.1f}</td>')
+            rows.append([f"{a} over {BASELINES.get(b, b)}", HEADINGS[measure], number, interval, over])
     note = (
         "Differences are paired: equal label subsets, and equal seeds of the trainings, unless these are said to be "
         "unpaired. An interval over label subsets says nothing about other trainings; no interval covers other test "
@@ -112,12 +111,12 @@ def _classes(found: Comparison) -> str:
     labels = np.unique(truth)
     names = class_names(found.rows.files["train"]) or []
     titles = [names[c] if c < len(names) else str(c) for c in labels.tolist()]
-    head = ["class", "images", *map(escape, found.variants)]
+    head = ["class", "images", *found.variants]
     rows = []
     for label, title in zip(labels, titles, strict=True):
         mine = truth == label
         share = [f"{100 * (found.predicted[name][mine] == label).mean():.1f}" for name in found.variants]
-        rows.append([escape(title), str(int(mine.sum())), *share])
+        rows.append([title, str(int(mine.sum())), *share])
     knn = found.protocols[-1]
     note = (
         f"Share of the test images of each class that {escape(knn.title)} classifies correctly, by the first training."
@@ -134,18 +133,16 @@ def _confusion(name: str, truth: np.ndarray, predicted: np.ndarray, labels: np.n
     for label, title in zip(labels, titles, strict=True):
         mine = predicted[truth == label]
         shares = [float((mine == other).mean()) for other in labels]
-        rows.append(
-            [escape(title), *(_shaded(share, label == other) for share, other in zip(shares, labels, strict=True))]
-        )
+        rows.append([title, *(_shaded(share, label == other) for share, other in zip(shares, labels, strict=True))])
     words = f"Confusion of {escape(name)}: rows are true classes, columns what kNN says, per cent of the row"
-    body = markup.table(["", *(escape(title) for title in titles)], rows)
+    body = markup.table(["", *titles], rows)
     return f"<details><summary>{words}</summary>\n{body}</details>"
 
 
 def _shaded(share: float, right: bool) -> str:
     colour = "--good" if right else "--bad"
     ground = f"color-mix(in srgb, var({colour}) {round(45 * share)}%, transparent)"
-    return f'<td style="background: {ground}">{100 * share:.0f}</td>' if share else "<td></td>"
+    return Html(f'<td style="background: {ground}">{100 * share:.0f}</td>') if share else ""
 
 
 def _neighbours(found: Comparison, figures: Path) -> str:

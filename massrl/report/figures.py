@@ -10,7 +10,7 @@ import numpy as np
 from data_loading import sources
 from data_loading.beton.reader import Reader
 from data_loading.loading.loader import Loader
-from data_loading.sources.cached import read_index
+from data_loading.sources.index import read_index
 from data_loading.views import view_sets
 from massrl.evaluation.embedding import Embedding
 from massrl.evaluation.features import WHOLE, Features
@@ -18,6 +18,7 @@ from massrl.evaluation.neighbours import nearest
 from massrl.report import style
 from massrl.report.plots import feature_map, neighbours, tsne, views_grid
 from massrl.runs.checkpoint import Checkpoint
+from massrl.runs.own_code import check_class_paths
 
 TITLES = {"pixels": "raw pixels", "random": "untrained"}
 LEAST_POINTS = 5  # of a map: t-SNE has no neighbours to keep among fewer
@@ -43,6 +44,7 @@ def views_of_run(run: Path, data: str | Path | Sequence[Path], path: Path) -> Pa
     data: the training data.  Returns `path`, the file of the figure.
     """
     config = Checkpoint.read(run).data()
+    check_class_paths(config["view_set"], f"{run}: trained with views of")
     view_set, normalise = view_sets.get(config["view_set"]), {"mean": config["mean"], "std": config["std"]}
     batch = next(
         iter(Loader(data, ROWS, view_set, num_workers=1, batches_ahead=1, drop_last=False, **normalise, **WHOLE))

@@ -11,7 +11,6 @@ from pathlib import Path
 import cv2
 
 from data_loading.beton.reader import Reader
-from data_loading.config.atomic import write_whole
 from data_loading.decode.jpeg import encode_jpeg
 from massrl.leaks.check import MEANING, VERDICTS, DataCheck, Pair
 from massrl.leaks.marked import FORM, as_line
@@ -30,11 +29,11 @@ def build(found: DataCheck, path: str | Path) -> Path:
         parts = [_section(verdict, [p for p in shown if p.verdict == verdict], images, train) for verdict in VERDICTS]
     body = [_head(found), *parts, _left_out(found), _marking(found.pairs)]
     text = markup.page(found.caption(), "\n".join(filter(None, body)))
-    return write_whole(path, text.encode("utf-8", "backslashreplace"))  # names of files may be no UTF-8
+    return markup.write(path, text)
 
 
 def _head(found: DataCheck) -> str:
-    head, *rows = ([escape(cell) for cell in row] for row in found.cells())
+    head, *rows = found.cells()
     loud = [markup.paragraph(f"<b>{escape(words)}</b>", "bad") for words in found.warnings]
     title = (
         "Duplicates within the images" if "against" not in found.given else "Test images that are in the training set"

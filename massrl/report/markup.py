@@ -12,6 +12,8 @@ from html import escape
 from importlib.resources import files
 from pathlib import Path
 
+from data_loading.config.atomic import write_whole
+from data_loading.errors import printable
 from massrl.report.style import DARK, DPI, LIGHT, dark
 
 GROUND = {
@@ -47,16 +49,31 @@ def section(heading: str, *parts: str, kind: str = "") -> str:
     return f"<section{f' class={chr(34)}{kind}{chr(34)}' if kind else ''}>\n{head}{content}\n</section>"
 
 
+class Html(str):
+    """Text that is HTML already; everything else in a table or a list of definitions is escaped."""
+
+
+def html(text: str) -> Html:
+    """`text` as HTML: unchanged if it is that already, else escaped."""
+    return text if isinstance(text, Html) else Html(escape(text))
+
+
 def paragraph(text: str, kind: str = "") -> str:
+    """A paragraph of HTML: what comes from a run must have been escaped."""
     return f"<p{f' class={chr(34)}{kind}{chr(34)}' if kind else ''}>{text}</p>" if text else ""
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Cells are HTML; one that begins with <td is taken as it is."""
-    cells = "".join(f"<th>{cell}</th>" for cell in head)
-    lines = ("".join(c if c.startswith("<td") else f"<td>{c}</td>" for c in row) for row in rows)
+    """A table; of a cell that is Html and begins with <td, the tag is its own."""
+    cells = "".join(f"<th>{html(cell)}</th>" for cell in head)
+    lines = ("".join(map(_cell, row)) for row in rows)
     body = "\n".join(f"<tr>{line}</tr>" for line in lines)
     return f'<div class="scroll"><table>\n<thead><tr>{cells}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'
+
+
+def _cell(text: str) -> str:
+    own = isinstance(text, Html) and text.startswith("<td")
+    return text if own else f"<td>{html(text)}</td>"
 
 
 def picture(path: Path, caption: str, alt: str) -> str:
@@ -90,7 +107,12 @@ def details(summary: str, text: str) -> str:
 
 
 def definitions(pairs: Sequence[tuple[str, str]]) -> str:
-    return f"<dl>{''.join(f'<dt>{escape(k)}</dt><dd>{v}</dd>' for k, v in pairs)}</dl>" if pairs else ""
+    return f"<dl>{''.join(f'<dt>{html(k)}</dt><dd>{html(v)}</dd>' for k, v in pairs)}</dl>" if pairs else ""
+
+
+def write(path: Path, text: str) -> Path:
+    """Write a page; control characters and bytes that are no UTF-8, as names of files may hold, are shown as such."""
+    return write_whole(path, printable(text))
 
 
 def commands(*lines: str) -> str:

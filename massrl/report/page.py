@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import yaml
 
-from data_loading.config.atomic import write_whole
 from data_loading.errors import UserError
 from massrl.evaluation.table import BASELINES, HEADINGS, percent
 from massrl.report import markup, plots, shared, style
 from massrl.report.content import Contents, read
 from massrl.report.figures import views_of_run
+from massrl.report.markup import Html
 from massrl.report.words import MEANING, VIEWS, commands, verdict
 from massrl.runs.evaluations import labels_used
 from massrl.runs.folder import REPORT, Run
@@ -34,8 +34,8 @@ def build(path: Path) -> Path:
     parts = [_head(contents), markup.section("", markup.paragraph(verdict(contents)), kind="verdict")]
     parts += [section(contents) for section in sections]
     target = path / REPORT
-    write_whole(target, markup.page(f"{path.resolve().name}: report of a massrl run", "\n".join(filter(None, parts))))
-    return target
+    text = markup.page(f"{path.resolve().name}: report of a massrl run", "\n".join(filter(None, parts)))
+    return markup.write(target, text)
 
 
 def _figures(contents: Contents) -> list[str]:
@@ -85,14 +85,14 @@ def _accuracy(contents: Contents) -> str:
     names = list(dict.fromkeys(name for row in contents.accuracies.values() for name in row))
     best = {m: max(entry["mean"] for entry in row.values()) for m, row in contents.accuracies.items()}
     accuracies = contents.accuracies
-    rows = [[escape(titles.get(n, n)), *(_cell(accuracies[m].get(n), best[m]) for m in measures)] for n in names]
+    rows = [[titles.get(n, n), *(_cell(accuracies[m].get(n), best[m]) for m in measures)] for n in names]
     draws = max(entry["draws"] for row in contents.accuracies.values() for entry in row.values())
     note = "Test accuracy in per cent; the encoders are frozen."
     if draws > 1:
         note += f" ± is the standard deviation over {draws} random label subsets, equal in every row."
     return markup.section(
         "Accuracy of the features",
-        markup.table(["", *(escape(HEADINGS[m]) for m in measures)], rows),
+        markup.table(["", *(HEADINGS[m] for m in measures)], rows),
         markup.paragraph(note, "muted"),
         markup.picture(
             contents.path / "figures" / "accuracy.png",
@@ -101,7 +101,7 @@ def _accuracy(contents: Contents) -> str:
         ),
         _paired(contents, titles),
         "<h2 style='margin-top:24px'>What the columns mean</h2>"
-        + markup.definitions([(HEADINGS[m], MEANING[m]) for m in measures]),
+        + markup.definitions([(HEADINGS[m], Html(MEANING[m])) for m in measures]),
         _protocols(contents),
     )
 
@@ -145,7 +145,7 @@ def _records(contents: Contents) -> str:
             gone = "whose checkpoint is gone" if current[name] is None else "of an earlier checkpoint of this run"
             words.append(f"<b>{gone}</b>")
         cells = _recorded(record)
-        rows.append([", ".join(words), *(cells.get(head, "") for head in heads)])
+        rows.append([Html(", ".join(words)), *(cells.get(head, "") for head in heads)])
     note = "Test accuracy in per cent, by massrl knn, linear, semi or finetune; ± is the deviation over label subsets."
     numbered = [{**card, "protocol": f"{i}. {card['protocol']}"} for i, card in enumerate(cards, 1)]
     return markup.section(
@@ -178,9 +178,9 @@ def _of(record: dict[str, Any]) -> str:
 
 def _cell(entry: dict | None, best: float) -> str:
     if entry is None:
-        return "<td></td>"
+        return ""
     std = f" <small>± {100 * entry['std']:.1f}</small>" if entry["std"] is not None else ""
-    return f"<td{' class=best' if entry['mean'] == best else ''}>{100 * entry['mean']:.1f}{std}</td>"
+    return Html(f"<td{' class=best' if entry['mean'] == best else ''}>{100 * entry['mean']:.1f}{std}</td>")
 
 
 def _paired(contents: Contents, titles: dict[str, str]) -> str:
@@ -196,8 +196,8 @@ def _paired(contents: Contents, titles: dict[str, str]) -> str:
                 sure = gain["std"] is not None and gain["low"] * gain["high"] > 0
                 tone = ("good" if gain["mean"] > 0 else "bad") if sure else "muted"
                 words = f"{titles.get(name, name)} over {titles.get(base, base)}"
-                number = f'<td class="{tone}">{100 * gain["mean"]:+.1f}</td>'
-                rows.append([escape(words), escape(HEADINGS.get(measure, measure)), number, interval, won])
+                number = Html(f'<td class="{tone}">{100 * gain["mean"]:+.1f}</td>')
+                rows.append([words, HEADINGS.get(measure, measure), number, interval, won])
     if not rows:
         return ""
     head = ["Difference on equal label subsets", "", "points", "95 % interval", "subsets won"]
@@ -216,13 +216,13 @@ def _label_free(contents: Contents) -> str:
     rows = [
         [
             words,
-            f"<td class=best>{contents.metrics[key]:.{digits}f}</td>",
+            Html(f"<td class=best>{contents.metrics[key]:.{digits}f}</td>"),
             f"{before[key]:.{digits}f}" if key in before else "",
         ]
         for key, words, digits in (("rank", "effective rank", 1), ("alignment", "alignment of two views", 3))
         if contents.metrics.get(key) is not None
     ]
-    pairs = [(words, MEANING[key]) for key, words in (("rank", "effective rank"), ("alignment", "alignment"))]
+    pairs = [(words, Html(MEANING[key])) for key, words in (("rank", "effective rank"), ("alignment", "alignment"))]
     return markup.section(
         "Measures without labels", markup.table(["", "trained", "untrained"], rows), markup.definitions(pairs)
     )
@@ -235,7 +235,7 @@ def _training(contents: Contents) -> str:
         "augmented training images; they indicate the final accuracies, but do not equal them."
     )
     seconds = contents.metrics.get("seconds") or {}
-    cells = markup.table([escape(k) for k in seconds], [[f"{v:.1f} s" for v in seconds.values()]]) if seconds else ""
+    cells = markup.table(list(seconds), [[f"{v:.1f} s" for v in seconds.values()]]) if seconds else ""
     alarms = [(run.method, (run.metrics.get("training") or {}).get("alarm")) for run in contents.runs.values()]
     return markup.section(
         "Training",
@@ -287,7 +287,9 @@ def _neighbours(contents: Contents) -> str:
 
 def _next(contents: Contents) -> str:
     kept = [
-        (t.method, f"<code>{escape(str(t.checkpoint))}</code>") for t in contents.runs.values() if t.checkpoint.exists()
+        (t.method, Html(f"<code>{escape(str(t.checkpoint))}</code>"))
+        for t in contents.runs.values()
+        if t.checkpoint.exists()
     ]
     return markup.section("Checkpoints and next commands", markup.definitions(kept), *commands(contents))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -85,20 +84,20 @@ def _pairs(run: str, columns: Mapping[str, np.ndarray]) -> str:
         return ""
     strategies = list(dict.fromkeys(name for pair in found for name in pair))
     rows = [
-        [escape(a), *("" if (v := found.get((a, b), found.get((b, a)))) is None else f"{v:.3f}" for b in strategies)]
+        [a, *("" if (v := found.get((a, b), found.get((b, a)))) is None else f"{v:.3f}" for b in strategies)]
         for a in strategies
     ]
     words = (
         "Mean squared distance of an image's views under two strategies, at unit length, over the last tenth of the "
         "measurements; the larger, the harder."
     )
-    head = [f"pairs of strategies, {escape(run)}", *map(escape, strategies)]
+    head = [f"pairs of strategies, {run}", *strategies]
     return markup.table(head, rows) + markup.paragraph(words, "muted")
 
 
 def protocol_cards(cards: Sequence[Mapping[str, Any]]) -> str:
     """What the figures of a page mean: each protocol with its source, selection and parameters."""
-    return markup.definitions([(card["protocol"], escape(_card(card))) for card in cards])
+    return markup.definitions([(card["protocol"], _card(card)) for card in cards])
 
 
 def _card(card: Mapping[str, Any]) -> str:

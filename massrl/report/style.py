@@ -49,6 +49,7 @@ def rc(theme: dict[str, str]) -> dict:
         "axes.axisbelow": True,
         "legend.frameon": False,
         "lines.linewidth": 1.8,
+        "text.parse_math": False,  # names of runs and classes may hold a $
     }
 
 

@@ -274,7 +274,7 @@ def _say_exported(run: Run, method: Method, wanted: bool | None) -> None:
 def _default_folders(method: Method, data: BetonDataModule) -> Iterator[Path]:
     """Folders of runs/ that are not there yet, named after method, data and time."""
     train = data.train if isinstance(data.train, str) else data.train[0]
-    name = re.sub(r"[^\w.-]+", "_", Path(train).resolve().with_suffix("").name)
+    name = re.sub(r"[^\w.-]+", "_", Path(train).resolve().with_suffix("").name)[:48]  # at most 192 of 255 bytes
     stem = f"{type(method).__name__.lower()}-{name}-{datetime.now():%Y%m%d-%H%M%S}"
     return (path for i in range(1000) if not (path := Path("runs", f"{stem}{f'-{i}' if i else ''}")).exists())
 

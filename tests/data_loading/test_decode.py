@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data_loading.config.once import warn_once
 from data_loading.decode import decode_jpeg, decode_png, decode_raw, header, raw
 from data_loading.decode.file import read_image
 from data_loading.errors import DecodeError
+from data_loading.fields import RGBImageField
 
 
 def random_image(height=24, width=33):
@@ -175,3 +177,57 @@ def test_raw_pixels_are_a_view_and_another_length_is_refused():
     np.testing.assert_array_equal(out, image)
     with pytest.raises(DecodeError, match="raw image of 33 x 25"):
         decode_raw(data, 25, 33)
+
+
+# Depths other than 8 bits.
+
+RAMP = np.linspace(0, 65535, 24 * 33).astype(np.uint16).reshape(24, 33)
+
+
+def saved(image, kind, **options):
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM"])
+def test_16_bit_grey_is_scaled_by_the_range_of_its_type_and_that_is_said_once(kind, caplog):
+    warn_once.cache_clear()
+    expected = np.rint(RAMP / 257)  # 65535 = 255 * 257
+    for _ in range(2):
+        image = read_image(saved(Image.fromarray(RAMP), kind))
+        np.testing.assert_array_equal(image, np.repeat(expected[:, :, None], 3, axis=2))
+    assert caplog.text.count("16-bit images are scaled to 8 bits by the range of their type") == 1
+
+
+def test_16_bit_colour_keeps_the_upper_8_bits():
+    colour = np.stack([RAMP, RAMP[::-1], RAMP[:, ::-1]], axis=2)
+    done, data = cv2.imencode(".png", colour[:, :, ::-1])
+    assert done
+    assert np.abs(read_image(data.tobytes()).astype(int) - colour / 257).max() <= 1
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I;16B", "I;16L"])
+def test_a_pillow_image_of_16_bits_is_scaled_too(mode):
+    order = ">u2" if mode == "I;16B" else "<u2"
+    image = Image.frombytes(mode, (33, 24), RAMP.astype(order).tobytes())
+    _, data = RGBImageField().encode(image)
+    np.testing.assert_array_equal(np.frombuffer(data, np.uint8)[::3], np.rint(RAMP / 257).ravel())
+
+
+@pytest.mark.parametrize(
+    ("pixels", "words"),
+    [(RAMP.astype(np.int32), "32-bit integers of unknown range"),
+     ((RAMP / 65535).astype(np.float32), "floating-point numbers of unknown range; scale them to 8 or 16 bits")],
+)  # fmt: skip
+def test_32_bit_integers_and_floats_are_refused(pixels, words):
+    with pytest.raises(DecodeError, match=words):
+        read_image(saved(Image.fromarray(pixels), "TIFF"))
+    with pytest.raises(DecodeError, match=words):
+        RGBImageField().encode(Image.fromarray(pixels))
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "LA", "P"])
+def test_grey_and_one_bit_images_keep_pillows_pixels(mode):
+    data = encoded(mode, "PNG")
+    np.testing.assert_array_equal(read_image(data), by_pillow(data))

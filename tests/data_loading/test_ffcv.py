@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ import data_loading.ffcv.transforms as T
 from data_loading import Loader as OurLoader
 from data_loading import ViewSet
 from data_loading import ops as our_ops
-from data_loading.errors import ConfigError, UserError, ViewError
+from data_loading.errors import ConfigError, SourceError, UserError, ViewError
 from data_loading.ffcv.fields import BytesField, JSONField, RGBImageField
 from data_loading.ffcv.fields.basics import BytesDecoder, FloatDecoder, IntDecoder
 from data_loading.ffcv.fields.rgb_image import (
@@ -25,7 +26,9 @@ from data_loading.ffcv.fields.rgb_image import (
 from data_loading.ffcv.loader import Loader, OrderOption
 from data_loading.ffcv.pipeline import PipelineSpec
 from data_loading.ffcv.pipeline.operation import Operation
+from data_loading.ffcv.transforms import ToTensor
 from data_loading.ffcv.writer import DatasetWriter
+from data_loading.sources import as_beton
 from ffcv_files import Photographs, write
 from helpers import CHECKOUT
 
@@ -526,7 +529,11 @@ def test_operations_are_refused_when_they_are_made(make, message):
         make()
 
 
-@pytest.mark.parametrize("name", ["allocation_query.AllocationQuery", "state.State", "compiler.Compiler"])
+@pytest.mark.parametrize(
+    "name",
+    ["allocation_query.AllocationQuery", "operation.AllocationQuery", "state.State", "operation.State",
+     "compiler.Compiler"],
+)  # fmt: skip
 def test_what_operations_of_ones_own_import_says_what_stands_in_its_place(name):
     module, _, kind = name.partition(".")
     made = __import__(f"data_loading.ffcv.pipeline.{module}", fromlist=[kind])
@@ -540,3 +547,46 @@ def test_images_of_different_sizes_and_interpolations_that_differ_are_refused(ph
     cubic, area = (CenterCropRGBImageDecoder((8, 8), 1.0, interpolation=i) for i in (2, 3))
     with pytest.raises(ViewError, match="share one interpolation"):
         Loader(photographs, 8, pipelines={"image": [cubic], "two": PipelineSpec("image", area)})
+
+
+def test_an_operation_of_ones_own_reaches_the_message_that_names_own_op(photographs):
+    """Written as FFCV's guide has it."""
+    from data_loading.ffcv.pipeline.operation import AllocationQuery, Operation
+
+    class Invert(Operation):
+        def declare_state_and_memory(self, previous_state):
+            return previous_state, AllocationQuery(previous_state.shape, previous_state.dtype)
+
+    with pytest.raises(ViewError, match="Invert is no operation that is known here; an op of one's own is an OwnOp"):
+        Loader(photographs, 8, pipelines={"image": [CenterCropRGBImageDecoder((8, 8), 1.0), Invert()]})
+    with pytest.raises(ImportError, match="cannot import name 'Other'"):
+        from data_loading.ffcv.pipeline.operation import Other  # noqa: F401
+
+
+def test_the_names_of_a_version_and_of_the_type_of_orders():
+    import data_loading.ffcv
+    from data_loading.ffcv.loader.loader import ORDER_TYPE
+
+    assert data_loading.ffcv.__version__ == "1.0.2" and isinstance(OrderOption.RANDOM, ORDER_TYPE)
+
+
+def test_no_batches_ahead_give_the_batches_of_one(photographs):
+    pipelines = {"image": [CenterCropRGBImageDecoder((8, 8), 1.0), ToTensor()]}
+    none, one = (Loader(photographs, 4, pipelines=pipelines, batches_ahead=n) for n in (0, 1))
+    for a, b in zip(none, one, strict=True):
+        assert torch.equal(a[0], b[0])
+    with pytest.raises(ConfigError, match="batches_ahead is -1"):
+        Loader(photographs, 4, pipelines=pipelines, batches_ahead=-1)
+
+
+@pytest.mark.parametrize("name", ["train.bin", "train"])
+def test_a_file_is_known_by_its_content_whatever_its_name(photographs, tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(Path(photographs).read_bytes())
+    pipelines = {"image": [CenterCropRGBImageDecoder((8, 8), 1.0), ToTensor()]}
+    batches = [next(iter(Loader(where, 4, pipelines=pipelines)))[0] for where in (path, str(path), photographs)]
+    assert torch.equal(batches[0], batches[2]) and torch.equal(batches[1], batches[2])
+    assert len(next(iter(Loader(f"{tmp_path}/*{name[1:]}", 4, pipelines=pipelines)))[0]) == 4  # a pattern
+    path.write_bytes(b"\2\0\1\0" + bytes(100))
+    with pytest.raises(SourceError, match="is not a folder of images"):
+        as_beton(path)

@@ -198,3 +198,16 @@ def test_json_that_contains_itself_or_is_nested_too_deeply_is_refused(tmp_path):
 def test_array_fields_that_the_format_cannot_store_are_refused_at_once(dtype, shape, words):
     with pytest.raises(ConfigError, match=words):
         (TorchTensorField if dtype is torch.bfloat16 else NDArrayField)(dtype, shape)
+
+
+@pytest.mark.parametrize("value", [np.float32(2.5), np.array(2.5, np.float32), np.array([2.5], np.float32)])
+def test_a_scalar_fills_an_array_of_one_number_as_in_ffcv(tmp_path, value):
+    path = tmp_path / "a.beton"
+    DatasetWriter(path, {"x": NDArrayField(np.dtype("float32"), (1,))}).from_indexed_dataset([(value,)])
+    np.testing.assert_array_equal(Reader(path)[0]["x"], [2.5])
+
+
+def test_a_scalar_fills_no_larger_array(tmp_path):
+    writer = DatasetWriter(tmp_path / "a.beton", {"x": NDArrayField(np.dtype("float32"), (2,))})
+    with pytest.raises(BetonError, match=r"the field stores float32 \(2,\), got float32 \(\)"):
+        writer.from_indexed_dataset([(np.float32(2.5),)])

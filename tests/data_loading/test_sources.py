@@ -6,16 +6,19 @@ import multiprocessing
 import os
 import pickle
 import queue
+import tracemalloc
 import zipfile
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, features
 from sklearn.datasets import load_digits
 
-from data_loading import DatasetWriter, Reader, sources
+from data_loading import DatasetWriter, Loader, Reader, sources
 from data_loading.errors import SourceError
-from data_loading.sources.cached import _exclusive, read_index
+from data_loading.fields import FloatField, IntField, RGBImageField
+from data_loading.sources.cached import _exclusive
+from data_loading.sources.index import read_index
 from helpers import test_data
 
 
@@ -73,6 +76,52 @@ def test_images_may_be_nested_deeper_within_a_class(classes):
 
 
 FORMATS = {"bmp": "RGB", "webp": "RGB", "tif": "RGB", "png": "P", "gif": "P", "tiff": "CMYK", "PNG": "LA"}
+
+
+@pytest.mark.parametrize(("suffix", "kind"), [("jfif", "JPEG"), ("jpe", "JPEG"), ("jp2", "JPEG2000"), ("avif", "AVIF")])
+def test_rarer_suffixes_of_images_are_read(tmp_path, suffix, kind):
+    if not features.check({"JPEG2000": "jpg_2000", "AVIF": "avif"}.get(kind, "jpg")):
+        pytest.skip(f"this Pillow has no {kind}")
+    random_image().save(tmp_path / f"a.{suffix}", kind)
+    reader = Reader(sources.as_beton(tmp_path, cache=tmp_path / "cache", progress=False))
+    np.testing.assert_array_equal(reader[0]["image"], by_pillow(tmp_path / f"a.{suffix}"))
+
+
+def test_class_folders_without_an_image_that_is_read_are_named(classes, tmp_path, caplog):
+    for name, file in (("cats", "a.heic"), ("dogs", "b.svg")):
+        (classes / name).mkdir()
+        (classes / name / file).write_bytes(b"x")
+    (classes / "empty").mkdir()
+    assert sources.open(classes).classes == ["ants", "bees"]
+    words = "folders without images that can be read are no classes: cats (.heic), dogs (.svg)"
+    assert f"{words}, empty (empty)" in caplog.text
+    caplog.clear()
+    assert sources.open(zipped(classes, tmp_path / "a.zip")).classes == ["ants", "bees"]
+    assert words in caplog.text
+
+
+def test_links_that_lead_back_are_not_followed_and_each_real_folder_is_read_once(classes):
+    (classes / "ants" / "up").symlink_to("..")
+    (classes / "ants" / "further_up").symlink_to("../..")
+    (classes / "ants" / "here").symlink_to(".")
+    (classes / "self").symlink_to(".")
+    (classes / "round").symlink_to("round")
+    (classes / "bees" / "round").symlink_to("round")
+    assert sources.open(classes).paths == [f"ants/{i}.jpg" for i in range(3)] + ["bees/0.png", "bees/1.png"]
+    elsewhere = classes.parent / "elsewhere"
+    elsewhere.mkdir()
+    random_image().save(elsewhere / "9.png")
+    for name in ("a", "b"):
+        (classes / "bees" / name).symlink_to(elsewhere)
+    assert [path for path in sources.open(classes).paths if "9" in path] == ["bees/a/9.png"]
+
+
+def test_a_name_that_is_no_utf_8_is_shown_escaped(tmp_path):
+    folder = tmp_path / "it"
+    folder.mkdir()
+    (folder / "caf\udce9.png").write_bytes(b"no image")
+    with pytest.raises(SourceError, match=r"caf\\xe9\.png: not a readable image"):
+        as_beton(folder, tmp_path)
 
 
 @pytest.mark.parametrize(("suffix", "mode"), FORMATS.items())
@@ -157,10 +206,7 @@ def test_digits_are_scikit_learns_split_into_train_and_test():
         sources.open("folder", "train")
 
 
-def test_sixteen_bit_and_transposed_images_give_pillows_pixels(tmp_path):
-    deep = np.random.default_rng(0).integers(0, 1 << 16, (20, 30)).astype(np.uint16)
-    Image.fromarray(deep).save(tmp_path / "a.png")
-    Image.fromarray(deep).save(tmp_path / "b.tif")
+def test_transposed_images_give_pillows_pixels(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 5  # mirrored and rotated
     random_image().convert("L").save(tmp_path / "c.png", exif=exif)
@@ -170,7 +216,7 @@ def test_sixteen_bit_and_transposed_images_give_pillows_pixels(tmp_path):
         with Image.open(path) as image:
             expected = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
         np.testing.assert_array_equal(source[i][0], expected)
-    assert source[3][0].shape == (30, 20, 3)
+    assert source[1][0].shape == (30, 20, 3)
 
 
 @pytest.mark.parametrize("options", [{"progressive": True}, {"mode": "L"}, {"subsampling": 0}, {"optimize": True}])
@@ -249,6 +295,32 @@ def test_damaged_zips_are_errors_that_name_the_file(classes, tmp_path):
         sources.as_beton(tmp_path / "a.zip", cache=tmp_path / "cache", progress=False)
 
 
+def test_a_zip_with_backslashes_has_class_folders(classes, tmp_path):
+    """As some programs of Windows write it."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
+        for path in sorted(classes.rglob("*.*")):
+            entry = zipfile.ZipInfo("x")
+            entry.filename = "top\\" + str(path.relative_to(classes)).replace("/", "\\")
+            file.writestr(entry, path.read_bytes())
+    source, folder = sources.open(tmp_path / "a.zip"), sources.open(classes)
+    assert source.classes == ["ants", "bees"] and source.paths == folder.paths
+    np.testing.assert_array_equal(source[4][0], folder[4][0])
+
+
+def test_an_image_that_would_take_a_gibibyte_unpacked_is_refused_by_the_directory_of_the_zip(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as file:
+        for name in ("cat/a.bmp", "dog/b.bmp"):
+            with file.open(name, "w", force_zip64=True) as entry:
+                entry.write(b"BM")
+        for entry in file.infolist():
+            entry.file_size = 2**30 + 1  # what the directory says
+    tracemalloc.start()
+    with pytest.raises(SourceError, match=r"cat/a.bmp: takes 1.0 GiB unpacked; an image file may take 1 GiB"):
+        as_beton(tmp_path / "a.zip", tmp_path)
+    assert tracemalloc.get_traced_memory()[1] < 2**26
+    tracemalloc.stop()
+
+
 def test_the_zip_of_cifar10_has_its_splits_and_classes():
     source = sources.open(test_data("data", "cifar10", "cifar10_jpeg.zip"), "test")
     assert len(source) == 10_000 and source.classes[0] == "airplane" and (np.bincount(source.labels) == 1000).all()
@@ -285,6 +357,32 @@ def test_npz_splits_and_class_names(tmp_path):
         sources.open(tmp_path / "a.npz")
     np.savez(tmp_path / "b.npz", data=images)
     assert sources.open(tmp_path / "b.npz").labels is None
+
+
+@pytest.mark.parametrize(("images", "labels"), [("x_{}", "y_{}"), ("{}_images", "{}_labels")])  # Keras, MedMNIST
+def test_npz_files_of_keras_and_medmnist_have_splits_and_labels_in_a_column(tmp_path, images, labels):
+    arrays = {}
+    for split, n in (("train", 4), ("val", 2), ("test", 3)):
+        arrays[images.format(split)] = np.full((n, 6, 6), n, np.uint8)
+        arrays[labels.format(split)] = np.arange(n)[:, None] % 2
+    np.savez(tmp_path / "a.npz", **arrays)
+    source = sources.open(tmp_path / "a.npz", "test")
+    assert source.labels.tolist() == [0, 1, 0] and source[0][0].shape == (6, 6, 3) and (source[0][0] == 3).all()
+    with pytest.raises(SourceError, match="choose test or train or val: massrl data write .* --split test"):
+        sources.open(tmp_path / "a.npz")
+
+
+def test_a_split_of_an_npz_that_lacks_the_last_class_has_the_classes_of_the_others(tmp_path):
+    images = np.zeros((3, 6, 6), np.uint8)
+    np.savez(tmp_path / "a.npz", x_train=images, y_train=[0, 1, 2], x_test=images[:2], y_test=[0, 1])
+    assert [sources.open(tmp_path / "a.npz", split).classes for split in ("train", "test")] == [["0", "1", "2"]] * 2
+
+
+def test_npz_arrays_that_do_not_fit_into_memory_are_refused_by_the_directory_of_the_file(tmp_path, monkeypatch):
+    np.savez_compressed(tmp_path / "a.npz", x=np.zeros((64, 512, 512), np.uint8))  # 16 MiB, 16 KiB in the file
+    monkeypatch.setattr("data_loading.sources.arrays.free_memory", lambda: 2**23)
+    with pytest.raises(SourceError, match="x takes 0.0 GiB unpacked, and 0.0 GiB of memory are free; save it in"):
+        sources.open(tmp_path / "a.npz")
 
 
 @pytest.mark.parametrize(
@@ -429,7 +527,76 @@ def test_processes_wait_for_the_one_that_writes(classes, tmp_path):
 
 def test_the_cache_is_readable_json(classes, tmp_path):
     text = as_beton(classes, tmp_path).with_name("index.json").read_text()
-    assert set(json.loads(text)) == {"fingerprint", "bytes", "classes", "skipped", "paths", "labels"}
+    assert set(json.loads(text)) == {"fingerprint", "bytes", "table", "classes", "skipped", "paths", "labels"}
+
+
+# The index beside a written file.
+
+
+class Kinds:
+    """A data set as torchvision's: images, labels and `classes`."""
+
+    classes = ("cat", "dog")
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, i):
+        return random_image(i), i % 2
+
+
+def written(path, dataset=None):
+    DatasetWriter(path, {"image": RGBImageField(), "label": IntField()}).from_indexed_dataset(dataset or Kinds())
+    return path
+
+
+@pytest.mark.parametrize("name", ["train.beton", "data.beton"])  # the second is also the name in the cache
+def test_a_written_file_keeps_the_class_names_of_its_data_set(tmp_path, name):
+    assert read_index(written(tmp_path / name))["classes"] == ["cat", "dog"]
+
+
+def test_a_data_set_without_class_names_has_no_index(tmp_path):
+    assert read_index(written(tmp_path / "a.beton", [Kinds()[i] for i in range(4)])) is None
+    assert [path.name for path in tmp_path.iterdir()] == ["a.beton"]
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", "1", "{", "[" * 100_000, "{}", '{"classes": "ab"}', "\xff", '{"classes": ["a", "b"], "bytes": 1}']
+)
+def test_an_index_that_is_not_ours_is_not_read(tmp_path, content):
+    file = written(tmp_path / "data.beton")
+    size = file.stat().st_size
+    ours = {"bytes": size, "classes": ["a", "b"], "paths": None, "labels": None}
+    for name in ("data.index.json", "index.json"):
+        (tmp_path / name).write_bytes(content.encode("latin-1"))
+    assert read_index(file) is None
+    for wrong in ({"classes": "ab"}, {"classes": [0, 1]}, {"paths": 3}, {"labels": ["a"]}, {"bytes": size + 1}):
+        (tmp_path / "index.json").write_text(json.dumps({**ours, **wrong}))
+        assert read_index(file) is None
+    (tmp_path / "index.json").write_text(json.dumps(ours))
+    assert read_index(file)["classes"] == ["a", "b"]  # as massrl 0.2 wrote it
+
+
+def test_an_index_of_another_file_of_the_same_size_is_not_read(tmp_path):
+    file = written(tmp_path / "a.beton")
+    size = file.stat().st_size
+    DatasetWriter(file, {"image": RGBImageField(), "label": IntField()}).from_indexed_dataset(
+        [(image, 1 - label) for image, label in (Kinds()[i] for i in range(4))]
+    )
+    assert file.stat().st_size == size and read_index(file) is None
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [({"y": IntField()}, 1, "its int field y is not read as labels"),
+     ({"label": FloatField()}, 1.0, "its field label is of type float, not int")],
+)  # fmt: skip
+def test_a_field_that_is_meant_as_labels_and_is_not_read_so_is_said_once(tmp_path, caplog, field, value, says):
+    file = tmp_path / "a.beton"
+    DatasetWriter(file, {"image": RGBImageField(), **field}).from_indexed_dataset([(random_image(), value)] * 2)
+    for _ in range(2):
+        assert next(iter(Loader(file, 2, size=8, order="sequential"))).labels.tolist() == [-1, -1]
+    assert caplog.text.count(says) == 1
 
 
 # The split.

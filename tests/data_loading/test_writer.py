@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from data_loading import DatasetWriter, Reader
-from data_loading.errors import BetonError, ConfigError, UserError
+from data_loading.errors import BetonError, ConfigError, SourceError, UserError
 from data_loading.fields import BytesField, FloatField, IntField, JSONField, NDArrayField, RGBImageField
 from writing import FIELDS, RandomImages, jpeg, random_image, write
 
@@ -333,3 +333,20 @@ def test_without_webdataset_the_error_says_what_to_install(tmp_path, monkeypatch
     monkeypatch.setitem(sys.modules, "webdataset", None)
     with pytest.raises(UserError, match="pip install webdataset"):
         DatasetWriter(tmp_path / "a.beton", FIELDS).from_webdataset(["a.tar"])
+
+
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz"])
+def test_a_compressed_shard_with_a_file_that_is_too_large_unpacked_is_refused_before_it_is_read(
+    tmp_path, monkeypatch, kind
+):
+    pytest.importorskip("webdataset")
+    monkeypatch.setattr("data_loading.sources.dataset_writer.MOST_BYTES", 2**20)
+    shard = tmp_path / f"a.tar.{kind}"
+    with tarfile.open(shard, f"w:{kind}") as tar:
+        large = tarfile.TarInfo("0.jpg")
+        large.size = 2**20 + 1
+        tar.addfile(large, io.BytesIO(bytes(large.size)))
+    writer = DatasetWriter(tmp_path / "a.beton", {"image": RGBImageField()})
+    with pytest.raises(SourceError, match=r"0\.jpg takes 0\.0 GiB unpacked; a file of a shard may take 1 GiB"):
+        writer.from_webdataset([str(shard)], progress=False)
+    assert not (tmp_path / "a.beton").exists()

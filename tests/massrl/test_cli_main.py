@@ -1,12 +1,15 @@
 """The front of the command: help at once, exit codes, one line per error."""
 
+import os
 import subprocess
 import sys
 import time
 
 import pytest
 
+from betons import write
 from data_loading.errors import UserError
+from helpers import CHECKOUT
 from massrl.cli import main as front
 
 
@@ -83,3 +86,30 @@ def test_an_interruption_is_exit_code_130(failing, capsys):
     failing.error = KeyboardInterrupt()
     assert front.main(["knn"]) == 130
     assert capsys.readouterr().err == "massrl knn: interrupted\n"
+
+
+def test_control_characters_of_names_do_not_reach_the_terminal(tmp_path, capsys):
+    """A name of a file may hold what a terminal obeys (an escape sequence, a change of direction), and any bytes."""
+    name = "a\x1b[31m\u202e\udcff\r.png"
+    folder = tmp_path / "images"
+    folder.mkdir()
+    (folder / name).write_bytes(b"no image")
+    commands = (["data", "write", str(folder), "a.beton"], ["data", "info", str(folder / name)],
+                ["knn", "--checkpoint", name, "--train", "a", "--test", "b"], ["knn", f"--{name}"])  # fmt: skip
+    for words in commands:
+        try:
+            assert front.main(words) == 2
+        except SystemExit as stop:
+            assert stop.code == 2
+        error = capsys.readouterr().err
+        assert r"\x1b[31m\u202e" in error and (r"\xff" in error or r"\udcff" in error) and error.count("\n") == 1
+        assert all(character.isprintable() for character in error[:-1])
+
+
+def test_a_name_that_is_no_utf_8_is_printed(tmp_path):
+    """Where output must be UTF-8, as in most terminals, Python refuses to print such a name."""
+    write(tmp_path / "caf\udce9.beton", n=3)
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT), "PYTHONIOENCODING": "utf-8:strict"}
+    words = [sys.executable, "-m", "massrl", "data", "verify", "caf\udce9.beton"]
+    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0 and done.stdout.startswith(r"caf\udce9.beton: no faults; 3 samples"), done.stderr

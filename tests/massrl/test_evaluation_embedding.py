@@ -202,7 +202,7 @@ def test_features_that_are_not_finite_are_refused_before_a_file_is_written(made,
         next(broken.backbone.parameters()).fill_(float("nan"))
     monkeypatch.setattr(rows, "load", lambda path: broken)
     words = [str(images), "--checkpoint", str(checkpoint), "--cache_dir", str(tmp_path / "cache")]
-    with pytest.raises(ConfigError, match="hold NaN or infinity"):
+    with pytest.raises(CheckpointError, match="holds NaN or infinity"):
         embed([*words, "--out", str(tmp_path / "a.npz")])
     assert not (tmp_path / "a.npz").exists()
 

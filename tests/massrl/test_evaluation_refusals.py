@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 import massrl
 from data_loading import DatasetWriter
 from data_loading.errors import CheckpointError, ConfigError, SourceError
 from data_loading.fields import IntField, RGBImageField
+from data_loading.sources.folder import Folder
 from massrl.cli.main import main
 from massrl.cli.samples import sample_checkpoint, sample_folder
 from massrl.evaluation.options import check_ending, check_options
@@ -129,3 +132,62 @@ def test_files_that_are_in_order():
     check_ending(".png", picture="a.PNG", out=None)
     with pytest.raises(ConfigError, match="out is 'a.txt'; give a name that ends in .html or .htm"):
         check_ending(".html", ".htm", out="a.txt")
+
+
+def colours(folder, names):
+    """A folder of plain colours, four images a class."""
+    for i, name in enumerate(("blue", "green", "red", "yellow")):
+        if name in names:
+            (folder / name).mkdir(parents=True)
+            for j in range(4):
+                Image.new("RGB", (16, 16), (60 * i, 20 * j, 200 - 60 * i)).save(folder / name / f"{j}.png")
+    return folder
+
+
+ALL, THREE = ("blue", "green", "red", "yellow"), ("green", "red", "yellow")
+
+
+def test_a_written_file_keeps_its_class_names_so_that_a_folder_without_one_of_them_is_refused(
+    sample, tmp_path, no_features
+):
+    """Labels number the folders in sorted order: green is 1 in the file of four classes, 0 in the folder of three."""
+    written, test = tmp_path / "train.beton", colours(tmp_path / "test", THREE)
+    assert main(["data", "write", str(colours(tmp_path / "train", ALL)), str(written)]) == 0
+    with pytest.raises(SourceError, match="other class folders: blue is in one only"):
+        massrl.knn(sample[1], written, test, cache_dir=tmp_path)
+
+
+@pytest.mark.parametrize("call", [massrl.knn, massrl.linear])
+def test_without_class_names_other_sets_of_labels_are_refused(sample, tmp_path, no_features, call):
+    written, test = tmp_path / "train.beton", colours(tmp_path / "test", THREE)
+    DatasetWriter(written, Folder(colours(tmp_path / "train", ALL)).fields()).from_image_folder(tmp_path / "train")
+    (tmp_path / "train.index.json").unlink()  # as of a file that FFCV wrote
+    with pytest.raises(SourceError, match="has no image of class 3, which .*train.beton has, .*massrl data write"):
+        call(sample[1], written, test, cache_dir=tmp_path)
+    with pytest.raises(SourceError, match="has images of class 3, which no image of .*test is of"):
+        call(sample[1], test, written, cache_dir=tmp_path)
+
+
+def test_with_class_names_test_images_may_lack_a_class(sample, tmp_path):
+    folder = colours(tmp_path / "train", ALL)
+    files = {name: tmp_path / f"{name}.beton" for name in ("train", "test")}
+    for name, rows in (("train", None), ("test", [0, 4, 8])):
+        DatasetWriter(files[name], Folder(folder).fields()).from_indexed_dataset(Folder(folder), rows)
+    found = massrl.knn(sample[1], files["train"], files["test"], k=4, size=16, cache_dir=tmp_path)
+    assert len(found.rows.features["trained"][1]) == 3
+
+
+@pytest.mark.parametrize(
+    ("call", "options"),
+    [(massrl.knn, {}), (massrl.linear, {}), (massrl.linear, {"protocol": "simclr"}), (massrl.semi, {}),
+     (massrl.finetune, {}), (massrl.measure, None)],
+)  # fmt: skip
+def test_a_diverged_encoder(sample, tmp_path, no_features, call, options):
+    images, checkpoint = sample
+    content = torch.load(checkpoint, weights_only=True)
+    name = next(name for name in content["state_dict"] if name.startswith("backbone.") and name.endswith("weight"))
+    content["state_dict"][name][0, 0] = float("nan")
+    torch.save(content, tmp_path / "nan.ckpt")
+    given = [images, images] if options is not None else [images]
+    with pytest.raises(CheckpointError, match="nan.ckpt: .* holds NaN or infinity; the training has diverged"):
+        call(tmp_path / "nan.ckpt", *given, cache_dir=tmp_path, **options or {})

@@ -343,6 +343,22 @@ def test_early_stopping_and_model_checkpoint_watch_validation_and_training(files
     assert best.best_model_score == run.callback_metrics["val_loss"]
 
 
+@pytest.mark.filterwarnings("ignore:You requested to overfit")  # it says shuffling is turned off
+def test_overfit_batches_on_a_loader_whose_order_changes_is_refused_with_the_way_out(files):
+    loader = Loader(files["train"], 8, "simclr", size=8)
+    with pytest.raises(ConfigError, match="in the order 'random' of this Loader .* order='sequential'"):
+        trainer(2, overfit_batches=1).fit(small("SimCLR"), loader)
+    seen = []
+
+    class Rows(pl.Callback):
+        def on_train_batch_start(self, trainer, method, batch, batch_idx):
+            seen.append(batch.index.tolist())
+
+    ordered = Loader(files["train"], 8, "simclr", size=8, order="sequential")
+    trainer(2, overfit_batches=1, callbacks=[Rows()]).fit(small("SimCLR"), ordered)
+    assert seen == [list(range(8))] * 2
+
+
 def test_the_test_set_is_classified_by_knn(files):
     (found,) = trainer().test(small("SimCLR"), images(files), verbose=False)
     assert found.keys() == {"test_knn"}

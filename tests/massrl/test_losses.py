@@ -64,6 +64,14 @@ def test_nt_xent_does_not_change_when_images_or_views_are_permuted_or_scaled():
         torch.testing.assert_close(nt_xent(z), nt_xent(other), rtol=1e-12, atol=0)
 
 
+def test_nt_xent_of_embeddings_of_zeros_is_that_of_unrelated_ones_and_its_gradient_is_finite():
+    z = torch.zeros(2, 3, 4, dtype=torch.float64, requires_grad=True)
+    loss = nt_xent(z)
+    torch.testing.assert_close(loss, torch.tensor(math.log(5), dtype=torch.float64))  # 5 others, all cosines 0
+    loss.backward()
+    assert z.grad.isfinite().all()
+
+
 def test_losses_inside_bfloat16_autocast_equal_those_outside():
     z, p = drawn(2, 8, 16).float(), drawn(2, 8, 16, seed=1).float()
     with torch.autocast("cpu", torch.bfloat16):

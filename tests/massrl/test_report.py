@@ -392,3 +392,82 @@ def test_numbers_on_the_page_are_those_of_metrics_json(built):
     text = parsed(built).text
     for row in (metrics[m] for m in MEASURES):
         assert all(f"{100 * entry['mean']:.1f}" in text for entry in row.values())
+
+
+# Hostile content: what a run folder holds can come from somebody else.
+
+POISON = "<script>alert(1)</script>$x^$\x1b[31m\udcff"
+
+
+def leaves(value, at=()):
+    """Each number and text in JSON content with its place, a tuple of keys."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
+    return [(at, value)] if inner is None else [place for key, part in inner for place in leaves(part, (*at, key))]
+
+
+def replaced(value, at, by):
+    """A copy of JSON content in which the leaf at a place is another."""
+    copy = json.loads(json.dumps(value))
+    inner = copy
+    for key in at[:-1]:
+        inner = inner[key]
+    inner[at[-1]] = by
+    return copy
+
+
+RECORD = {
+    **KNN().card(), "accuracy": {"mean": 0.5, "std": 0.1}, "pixels": {"mean": 0.4, "std": None}, "layer": "layer4",
+    "checkpoint_sha256": "0", "split": {"test": ["a/b", "c"]}, "warnings": ["look"], "branch": "target",
+    "labels": "all", "optimistic": True,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    """A run folder with every file that the report reads, and their JSON contents."""
+    run = make_quickstart(tmp_path_factory.mktemp("hostile"))
+    evaluation = json.loads((run / "evaluation.json").read_text())
+    write_json(run / "evaluation.json", {**evaluation, "protocols": [KNN().card()], "untrained": {"rank": 3.0}})
+    metrics = json.loads((run / "metrics.json").read_text())
+    write_json(run / "metrics.json", {**metrics, "rank": 5.0, "alignment": 0.5})
+    write_json(run / "simclr/metrics.json", {"training": {"alarm": "collapse", "loss": 3.0}, "seconds": {"fit": 2.0}})
+    write_json(run / "simclr/environment.json", {"started": "2026-01-01T00:00:00", "command": "massrl"})
+    (run / "simclr/evaluations").mkdir()
+    write_json(run / "simclr/evaluations/knn.json", RECORD)
+    return run
+
+
+FILES = ("metrics.json", "evaluation.json", "simclr/metrics.json", "simclr/environment.json",
+         "simclr/evaluations/knn.json")  # fmt: skip
+
+
+def is_shown(at, value):
+    """Whether the page shows a value as it is: texts, and the two numbers that are not computed with."""
+    return isinstance(value, str) or at[-1] in ("won", "draws") and "paired" in at
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_no_value_of_a_run_folder_becomes_markup(hostile, monkeypatch, name):
+    monkeypatch.setattr(style, "save", lambda path, _: path)  # figures hold no markup, and take a second each
+    content = json.loads((hostile / name).read_text())
+    places = [at for at, value in leaves(content) if is_shown(at, value)]
+    try:
+        for at in places:
+            write_json(hostile / name, replaced(content, at, POISON))
+            build(hostile)
+            html = (hostile / "report.html").read_text()
+            assert "<script" not in html and "\x1b" not in html, at
+    finally:
+        write_json(hostile / name, content)
+    assert len(places) >= {"metrics.json": 0, "simclr/metrics.json": 1, "simclr/environment.json": 2}.get(name, 4)
+
+
+def test_no_name_of_a_run_folder_becomes_markup(tmp_path):
+    run = make_quickstart(tmp_path)
+    name = "<script>$x^$"  # the dollars would be mathematics in a plot, and wrong ones
+    for file in ("metrics.json", "evaluation.json"):
+        (run / file).write_text((run / file).read_text().replace('"simclr"', json.dumps(name)))
+    (run / "simclr").rename(run / name)
+    (run / name / "metrics.csv").write_text(f"epoch,step,loss,pair/{name}/b,h_rank\n0,9,3,0.5,2\n1,19,2,0.5,3\n")
+    found = page(run)
+    assert name in found.text and "<script" not in (run / "report.html").read_text()

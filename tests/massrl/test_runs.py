@@ -2,15 +2,18 @@
 
 import csv
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from data_loading.errors import CheckpointError, ConfigError
 from drawn import small
+from massrl.cli import quickstart
 from massrl.runs.checkpoint import Checkpoint
 from massrl.runs.folder import check_free
 from massrl.runs.record import environment
+from massrl.training import pretrain
 from massrl.training.metrics import Metrics
 
 
@@ -95,3 +98,14 @@ def test_the_environment_says_with_what_a_run_was_started():
     found = environment("massrl pretrain --data.train 'my images'")
     assert found["command"] == "massrl pretrain --data.train 'my images'"
     assert found["versions"]["torch"] and found["cores"] >= 1 and found["started"].endswith("+00:00")
+
+
+@pytest.mark.parametrize("letter", ["x", "ä", "字"])
+def test_a_data_folder_with_a_long_name_gives_a_run_folder_that_can_be_made(tmp_path, letter):
+    """A name of a file may have 255 bytes, and a letter four of them."""
+    name = letter * (255 // len(letter.encode()))
+    (tmp_path / name).mkdir()
+    run = pretrain._default_folder(small("MoCoV2Plus"), SimpleNamespace(train=str(tmp_path / name)))
+    run.mkdir(parents=True)
+    assert run.name.startswith(f"mocov2plus-{letter * 48}-2")
+    assert quickstart._name(str(tmp_path / name)) == letter * 48

@@ -35,6 +35,7 @@ class OrderOption(Enum):
     QUASI_RANDOM = auto()
 
 
+ORDER_TYPE = OrderOption  # FFCV's name for the type of an order
 ORDERS = {
     OrderOption.SEQUENTIAL: "sequential",
     OrderOption.SEQUENTIAL_CONTIGUOUS: "sequential",
@@ -60,6 +61,7 @@ class Loader:
     num_workers: threads; below 1: one per core.  os_cache: False reads pages ahead into this process's memory.
     distributed: this process's part of each global batch; torch.distributed must run.
     drop_last: False keeps the last, shorter batch (distributed: filled up with its last sample).
+    batches_ahead: 0 is taken as 1, since each batch has memory of its own.
     recompile: accepted; an assignment to an operation, as to output_size, takes effect in the next epoch without it.
     ViewError and ConfigError name what is not offered, and what to use instead. docs/ffcv.md has the table.
     """
@@ -136,7 +138,7 @@ class Loader:
             "pool_pages": 2 * batch_size,
             "cache": kind if cache_type is None else CACHES[cache_type],
             "dtype": "uint8",
-            "batches_ahead": batches_ahead,
+            "batches_ahead": batches_ahead or 1,
         }
         self._views: dict | None = None
         self.compile_pipeline({} if pipelines is None else pipelines)

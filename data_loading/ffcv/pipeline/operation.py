@@ -16,6 +16,7 @@ from data_loading.ops.base import Op, is_number
 from data_loading.ops.crop import Crop
 from data_loading.views.plan import Plan
 
+OWN_OP = "an op of one's own is an OwnOp, which a pipeline takes like any other op; docs/own_ops.md has an example"
 LARGEST = 1 << 14  # pixels: a view's side for which an operation is checked when it is made
 
 
@@ -120,3 +121,19 @@ def square(name: str, output_size: int | Sequence[int]) -> int:
 def as_tuple(values: Any) -> Any:
     """A sequence of numbers as a tuple; anything else unchanged, so that our op refuses it with its own message."""
     return tuple(values) if isinstance(values, Iterable) and not isinstance(values, str) else values
+
+
+def refused(name: str, why: str) -> type[Operation]:
+    """A class of FFCV's name whose construction is a ViewError: scripts import names that they never use.
+
+    why: what is not offered, and what to use instead.
+    """
+    message = f"{name} of FFCV is not offered: {why}"
+
+    def refuse(self, *args, **kwargs):
+        raise ViewError(message)
+
+    return type(name, (Operation,), {"__init__": refuse, "__doc__": message, "__module__": __name__})
+
+
+AllocationQuery, State = (refused(name, OWN_OP) for name in ("AllocationQuery", "State"))

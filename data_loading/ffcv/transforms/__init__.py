@@ -1,6 +1,6 @@
 """The transforms of FFCV, FFCV-SSL and erow's fork; those that are not offered say so when they are used."""
 
-from data_loading.ffcv.refused import refused
+from data_loading.ffcv.pipeline.operation import refused
 from data_loading.ffcv.transforms import (
     color_jitter,
     colorjitter,

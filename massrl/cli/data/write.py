@@ -7,7 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from data_loading.errors import ConfigError
+from data_loading.errors import ConfigError, printable
 from massrl.cli.data.common import CHECK, generated_images, parse
 from massrl.parsing.parser import Parser
 
@@ -77,7 +77,6 @@ def main(argv: list[str]) -> None:
 
 def _write(args) -> None:
     from data_loading import DatasetWriter, sources
-    from data_loading.sources.cached import index_of, write_index
 
     out = Path(args.out)
     if out.suffix != ".beton":
@@ -88,9 +87,8 @@ def _write(args) -> None:
     workers = args.num_workers or (os.cpu_count() or 1 if len(source) >= WORTH_WORKERS else 1)
     writer = DatasetWriter(out, fields, num_workers=workers)
     writer.from_indexed_dataset(source, skip_bad=args.skip_bad)
-    write_index(index_of(out), out, source, writer.rows)
     for message in writer.skipped:
-        print(f"left out: {message}")
+        print(f"left out: {printable(message)}")
     classes = f" of {len(source.classes)} classes" if source.classes else ", no labels"
     left_out = f", {len(writer.skipped)} left out" if writer.skipped else ""
     size, seconds = out.stat().st_size / 1e6, time.monotonic() - started

@@ -13,8 +13,9 @@ import numpy as np
 from data_loading import sources
 from data_loading.beton.reader import Reader
 from data_loading.errors import ConfigError
-from data_loading.sources.cached import read_index
+from data_loading.sources.index import read_index
 from massrl.evaluation.labels import Data, check_labels, labels_of
+from massrl.evaluation.protocol import check_weights
 from massrl.evaluation.rows import same_classes
 from massrl.methods import load
 from massrl.methods.base import Branch, Method
@@ -78,11 +79,11 @@ def read_inputs(
             hashes[part] = reader.sha256()
             labels[part] = labels_of(reader, given[part])
     names = same_classes((train, test), list(files.values()))
-    check_labels(labels, given)
+    check_labels(labels, given, names)
     index = read_index(files["train"]) or {}
     method = load(where)
     branch = branch or method.evaluated
-    method.backbone_of(branch)  # refused before the work
+    check_weights(method.backbone_of(branch), where)
     return Inputs(
         method=method,
         branch=branch,

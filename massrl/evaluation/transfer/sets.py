@@ -31,7 +31,7 @@ from data_loading import sources
 from data_loading.beton.mapping import named
 from data_loading.beton.reader import Reader
 from data_loading.errors import ConfigError, SourceError, UnknownName, UserError, near_miss, one_of
-from massrl.evaluation.classify.inputs import check_labels, labels_of
+from massrl.evaluation.labels import check_labels, labels_of
 from massrl.evaluation.rows import same_classes
 from massrl.evaluation.transfer.metrics import ACCURACY, MAP11, METRICS
 from massrl.evaluation.transfer.voc import IMAGES, VOC
@@ -68,10 +68,8 @@ class TransferSet:
         for part, of_part in files.items():
             with Reader(of_part) as reader:
                 labels[part], hashes[part] = labels_of(reader, self.parts[part]), reader.sha256()
-        classes = None
-        for part, of_part in files.items():
-            classes = same_classes([self.parts["train"], self.parts[part]], [files["train"], of_part])
-        check_labels(labels, self.parts)
+        classes = same_classes([self.parts[part] for part in files], list(files.values()))
+        check_labels(labels, self.parts, classes)
         y = labels["train"]
         if "val" not in files and np.unique(y, return_counts=True)[1].max() == 1:
             raise ConfigError(f"{self.parts['train']}: no class has two images, so that none can choose C; give val")

@@ -87,6 +87,14 @@ def test_scores_of_a_thousand_neither_overflow_nor_leave_an_image_out(dtype):
         torch.testing.assert_close(q.sum(1), torch.ones(16, dtype=dtype))
 
 
+def test_four_images_are_assigned_to_three_thousand_prototypes():
+    """Most prototypes get a small share of an image each; SwAV's defaults, with the batch of a trial."""
+    q = sinkhorn(F.normalize(torch.randn(4, 3000, generator=torch.Generator().manual_seed(0)), dim=1), 0.05, 3)
+    assert q.isfinite().all() and (q >= 0).all()
+    torch.testing.assert_close(q.sum(1), torch.ones(4))
+    assert q.sum(0).max() < 2 * 4 / 3000
+
+
 def test_sinkhorn_carries_no_gradient_and_leaves_its_input():
     scores = cosines().requires_grad_()
     before = scores.detach().clone()

@@ -15,8 +15,10 @@ from betons import write
 from data_loading.errors import CheckpointError, ConfigError
 from drawn import Drawn, same_state, trainer
 from helpers import CHECKOUT
+from massrl.cli.main import main
 from massrl.cli.samples import sample_folder
 from massrl.methods import METHODS, Method, load
+from massrl.runs.own_code import check_class_paths, import_named
 
 PAGE = (CHECKOUT / "CONTRIBUTING.md").read_text()
 MASSRL = [sys.executable, "-m", "massrl"]
@@ -72,6 +74,15 @@ def saved(cls: type, **args) -> tuple[Path, Method]:
     return Path("a.ckpt"), method
 
 
+def named_by_a_checkpoint(plugin, module: str, name: str = "MyMethod") -> Path:
+    """A checkpoint that says its class `name` is in `module`."""
+    path, _ = saved(plugin(OWN))
+    content = torch.load(path, weights_only=True)
+    content["hyper_parameters"] |= {"module": module, "method": name}
+    torch.save(content, path)
+    return path
+
+
 def test_the_page_runs_from_python():
     files_of_the_page()
     write(Path("train.beton"), n=16, side=(40, 60))
@@ -90,7 +101,9 @@ def test_the_page_runs_from_yaml_and_its_checkpoint_is_evaluated():
     assert "class_path: align_uniform.AlignUniform" in Path("run/config.yaml").read_text()
     checkpoint = ["--checkpoint", "run/checkpoints/last.ckpt", "--train", images, "--test", images]
     for command in ("knn", "linear"):
-        said = run(*MASSRL, command, *checkpoint, "--num_workers", "1", *(["--k", "3"] if command == "knn" else []))
+        k = ["--k", "3"] if command == "knn" else []
+        own = ["--import", "align_uniform"]
+        said = run(*MASSRL, command, *own, *checkpoint, "--num_workers", "1", *k)
         assert "AlignUniform, trained" in said.stdout
     Path("elsewhere").mkdir()
     moved = [str(Path(word).absolute()) if Path(word).exists() else word for word in checkpoint]
@@ -131,8 +144,65 @@ def test_a_checkpoint_says_where_its_class_is_and_load_imports_it(plugin):
     kept = torch.load(path, weights_only=True)["hyper_parameters"]
     assert (kept["module"], kept["method"]) == ("my_method", "MyMethod") and "MyMethod" not in METHODS
     plugin.forget()
+    importlib.import_module("my_method")
     again = load(path)
     assert type(again).__module__ == "my_method" and again.tau == 0.3 and same_state(again, method)
+
+
+def test_a_module_of_the_current_folder_that_was_not_named_is_not_run(plugin):
+    path, _ = saved(plugin(OWN))
+    plugin.forget()
+    Path("my_method.py").write_text("raise AssertionError('was run')")
+    with pytest.raises(CheckpointError, match="not an installed package but a file in .*--import my_method"):
+        load(path)
+    assert "my_method" not in sys.modules
+
+
+def test_a_module_of_the_standard_library_is_not_run_either(plugin):
+    path = named_by_a_checkpoint(plugin, "this")  # importing it prints a poem
+    with pytest.raises(CheckpointError, match="this is not an installed package"):
+        load(path)
+    assert "this" not in sys.modules
+
+
+def test_an_installed_package_is_imported(plugin, monkeypatch):
+    path, method = saved(plugin(OWN))
+    plugin.forget()
+    monkeypatch.setattr("site.getsitepackages", lambda: [str(Path.cwd())])  # as if pip had put it there
+    assert same_state(load(path), method)
+
+
+def test_views_with_code_of_ones_own_are_not_run_unless_named(plugin):
+    plugin(OWN)
+    plugin.forget()
+    views = {"strategies": ["simclr", {"class_path": "my_method.dark", "init_args": {}}]}
+    with pytest.raises(CheckpointError, match=r"views of my_method\.dark, and my_method is not an installed package"):
+        check_class_paths(views, "a.ckpt: trained with views of")
+
+
+@pytest.mark.parametrize("words", [["--import", "my_method"], ["--import=my_method"]])
+def test_the_option_names_a_module(plugin, words):
+    plugin(OWN)
+    plugin.forget()
+    assert import_named(["--k", "3", *words, "--tau", "1"]) == ["--k", "3", "--tau", "1"]
+    assert "my_method" in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [(["--import"], "--import is ''; give the name of a module"),
+     (["--import", "my_method.py"], "--import is 'my_method.py'; give the name of a module, as my_method"),
+     (["--import", "nowhere"], "--import nowhere: there is no module nowhere; it is looked for in the current folder"),
+     (["--import", "my_method"], "--import my_method: cannot be imported: SyntaxError")],
+)  # fmt: skip
+def test_a_module_that_cannot_be_imported_is_one_line(plugin, capsys, words, says):
+    plugin(OWN)
+    plugin.forget()
+    Path("my_method.py").write_text("def broken(:\n")
+    importlib.invalidate_caches()
+    assert main(["knn", *words]) == 2
+    error = capsys.readouterr().err
+    assert says in error and error.count("\n") == 1
 
 
 def test_a_class_of_ones_own_may_have_the_name_of_a_method_of_the_package(plugin):
@@ -180,12 +250,13 @@ def test_a_registered_name_that_another_has_is_refused_when_it_is_imported(plugi
         (OWN + "    def __init__(self, **common):\n        super().__init__(out_dim=9, **common)\n", "does not fit"),
     ],
 )
-def test_a_class_that_is_not_there_or_is_no_method_is_refused_in_one_sentence(plugin, module, words):
+def test_a_class_that_is_not_there_or_is_no_method_is_refused_in_one_sentence(plugin, monkeypatch, module, words):
     path, _ = saved(plugin(OWN))
     plugin.forget()
     file = Path("my_method.py")
     file.unlink() if module is None else file.write_text(module)
     importlib.invalidate_caches()
+    monkeypatch.setattr("site.getsitepackages", lambda: [str(Path.cwd())])  # as an installed package
     with pytest.raises(CheckpointError, match=re.escape(words)) as caught:
         load(path)
     assert "\n" not in str(caught.value) and str(caught.value).startswith("a.ckpt: ")
@@ -195,18 +266,12 @@ def test_a_class_that_is_not_there_or_is_no_method_is_refused_in_one_sentence(pl
     ("module", "name"), [("os", "system"), ("massrl.methods.base", "METHODS"), ("builtins", "eval")]
 )
 def test_what_is_no_method_is_never_called(plugin, module, name):
-    path, _ = saved(plugin(OWN))
-    content = torch.load(path, weights_only=True)
-    content["hyper_parameters"] |= {"module": module, "method": name}
-    torch.save(content, path)
+    path = named_by_a_checkpoint(plugin, module, name)
     with pytest.raises(CheckpointError, match="no method|not installed"):
         load(path)
 
 
 def test_a_class_of_a_script_is_refused_with_what_to_do(plugin):
-    path, _ = saved(plugin(OWN))
-    content = torch.load(path, weights_only=True)
-    content["hyper_parameters"]["module"] = "__main__"
-    torch.save(content, path)
+    path = named_by_a_checkpoint(plugin, "__main__")
     with pytest.raises(CheckpointError, match="a class of the script that trained it; move the class to a file"):
         load(path)

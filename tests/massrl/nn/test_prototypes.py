@@ -1,6 +1,8 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
 
 from massrl.nn import CosinePrototypes, Prototypes
 
@@ -76,3 +78,46 @@ def test_a_learnt_factor_begins_at_1_multiplies_the_logits_of_its_prototype_and_
 def test_without_learn_norm_there_is_nothing_to_learn_but_directions(learn_norm):
     names = [name for name, _ in CosinePrototypes(4, 3, learn_norm).named_parameters()]
     assert names == ["weight", "factor"][: 1 + learn_norm]
+
+
+class Authors(nn.Module):
+    """The last layer of DINO's `vision_transformer.py`: `weight_norm(nn.Linear(D, K, bias=False))`, g filled with 1."""
+
+    def __init__(self, dim, number, norm_last_layer):
+        super().__init__()
+        self.last_layer = weight_norm(nn.Linear(dim, number, bias=False))
+        self.g, self.v = (getattr(self.last_layer.parametrizations.weight, f"original{i}") for i in (0, 1))
+        self.g.data.fill_(1)
+        if norm_last_layer:
+            self.g.requires_grad = False
+
+    def forward(self, z):
+        return self.last_layer(F.normalize(z, dim=-1, p=2))
+
+
+def test_cosine_prototypes_begin_as_those_of_the_authors():
+    """Rows uniform in +-1/sqrt(D): their norms have the mean square 1/3."""
+    ours, theirs = seeded(CosinePrototypes, 256, 400), seeded(Authors, 256, 400, True)
+    torch.testing.assert_close(ours.weight, theirs.v)
+    square = ours.weight.square().sum(1).mean().item()
+    assert square == pytest.approx(1 / 3, rel=0.01)  # 256 x 400 numbers: 0.3 %
+    assert ours.weight.abs().max() <= 256**-0.5
+
+
+@pytest.mark.parametrize("learn_norm", [False, True])
+def test_cosine_prototypes_learn_as_those_of_the_authors(learn_norm):
+    """Under AdamW a row turns the more slowly the longer it is, so equal directions need equal norms."""
+    ours, theirs = seeded(CosinePrototypes, 8, 12, learn_norm), seeded(Authors, 8, 12, not learn_norm)
+    steps = [torch.optim.AdamW(m.parameters(), lr=0.01, weight_decay=0.04) for m in (ours, theirs)]
+    start = F.normalize(ours.weight.detach().clone(), dim=1)
+    for i in range(30):
+        z, wanted = drawn(5, 8, seed=i), drawn(5, 12, seed=100 + i)
+        for module, optimizer in zip((ours, theirs), steps, strict=True):
+            optimizer.zero_grad()
+            (module(z) * wanted).sum().backward()
+            optimizer.step()
+    torch.testing.assert_close(ours.weight, theirs.v, rtol=1e-4, atol=1e-5)  # rounding of 30 steps
+    torch.testing.assert_close(ours(z), theirs(z), rtol=1e-4, atol=1e-5)
+    assert F.cosine_similarity(ours.weight, start).min() < 0.99  # they have turned
+    if learn_norm:
+        torch.testing.assert_close(ours.factor, theirs.g, rtol=1e-4, atol=1e-5)
