@@ -31,6 +31,16 @@ class Part(NamedTuple):
         """Bytes of the file."""
         return self.found.st_size
 
+    def check(self, path: Path) -> None:
+        """BetonError if `path`, that of the file, is not what was mapped, or was written to: pages may be gone."""
+        try:
+            now = os.stat(path)
+        except OSError as error:
+            raise BetonError(f"{self.path} is no longer there: {error.strerror or error}") from error
+        same = os.path.samestat(now, self.found) and now.st_size == self.size
+        if not same or now.st_mtime_ns != self.found.st_mtime_ns:
+            raise BetonError(f"{self.path} has been replaced or changed since it was opened; open it again")
+
     def open(self) -> FileIO:
         """Open the file, unbuffered. BetonError if it was removed, replaced or resized since it was mapped."""
         try:

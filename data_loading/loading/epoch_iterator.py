@@ -99,6 +99,8 @@ class EpochIterator(Iterator[Batch]):
         number, self._first = loader._next
         self._total, (self._rank, self._world_size) = len(loader), loader.rank_and_world_size
         loader._check(self._world_size)
+        for part, path in zip(loader.reader.parts, loader._files, strict=True):
+            part.check(path)
         loader._next = number + 1, 0
         self._batch_size = loader.batch_size
         self._warn()
@@ -155,6 +157,8 @@ class EpochIterator(Iterator[Batch]):
     def _prepare(self, i: int) -> None:
         assert self._epoch is not None and self._team is not None
         loader, k = self._loader, i - self._first
+        one = i % len(loader._files)  # of the files a batch: there may be thousands
+        loader.reader.parts[one].check(loader._files[one])
         self._epoch.stored.fetch(k)
         job = _job(loader._bad, self._epoch, k, *self._positions(i), max(1, loader.num_workers))
         self._jobs.append(self._team.submit(job))

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import os
 from pathlib import Path
 from typing import Any
 
 from data_loading.config.atomic import write_whole
 from data_loading.config.lightning_package import pl
+from data_loading.errors import UserError
 
 rank_zero_only = pl.utilities.rank_zero_only
+log = logging.getLogger(__name__)
 
 
 class Metrics(pl.loggers.Logger):
@@ -40,8 +43,14 @@ class Metrics(pl.loggers.Logger):
         if new := [name for name in row if name not in self.columns]:  # as when a running mean has its first value
             self.columns += new
             self._rewrite(self._rows())
-        with self.path.open("a", newline="") as file:
-            csv.DictWriter(file, self.columns).writerow(row)
+        try:
+            with self.path.open("a", newline="", encoding="utf-8") as file:
+                csv.DictWriter(file, self.columns).writerow(row)
+        except OSError as error:
+            raise UserError(
+                f"{self.path} cannot be written: {error.strerror or error}; the run ends, and goes on from its newest "
+                "checkpoint"
+            ) from error
 
     @rank_zero_only
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
@@ -49,13 +58,23 @@ class Metrics(pl.loggers.Logger):
 
     @rank_zero_only
     def resume(self, step: int) -> None:
-        """Continue after `step` optimiser steps: rows of later steps, which will be done again, are dropped."""
-        rows = [row for row in self._rows() if int(row["step"]) < step]
-        self.columns = list(rows[0]) if rows else []
-        self._rewrite(rows)
+        """Continue after `step` optimiser steps: rows of later steps, which will be done again, are dropped.
 
-    def _rows(self) -> list[dict[str, str]]:
-        return list(csv.DictReader(io.StringIO(self.path.read_text()))) if self.path.exists() else []
+        So are rows that are torn, as by a full disk, which is said.
+        """
+        rows = self._rows()
+        whole = [row for row in rows if _is_whole(row)]
+        if torn := len(rows) - len(whole):
+            log.warning("%s: %d rows that are torn or damaged are left out", self.path, torn)
+        kept = [row for row in whole if int(row["step"]) < step]
+        self.columns = list(kept[0]) if kept else []
+        self._rewrite(kept)
+
+    def _rows(self) -> list[dict[str, Any]]:
+        if not self.path.exists():
+            return []
+        text = self.path.read_text(encoding="utf-8", errors="replace").replace("\0", "\ufffd")
+        return list(csv.DictReader(io.StringIO(text)))
 
     def _rewrite(self, rows: list[dict[str, str]]) -> None:
         text = io.StringIO(newline="")
@@ -64,3 +83,13 @@ class Metrics(pl.loggers.Logger):
             writer.writeheader()
         writer.writerows(rows)
         write_whole(self.path, text.getvalue())
+
+
+def _is_whole(row: dict[Any, Any]) -> bool:
+    """Whether a row has a number or nothing in each column, and a step."""
+    try:
+        for value in row.values():  # None where the row ends early, a list where it goes on
+            float(value or (0 if value == "" else "none"))
+        return int(row["step"]) >= 0
+    except (KeyError, TypeError, ValueError):
+        return False

@@ -644,3 +644,24 @@ def test_the_blocks_of_the_manual_run_one_after_the_other(tmp_path):
     for block in blocks:
         exec(compile(block, "docs/loader.md", "exec"), names)
     assert len(names["data"].train_dataloader()) == len(names["data"].val_dataloader()) == 4
+
+
+@pytest.mark.parametrize("change", ["cut short", "overwritten", "replaced", "removed"])
+def test_a_file_that_changes_under_a_loader_is_an_error_in_one_line_with_its_next_batch(tmp_path, change):
+    path = write(tmp_path / "a.beton")
+    batches = iter(Loader(path, 8, "simclr32", num_workers=0))
+    next(batches)
+    content = path.read_bytes()
+    if change == "cut short":
+        os.truncate(path, len(content) - 5000)
+    elif change == "overwritten":  # with other content of the same size, as cp does
+        path.write_bytes(content[::-1])
+    elif change == "replaced":
+        (tmp_path / "b.beton").write_bytes(content)
+        (tmp_path / "b.beton").replace(path)
+    else:
+        path.unlink()
+    with pytest.raises(
+        BetonError, match=r"a\.beton (has been replaced or changed since it was opened|is no longer there)"
+    ):
+        next(batches)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from data_loading.errors import CheckpointError, ConfigError
+from data_loading.errors import CheckpointError, ConfigError, UserError
 from drawn import small
 from massrl.cli import quickstart
 from massrl.runs.checkpoint import Checkpoint
@@ -41,6 +41,36 @@ def test_a_continued_run_keeps_the_rows_of_the_steps_that_its_checkpoint_has(tmp
     second.resume(10)  # ten steps are done: 0 to 9
     second.log_metrics({"loss": 0.0}, step=14)
     assert [(row["step"], row["loss"]) for row in rows(first.path)] == [("4", "4.0"), ("9", "9.0"), ("14", "0.0")]
+
+
+@pytest.mark.parametrize("tail", ["2,", "2,1.5", "14,0,1,2", "14,0,\0\xff\n", "x,0,1\n"])
+def test_rows_that_are_torn_or_damaged_are_left_out_of_a_continued_log_and_that_is_said(tmp_path, tail, caplog):
+    first = Metrics(tmp_path / "metrics.csv")
+    for step in (4, 9):
+        first.log_metrics({"loss": float(step)}, step=step)
+    with first.path.open("ab") as file:
+        file.write(tail.encode("latin-1"))
+    second = Metrics(first.path)
+    second.resume(100)
+    second.log_metrics({"loss": 0.0}, step=14)
+    assert [(row["step"], row["loss"]) for row in rows(first.path)] == [("4", "4.0"), ("9", "9.0"), ("14", "0.0")]
+    assert "1 rows that are torn or damaged are left out" in caplog.text
+
+
+def test_a_log_of_something_else_is_left_out_as_a_whole(tmp_path):
+    path = tmp_path / "metrics.csv"
+    path.write_bytes(bytes(range(256)) * 3)
+    metrics = Metrics(path)
+    metrics.resume(100)
+    metrics.log_metrics({"loss": 1.0}, step=0)
+    assert rows(path) == [{"epoch": "0", "step": "0", "loss": "1.0"}]
+
+
+def test_a_full_disk_while_a_row_is_written_is_one_line(tmp_path):
+    metrics = Metrics(Path("/dev/full"))
+    metrics.columns = ["epoch", "step", "loss"]
+    with pytest.raises(UserError, match="/dev/full cannot be written: No space left on device; the run ends"):
+        metrics.log_metrics({"loss": 1.0}, step=0)
 
 
 def test_a_folder_in_use_may_only_be_continued_from_its_own_checkpoint(tmp_path):
@@ -105,7 +135,7 @@ def test_a_data_folder_with_a_long_name_gives_a_run_folder_that_can_be_made(tmp_
     """A name of a file may have 255 bytes, and a letter four of them."""
     name = letter * (255 // len(letter.encode()))
     (tmp_path / name).mkdir()
-    run = pretrain._default_folder(small("MoCoV2Plus"), SimpleNamespace(train=str(tmp_path / name)))
+    run = next(pretrain._default_folders(small("MoCoV2Plus"), SimpleNamespace(train=str(tmp_path / name))))
     run.mkdir(parents=True)
     assert run.name.startswith(f"mocov2plus-{letter * 48}-2")
     assert quickstart._name(str(tmp_path / name)) == letter * 48
