@@ -47,7 +47,7 @@ def massrl_words(words: list[str]) -> list[str] | None:
         return None
     if script.name == "quickstart.sh":
         return ["quickstart", *without_index(rest)]
-    called = re.search(r"^(?:exec|srun) massrl (.*?)( --trainer.*)?$", script.read_text(), re.M)[1]
+    called = re.search(r"^(?:exec|srun --wait 120) massrl (.*?)( --trainer.*)?$", script.read_text(), re.M)[1]
     return [*called.replace('"$root/', "").replace('"$@"', "").replace('"', "").split(), *rest]
 
 

@@ -24,7 +24,8 @@ case " $* " in *" --run "*|*" --run="*) ;; *) fail "--run is missing; name a fol
 tasks="${SLURM_NTASKS_PER_NODE:-1}"
 echo "$(date -Is) job ${SLURM_JOB_ID:-none}, start ${SLURM_RESTART_COUNT:-0}: ${SLURM_JOB_NUM_NODES:-1} x ${tasks%%(*} tasks"
 notice=0
-srun massrl pretrain "$@" --trainer.num_nodes "${SLURM_JOB_NUM_NODES:-1}" --trainer.devices "${tasks%%(*}" &
+export SRUN_CPUS_PER_TASK="${SLURM_CPUS_PER_TASK:-1}"    # srun no longer takes it from sbatch by itself
+srun --wait 120 massrl pretrain "$@" --trainer.num_nodes "${SLURM_JOB_NUM_NODES:-1}" --trainer.devices "${tasks%%(*}" &
 step=$!
 trap 'notice=1; kill -USR1 "$step"' USR1    # SLURM gives this shell the notice; srun hands it to the tasks
 code=0

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from data_loading.batch import Batch
+from data_loading.kernel.bus_error import answer_bus_errors
 from data_loading.kernel.jit import is_cold
 from data_loading.loading.assembly import Epoch, PendingBatch
 from data_loading.loading.bad_samples import BadSamples
@@ -99,6 +100,7 @@ class EpochIterator(Iterator[Batch]):
         number, self._first = loader._next
         self._total, (self._rank, self._world_size) = len(loader), loader.rank_and_world_size
         loader._check(self._world_size)
+        answer_bus_errors()
         for part, path in zip(loader.reader.parts, loader._files, strict=True):
             part.check(path)
         loader._next = number + 1, 0

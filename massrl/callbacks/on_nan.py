@@ -39,6 +39,7 @@ class Step:
     names: list[str]  # of their parameters
     wrong: Tensor  # (): 1 where something is not finite on any process, on the CPU once `copied`
     copied: torch.cuda.Event | None
+    in_a_row: int  # steps left out up to this one, 0 where it was not
 
 
 class OnNaN(pl.Callback):
@@ -116,17 +117,8 @@ class OnNaN(pl.Callback):
         if wrong.is_cuda:
             wrong, copied = wrong.to("cpu", non_blocking=True), torch.cuda.Event()
             copied.record()
-        self.last = Step(
-            trainer.global_step,
-            trainer.current_epoch,
-            batch_idx,
-            batch.index,
-            loss,
-            self.norms,
-            self.names,
-            wrong,
-            copied,
-        )
+        where = trainer.global_step, trainer.current_epoch, batch_idx, batch.index
+        self.last = Step(*where, loss, self.norms, self.names, wrong, copied, self.in_a_row)
         if copied is None:
             self.settle(trainer, pl_module)
 
@@ -140,7 +132,7 @@ class OnNaN(pl.Callback):
             return
         if last.copied is not None:
             last.copied.synchronize()
-        if not last.wrong or (self.action == "skip" and 0 < self.in_a_row < IN_A_ROW):
+        if not last.wrong or 0 < last.in_a_row < IN_A_ROW:
             return
         self._stop(trainer, last)
 

@@ -7,9 +7,11 @@ RUN/checkpoints/next.ckpt      one whose step is not yet in metrics.csv; a run t
 
 from __future__ import annotations
 
+import contextlib
 import os
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -17,6 +19,7 @@ import torch
 
 from data_loading.config.atomic import beside, sync_folder, whole
 from data_loading.config.lightning_package import pl
+from data_loading.errors import UserError
 
 FOLDER = Path("checkpoints")  # in a run folder
 LAST, PREVIOUS, NEXT = (FOLDER / name for name in ("last.ckpt", "previous.ckpt", "next.ckpt"))
@@ -34,6 +37,25 @@ class WholeCheckpoints(pl.plugins.TorchCheckpointIO):
         if storage_options is not None or "://" in os.fspath(path):  # no path of this machine
             super().save_checkpoint(checkpoint, path, storage_options)
             return
+        try:
+            self._write(checkpoint, Path(path))
+        except UserError as error:
+            if self._failed is None:
+                raise
+            self._failed.append(error)
+
+    _failed: list[UserError] | None = None
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[list[UserError]]:
+        """Keep errors of writing in the list that this gives, for a caller that raises them when all processes can."""
+        self._failed = []
+        try:
+            yield self._failed
+        finally:
+            self._failed = None
+
+    def _write(self, checkpoint: dict[str, Any], path: Path) -> None:
         with whole(path, synced=True) as file:
             stream = _Stream(file)
             try:
@@ -49,12 +71,12 @@ class _Stream:
 
     def __init__(self, file: IO[bytes]):
         self.file = file
-        self.error: OSError | None = None
+        self.error: BaseException | None = None
 
     def write(self, part: bytes) -> int:
         try:
             return self.file.write(part)
-        except OSError as error:
+        except BaseException as error:  # a second Ctrl-C, too
             self.error = error
             raise
 
@@ -73,6 +95,7 @@ def promote(run: Path) -> None:
             last.replace(previous)
         else:
             second.replace(previous)
+            second.unlink(missing_ok=True)  # both are names of one file where a kill came between these two lines
     following.replace(last)
     sync_folder(last.parent)
 
@@ -85,7 +108,8 @@ def damage(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as file:
             part = file.testzip()
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError):
+        torch._C.PyTorchFileReader(os.fspath(path))  # which refuses other damage to the list of parts
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, RuntimeError):
         return "not a checkpoint, or cut short"
     except OSError as error:
         return f"cannot be read ({error.strerror or error})"
@@ -94,5 +118,11 @@ def damage(path: Path) -> str:
 
 def remove_unfinished(run: Path) -> None:
     """Remove what a killed run was still writing. Only for who holds the run's lock."""
-    for path in (run / NEXT, *run.glob(".*.tmp"), *(run / FOLDER).glob(".*.tmp")):
-        path.unlink(missing_ok=True)
+    for path in (run / NEXT, *run.iterdir(), *(run / FOLDER).iterdir()):
+        if path == run / NEXT or is_unfinished(path):
+            path.unlink(missing_ok=True)
+
+
+def is_unfinished(path: Path) -> bool:
+    """Whether a file is one of data_loading.config.atomic that was being written when its process was killed."""
+    return path.name.startswith(".") and path.name.endswith(".tmp")

@@ -34,7 +34,7 @@ import yaml
 
 from data_loading import sources
 from data_loading.errors import ConfigError
-from massrl.runs.checkpoint_files import FOLDER, LAST, remove_unfinished
+from massrl.runs.checkpoint_files import FOLDER, LAST, is_unfinished, remove_unfinished
 from massrl.runs.lock import LOCK, locked
 from massrl.runs.record import git, versions, write_json
 
@@ -95,6 +95,12 @@ class Run(os.PathLike):
     def metrics(self) -> dict[str, Any]:
         """Seconds and the last value of each metric (metrics.json)."""
         return read_json(self.path / METRICS)
+
+    @property
+    def ended(self) -> int | None:
+        """Optimiser steps after which the training ended; None where it has not, as far as metrics.json says."""
+        training = self.metrics.get("training")
+        return training.get("steps") if isinstance(training, dict) else None
 
     @property
     def method(self) -> str:
@@ -223,7 +229,7 @@ def check_free(run: Path, ckpt_path: str | os.PathLike | None, resume: bool = Fa
     """
     if run.exists() and not run.is_dir():
         raise ConfigError(f"--run {run} is a file; name a folder")
-    if not run.is_dir() or is_unused(run) or (resume and is_run(run)):
+    if not run.is_dir() or is_unused(run) or (resume and any((run / name).exists() for name in (ENVIRONMENT, LAST))):
         return
     own = ckpt_path is not None and run.resolve() in Path(ckpt_path).resolve().parents
     if not own:
@@ -233,8 +239,8 @@ def check_free(run: Path, ckpt_path: str | os.PathLike | None, resume: bool = Fa
 
 def is_unused(run: Path) -> bool:
     """Whether a folder holds nothing but what a start leaves that was killed before it wrote its settings."""
-    left = [path for path in run.rglob("*") if path != run / LOCK and path != run / FOLDER]
-    return not left
+    made = {run / LOCK, run / FOLDER}
+    return all(path in made or path.name.startswith(".nfs") or is_unfinished(path) for path in run.rglob("*"))
 
 
 @dataclass
@@ -255,9 +261,9 @@ def claimed(run: Path, alone: bool = False) -> Iterator[Claim]:
     try:
         run.parent.mkdir(parents=True, exist_ok=True)
         run.mkdir(exist_ok=not alone)
-    except FileExistsError:
-        raise
     except OSError as error:
+        if alone and run.is_dir():  # FileExistsError
+            raise
         raise ConfigError(f"--run {run} cannot be made: {error.strerror or error}") from error
     claim = Claim()
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,4 +44,5 @@ def quiet(everything: bool = False) -> Iterator[None]:
 
 def is_first() -> bool:
     """Whether this process is rank 0, as Lightning has it."""
-    return getattr(pl.utilities.rank_zero_only, "rank", 0) == 0
+    node = os.environ.get("NODE_RANK") or os.environ.get("GROUP_RANK") or "0"  # its processes have ranks later
+    return getattr(pl.utilities.rank_zero_only, "rank", 0) == 0 and node == "0"

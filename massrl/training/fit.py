@@ -50,7 +50,7 @@ def fit(
     others = trainer_args.get("logger")
     others = [] if others in (None, True, False) else others if isinstance(others, list) else [others]
     start: Any = {"ckpt_path": checkpoint.path} if checkpoint else {}
-    started = time.perf_counter()
+    started, steps = time.perf_counter(), 0
     with quiet(), Signals() as signals:
         on_nan = OnNaN(config["on_nan"], run / folder.NAN if claim else None, {"data": config["data"]})
         saving = Saving(run, data_facts(data, config), config["save_minutes"], signals, on_nan.check_weights)
@@ -63,15 +63,22 @@ def fit(
                 "default_root_dir": os.fspath(run),
             }
         )
+        # With max_steps Lightning takes each start for one in the middle of an epoch, and goes on with other batches.
+        trainer.fit_loop._iteration_based_training = lambda: False  # type: ignore[method-assign]
+        if checkpoint:
+            steps = checkpoint.steps
+            for part in ("state_dict", "optimizer_states", "processes"):
+                checkpoint.content.pop(part, None)  # Lightning reads the file again
         if claim is None:  # another process writes the folder
             trainer.fit(method, datamodule=data, **start)
             return
+        write_json(run / folder.ENVIRONMENT, environment(command))  # first: it tells a run from a folder with a config
         write_whole(run / folder.CONFIG, config_text)
-        write_json(run / folder.ENVIRONMENT, environment(command))
         (run / folder.NAN).unlink(missing_ok=True)  # of an earlier start
-        metrics.resume(checkpoint.steps if checkpoint else 0)
+        metrics.resume(steps)
         try:
             trainer.fit(method, datamodule=data, **start)
+            claim.begun = True  # where a strategy trains in other processes, nothing here has seen a step
         finally:
             claim.begun = claim.begun or saving.stepped or (run / folder.NAN).exists()
     seconds = round(time.perf_counter() - started, 2)

@@ -30,7 +30,7 @@ from massrl.methods import Method
 from massrl.parsing.places import Keywords
 from massrl.report import build
 from massrl.runs.checkpoint import Checkpoint, find
-from massrl.runs.folder import CONFIG, EXPORT, Claim, Run, check_free, claimed, run_of
+from massrl.runs.folder import CONFIG, EXPORT, METRICS, Claim, Run, check_free, claimed, run_of
 from massrl.runs.quiet import is_first, quiet
 from massrl.training.fit import fit
 from massrl.training.keywords import from_keywords
@@ -143,7 +143,7 @@ def run_settings(settings: Settings, command: str, rehearsal: bool = False) -> R
             settings.config.run
         )
         if is_first() and settings.config.run:  # the processes that this one starts find its folder in use
-            check_free(Path(settings.config.run), given, resume)
+            check_free(Path(settings.config.run), given, resume and given is None)
     try:
         with errors_placed(settings.words), _own_folder(settings) as (run, claim):
             checkpoint = Checkpoint.read(given) if given else _begun(run) if resume else None
@@ -173,6 +173,8 @@ def _own_folder(settings: Settings) -> Iterator[tuple[Run, Claim | None]]:
 def _begun(run: Run) -> Checkpoint | None:
     """The checkpoint from which the same command goes on."""
     path = begun(run.path)
+    if path is None and (run.path / METRICS).exists():
+        raise ConfigError(f"--run {run.path} has ended, and its checkpoints are gone; name another folder")
     if path is None and (run.path / CONFIG).exists():
         say(f"run {run.path} ended before its first checkpoint: it starts again")
     return Checkpoint.read(path) if path else None
@@ -208,7 +210,8 @@ def _train(
             trainer_args = _trainer_args(settings, method, data, checkpoint, same)
     text, resolved = settings.resolved()
     if checkpoint and same:
-        complete = _complete(trainer_args, checkpoint)
+        longer = any(line.startswith("trainer.max_") for line in others)
+        complete = _complete(trainer_args, checkpoint) or (not longer and run.ended == checkpoint.steps)
         what = "is complete" if complete else "goes on"
         say(f"run {run.path} {what}: epochs done {checkpoint.epochs}, steps {checkpoint.steps}")
         for line in others:
@@ -366,12 +369,14 @@ def _interrupted(run: Run) -> Iterator[None]:
     except (Stopped, SystemExit, KeyboardInterrupt) as stop:
         if isinstance(stop, Stopped):
             number = stop.signal
+        elif isinstance(stop, pl.utilities.exceptions.SIGTERMException):  # while the length was measured
+            number = signal.SIGTERM
         elif isinstance(stop, KeyboardInterrupt) or isinstance(stop.__context__, KeyboardInterrupt):
             number = signal.SIGINT
         else:
             raise
-        if is_first() and run.checkpoint.exists():
-            print(f"\nto continue: massrl pretrain --ckpt_path {shlex.quote(str(run.path))}", file=sys.stderr)
+        if words := _to_continue(run):
+            print(f"\n{words}", file=sys.stderr)
         raise (KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)) from None
     except RuntimeError as error:
         if not lost_peer(error):
@@ -379,5 +384,11 @@ def _interrupted(run: Run) -> Iterator[None]:
         said = str(error).partition(" This is")[0][:200]
         raise ConfigError(
             f"another process of this run has ended, and this one with it ({said}); its own words say why, unless it "
-            f"was killed; to continue: massrl pretrain --ckpt_path {run.path}"
+            f"was killed; {_to_continue(run) or 'process 0 says how to go on'}"
         ) from error
+
+
+def _to_continue(run: Run) -> str:
+    """What to type next, on the process that knows the folder, where there is a checkpoint; else ""."""
+    there = is_first() and run.checkpoint.exists()
+    return f"to continue: massrl pretrain --ckpt_path {shlex.quote(str(run.path))}" if there else ""

@@ -15,6 +15,8 @@ import torch.distributed as dist
 from data_loading.config.lightning_package import pl
 from massrl.distributed import world_size
 
+move_data_to_device = pl.utilities.move_data_to_device
+
 
 @runtime_checkable
 class HasProcessState(Protocol):
@@ -54,15 +56,18 @@ def set_random_state(state: dict[str, Any]) -> None:
         torch.cuda.set_rng_state(state["cuda"].cpu())
 
 
-def gathered(trainer: pl.Trainer) -> list[dict[str, Any]]:
-    """The states of all processes, in order of rank; each must call it."""
+def gathered(trainer: pl.Trainer, group: Any = None) -> list[dict[str, Any]]:
+    """The states of all processes on the CPU, in order of rank, on rank 0, and [] on others; each must call it.
+
+    group: of torch.distributed, through which they are sent; None takes the default one.
+    """
     callbacks = {one.state_key: one.process_state() for one in _callbacks(trainer) if isinstance(one, HasProcessState)}
-    mine = {"random": random_state(), "callbacks": callbacks}
+    mine = move_data_to_device({"random": random_state(), "callbacks": callbacks}, torch.device("cpu"))
     if world_size() == 1:
         return [mine]
-    found: list[Any] = [None] * world_size()
-    dist.all_gather_object(found, mine)
-    return found
+    found: list[Any] | None = [None] * world_size() if trainer.is_global_zero else None
+    dist.gather_object(mine, found, dst=0, group=group)
+    return found or []
 
 
 def restore(trainer: pl.Trainer, states: list[dict[str, Any]]) -> None:
@@ -80,7 +85,8 @@ def restore(trainer: pl.Trainer, states: list[dict[str, Any]]) -> None:
     mine = states[trainer.global_rank]
     for one in _callbacks(trainer):
         if isinstance(one, HasProcessState) and one.state_key in mine["callbacks"]:
-            one.load_process_state(mine["callbacks"][one.state_key])
+            state = mine["callbacks"][one.state_key]
+            one.load_process_state(move_data_to_device(state, trainer.strategy.root_device))
     set_random_state(mine["random"])
 
 

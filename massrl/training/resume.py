@@ -51,6 +51,8 @@ def length_of(checkpoint: Checkpoint) -> dict[str, Any]:
 def differences(before: Mapping[str, Any], now: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Any, Any]]:
     """(name with dots, value before, value now) of each setting in which two configs differ; of lists, the whole."""
     for name in dict.fromkeys((*before, *now)):
+        if not within and name == "minutes":  # which has set the length, or nothing
+            continue
         one, other = before.get(name, MISSING), now.get(name, MISSING)
         if isinstance(one, Mapping) and isinstance(other, Mapping) and name != "views":
             yield from differences(one, other, f"{within}{name}.")

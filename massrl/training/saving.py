@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,11 +16,9 @@ from torch import Tensor
 
 from data_loading.config.lightning_package import pl
 from data_loading.errors import ConfigError, UserError
-from massrl.runs.checkpoint_files import NEXT, promote
+from massrl.runs.checkpoint_files import NEXT, WholeCheckpoints, promote
 from massrl.training import process_state
 from massrl.training.signals import Signals, Stopped
-
-EVERY = 4  # optimiser steps between two agreements of several processes
 
 
 class Saving(pl.callbacks.Checkpoint):
@@ -61,7 +61,7 @@ class Saving(pl.callbacks.Checkpoint):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         checkpoint["massrl"] = self.content
-        checkpoint["processes"] = process_state.gathered(trainer)
+        checkpoint["processes"] = process_state.gathered(trainer, self.agreement.group)
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -76,12 +76,12 @@ class Saving(pl.callbacks.Checkpoint):
         self.signals.stepping = True
         self.last_step, self.saved_at = trainer.global_step, time.monotonic()
         self.agreement.begin(trainer)
-
-    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
-        self._promote(trainer)
         if self.restored:
             process_state.restore(trainer, self.restored)
             self.restored = []
+
+    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        self._promote(trainer)
         if self.ends_by:
             raise Stopped(self.ends_by)
 
@@ -114,17 +114,26 @@ class Saving(pl.callbacks.Checkpoint):
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         self.signals.stepping = False
+        launcher: Any = trainer.strategy.launcher
+        if isinstance(exception, Stopped) and getattr(launcher, "procs", None):
+            if not self.ends_by:  # before the first step, when processes have agreed on nothing
+                launcher.kill(signal.SIGTERM)
+            launcher.procs.clear()  # Lightning kills this process some seconds after one of these has ended
         if trainer.is_global_zero:
             (self.run / NEXT).unlink(missing_ok=True)
 
     def _save(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]  # a property that the class makes later
+            return
         self.check(trainer, module)
+        files: Any = trainer.strategy.checkpoint_io
+        held: Any = files.held() if isinstance(files, WholeCheckpoints) else contextlib.nullcontext([])
+        with held as failed:
+            trainer.save_checkpoint(self.run / NEXT, weights_only=False)  # with a barrier, which all must reach
+        if self.agreement.any(bool(failed)):
+            said = str(failed[0]) if failed else f"{self.run / NEXT} could not be written by process 0"
+            raise UserError(f"{said}; the run ends, and goes on from the checkpoint before")
         self.wanted, self.pending, self.saved_at = False, True, time.monotonic()
-        try:
-            trainer.save_checkpoint(self.run / NEXT, weights_only=False)
-        except UserError as error:
-            raise UserError(f"{error}; the run ends, and goes on from the checkpoint before") from error
-        self.saved_at = time.monotonic()  # a slow disk has a whole period, too
         self.agreement.saved()
 
     def _promote(self, trainer: pl.Trainer) -> None:
@@ -136,37 +145,49 @@ class Saving(pl.callbacks.Checkpoint):
 class Agreement:
     """One decision of all processes, in the same step: whether to save, and the signal to end by.
 
-    Several processes ask each other every few steps, on the CPU and beside the steps: the answer is read a few steps
-    later, when it is there, so that nobody waits and no device is waited for.
+    Several processes ask each other in each step, on the CPU and beside the step: the answer is read after the next
+    one, when it is there, so that nobody waits and no device is waited for.
     """
 
     def __init__(self) -> None:
         self.group: Any = None
         self.asked: tuple[Any, Tensor] | None = None  # what is being answered
-        self.steps, self.stale = 0, False
+        self.stale = False
 
     def begin(self, trainer: pl.Trainer) -> None:
-        """Connect the processes; each calls it."""
-        self.asked, self.steps, self.stale = None, 0, False
+        """Connect the processes; each calls it. UserError where they do not begin with the same step."""
+        self.asked, self.stale = None, False
         if trainer.world_size == 1 or not (dist.is_available() and dist.is_initialized()):
             self.group = None
             return
         self.group = dist.new_group(backend="gloo")
+        first = torch.tensor([trainer.global_step, -trainer.global_step])
+        dist.all_reduce(first, dist.ReduceOp.MAX, group=self.group)
+        if first[0] != -first[1]:
+            raise UserError(
+                f"processes begin with steps from {-first[1]} to {first[0]}: they have found different checkpoints; "
+                "give --run a folder on a disk that all of them share"
+            )
         # Lightning asks rank 0 in each step whether it got SIGTERM, and waits for the device to hear it.
         trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
 
-    def reached(self, save: bool, signal: int) -> tuple[bool, int]:
-        """(whether to save, signal or 0) as all processes see it after this step; save, signal: of this one."""
+    def reached(self, save: bool, number: int) -> tuple[bool, int]:
+        """(whether to save, signal or 0) as all processes see it after this step; save, number: of this one."""
         if self.group is None:
-            return save, signal
-        self.steps += 1
-        if self.steps % EVERY:
-            return False, 0
-        (wanted, number), stale = self._answer(), self.stale
+            return save, number
+        (wanted, found), stale = self._answer(), self.stale
         self.stale = False
-        mine = torch.tensor([int(save), signal])
+        mine = torch.tensor([int(save), number])
         self.asked = (dist.all_reduce(mine, dist.ReduceOp.MAX, group=self.group, async_op=True), mine)
-        return bool(wanted) and not stale, number
+        return bool(wanted) and not stale, found
+
+    def any(self, mine: bool) -> bool:
+        """Whether it is so on any process; each calls it, and waits for the others."""
+        if self.group is None:
+            return mine
+        found = torch.tensor([int(mine)])
+        dist.all_reduce(found, dist.ReduceOp.MAX, group=self.group)
+        return bool(found[0])
 
     def saved(self) -> None:
         """A checkpoint is written: whoever has asked for one before has it."""

@@ -23,7 +23,7 @@ class Stopped(BaseException):
 
 
 class Signals:
-    """While it is entered, signals are noted in `received`; Ctrl-C for the second time raises KeyboardInterrupt.
+    """While it is entered, signals are noted in `received`; Ctrl-C after a signal raises KeyboardInterrupt.
 
     A handler may run between any two instructions, so it sets this flag alone: who takes steps (`stepping`) asks for it
     after each one. Where no steps are taken, as before the first one, the signal raises Stopped.
@@ -57,7 +57,7 @@ class Signals:
     def _note(self, number: int, frame: FrameType | None) -> None:
         if not self.stepping:
             raise Stopped(number)
-        if number == signal.SIGINT and self.received == signal.SIGINT:
+        if number == signal.SIGINT and self.received:
             raise KeyboardInterrupt
         if not self.received:
             self.received = number

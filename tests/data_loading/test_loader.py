@@ -665,3 +665,30 @@ def test_a_file_that_changes_under_a_loader_is_an_error_in_one_line_with_its_nex
         BetonError, match=r"a\.beton (has been replaced or changed since it was opened|is no longer there)"
     ):
         next(batches)
+
+
+CUT_SHORT = """
+import os, sys
+from data_loading import Loader
+from data_loading.beton.mapping import Part
+Part.check = lambda *_: None  # as between two checks
+batches = iter(Loader(sys.argv[1], 8, "simclr32", num_workers=int(sys.argv[2]), batches_ahead=1, order="sequential"))
+next(batches)
+os.truncate(sys.argv[1], 4096)
+list(batches)
+"""
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_file_that_is_cut_short_while_it_is_read_ends_the_process_with_a_line(tmp_path, workers):
+    path = write(tmp_path / "a.beton", n=64)
+    paths = os.pathsep.join([str(CHECKOUT), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-c", CUT_SHORT, str(path), str(workers)],
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 2 and done.stderr.startswith("massrl: error: a .beton file was cut short"), done.stderr
+    assert done.stderr.count("\n") == 1

@@ -1,14 +1,19 @@
 """The same command goes on: from the newest checkpoint that is whole, as the run was begun."""
 
 import shutil
+from types import SimpleNamespace
 
 import pytest
+import pytorch_lightning as pl
+import torch
 
 from data_loading.errors import CheckpointError, ConfigError
 from killing import STEPS, kept, logged, train
+from massrl.callbacks import OnlineKNN
 from massrl.cli.samples import sample_folder
 from massrl.runs.checkpoint import Checkpoint, find
-from massrl.runs.checkpoint_files import LAST, NEXT, PREVIOUS, WholeCheckpoints, damage, promote
+from massrl.runs.checkpoint_files import LAST, NEXT, PREVIOUS, WholeCheckpoints, _Stream, damage, promote
+from massrl.training import process_state
 from massrl.training.resume import differences
 
 
@@ -97,6 +102,9 @@ def test_a_new_checkpoint_moves_the_newest_to_previous_also_without_links(tmp_pa
 
 def test_a_run_that_ended_before_its_first_checkpoint_starts_again(images, begun, capsys):
     shutil.rmtree(begun / "checkpoints")
+    with pytest.raises(ConfigError, match="has ended, and its checkpoints are gone; name another folder"):
+        train(images, begun, max_epochs=1)
+    (begun / "metrics.json").unlink()
     train(images, begun, max_epochs=1)
     assert "ended before its first checkpoint: it starts again" in capsys.readouterr().out
     assert [int(row["step"]) for row in logged(begun)] == [0, 1, 2, 3]
@@ -154,3 +162,96 @@ def test_differences_are_of_leaves_and_ignore_how_a_value_is_written():
     now = {"a": {"b": 2, "c": (1, 2)}, "new": 1, "data": {"views": {"size": 2, "x": 3}}}
     found = [(name, one, other) for name, one, other in differences(before, now)]
     assert found == [("a.b", 1, 2), ("data.views", {"size": 1, "x": 2}, {"size": 2, "x": 3})]
+
+
+# ---- found by a reader
+
+
+def test_a_run_of_a_number_of_steps_goes_on_with_its_own_batches(images, tmp_path):
+    class Rows(pl.Callback):
+        def __init__(self):
+            self.rows = []
+
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            self.rows.append(batch.index.tolist())
+
+    length = {"max_epochs": -1, "max_steps": 10}
+    never, first, second = Rows(), Rows(), Rows()
+    train(images, tmp_path / "never", never, **length)
+    train(images, tmp_path / "run", first, **{**length, "max_steps": 4})  # an epoch
+    train(images, tmp_path / "run", second, **length)
+    assert first.rows + second.rows == never.rows and len(never.rows) == 10
+    assert [row["step"] for row in logged(tmp_path / "run")] == [str(i) for i in range(10)]
+
+
+def test_a_checkpoint_of_another_run_does_not_open_a_folder_in_use(images, begun, tmp_path):
+    other = tmp_path / "other"
+    train(images, other, max_epochs=1)
+    with pytest.raises(ConfigError, match="is not empty"):
+        train(images, other, ckpt_path=begun, max_epochs=2)
+
+
+def test_a_folder_with_a_config_of_ones_own_is_no_run(images, tmp_path):
+    (tmp_path / "exp").mkdir()
+    (tmp_path / "exp" / "config.yaml").write_text("data: {size: 16}\n")
+    with pytest.raises(ConfigError, match="is not empty"):
+        train(images, tmp_path / "exp")
+    assert (tmp_path / "exp" / "config.yaml").read_text() == "data: {size: 16}\n"
+
+
+def test_what_a_kill_leaves_of_a_file_is_no_reason_to_refuse_a_folder(images, tmp_path):
+    run = tmp_path / "run"
+    (run / "checkpoints").mkdir(parents=True)
+    for name in (".environment.json.host.1234.tmp", ".nfs0001", "checkpoints/.next.ckpt.host.1234.tmp"):
+        (run / name).touch()
+    train(images, run, max_epochs=1)
+    assert not list(run.rglob("*.tmp"))
+
+
+def test_a_run_that_ended_early_is_complete_until_it_is_given_more(images, tmp_path, capsys):
+    class Stop(pl.Callback):
+        def on_train_batch_end(self, trainer, *_):
+            trainer.should_stop = trainer.global_step == 2
+
+    train(images, tmp_path / "run", Stop())
+    assert kept(tmp_path / "run")["global_step"] == 2
+    train(images, tmp_path / "run")
+    assert "is complete: epochs done 1, steps 2" in capsys.readouterr().out
+    train(images, tmp_path / "run", max_epochs=4)
+    assert "goes on" in capsys.readouterr().out and kept(tmp_path / "run")["global_step"] > 2
+
+
+def test_a_run_folder_within_a_file_is_one_line(images, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="cannot be made: (Not a directory|File exists)"):
+        train(images, tmp_path / "file" / "run")
+
+
+def test_a_trial_of_one_step_leaves_no_checkpoint(images, tmp_path):
+    train(images, tmp_path / "run", fast_dev_run=True, max_epochs=None)
+    assert not (tmp_path / "run" / LAST).exists()
+
+
+def test_a_second_ctrl_c_in_the_middle_of_writing_a_checkpoint_is_ctrl_c(tmp_path):
+    class Interrupted:
+        def write(self, part):
+            raise KeyboardInterrupt
+
+    stream = _Stream(Interrupted())
+    with pytest.raises((RuntimeError, KeyboardInterrupt)):  # torch has its own word for an error after some bytes
+        torch.save({"a": torch.zeros(9)}, stream)
+    assert isinstance(stream.error, KeyboardInterrupt)
+
+
+def test_states_of_callbacks_are_kept_on_the_cpu_and_given_back_on_the_device():
+    ring = OnlineKNN(bank_size=4, k=1)
+    ring.insert(torch.ones(2, 3), torch.zeros(2, dtype=torch.long), torch.arange(2))
+    ring.hits.append(torch.tensor(0.5))
+    fake = SimpleNamespace(
+        callbacks=[ring], world_size=1, global_rank=0, is_global_zero=True, strategy=SimpleNamespace(root_device="meta")
+    )
+    states = process_state.gathered(fake)
+    ring.on_fit_start()
+    process_state.restore(fake, states)
+    tensors = [ring.features, ring.labels, ring.index, *ring.hits]
+    assert len(tensors) == 4 and all(x.device.type == "meta" for x in tensors)

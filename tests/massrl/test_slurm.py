@@ -15,7 +15,16 @@ from massrl.runs.checkpoint import Checkpoint
 
 SCRIPT = ROOT / "bash_files" / "slurm" / "pretrain.sh"
 MASSRL = f'#!/bin/sh\nexec {sys.executable} -m massrl "$@"\n'
-SRUN = '#!/bin/sh\n"$@" &\nt=$!\ntrap "kill -USR1 $t" USR1\nwait $t\ncode=$?\nwhile kill -0 $t 2>/dev/null; do wait $t; code=$?; done\nexit $code\n'  # noqa: E501  # as srun: hands the signal on
+SRUN = """#!/bin/sh
+shift 2  # --wait 120
+"$@" &
+task=$!
+trap "kill -USR1 $task" USR1  # as srun hands it on
+wait $task
+code=$?
+while kill -0 $task 2>/dev/null; do wait $task; code=$?; done
+exit $code
+"""
 SCONTROL = '#!/bin/sh\necho "$@" > requeued\n'
 
 
