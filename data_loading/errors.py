@@ -49,3 +49,9 @@ def one_of(what: str, value: object, known: Iterable[str], error: type[UserError
         hint = near_miss(value, known)
         raise error(f"{what} is {value!r}{f'.{hint} Choose' if hint else '; choose'} one of {', '.join(known)}")
     return value
+
+
+def printable(text: str) -> str:
+    """`text` on one line, with what a terminal would obey, as an escape character in a file's name, written out."""
+    line = " ".join(text.split())
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in line)

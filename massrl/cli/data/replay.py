@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from data_loading.config import yaml_text
 from data_loading.errors import ConfigError
 from massrl.cli.data.common import CHECK, checked_file, ends_in, parse, save_grid
 from massrl.parsing.parser import Parser
@@ -57,14 +58,11 @@ def _replay(args) -> None:
 
 def _recipe(args):
     """(views, size, seed), from the options if given, else from the run's config; ConfigError if unset."""
-    import yaml
-
     data: dict = {}
     if args.config is not None:
-        try:
-            data = (yaml.safe_load(Path(args.config).read_text()) or {}).get("data", {})
-        except (OSError, yaml.YAMLError, AttributeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{args.config} is not a readable config.yaml of a run: {error}") from error
+        data = yaml_text.read_mapping(args.config, "a run's settings").get("data") or {}
+        if not isinstance(data, dict):
+            raise ConfigError(f"{args.config}: data is {data!r:.40}; name the config.yaml of a run")
     which = args.views if args.views is not None else data.get("views")
     if which is None:
         raise ConfigError("the view set is not given; use --config RUN/config.yaml or --views")
