@@ -16,6 +16,7 @@ from massrl.runs import folder
 from massrl.runs.checkpoint import LAST, Checkpoint, data_facts
 from massrl.runs.quiet import quiet
 from massrl.runs.record import environment, write_json
+from massrl.runs.trainer import make_trainer
 from massrl.training.metrics import Metrics
 
 
@@ -73,7 +74,7 @@ def fit(
     start: Any = {"ckpt_path": checkpoint.path} if checkpoint else {}
     started = time.perf_counter()
     with quiet():
-        trainer = pl.Trainer(**trainer_args)
+        trainer = make_trainer(**trainer_args)
         if not trainer.is_global_zero:
             trainer.fit(method, datamodule=data, **start)
             return

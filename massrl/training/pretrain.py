@@ -30,6 +30,7 @@ from massrl.report import build
 from massrl.runs.checkpoint import LAST, Checkpoint, find
 from massrl.runs.folder import CONFIG, EXPORT, Run, check_free, run_of
 from massrl.runs.quiet import is_first, quiet
+from massrl.runs.trainer import make_trainer
 from massrl.training.fit import fit
 from massrl.training.keywords import from_keywords
 from massrl.training.length import PASSED_ON, batches_of_epoch, fitted
@@ -202,7 +203,7 @@ def _trainer_args(
     ]
     if _length_is_open(found) and found.get("limit_train_batches") != 0:
         minutes = _minutes(found.get("max_time")) or settings.config.minutes
-        world = pl.Trainer(**{**found, "callbacks": None, "logger": False, "enable_progress_bar": False}).world_size
+        world = make_trainer(**{**found, "callbacks": None, "logger": False, "enable_progress_bar": False}).world_size
         length, why = fitted(method, data, found, minutes, world)
         say(why)
         done = checkpoint.epochs if checkpoint else 0
