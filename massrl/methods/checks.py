@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 WIDEST, LONGEST = 2**24, 1e6
 NUMBERS: dict[str, tuple[float, float, bool]] = {
     **dict.fromkeys(("hidden_dim", "out_dim", "bottleneck_dim", "pred_dim"), (1, 2**20, True)),
-    **dict.fromkeys(("num_prototypes", "num_classes", "queue_size"), (1, WIDEST, True)),
+    **dict.fromkeys(("num_prototypes", "num_classes"), (1, WIDEST, True)),
+    "queue_size": (0, WIDEST, True),  # SwAV's 0 is none; other queues refuse it
     **dict.fromkeys(("hidden_layers", "projector_layers"), (1, 100, True)),
     "sinkhorn_iterations": (1, 1000, True),
     **dict.fromkeys(("freeze_epochs", "tau_warmup_epochs", "queue_from_epoch"), (0, LONGEST, False)),

@@ -392,7 +392,7 @@ def test_a_backbone_of_ones_own_trains():
         ("SwAV", {"freeze_steps": -1}),
         ("SwAV", {"num_prototypes": 0}),
         ("SwAV", {"sinkhorn_iterations": 10**12}),
-        ("MoCo", {"queue_size": 0}),
+        ("MoCo", {"queue_size": -1}),
         ("SimSiam", {"pred_dim": 0}),
         ("MASSRL", {"hidden_layers": 0}),
         ("VICReg", {"sim_weight": -1.0}),

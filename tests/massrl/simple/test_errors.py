@@ -84,7 +84,7 @@ def test_supcon_refuses_labels_that_do_not_fit(labels, message):
         ("SimCLR", {"temperature": 0}, "SimCLR: temperature is 0; a temperature must be above 0"),
         ("BYOL", {"tau": 1.5}, "BYOL: tau is 1.5; it must lie from 0"),
         ("MoCo", {"m": -0.1}, "MoCo: m is -0.1; it must lie from 0"),
-        ("MoCo", {"K": 0}, "MoCo: K is 0; it must be an integer from 1 to 16,777,216"),
+        ("MoCo", {"K": 0}, "MoCo: K is 0; a queue holds at least one embedding"),
         ("DINO", {"temp_t": -1}, "DINO: temp_t is -1; a temperature"),
         ("DINO", {"m": 2}, "DINO: m is 2; it must lie from 0 to 1"),
         ("DINO", {"total_steps": 0}, "DINO: total_steps is 0"),
