@@ -69,3 +69,8 @@ def one_of(what: str, value: object, known: Iterable[str], error: type[UserError
         hint = near_miss(value, known)
         raise error(f"{what} is {value!r}{f'.{hint} Choose' if hint else '; choose'} one of {', '.join(known)}")
     return value
+
+
+def one_line(text: str) -> str:
+    """`printable` text on one line, as an error is shown."""
+    return printable(" ".join(text.split()))

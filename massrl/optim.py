@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pytorch_lightning as pl
 
 REFERENCE_BATCH = 256  # base_lr is stated for this global batch
+LONGEST_WARMUP = 1e5  # epochs
 OPEN_END = 2**62  # steps of a run whose end is not known yet
 
 
@@ -74,6 +75,11 @@ class OptimConfig:
             value = getattr(self, name)
             if value is not None and (value < 0 or not math.isfinite(value)):
                 raise ConfigError(f"optim.{name} is {value}; it must be a number of at least 0")
+        for name, most in (("warmup_epochs", LONGEST_WARMUP), ("weight_decay", 1e6)):
+            if getattr(self, name) > most:
+                raise ConfigError(f"optim.{name} is {getattr(self, name):g}; it must be at most {most:,.0f}")
+        if self.base_lr == 0:
+            raise ConfigError("optim.base_lr is 0, which would train nothing; set it above 0")
         assert self.momentum is not None and self.milestones is not None, "a config that is not filled"
         if not 0 <= self.momentum < 1:
             raise ConfigError(f"optim.momentum is {self.momentum}; it must lie from 0 to below 1")

@@ -5,6 +5,7 @@ In a clone they are read from configs/; an installed package holds a copy of the
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from data_loading.errors import UnknownName, near_miss
@@ -45,6 +46,6 @@ def file(value: str) -> Path:
     Words that look like a file or like YAML itself stay as they are, for the parser to judge.
     """
     looks_like_text = any(mark in value for mark in ":{\n")
-    if Path(value).is_file() or looks_like_text or Path(value).suffix in (".yaml", ".yml", ".json"):
+    if os.path.exists(value) or looks_like_text or Path(value).suffix in (".yaml", ".yml", ".json"):
         return Path(value)
     return path(value)

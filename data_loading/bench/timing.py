@@ -23,6 +23,10 @@ FIRST_S, PATIENCE = 120.0, 20
 COMPILING_S = 900.0  # in place of FIRST_S where our kernels are compiled; a busy machine takes minutes
 
 
+MOST = {"rounds": 10_000, "images": 10_000_000, "batch_size": 16_384}
+MOST_SECONDS = 3600  # of a round
+
+
 @dataclass
 class Settings:
     """Settings shared by all peers; ConfigError for a number out of range.
@@ -39,11 +43,11 @@ class Settings:
     pythons: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self):
-        for what in ("rounds", "images", "batch_size"):
-            if getattr(self, what) < 1:
-                raise ConfigError(f"{what} is {getattr(self, what)}; it must be at least 1")
-        if not self.seconds > 0:
-            raise ConfigError(f"seconds is {self.seconds}; it must be above 0")
+        for what, most in MOST.items():
+            if not 1 <= getattr(self, what) <= most:
+                raise ConfigError(f"{what} is {getattr(self, what)}; it must be an integer from 1 to {most:,}")
+        if not 0 < self.seconds <= MOST_SECONDS:
+            raise ConfigError(f"seconds is {self.seconds}; it must be above 0, and at most {MOST_SECONDS:,}")
 
 
 @dataclass

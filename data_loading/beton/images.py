@@ -57,6 +57,8 @@ class RGBImageField(Field):
         self.write_mode = one_of("write_mode", write_mode or mode or "raw", WRITE_MODES, ConfigError)
         if max_resolution is not None and max_resolution < 1:
             raise ConfigError(f"max_resolution is {max_resolution}; it must be at least 1 pixel")
+        if smart_threshold is not None and smart_threshold < 0:
+            raise ConfigError(f"smart_threshold is {smart_threshold}; it must be at least 0 bytes")
         if not 1 <= jpeg_quality <= 100:
             raise ConfigError(f"jpeg_quality is {jpeg_quality}; it must be from 1 to 100")
         if compress_probability is None:

@@ -6,6 +6,7 @@ A class_path is a registered name (`Solarize`, `randaugment`) or the import path
 from __future__ import annotations
 
 import inspect
+import traceback
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
@@ -124,9 +125,21 @@ def found(path: str, registry: Registry) -> Callable:
         raise UnknownName(
             f"class_path {path!r} cannot be imported ({error}); its file must be in this folder or on PYTHONPATH"
         ) from error
+    except Exception as error:  # whatever the code of a user's module raises
+        raise ViewError(import_failure(repr(path), error)) from error
     if not callable(item):
         raise ViewError(f"class_path {path!r} is no class or function but a {type(item).__name__}")
     return item
+
+
+def import_failure(what: str, error: Exception) -> str:
+    """What a module raised while it was imported, in one line, with the line of the file. what: was to be imported."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = (
+        "" if isinstance(error, SyntaxError) or not frames else f" ({frames[-1].filename}, line {frames[-1].lineno})"
+    )
+    text = " ".join(str(error).split())
+    return f"{what} cannot be imported: {type(error).__name__}: {text}{where}; correct the file, or leave it out"
 
 
 def argument_names(make: Callable) -> list[str]:

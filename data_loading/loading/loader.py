@@ -5,6 +5,7 @@ This file holds what a loader is asked for and where it is; `epoch_iterator` hol
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +35,9 @@ from data_loading.ops.normalize import IMAGENET_MEAN, IMAGENET_STD, Normalize
 from data_loading.views.sampling import Drawer
 from data_loading.views.view_set import ViewSet
 from data_loading.views.view_sets import get as get_views
+
+MOST_WORKERS = 1024  # threads; a machine of today has fewer cores
+MOST_AHEAD = 1024
 
 
 class Loader(Remembers, IterableDataset[Batch]):
@@ -104,12 +108,13 @@ class Loader(Remembers, IterableDataset[Batch]):
         skip = one_of("on_error", on_error, ("raise", "skip"), ConfigError) == "skip"
         half = one_of("decode_scale", decode_scale, ("full", "half"), ConfigError) == "half"
         self._given_batch_size = _whole("batch_size", batch_size, 1)
-        self.num_workers = _whole("num_workers", num_workers, 0)
-        self.batches_ahead = _whole("batches_ahead", batches_ahead, 1)
+        self.num_workers = _whole("num_workers", num_workers, 0, MOST_WORKERS)
+        self.batches_ahead = _whole("batches_ahead", batches_ahead, 1, MOST_AHEAD)
         self.pool_pages = _whole("pool_pages", pool_pages, 1)
         if pin_memory and not torch.cuda.is_available():
             raise ConfigError("pin_memory needs a CUDA device, and this machine has none; leave it out")
         self.view_set = get_views(views, size)
+        _check_memory(self._given_batch_size, self.view_set, dtype)
         run_seed = checked_seed(seed)
         self.order_seed = run_seed if order_seed is None else checked_seed(order_seed, "order_seed")
         self.view_seed = run_seed if view_seed is None else checked_seed(view_seed, "view_seed")
@@ -300,7 +305,20 @@ class _Sequential(SequentialSampler):
         self.set_epoch = loader.set_epoch
 
 
-def _whole(name: str, value: int, least: int) -> int:
-    if not is_number(value) or not least <= value < 2**63 or value != int(value):
-        raise ConfigError(f"{name} is {value!r}; it must be an integer of at least {least}")
+def _whole(name: str, value: int, least: int, most: int = 2**63 - 1) -> int:
+    if not is_number(value) or not least <= value <= most or value != int(value):
+        bounds = f"of at least {least}" if most == 2**63 - 1 else f"from {least} to {most:,}"
+        raise ConfigError(f"{name} is {value!r}; it must be an integer {bounds}")
     return int(value)
+
+
+def _check_memory(batch_size: int, view_set: ViewSet, dtype: str) -> None:
+    """Refuse a batch that is larger than this machine's memory."""
+    pixels = sum(view.size**2 for view in view_set.views)
+    needed = batch_size * pixels * 3 * DTYPES[dtype][0].itemsize
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > memory:
+        raise ConfigError(
+            f"a batch of {batch_size} images in {len(view_set)} views would take {needed / 2**30:,.0f} GiB, and this "
+            f"machine has {memory / 2**30:,.0f}; choose a smaller batch_size or size"
+        )

@@ -48,6 +48,8 @@ def as_beton(
     Safe to call from several processes: a file lock makes the others wait for the one that writes.
     SourceError if `path` does not exist, is not readable, or the cache folder is not writable.
     """
+    if path == "":  # as an unset variable gives; Path("") would be the current folder
+        raise SourceError("the path of the data is empty; name a folder or a .beton file")
     if not isinstance(path, str | Path):
         others = [item for item in path if not _is_beton(Path(item))]
         if others:

@@ -24,6 +24,8 @@ def open(source: str | Path, split: str | None = None, root: str | Path | None =
     SourceError if there is no such source, split or root.
     """
     name, path = str(source), Path(source)
+    if not name.strip():
+        raise SourceError("the name of the data is empty; name a folder, a file or a data set")
     if name in NAMES and Path(name).is_dir():
         owner = "scikit-learn" if name == "digits" else "torchvision"
         raise SourceError(

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from data_loading.config import yaml_text
 from data_loading.config.described import argument_names, construct, plain
 from data_loading.errors import ViewError, one_of
 from data_loading.ops.base import OPS, Op, flag, whole
@@ -216,12 +217,15 @@ class ViewSet:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ViewSet:
         """The view set of arguments as `to_dict` or a config holds them; ViewError names what is wrong."""
+        if "strategies" not in values and set(values) <= set(argument_names(cls)):
+            beside = f" beside {', '.join(values)}" if values else ""
+            raise ViewError(f"a view set needs strategies{beside}; name them, as strategies: [simclr]")
         # A command line gives the parts of a mapping as text: --data.views.crops 3.
         return construct(cls, {k: _read(k, v) if isinstance(v, str) else v for k, v in values.items()}, "a view set")
 
 
 def _read(name: str, text: str) -> object:
     try:
-        return yaml.safe_load(text)
+        return yaml_text.parse(text)
     except yaml.YAMLError as error:
         raise ViewError(f"{name} is {text!r}, which is not valid YAML; is a bracket missing?") from error

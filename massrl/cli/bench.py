@@ -55,8 +55,7 @@ def conformance(argv: list[str]) -> int:
     add("--seeds", type=int, default=5, help="random inputs of each size")
     add("--check", action="store_true", help="one random input of one size; writes nothing")
     args = parser.parse_args(argv)
-    if args.seeds < 1:
-        raise ConfigError(f"--seeds is {args.seeds}; it must be 1 or more")
+    _check_range("seeds", args.seeds, 1000)
 
     from data_loading.config.atomic import write_whole
     from massrl.bench import conformance as bench
@@ -151,6 +150,9 @@ def strategies(argv: list[str]) -> int:
     if args.data is None and not args.check:
         raise ConfigError("name the data: massrl bench strategies cifar10.npz")
 
+    for name, most in (("seeds", 1000), ("budget", 1_000_000), ("jobs", 1024)):
+        _check_range(name, getattr(args, name), most)
+
     from massrl.bench.strategies import Comparison
 
     with tempfile.TemporaryDirectory() as folder:
@@ -177,8 +179,7 @@ def probes(argv: list[str]) -> int:
     add("--iterations", type=int, default=1000, help="steps of SGD of each head")
     add("--check", action="store_true", help="few steps on few features; writes nothing")
     args = parser.parse_args(argv)
-    if args.iterations < 1:
-        raise ConfigError(f"--iterations is {args.iterations}; it must be 1 or more")
+    _check_range("iterations", args.iterations, 10_000_000)
 
     from data_loading.config.atomic import write_whole
     from massrl.bench import probes as bench
@@ -192,6 +193,11 @@ def probes(argv: list[str]) -> int:
     elif args.json:
         print(f"figures: {write_whole(args.json, json.dumps(bench.as_json(rows), indent=2) + chr(10))}")
     return 0
+
+
+def _check_range(name: str, value: int, most: int) -> None:
+    if not 1 <= value <= most:
+        raise ConfigError(f"--{name} is {value}; it must be from 1 to {most:,}")
 
 
 def _generated_arrays(folder: Path) -> Path:

@@ -40,6 +40,7 @@ def main(argv: list[str]) -> int:
     add("--untrained", action="store_true", help="of trained heads: the same on the untrained network, too")
     add_settings(options, f"linear, dinov2-linear or dinov2-logreg; or a head trained as in {NAMES}", "linear", BODY)
     args = options.parse_args(argv)
+    args.protocol = args.protocol or "linear"  # null, as a config file may have it
 
     from massrl.evaluation.accuracy import linear
     from massrl.evaluation.classify.running import names

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
 import traceback
 from importlib import import_module
 
-from data_loading.errors import UserError, near_miss, printable
+from data_loading.errors import UserError, near_miss, one_line
 from massrl.runs.own_code import import_named
 
 COMMANDS = {
@@ -36,6 +37,12 @@ COMMANDS = {
     "list": ("massrl.cli.list", "names of methods, strategies, ops, view sets, backbones and recipes"),
     "report": ("massrl.cli.report", "write the HTML page of a run folder"),
 }
+
+
+MEMORY = (
+    "not enough memory; take smaller batches (batch_size), views (size) or widths of the model (--debug shows where)"
+)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # a write to an open file says no name
 
 
 def usage() -> str:
@@ -87,7 +94,7 @@ def run(command: str, argv: list[str], debug: bool = False) -> int:
     except UserError as error:
         if debug:
             traceback.print_exc()
-        print(f"massrl {command}: error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"massrl {command}: error: {one_line(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         if debug:
@@ -97,12 +104,25 @@ def run(command: str, argv: list[str], debug: bool = False) -> int:
     except BrokenPipeError:  # as in `massrl list methods | head`: nobody reads on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except OSError as error:  # a path that cannot be written, a full disk
-        if debug or error.filename is None:
+    except (MemoryError, RuntimeError) as error:
+        if debug or not _is_memory(error):
             raise
-        print(f"massrl {command}: error: {printable(str(error.filename))}: {error.strerror or error}", file=sys.stderr)
+        print(f"massrl {command}: error: {MEMORY}", file=sys.stderr)
+        return 2
+    except OSError as error:  # a path that cannot be written, a full disk
+        if debug or (error.filename is None and error.errno not in FULL):
+            raise
+        where = f"{error.filename}: " if error.filename is not None else ""
+        line = one_line(f"{where}{error.strerror or error}")
+        print(f"massrl {command}: error: {line}", file=sys.stderr)
         return 2
     return result if isinstance(result, int) else 0
+
+
+def _is_memory(error: Exception) -> bool:
+    """Whether memory was not enough: NumPy raises a MemoryError, torch a RuntimeError that says so."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    return bool(kinds & {"MemoryError", "OutOfMemoryError"}) or "can't allocate memory" in str(error)
 
 
 if __name__ == "__main__":

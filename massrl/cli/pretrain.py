@@ -31,7 +31,7 @@ def check(argv: list[str]) -> None:
     """Two steps on little data in a temporary folder."""
     with tempfile.TemporaryDirectory() as temporary:
         rehearsal = Rehearsal(Path(temporary))
-        argv = _with_settings_of_run([*rehearsal.words(), *argv])  # first, so that what was given wins
+        argv = [*rehearsal.words(), *_with_settings_of_run(argv)]  # first, so that what was given wins
         with errors_placed(argv), quiet():
             settings = Settings(argv, adjust=rehearsal.adjust)
             settings.data.size = rehearsal.size(settings.method, settings.data)

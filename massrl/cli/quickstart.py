@@ -15,6 +15,7 @@ from typing import Any
 
 from data_loading.errors import ConfigError
 from data_loading.kernel.rng import checked_seed
+from massrl.evaluation.options import check_options
 from massrl.parsing.parser import Parser
 
 METHODS = {"massrl": "MASSRL", "simclr": "SimCLR"}
@@ -29,9 +30,10 @@ CHECKED = 16  # images of a folder that --check takes
 def main(argv: list[str]) -> int:
     args = _parser().parse_args(argv)
     checked_seed(args.seed, "--seed")
-    if args.draws < 1 or not args.minutes > 0:
+    check_options(num_workers=args.num_workers, size=args.size, draws=args.draws)
+    if args.draws < 1 or not 0 < args.minutes < float("inf"):
         raise ConfigError(
-            f"--draws is {args.draws} and --minutes {args.minutes:g}; draws must be 1 or more, minutes above 0"
+            f"--draws is {args.draws} and --minutes {args.minutes:g}; draws must be 1 or more, minutes a number above 0"
         )
     if args.check:
         return _check(args)

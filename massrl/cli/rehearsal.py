@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 
 from data_loading import sources
 from data_loading.beton.layout import is_beton
@@ -40,7 +41,10 @@ class Rehearsal:
         self.images = str(sample_folder(tmp))
 
     def words(self) -> list[str]:
-        return ["--data.train", self.images]
+        """Options that name the generated images in a file, which other files and options of the command override."""
+        file = self.tmp / "generated.yaml"
+        file.write_text(yaml.safe_dump({"data": {"train": self.images}}), encoding="utf-8")
+        return ["--config", str(file)]
 
     def adjust(self, config: Any) -> None:
         """Replace values of a parsed config by small ones, and say which."""

@@ -9,6 +9,9 @@ from typing import Any, ClassVar, Self
 from data_loading.errors import ConfigError, UnknownName, near_miss
 from massrl.evaluation.protocol import Protocol, register
 
+MOST_STEPS = 10**9
+MOST = {"size": 8192, "batch_size": 65_536, "classes": 2**16}
+
 
 @dataclass(frozen=True)
 class Recipe(Protocol):
@@ -50,6 +53,9 @@ def check_number(name: str, value: Any) -> None:
             raise ConfigError(f"{name} is {value!r}; it must be above 0")
         return
     low = 0 if name == "frozen" else 1
+    most = MOST.get(name, MOST_STEPS)
+    if isinstance(value, int) and value > most:
+        raise ConfigError(f"{name} is {value}; it must be at most {most:,}")
     if isinstance(value, bool) or not isinstance(value, int) or value < low:
         raise ConfigError(f"{name} is {value!r}; it must be an integer of at least {low}")
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from data_loading.config.lightning_package import pl
-from data_loading.errors import CheckpointError, ConfigError
+from data_loading.errors import CheckpointError
 from data_loading.kernel.rng import checked_seed
 from data_loading.ops.normalize import IMAGENET_MEAN, IMAGENET_STD
 from massrl.backbones import reinitialise
@@ -27,6 +27,7 @@ from massrl.methods.base import Branch
 from massrl.runs.checkpoint import Checkpoint, find
 from massrl.runs.quiet import quiet
 from massrl.runs.record import file_sha256
+from massrl.runs.trainer import make_trainer, trainer_errors
 
 # What Lightning warns of although it is meant.
 EXPECTED = (
@@ -53,19 +54,16 @@ class Machine:
     def trainer(self, recipe: Recipe, sync_norm: bool, clip_norm: float | None = None) -> pl.Trainer:
         """A Trainer for the steps of a recipe. sync_norm: BatchNorm over all processes, on GPUs alone."""
         gpu = torch.cuda.is_available() and self.accelerator in ("auto", "gpu", "cuda")
-        try:
-            with quietly():
-                return self._made(recipe.steps, sync_norm and gpu, clip_norm)
-        except (ValueError, TypeError, RuntimeError, pl.utilities.exceptions.MisconfigurationException) as error:
-            raise ConfigError(" ".join(str(error).split())) from None
+        with quietly():
+            return self._made(recipe.steps, sync_norm and gpu, clip_norm)
 
     def _made(self, steps: int, sync_norm: bool, clip_norm: float | None) -> pl.Trainer:
-        return pl.Trainer(
+        return make_trainer(
             accelerator=self.accelerator,
             devices=self.devices,
             num_nodes=self.num_nodes,
             strategy=self.strategy,
-            precision=self.precision,  # type: ignore[arg-type]  # Lightning checks the word
+            precision=self.precision,
             max_steps=steps,
             max_epochs=-1,
             gradient_clip_val=clip_norm,
@@ -120,7 +118,7 @@ def source(checkpoint: str | os.PathLike, branch: Branch | None = None) -> Sourc
 
 def train_and_test(module: pl.LightningModule, data: DenseData, trainer: pl.Trainer) -> None:
     """Fit the module for the Trainer's steps, then test it."""
-    with quietly():
+    with quietly(), trainer_errors():
         trainer.fit(module, datamodule=data)
         if trainer.interrupted:
             raise KeyboardInterrupt

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 PIXEL_VALUES: dict[str, Sequence[float]] = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}  # pixels stay in 0..1
 WHOLE: dict[str, Any] = {"rank": 0, "world_size": 1}  # of a Loader: all rows on each process of a training
 PIXEL_SIDE = 32  # pixels as features: larger images are scaled down to this side, so that a probe on them is affordable
+USUAL_BATCH = 256  # images at once unless said
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def extract(
     path: str | Path | Sequence[str | Path],
     size: int | None = None,
     *,
-    batch_size: int = 256,
+    batch_size: int = USUAL_BATCH,
     num_workers: int = 2,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
@@ -107,7 +108,7 @@ def extract_layers(
     path: str | Path | Sequence[str | Path],
     size: int | None = None,
     *,
-    batch_size: int = 256,
+    batch_size: int = USUAL_BATCH,
     num_workers: int = 2,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
@@ -115,18 +116,11 @@ def extract_layers(
     device: str | torch.device | None = None,
 ) -> dict[str, Features]:
     """`extract` for a network that returns several layers, {name: (B, F)}, as `massrl.evaluation.layers.Layers`."""
-    loader = Loader(
-        path,
-        batch_size,
-        "eval",
-        size=size,
-        num_workers=num_workers,
-        order="sequential",
-        indices=indices,
-        mean=IMAGENET_MEAN if mean is None else mean,
-        std=IMAGENET_STD if std is None else std,
-        **WHOLE,
-    )
+    options: dict[str, Any] = {"size": size, "num_workers": num_workers, "order": "sequential", "indices": indices}
+    options |= {"mean": IMAGENET_MEAN if mean is None else mean, "std": IMAGENET_STD if std is None else std, **WHOLE}
+    loader = Loader(path, min(batch_size, USUAL_BATCH), "eval", **options)
+    if batch_size > USUAL_BATCH:  # a batch of more images than there are would be filled with repetitions
+        loader = Loader(path, min(batch_size, max(len(loader.indices), USUAL_BATCH)), "eval", **options)
     x: dict[str, list[Tensor]] = {}
     y, index = [], []
     home = device_of(network)

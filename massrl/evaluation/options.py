@@ -9,20 +9,25 @@ from typing import Any
 
 from data_loading.errors import ConfigError
 from data_loading.kernel.rng import checked_seed
+from data_loading.strategies.strategy import LARGEST
 
 # Integers, and their smallest and largest values.
 MOST = 2**31 - 1
-WHOLE = {name: (1, MOST) for name in ("size", "batch_size", "k", "iterations")}
-WHOLE |= {"num_workers": (0, MOST), "draws": (1, 10_000)}  # each draw is a list of rows and a training
+WHOLE = {name: (1, MOST) for name in ("batch_size", "k", "iterations")}
+WHOLE |= {
+    "size": (1, LARGEST),
+    "num_workers": (0, 1024),
+    "draws": (1, 10_000),
+}  # each draw is a list of rows and a training
 FOLDERS = ("cache_dir", "subsets_out")
-FILES = ("json", "out", "picture", "report")  # that are written
+FILES = ("json", "out", "picture", "report", "chart")  # that are written
 
 
 def check_options(**options: Any) -> None:
     """Refuse values that no evaluation can use, by a ConfigError with the option's name; None means unset.
 
     Known: size, batch_size, num_workers, draws, k, iterations (integers), seed; cache_dir, leaks, subsets_out (paths);
-    json, out, picture, report (files that are written, perhaps hours later: not folders, nor below a file).
+    json, out, picture, report, chart (files that are written, perhaps hours later: not folders, nor below a file).
     """
     for name, value in options.items():
         if value is None:

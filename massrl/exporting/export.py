@@ -16,6 +16,7 @@ from torch import nn
 
 from data_loading.config.atomic import beside
 from data_loading.errors import ConfigError, UserError
+from massrl.evaluation.options import check_options
 from massrl.exporting import card, source
 from massrl.exporting.card import Checked
 from massrl.exporting.source import Encoder, Part
@@ -105,6 +106,7 @@ def export(
     """
     target = target_of(to)
     path = _free(out, target)
+    check_options(size=size)
     encoder = source.read(checkpoint, branch, part, size, backbone=backbone)
     if reason := target.unfit(encoder):
         raise ConfigError(f"{encoder.checkpoint} cannot be exported to {to}: {reason}; --to safetensors holds it")

@@ -93,6 +93,7 @@ class Method(Remembers, pl.LightningModule):
         compile: bool = False,
     ):
         super().__init__()
+        checks.check_numbers(self.given)
         if isinstance(backbone, str):
             backbone = backbones.build(backbone, **(backbone_args or {}))
         elif backbone_args:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -16,6 +17,33 @@ from massrl.nn import FeatureQueue
 
 if TYPE_CHECKING:
     from massrl.methods.base import Method
+
+
+# Arguments of methods by name: the least and the largest value, and whether it is a whole number.
+WIDEST, LONGEST = 2**24, 1e6
+NUMBERS: dict[str, tuple[float, float, bool]] = {
+    **dict.fromkeys(("hidden_dim", "out_dim", "bottleneck_dim", "pred_dim"), (1, 2**20, True)),
+    **dict.fromkeys(("num_prototypes", "num_classes"), (1, WIDEST, True)),
+    "queue_size": (0, WIDEST, True),  # SwAV's 0 is none; other queues refuse it
+    **dict.fromkeys(("hidden_layers", "projector_layers"), (1, 100, True)),
+    "sinkhorn_iterations": (1, 1000, True),
+    **dict.fromkeys(("freeze_epochs", "tau_warmup_epochs", "queue_from_epoch"), (0, LONGEST, False)),
+    "freeze_steps": (0, 2**40, True),
+    **dict.fromkeys(("sim_weight", "var_weight", "cov_weight", "lambd", "gamma"), (0, 1e9, False)),
+    "scale_loss": (0, 1e9, False),
+}
+
+
+def check_numbers(given: Mapping[str, Any]) -> None:
+    """Refuse numbers that no method can use, as a width of 0, before anything is made; a width may be None."""
+    for name in given.keys() & NUMBERS.keys():
+        value, (low, high, whole) = given[name], NUMBERS[name]
+        if value is None and low == 1:
+            continue
+        number = isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
+        if not number or not low <= value <= high:
+            kind = "an integer" if whole else "a number"
+            raise ConfigError(f"{name} is {value!r}; it must be {kind} from {low:g} to {high:,.0f}")
 
 
 def check_type(batch: object, step: str = "training") -> None:

@@ -9,11 +9,13 @@ from typing import Any, get_args
 
 from jsonargparse import ArgumentParser
 
+from data_loading.config.described import import_failure
 from data_loading.errors import near_miss
 from massrl.parsing import mistakes
 from massrl.parsing.mistakes import Mistake
 from massrl.parsing.places import Keywords, config_files, place
 
+IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
 LITERAL = re.compile(r"^(?:typing\.)?Literal\[(?P<names>.*)\]$")
 
 
@@ -23,7 +25,9 @@ def sentence(parser: ArgumentParser, message: str) -> str:
         if match := pattern.search(message):
             return say(parser, match)
     mistake = mistakes.read(message)
-    return _flat(message) if mistake is None else NESTED[mistake.kind](parser, mistake)
+    if mistake is None:
+        return _flat(message)
+    return _broken_module(parser, mistake) or NESTED[mistake.kind](parser, mistake)
 
 
 # --- mistakes that jsonargparse tells in one line
@@ -108,6 +112,20 @@ def _wrong_type(parser: ArgumentParser, mistake: Mistake) -> str:
 
 def _other(parser: ArgumentParser, mistake: Mistake) -> str:
     return f"{_place(parser, mistake) if mistake.keys else ''}{_flat(mistake.text)}"
+
+
+def _broken_module(parser: ArgumentParser, mistake: Mistake) -> str | None:
+    """What a module of the user raises when it is imported, of which jsonargparse keeps the text alone."""
+    if mistake.kind not in ("type", "other") or not _classes(_annotation(parser, mistake.cls, mistake.keys)):
+        return None
+    for path in IMPORT_PATH.findall(mistake.given or ""):
+        try:
+            import_module(path.rpartition(".")[0])
+        except ImportError:
+            continue
+        except Exception as error:  # whatever the user's code raises
+            return f"{_place(parser, mistake)}{import_failure(repr(path), error)}"
+    return None
 
 
 NESTED: dict[str, Callable[[ArgumentParser, Mistake], str]] = {

@@ -17,7 +17,10 @@ KEY = re.compile(r'^Parser key "(?P<key>[^"]+)":\s*(?P<rest>.*)$')
 CLASS = re.compile(r"^Problem with given class_path '(?P<path>[^']+)':")
 SUBTYPES = re.compile(r"^Subtypes: \[(?P<types>.*)\]$")
 GIVEN = re.compile(r"^Given value: (?P<value>.*)$", re.S)
-NOISE = re.compile(r"^(Errors:$|Given value type: |Does not validate against any|Expected an? path but)")
+NOISE = re.compile(
+    r"^(Errors:$|Given value type: |Does not validate against any|Expected an? path but|Subclass types expect one of:"
+    r"|a class path \(str\)|a dict with(out)? (class_path|parameters) )"
+)
 # ... and those at its ends, each with the kind of mistake that it tells.
 ENDS: tuple[tuple[Kind, re.Pattern], ...] = (
     ("nested option", re.compile(r"^unrecognized arguments: --(?P<name>[^=]+)=")),
@@ -25,6 +28,7 @@ ENDS: tuple[tuple[Kind, re.Pattern], ...] = (
     ("option of group", re.compile(r"^Option '(?P<group>[^'.]+)\.(?P<name>[^']+)' is not accepted$")),
     ("option", re.compile(r"^Option '(?P<name>[^']+)' is not accepted$")),
     ("class", re.compile(r"^Expected a dot import path string: (?P<name>.+)$")),
+    ("type", re.compile(r"^Not a valid subclass of (?P<type>\w+)$")),
     ("type", re.compile(r"^Expected an? (?P<type>.+?)(?:\. Got value: (?P<value>.*))?$")),
 )
 

@@ -7,11 +7,29 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from data_loading.config import yaml_text
+from data_loading.errors import ConfigError
 from massrl import recipes
 
 CONFIG = ("--config", "-c")
+
+
+def configs_first(words: list[str]) -> list[str]:
+    """The words with each --config and its file at the front, in their order, so that the other options win."""
+    configs: list[str] = []
+    others: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if word == "--":  # what follows is no option
+            return [*configs, *others, word, *rest]
+        name, equals, _ = word.partition("=")
+        if name not in CONFIG:
+            others.append(word)
+        elif equals:
+            configs.append(word)
+        else:
+            configs += [word, *([value] if (value := next(rest, None)) is not None else [])]
+    return [*configs, *others]
 
 
 def with_recipes(words: list[str]) -> list[str]:
@@ -62,8 +80,8 @@ def _walk(node: Any, keys: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ..
 def _documents(words: list[str] | Keywords) -> Iterator[tuple[Path, Any]]:
     for path in config_files(words):
         try:
-            yield path, yaml.safe_load(path.read_text())
-        except (OSError, yaml.YAMLError):
+            yield path, yaml_text.read(path)
+        except ConfigError:
             continue
 
 

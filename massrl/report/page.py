@@ -32,6 +32,9 @@ def build(path: Path) -> Path:
     views = partial(_views, notes=notes)
     sections = (_accuracy, _records, _label_free, _training, _health, views, _map, _neighbours, _next, _record)
     parts = [_head(contents), markup.section("", markup.paragraph(verdict(contents)), kind="verdict")]
+    if contents.left_out:
+        lines = [markup.paragraph(escape(line), "bad") for line in contents.left_out]
+        parts.append(markup.section("Left out of this report", *lines))
     parts += [section(contents) for section in sections]
     target = path / REPORT
     text = markup.page(f"{path.resolve().name}: report of a massrl run", "\n".join(filter(None, parts)))

@@ -52,6 +52,10 @@ def find(where: str | os.PathLike) -> Path:
         raise CheckpointError(f"{where!r} is no checkpoint; give a run, its folder, or the path of a checkpoint")
     if zoo.is_zoo(where):
         return zoo.path(os.fspath(where))
+    if not os.fspath(where).strip():  # as an unset variable gives; Path("") would be the current folder
+        raise CheckpointError(
+            "the name of the checkpoint is empty; give a run, its folder, or the path of a checkpoint"
+        )
     path = Path(where)
     if path.suffix == ".safetensors" or (path / "model.safetensors").is_file():
         raise CheckpointError(f"{path}: an encoder alone, not a checkpoint; massrl.load_encoder reads it")

@@ -13,11 +13,20 @@ from typing import Any
 from data_loading.errors import UserError
 from massrl.runs.folder import Run, read_json
 from massrl.runs.record import write_json
+from massrl.runs.shapes import NUMBER, misfit
 
 FOLDER = "evaluations"
 SETTINGS = ("protocol", "selection", "parameters", "labels", "layer", "branch", "view", "seed")
 IMAGES = ("train_sha256", "test_sha256")
-NEEDED = {"accuracy", "protocol", "source", "selection", "parameters", "checkpoint_sha256", "split"}
+ACCURACY = {"mean!": NUMBER, "std!": NUMBER | None}
+RECORD = {  # what the report takes from a record
+    **dict.fromkeys(("protocol!", "source!", "selection!", "checkpoint_sha256!"), str),
+    "accuracy!": ACCURACY,
+    "parameters!": {},
+    "split!": {"test!": str | list},
+    "branch": str | None,
+    "warnings": list | None,
+}
 log = logging.getLogger(__name__)
 
 
@@ -47,10 +56,10 @@ def kept(run: Run) -> list[dict[str, Any]]:
         except UserError as error:
             log.warning("%s; it is left out of the report", error)
             continue
-        if isinstance(record, dict) and NEEDED <= set(record) and isinstance(record["accuracy"], dict):
-            found.append(record)
+        if reason := misfit(record, RECORD):
+            log.warning("%s is no record of an evaluation (%s); it is left out of the report", path, reason)
         else:
-            log.warning("%s is no record of an evaluation; it is left out of the report", path)
+            found.append(record)
     return found
 
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -30,9 +31,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from data_loading import sources
+from data_loading.config import yaml_text
 from data_loading.errors import ConfigError
 from massrl.runs.checkpoint_files import FOLDER, LAST, is_unfinished, remove_unfinished
 from massrl.runs.lock import LOCK, locked
@@ -41,6 +42,7 @@ from massrl.runs.record import git, versions, write_json
 CONFIG, ENVIRONMENT, LOG = "config.yaml", "environment.json", "metrics.csv"
 METRICS, EVALUATION, FIGURES, REPORT = "metrics.json", "evaluation.json", "figures", "report.html"
 EXPORT, NAN = "export", "nan.json"
+log = logging.getLogger(__name__)
 # The keys of metrics.json; what else an evaluation says goes into evaluation.json.
 SUMMARY = (
     "linear_1_per_class",
@@ -125,13 +127,16 @@ class Run(os.PathLike):
         data = self.config.get("data")
         if not data:
             raise ConfigError(f"{self.path}: has no {CONFIG}, so its data are not known")
-        return sources.as_beton(data["train"], Path(data["cache_dir"]), skip_bad=bool(data.get("skip_bad")))
+        return sources.as_beton(
+            data["train"], Path(data.get("cache_dir", sources.cached.CACHE)), skip_bad=bool(data.get("skip_bad"))
+        )
 
     @property
     def epochs(self) -> int | None:
         """Epochs that were logged; None where nothing was."""
         done = self.columns.get("epoch", np.zeros(0))
-        return int(np.nanmax(done)) + 1 if len(done) else None
+        done = done[np.isfinite(done)]
+        return int(done.max()) + 1 if len(done) else None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values: path, method, backbone, data, epochs, and metrics.json."""
@@ -174,40 +179,53 @@ def is_run(path: Path) -> bool:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The content of a JSON file, {} where there is none; ConfigError where it is not valid."""
+    """The content of a JSON file, {} where there is none; ConfigError where it is not valid or holds no mapping."""
     if not path.exists():
         return {}
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: no JSON, or no UTF-8
         raise ConfigError(f"{path}: not valid JSON ({error}); write it again or remove it") from None
+    if not isinstance(found, dict):
+        raise ConfigError(f"{path}: holds a {type(found).__name__}, not an object; write it again or remove it")
+    return found
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file, {} where there is no file; ConfigError where it is not valid or holds none."""
-    if not path.exists():
-        return {}
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(found, dict):
-        raise ConfigError(f"{path}: holds a {type(found).__name__}, not settings")
-    return found
+    return yaml_text.read_mapping(path) if path.exists() else {}
 
 
 def read_csv(path: Path) -> dict[str, np.ndarray]:
-    """Columns of a CSV of numbers as float64, NaN where a row has no value; {} where there is no such file."""
+    """Columns of a CSV of numbers as float64, NaN where a row has no value; {} where there is no such file.
+
+    A last row that is torn, as by a kill while it was written, is left out, with a warning. ConfigError where another
+    one does not fit.
+    """
     if not path.exists():
         return {}
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
     try:
-        return {
-            name: np.array([float(r[name]) if r[name] else np.nan for r in rows]) for name in (rows[0] if rows else [])
-        }
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{path}: a row does not fit its head ({error}); is the file cut short?") from None
+        with path.open(newline="", encoding="utf-8") as file:
+            names, *rows = [row for row in csv.reader(file) if row] or [[]]
+        wrong = next((number for number, row in enumerate(rows, 2) if not _fits(row, names)), None)
+    except (OSError, ValueError, csv.Error) as error:  # ValueError: no UTF-8
+        raise ConfigError(f"{path}: not a table of numbers ({error}); write it again or remove it") from None
+    if wrong is not None and wrong == len(rows) + 1 and len(rows) > 1:
+        log.warning("%s: its last row is torn, and is left out", path)
+        del rows[-1]
+    elif wrong is not None:
+        raise ConfigError(f"{path}: row {wrong} does not fit its head; is the file damaged?")
+    values = np.array([[float(cell) if cell else np.nan for cell in row] for row in rows]).reshape(-1, len(names))
+    return dict(zip(names, values.T, strict=True))
+
+
+def _fits(row: list[str], names: list[str]) -> bool:
+    """Whether a row of a CSV has a number or nothing for each name."""
+    try:
+        _ = [float(cell) for cell in row if cell]
+    except ValueError:
+        return False
+    return len(row) == len(names)
 
 
 def save_metrics(run: str | os.PathLike, found: dict[str, Any], **facts: Any) -> Path:

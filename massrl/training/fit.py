@@ -17,6 +17,7 @@ from massrl.runs.checkpoint import Checkpoint, data_facts
 from massrl.runs.checkpoint_files import WholeCheckpoints
 from massrl.runs.quiet import quiet
 from massrl.runs.record import environment, write_json
+from massrl.runs.trainer import make_trainer
 from massrl.training.metrics import Metrics
 from massrl.training.saving import Saving
 from massrl.training.signals import Signals
@@ -54,7 +55,7 @@ def fit(
     with quiet(), Signals() as signals:
         on_nan = OnNaN(config["on_nan"], run / folder.NAN if claim else None, {"data": config["data"]})
         saving = Saving(run, data_facts(data, config), config["save_minutes"], signals, on_nan.check_weights)
-        trainer = pl.Trainer(
+        trainer = make_trainer(
             **{
                 **trainer_args,
                 "logger": [metrics, *others],

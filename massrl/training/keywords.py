@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from torch import nn
 
+from data_loading.config import yaml_text
 from data_loading.config.described import argument_names
 from data_loading.config.lightning_package import pl
 from data_loading.errors import ConfigError, near_miss
@@ -179,13 +179,7 @@ def _read(name: Any, files: list[Path]) -> dict[str, Any]:
     if not path.is_file():
         raise ConfigError(f"config: {path}: no such file")
     files.append(path)
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(found, dict):
-        raise ConfigError(f"{path}: holds no settings; write keys as model:, data: and trainer:")
-    return found
+    return yaml_text.read_mapping(path)
 
 
 def merge(settings: dict[str, Any], more: Mapping[str, Any]) -> None:

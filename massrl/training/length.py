@@ -14,6 +14,7 @@ from data_loading.errors import ConfigError
 from data_loading.loading.datamodule import BetonDataModule
 from massrl.methods import Method
 from massrl.runs.quiet import quiet
+from massrl.runs.trainer import make_trainer
 
 STEPS, WARM = 20, 4  # steps to measure, the first of which are left out: threads start and kernels are compiled
 SHARE = 0.2  # of the minutes that measuring may take
@@ -91,7 +92,7 @@ def measure(method: Method, data: BetonDataModule, settings: dict[str, Any], min
         "strategy": "auto",
     }
     with pl.utilities.seed.isolate_rng(), quiet(everything=True):
-        trainer = pl.Trainer(**throwaway)
+        trainer = make_trainer(**throwaway)
         trainer.fit(copy.deepcopy(method), datamodule=copy.deepcopy(data))
     return clock.step, batches
 

@@ -32,6 +32,7 @@ from massrl.report import build
 from massrl.runs.checkpoint import Checkpoint, find
 from massrl.runs.folder import CONFIG, EXPORT, METRICS, Claim, Run, check_free, claimed, run_of
 from massrl.runs.quiet import is_first, quiet
+from massrl.runs.trainer import make_trainer
 from massrl.training.fit import fit
 from massrl.training.keywords import from_keywords
 from massrl.training.length import PASSED_ON, batches_of_epoch, fitted
@@ -297,7 +298,7 @@ def _trainer_args(
         *own,
         *(make() for make in (Throughput, OnlineKNN, OnlineLinear, Health) if make not in kinds),
     ]
-    world = pl.Trainer(**{**found, "callbacks": None, "logger": False, "enable_progress_bar": False}).world_size
+    world = make_trainer(**{**found, "callbacks": None, "logger": False, "enable_progress_bar": False}).world_size
     if _length_is_open(found) and found.get("limit_train_batches") != 0:
         minutes = _minutes(found.get("max_time")) or settings.config.minutes
         length, why = fitted(method, data, found, minutes, world)

@@ -18,6 +18,7 @@ import yaml
 
 from data_loading.config.lightning_package import pl
 from data_loading.errors import ConfigError, UnknownName, UserError
+from data_loading.kernel.rng import checked_seed
 from data_loading.loading.datamodule import BetonDataModule
 from data_loading.views import view_sets
 from massrl import backbones
@@ -26,6 +27,7 @@ from massrl.parsing.messages import load_class
 from massrl.parsing.parser import Parser
 from massrl.parsing.places import Keywords, place_of_value
 from massrl.runs.checkpoint import plain
+from massrl.runs.trainer import trainer_errors
 
 if TYPE_CHECKING:
     from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
@@ -108,6 +110,15 @@ class Settings(LightningCLI):
             self.config = parser.parse_settings(args, self.words)
         else:
             self.config = parser.parse_args(args)  # Lightning's own warns where sys.argv differs
+        self._check_start()
+
+    def _check_start(self) -> None:
+        """Refuse what LightningCLI would answer with a traceback, and what would have no effect."""
+        seed = self.config.seed_everything
+        if seed is not None and not isinstance(seed, bool):
+            checked_seed(seed, "--seed_everything")
+        if self.config.trainer.default_root_dir is not None:
+            raise ConfigError("--trainer.default_root_dir has no effect; --run names the folder of results")
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         keep_integers(parser)
@@ -196,7 +207,7 @@ def small_stem(config: Any) -> None:
     if not isinstance(name, str) or name in backbones.BACKBONES or "stem" in given:
         return
     size = _global_size(config)
-    if size <= SMALL and backbones.takes_small_stem(name):
+    if 0 < size <= SMALL and backbones.takes_small_stem(name):
         if given.get("pretrained"):
             say(f"views of {size} px: the stem of {name} stays imagenet, as its pretrained weights have it")
             return
@@ -219,7 +230,7 @@ def _global_size(config: Any) -> int:
 def errors_placed(words: list[str] | Keywords) -> Iterator[None]:
     """Say which file, option or keyword a wrong name comes from; in a Python call, name options by their keywords."""
     try:
-        with _one_cause(words):
+        with _one_cause(words), trainer_errors():
             yield
     except UserError as error:
         if not isinstance(words, Keywords):
@@ -239,8 +250,6 @@ def _one_cause(words: list[str] | Keywords) -> Iterator[None]:
         yield
     except UnknownName as error:
         raise UnknownName(_placed(words, str(error))) from error
-    except pl.utilities.exceptions.MisconfigurationException as error:  # options of Lightning that do not fit
-        raise ConfigError(f"trainer: {error}") from error
     except ValueError as error:
         # A line that ends in a colon is told by the next one.
         causes = re.findall(r"^\s*- (?!Expected an? |Does not validate)(.+:\n.+|.+)$", str(error), re.M)

@@ -532,7 +532,13 @@ def test_all_other_fields_of_the_file_come_with_the_batch(tmp_path):
     [
         ({"order": "shuffled"}, "order is 'shuffled'"),
         ({"dtype": "float64"}, "dtype is 'float64'"),
-        ({"num_workers": -1}, "num_workers is -1; it must be an integer of at least 0"),
+        ({"num_workers": -1}, "num_workers is -1; it must be an integer from 0 to 1,024"),
+        ({"num_workers": 100_000}, "num_workers is 100000; it must be an integer from 0 to 1,024"),
+        ({"batches_ahead": 10**9}, "batches_ahead is 1000000000; it must be an integer from 1 to 1,024"),
+        (
+            {"batch_size": 10**12, "order": "sequential"},
+            "a batch of 1000000000000 images in .* choose a smaller batch_size",
+        ),
         ({"on_error": "ignore"}, "on_error is 'ignore'"),
         ({"decode_scale": "quarter"}, "decode_scale is 'quarter'"),
         ({"pool_pages": 0}, "pool_pages is 0"),
@@ -561,7 +567,7 @@ def test_impossible_arguments_are_refused_in_a_sentence(raw, arguments, words):
         ({"indices": [0.9, 3.7]}, "integers"),
         ({"batch_size": 2.5}, "batch_size is 2.5; it must be an integer of at least 1"),
         ({"batch_size": True}, "batch_size is True"),
-        ({"num_workers": "2"}, "num_workers is '2'; it must be an integer of at least 0"),
+        ({"num_workers": "2"}, "num_workers is '2'; it must be an integer from 0 to 1,024"),
         ({"batches_ahead": float("inf")}, "batches_ahead is inf"),
         ({"pool_pages": None}, "pool_pages is None"),
         ({"pool_pages": float("nan")}, "pool_pages is nan"),

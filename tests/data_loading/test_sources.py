@@ -636,3 +636,11 @@ def test_mpo_files_of_cameras_keep_their_bytes(tmp_path):
         Reader(sources.as_beton(tmp_path, cache=tmp_path / "cache", progress=False))[0]["image"],
         by_pillow(tmp_path / "a.jpg"),
     )
+
+
+def test_an_empty_name_is_not_the_current_folder(tmp_path):
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save("a.png")
+    for call in (sources.as_beton, sources.open):
+        with pytest.raises(SourceError, match="is empty; name a folder"):
+            call("")
+    assert not (tmp_path / "runs").exists()

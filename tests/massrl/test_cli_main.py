@@ -82,6 +82,21 @@ def test_a_fault_of_ours_keeps_its_traceback(failing):
         front.main(["knn"])
 
 
+@pytest.mark.parametrize(
+    "error", [MemoryError("Unable to allocate 43.7 TiB"), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
+)
+def test_too_little_memory_is_one_line(failing, capsys, error):
+    failing.error = error
+    assert front.main(["knn"]) == 2
+    assert capsys.readouterr().err == f"massrl knn: error: {front.MEMORY}\n"
+
+
+def test_an_escape_character_of_a_name_does_not_reach_the_terminal(failing, capsys):
+    failing.error = UserError("\x1b]0;title\x07.jpg: damaged")
+    assert front.main(["knn"]) == 2
+    assert capsys.readouterr().err == "massrl knn: error: \\x1b]0;title\\x07.jpg: damaged\n"
+
+
 def test_an_interruption_is_exit_code_130(failing, capsys):
     failing.error = KeyboardInterrupt()
     assert front.main(["knn"]) == 130

@@ -8,7 +8,7 @@ from jsonargparse import ActionConfigFile
 from data_loading.errors import ConfigError
 from massrl.cli import pretrain
 from massrl.parsing.parser import Parser
-from massrl.parsing.places import config_files, place_of_value
+from massrl.parsing.places import config_files, configs_first, place_of_value
 
 
 class Op:
@@ -39,6 +39,7 @@ def parser() -> Parser:
     parser = Parser(prog="massrl pretrain", description="")
     parser.add_argument("--config", action=ActionConfigFile)
     parser.add_argument("--kind", choices=["methods", "strategies"], default="methods")
+    parser.add_argument("--run", type=str | None, default=None)
     parser.add_argument("--data.size", type=int | None, default=None)
     parser.add_subclass_arguments(Method, "model", fail_untyped=False, default={"class_path": "SimCLR"})
     return parser
@@ -106,6 +107,76 @@ def test_a_mistake_in_a_file_names_the_file_and_the_key(capsys, text, line):
 def test_a_file_that_is_no_yaml_and_one_that_is_not_there_are_named(capsys):
     assert error(capsys, "--config", config("data: {size: 8")).startswith("a.yaml: not valid YAML: ")
     assert "nope.yaml" in error(capsys, "--config", "nope.yaml")
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (
+            b"data: {size: 8}\ndata: {size: 9}",
+            "not valid YAML: line 2, and before in line 1: the key 'data' is there twice",
+        ),
+        (b"\xff\xfe", "is not UTF-8 text (byte 0)"),
+        (b"[1, 2]", "holds a list, where settings are needed"),
+        (b"[" * 100 + b"]" * 100, "not valid YAML: line 1: more than 50 values within each other"),
+        (b"data: {size: ''}", "data.size: expected int or null, got None"),
+        (b"run: ''", "run: is ''; give a value, or leave it out"),
+        (b'run: "a\\0b"', "run: 'a\\x00b' has a NUL byte"),
+        (b'run: "a\\nb"', "run: 'a\\nb' has a line break"),
+    ],
+)
+def test_a_config_file_that_could_be_misread_is_refused(capsys, content, line):
+    Path("a.yaml").write_bytes(content)
+    assert error(capsys, "--config", "a.yaml").startswith(f"a.yaml: {line}")
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--run", "a\nb"], "--run: 'a\\nb' has a line break, which is not allowed"),
+        (["--run", "a\0b"], "'a\\x00b' has a NUL byte, which no option and no path can have"),
+        (["--run", "\x1b[31mred", "--sise"], "no option '--sise'."),
+        (["--model.ops", "[{class_path: Op, class_path: Solarize}]"], "--model.ops: "),
+    ],
+)
+def test_a_value_that_is_no_name_and_no_path_is_refused(capsys, words, line):
+    assert error(capsys, *words).startswith(line)
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [(["--run", ""], "--run"), (["--run="], "--run"), (["--data.size= "], "--data.size"), ([""], "an argument")],
+)
+def test_an_empty_value_as_of_an_unset_variable_is_refused(words, name):
+    with pytest.raises(ConfigError, match=f"^{name} is ''; name a folder, a file or another value, or leave it out$"):
+        parser().parse_args(words)
+
+
+def test_a_terminal_is_not_sent_what_it_would_obey(capsys):
+    assert error(capsys, "\x1b[31mred").startswith("'\\x1b[31mred' is one word too many")
+
+
+def test_an_option_of_the_command_line_wins_wherever_it_stands():
+    given = ["--config", config("data: {size: 8}\nmodel: {class_path: BYOL, init_args: {ema: 0.5}}")]
+    for words in (["--data.size", "32", *given], [*given, "--data.size", "32"]):
+        assert parser().parse_args(words).data.size == 32
+    found = parser().parse_args(["--model", "SimCLR", "--model.tau", "0.3", f"--config={given[1]}", "--data.size=4"])
+    assert (found.model.class_path.rpartition(".")[2], found.model.init_args.tau, found.data.size) == ("SimCLR", 0.3, 4)
+    words = ["--a", "1", "--config", "x", "b", "-c=y", "--", "--config", "z"]
+    assert configs_first(words) == ["--config", "x", "-c=y", "--a", "1", "b", "--", "--config", "z"]
+
+
+def test_a_module_of_the_user_that_raises_is_named_with_its_line(capsys, monkeypatch):
+    monkeypatch.syspath_prepend(str(Path.cwd()))
+    Path("raising_module.py").write_text('x = 1\nraise RuntimeError("my own\\nfault")\n')
+    Path("broken_module.py").write_text("class Op(:\n")
+    said = error(capsys, "--model", "raising_module.Method")
+    assert said.startswith("a class that is named here cannot be imported: RuntimeError: my own fault (")
+    assert said.endswith("raising_module.py, line 2); correct the file, or leave it out")
+    said = error(capsys, "--model.ops", "[broken_module.Op]")
+    assert said.startswith(
+        "--model.ops: 'broken_module.Op' cannot be imported: SyntaxError: invalid syntax (broken_mod"
+    )
 
 
 def test_the_command_line_goes_over_the_file_and_a_later_file_over_an_earlier():

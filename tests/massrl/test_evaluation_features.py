@@ -7,6 +7,7 @@ from data_loading import DatasetWriter
 from data_loading.errors import SourceError
 from data_loading.fields import IntField, RGBImageField
 from drawn import small
+from massrl.evaluation import features
 from massrl.evaluation.features import Features, cached, extract, require_labels
 from massrl.evaluation.untrained import calibrate, untrained_twin
 
@@ -53,6 +54,16 @@ def test_the_batch_size_and_threads_change_nothing_but_rounding(file):
     backbone = small("SimCLR").backbone
     one, other = (extract(backbone, file, 8, batch_size=b, num_workers=w).x for b, w in ((1, 1), (11, 3)))
     np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_a_batch_of_more_images_than_there_are_is_not_filled_up(file, monkeypatch):
+    made = []
+    loader = features.Loader
+    monkeypatch.setattr(
+        features, "Loader", lambda path, batch, *a, **k: made.append(batch) or loader(path, batch, *a, **k)
+    )
+    found = extract(None, file, 8, batch_size=1_000_000, num_workers=1)
+    assert made[-1] == 256 and np.array_equal(found.x, extract(None, file, 8).x)
 
 
 def test_rows_can_be_chosen(file):

@@ -420,7 +420,7 @@ def test_a_path_below_a_file_is_said(checkpoints):
     ("options", "said"),
     [
         ({"part": "head"}, "part is 'head'; choose one of encoder, backbone"),
-        ({"size": 0}, "size is 0; it must be an integer of at least 1"),
+        ({"size": 0}, "size is 0; it must be an integer from 1 to 4096"),
         ({"size": 2.5}, "size is 2.5; it must be an integer"),
     ],
 )

@@ -373,3 +373,34 @@ def test_a_backbone_of_ones_own_trains():
     method = small("SimCLR", backbone=own, backbone_args=None)
     trainer().fit(method, Drawn(3))
     assert method(torch.zeros(2, 3, 8, 8)).shape == (2, 6)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        *(
+            (name, {argument: value})
+            for name in ("SimCLR", "MASSRL", "DINO")
+            for argument in ("hidden_dim", "out_dim")
+            for value in (0, -1, 2.5, 10**12, True)
+        ),
+        ("DINO", {"bottleneck_dim": 0}),
+        ("DINO", {"freeze_epochs": -1}),
+        ("DINO", {"tau_warmup_epochs": -1}),
+        ("MVMASSRLDINO", {"freeze_epochs": None}),
+        ("DINO", {"tau_warmup_epochs": float("nan")}),
+        ("SwAV", {"freeze_steps": -1}),
+        ("SwAV", {"num_prototypes": 0}),
+        ("SwAV", {"sinkhorn_iterations": 10**12}),
+        ("MoCo", {"queue_size": -1}),
+        ("SimSiam", {"pred_dim": 0}),
+        ("MASSRL", {"hidden_layers": 0}),
+        ("VICReg", {"sim_weight": -1.0}),
+    ],
+    ids=str,
+)
+def test_a_number_that_no_method_can_use_is_refused_by_its_name_before_anything_is_made(name, wrong):
+    (argument, value), *_ = wrong.items()
+    with pytest.raises(ConfigError, match=f"^{argument} is {value}; it must be an? (integer|number) from ") as refused:
+        METHODS[name]("no such backbone", **wrong)
+    assert "\n" not in str(refused.value)

@@ -64,3 +64,19 @@ def test_a_lars_step_adapts_matrices_and_leaves_one_dimensional_parameters_to_sg
     trust = 1e-3 * w.norm() / (g.norm() + decay * w.norm())
     torch.testing.assert_close(layer.weight.detach(), w - 0.5 * trust * (g + decay * w), rtol=1e-5, atol=1e-7)
     torch.testing.assert_close(layer.bias.detach(), b - 0.5 * layer.bias.grad)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "line"),
+    [
+        ({"base_lr": 0}, "optim.base_lr is 0, which would train nothing"),
+        ({"base_lr": -0.1}, "optim.base_lr is -0.1; it must be a number of at least 0"),
+        ({"base_lr": math.nan}, "optim.base_lr is nan"),
+        ({"warmup_epochs": 1e12}, "optim.warmup_epochs is 1e\\+12; it must be at most 100,000"),
+        ({"weight_decay": 1e12}, "optim.weight_decay is 1e\\+12; it must be at most"),
+    ],
+    ids=str,
+)
+def test_numbers_that_no_training_can_use_are_refused_by_name(wrong, line):
+    with pytest.raises(ConfigError, match=f"^{line}"):
+        OptimConfig(**wrong).filled(OPEN).check()

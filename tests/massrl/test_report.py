@@ -271,14 +271,72 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path, make):
         build(run)
 
 
-def test_a_damaged_log_is_named(tmp_path):
+def test_a_log_whose_last_row_is_torn_is_plotted_without_it(tmp_path, caplog):
     training(tmp_path / "massrl", "massrl.MASSRL")
-    (tmp_path / "massrl" / "metrics.csv").write_text("epoch,step,loss\n0,9,1.\n0,x")
-    with pytest.raises(ConfigError, match="metrics.csv"):
-        build(tmp_path)
-    (tmp_path / "metrics.json").write_text("{")
-    with pytest.raises(ConfigError, match="metrics.json: not valid JSON"):
-        read(tmp_path)
+    (tmp_path / "massrl" / "metrics.csv").write_text("epoch,step,loss\n0,9,1.\n1,19,0.5\n2,")
+    found = read(tmp_path)
+    assert found.left_out == [] and "its last row is torn" in caplog.text
+    assert found.runs["massrl"].columns["loss"].tolist() == [1.0, 0.5] and found.runs["massrl"].epochs == 2
+
+
+NESTED = '{"a":' * 3000 + "1" + "}" * 3000
+DAMAGES = [
+    *(
+        (name, content)
+        for name in ("metrics.json", "evaluation.json", "environment.json")
+        for content in (b"{", b"[1]", b"3", b"\xff\xfe\x00", b"\0", NESTED.encode())
+    ),
+    ("metrics.json", b'{"knn": 5}'),
+    ("metrics.json", b'{"knn": {"massrl": {"mean": "high", "std": null, "draws": 1}}}'),
+    ("metrics.json", b'{"knn": {"massrl": {"mean": 0.5}}}'),
+    ("metrics.json", b'{"seconds": [1, 2]}'),
+    ("metrics.json", b'{"rank": "full"}'),
+    ("metrics.json", b'{"training": 3}'),
+    ("evaluation.json", b'{"paired": {"knn": {"massrl": {"pixels": {"mean": 1}}}}}'),
+    ("evaluation.json", b'{"protocols": [1]}'),
+    ("evaluation.json", b'{"untrained": {"rank": "low"}}'),
+    ("environment.json", b'{"started": 3}'),
+    *(
+        ("config.yaml", content)
+        for content in (b"a: [", b"[1]", b"\xff\xfe", b"model: 3", b"data: {views: 3}", b"a: 1\na: 2")
+    ),
+    ("config.yaml", b"model: {class_path: BYOL, init_args: [1]}"),
+    *(("metrics.csv", content) for content in (b"\xff\xfe\x81", b"epoch,loss\n0,x\n1,2\n", b"\0\0\0\n\0\n\0")),
+]
+
+
+@pytest.mark.parametrize(("name", "content"), DAMAGES, ids=lambda part: str(part)[:40])
+def test_a_damaged_file_counts_as_missing_and_is_named_in_one_line(tmp_path, name, content, caplog):
+    training(tmp_path / "run", "massrl.MASSRL")
+    (tmp_path / "run" / name).write_bytes(content)
+    found = read(tmp_path / "run")
+    assert len(found.left_out) == 1 and found.left_out[0].startswith(f"{tmp_path / 'run' / name}: ")
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines == [f"{found.left_out[0]}; it is left out of the report"] and "\n" not in lines[0]
+    as_missing = {"config.yaml": "config", "environment.json": "environment", "metrics.csv": "columns"}.get(
+        name, "metrics"
+    )
+    run = next(iter(found.runs.values()))
+    assert (found.evaluation if name == "evaluation.json" else getattr(run, as_missing)) == {}
+
+
+def test_a_page_is_made_of_what_is_whole_and_says_what_is_not(tmp_path, capsys):
+    training(tmp_path / "run", "massrl.MASSRL")
+    (tmp_path / "run" / "metrics.json").write_bytes(b"\xff")
+    (tmp_path / "run" / "config.yaml").write_text("[1]")
+    assert command.main([str(tmp_path / "run")]) == 0
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert page.count("run/metrics.json: not valid JSON") == page.count("run/config.yaml: holds a list") == 1
+    assert "Loss and online accuracy over epochs" in page  # metrics.csv is whole
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b'{"accuracy": {"mean": "x", "std": null}}', b"\xff"])
+def test_a_damaged_record_of_an_evaluation_is_left_out(tmp_path, content, caplog):
+    training(tmp_path / "run", "massrl.MASSRL")
+    (tmp_path / "run" / "evaluations").mkdir()
+    (tmp_path / "run" / "evaluations" / "knn.json").write_bytes(content)
+    assert "Evaluations of this run" not in build(tmp_path / "run").read_text(encoding="utf-8")
+    assert "evaluations/knn.json" in caplog.text
 
 
 def test_the_command_prints_the_path_of_the_page(quickstart, capsys):

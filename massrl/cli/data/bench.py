@@ -9,7 +9,8 @@ from pathlib import Path
 
 from data_loading.config.atomic import write_whole
 from data_loading.errors import ConfigError, UserError
-from massrl.cli.data.common import CHECK, checked_file, parse, refuse
+from massrl.cli.data.common import CHECK, MOST_WORKERS, checked_file, parse, refuse
+from massrl.evaluation.options import check_ending, check_options
 from massrl.parsing.parser import Parser
 
 LOADERS_ONLY = ("works", "peers", "workers", "seconds", "batch_size", "stages", "chart", "peer_python")
@@ -57,8 +58,8 @@ def make_parser() -> Parser:
     parser.add_argument("--chart", type=str | None, default=None, help="write a bar chart to this PNG")
     parser.add_argument(
         "--peer_python",
-        type=str,
-        default="",
+        type=str | None,
+        default=None,
         help="Python of a peer in an environment of its own, as ffcv=/envs/ffcv/bin/python",
     )
     parser.add_argument(
@@ -82,6 +83,8 @@ def main(argv: list[str]) -> None:
     args = parse(parser, argv, *([] if "--ops" in argv else ["file"]))
     with_or_without = f"{'with' if args.ops else 'without'} --ops; see docs/bench.md"
     refuse(parser, LOADERS_ONLY if args.ops else OPS_ONLY, with_or_without)
+    check_options(json=args.json, chart=args.chart)
+    check_ending(".png", chart=args.chart)
     run = _bench_ops if args.ops else _bench
     if not args.check:
         run(args)
@@ -186,17 +189,17 @@ def _workers(words: str) -> list[int]:
         numbers = [int(word) for word in words.split(",")]
     except ValueError:
         numbers = []
-    if not numbers or min(numbers) < 1:
-        raise ConfigError(f"workers is {words!r}; write numbers of at least 1, as 1 or 1,2")
+    if not numbers or min(numbers) < 1 or max(numbers) > MOST_WORKERS:
+        raise ConfigError(f"workers is {words!r}; write numbers from 1 to {MOST_WORKERS:,}, as 1 or 1,2")
     return list(dict.fromkeys(numbers))
 
 
-def _pythons(words: str) -> dict[str, str]:
+def _pythons(words: str | None) -> dict[str, str]:
     """Peer -> interpreter, of a comma-separated list of peer=path."""
     from data_loading.bench.peers import PEERS
     from data_loading.bench.works import listed
 
-    pairs = [word.partition("=") for word in words.split(",") if word.strip()]
+    pairs = [word.partition("=") for word in (words or "").split(",") if word.strip()]
     for name, _, python in pairs:
         listed("peer", name, PEERS)
         if not os.access(python, os.X_OK):

@@ -5,9 +5,8 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from data_loading.errors import ConfigError
-from massrl.cli.data.common import CHECK, parse
-from massrl.evaluation.options import check_ending
+from massrl.cli.data.common import CHECK, check_workers, parse
+from massrl.evaluation.options import check_ending, check_options
 from massrl.parsing.parser import Parser
 
 FORM = "CSV, image,train_image: names as printed, one pair a line"
@@ -42,10 +41,9 @@ def make_parser() -> Parser:
 
 def main(argv: list[str]) -> None:
     args = parse(make_parser(), argv, "train")
-    for name in ("against", "pairs", "out", "json", "cache_dir"):
-        if getattr(args, name) == "":
-            raise ConfigError(f'{name} is ""; name a file or folder, or leave the option out')
     check_ending(".html", ".htm", out=args.out)
+    check_options(json=args.json)
+    check_workers(args.num_workers)
     if not args.check:
         _check(args)
         return

@@ -8,6 +8,7 @@ from pathlib import Path
 from data_loading.errors import ConfigError
 from massrl.parsing.parser import Parser
 
+MOST_WORKERS = 1024
 CHECK = "run once on 16 generated images in a temporary folder"
 
 
@@ -28,6 +29,14 @@ def refuse(parser: Parser, names: Sequence[str], where: str) -> None:
     for name in names:
         if any(word.startswith(f"--{name}=") or word == f"--{name}" for word in parser.words):
             raise ConfigError(f"{name} has no effect {where}")
+
+
+def check_workers(num_workers: int) -> None:
+    """ConfigError for a number of threads or processes that no machine takes."""
+    if not 0 <= num_workers <= MOST_WORKERS:
+        raise ConfigError(
+            f"num_workers is {num_workers}; it must be an integer from 0 (one per core) to {MOST_WORKERS:,}"
+        )
 
 
 def ends_in(suffix: str, out: str) -> None:

@@ -51,8 +51,12 @@ def _doctor(args) -> None:
     from data_loading.bench.images import StoredImages
     from data_loading.bench.works import SMALL, WORKS, listed
 
-    if args.images < 1 or args.batch_size < 1:
-        raise ConfigError(f"images is {args.images}, batch_size is {args.batch_size}; both must be at least 1")
+    for name, most in (("images", 10_000_000), ("batch_size", 16_384), ("workers", 1024)):
+        value = getattr(args, name)
+        if value is not None and not 1 <= value <= most:
+            raise ConfigError(f"{name} is {value}; it must be an integer from 1 to {most:,}")
+    if args.step_ms is not None and not 0 < args.step_ms < 1e9:
+        raise ConfigError(f"step_ms is {args.step_ms}; give milliseconds above 0")
     file = sources.as_beton(args.file)
     images = StoredImages(file)
     if not len(images):

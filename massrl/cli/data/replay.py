@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from data_loading.config import yaml_text
 from data_loading.errors import ConfigError
 from massrl.cli.data.common import CHECK, checked_file, ends_in, parse, save_grid
 from massrl.parsing.parser import Parser
@@ -68,17 +69,14 @@ def _replay(args) -> None:
 
 def _content(path: str | None) -> dict:
     """What a config.yaml or nan.json holds; ConfigError where it cannot be one."""
-    import yaml
-
     if path is None:
         return {}
-    try:
-        content = yaml.safe_load(Path(path).read_text()) or {}
-        rows, epoch = content.get("rows", [0]), content.get("epoch", 0)
-        if not isinstance(content.get("data", {}), dict) or not rows or not all(type(x) is int for x in [*rows, epoch]):
-            raise AttributeError("its data, rows or epoch are of another kind")
-    except (OSError, yaml.YAMLError, AttributeError, TypeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not a readable config.yaml or nan.json of a run: {error}") from error
+    content = yaml_text.read_mapping(path, "a run's settings")
+    data, rows, epoch = content.get("data") or {}, content.get("rows", [0]), content.get("epoch", 0)
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: data is {data!r:.40}; name the config.yaml of a run")
+    if not isinstance(rows, list) or not rows or not all(type(x) is int for x in [*rows, epoch]):
+        raise ConfigError(f"{path}: its rows or epoch are no whole numbers; name the config.yaml or nan.json of a run")
     return content
 
 

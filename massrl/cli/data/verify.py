@@ -7,7 +7,7 @@ import json
 import tempfile
 
 from data_loading.errors import ConfigError
-from massrl.cli.data.common import CHECK, checked_file, parse
+from massrl.cli.data.common import CHECK, check_workers, checked_file, parse
 from massrl.parsing.parser import Parser
 
 
@@ -26,10 +26,13 @@ def make_parser() -> Parser:
 
 def main(argv: list[str]) -> int:
     from data_loading.beton.check import check
+    from data_loading.beton.mapping import named
 
     args = parse(make_parser(), argv, "file")
-    if args.num_workers < 0:
-        raise ConfigError(f"num_workers is {args.num_workers}; it must be 0 (one per core) or more")
+    check_workers(args.num_workers)
+    if not args.check and (lost := next((file for file in named(args.file) if not file.is_file()), None)):
+        what = "is a folder" if lost.is_dir() else "there is no such file"
+        raise ConfigError(f"{lost}: {what}; name a .beton file, which massrl data write makes")
     with tempfile.TemporaryDirectory() as folder:
         report = check(checked_file(folder) if args.check else args.file, args.num_workers, progress=not args.json)
     if args.json:

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from data_loading.errors import ConfigError, printable
-from massrl.cli.data.common import CHECK, generated_images, parse
+from massrl.cli.data.common import CHECK, check_workers, generated_images, parse
 from massrl.parsing.parser import Parser
 
 SOURCES = (
@@ -81,6 +81,7 @@ def _write(args) -> None:
     out = Path(args.out)
     if out.suffix != ".beton":
         raise ConfigError(f"{out}: the name of the file to write must end in .beton")
+    check_workers(args.num_workers)
     started = time.monotonic()
     source = sources.open(args.source, args.split, args.root)
     fields = source.fields(args.write_mode, **{name: getattr(args, name) for name in IMAGE_OPTIONS})

@@ -28,6 +28,7 @@ from massrl.evaluation.classify.inputs import Inputs
 from massrl.evaluation.classify.module import Classifier, Diverged
 from massrl.evaluation.classify.training import Training
 from massrl.runs.quiet import quiet
+from massrl.runs.trainer import make_trainer, trainer_errors
 
 BATCH = 256  # images that are measured at once
 
@@ -116,14 +117,14 @@ class Job:
         views = training_views(self.training, inputs.size)
         loader = self._loader("train", rows, per_process, views, order="random", drop_last=drop_last)
         test = None if each_epoch is None else self._test_loader(each_epoch, None)
-        with quiet(), pl.utilities.seed.isolate_rng():
+        with quiet(), trainer_errors(), pl.utilities.seed.isolate_rng():
             torch.manual_seed(self.seed)  # of dropout and drop path
             trainer.fit(module, train_dataloaders=loader, val_dataloaders=test)
         return module
 
     def _measure(self, module: Classifier, part: str, rows: np.ndarray | None) -> None:
         """Append to `module.history` the accuracy on these rows of a part, of all where None, without augmentation."""
-        with quiet():
+        with quiet(), trainer_errors():
             self._trainer(1, True).validate(module, dataloaders=self._test_loader(part, rows), verbose=False)
 
     def _test_loader(self, part: str, rows: np.ndarray | None) -> Loader:
@@ -155,7 +156,7 @@ class Job:
             "limit_val_batches": None if measuring else 0,
         }
         with quiet():
-            return pl.Trainer(**{"enable_progress_bar": sys.stderr.isatty(), **self.trainer, **fixed})
+            return make_trainer(**{"enable_progress_bar": sys.stderr.isatty(), **self.trainer, **fixed})
 
 
 def batches(n: int, batch_size: int, world: int) -> tuple[int, bool]:

@@ -25,11 +25,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from data_loading import sources
 from data_loading.beton.mapping import named
 from data_loading.beton.reader import Reader
+from data_loading.config import yaml_text
 from data_loading.errors import ConfigError, SourceError, UnknownName, UserError, near_miss, one_of
 from massrl.evaluation.labels import check_labels, labels_of
 from massrl.evaluation.rows import same_classes
@@ -181,34 +181,13 @@ def _names(only: Any) -> list[str]:
     return list(only)
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML whose mappings have each key once; of two, SafeLoader takes the last without a word."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        again = next((key for i, key in enumerate(keys) if key in keys[:i]), None)
-        if again is not None:
-            raise ConfigError(f"line {node.start_mark.line + 1}: {again!r} is there twice")
-        return super().construct_mapping(node, deep)
-
-
 def _entries(given: Sets, where: str) -> dict[str, Any]:
     if isinstance(given, Mapping):
         found: Any = dict(given)
     elif isinstance(given, str | os.PathLike):
-        try:
-            found = yaml.load(Path(given).read_text(encoding="utf-8"), _Loader)
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "is not text"
-            raise ConfigError(f"{where}: {reason}; name a YAML file of data sets") from None
-        except ConfigError as error:
-            raise ConfigError(f"{where}: {error}") from None
-        except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:  # YAML raises them for odd values
-            raise ConfigError(f"{where}: no YAML: {' '.join(str(error).split())}") from None
+        found = yaml_text.read_mapping(given, "data sets")
     else:
         raise ConfigError(f"sets is {given!r}; name a YAML file of data sets, or give a dict of the same form")
-    if not isinstance(found, dict):
-        raise ConfigError(f"{where}: data sets are needed, each a name with train, test and metric below it")
     for name in found:
         if not isinstance(name, str):
             raise ConfigError(f"{where}: the name {name!r} is no text; write it in quotes")
