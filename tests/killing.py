@@ -113,9 +113,8 @@ def killed(images: Path, run: Path, point: str, step: int, **settings: Any) -> N
     """Train in another process, which is killed there."""
     paths = [str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH", "")]
     words = [sys.executable, "-m", "killing", str(images), str(run), point, str(step), json.dumps(settings)]
-    done = subprocess.run(
-        words, env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)}, capture_output=True, text=True, timeout=300
-    )
+    alike = {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": str(torch.get_num_threads())}  # for equal sums
+    done = subprocess.run(words, env={**os.environ, **alike}, capture_output=True, text=True, timeout=300)
     assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
 
 

@@ -142,7 +142,7 @@ def test_records_of_another_checkpoint_and_large_files_are_refused(run, tmp_path
     (tmp_path / "none.json").write_text(json.dumps(other))
     (tmp_path / "list.json").write_text("[]")
     for name in ("other", "none", "list"):
-        with pytest.raises(ConfigError, match="no evaluation of this checkpoint"):
+        with pytest.raises(ConfigError, match="no evaluation of this checkpoint|holds a list, not an object"):
             add(made, "x", "", {"kNN": tmp_path / f"{name}.json"}, [], tmp_path)
     with pytest.raises(ConfigError, match="no file"):
         add(made, "x", "", {"kNN": tmp_path}, [], tmp_path)
