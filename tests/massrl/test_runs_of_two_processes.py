@@ -63,7 +63,7 @@ def ends(pid: int) -> bool:
     return False
 
 
-@pytest.mark.parametrize("to", ["rank 0", "rank 1"])
+@pytest.mark.parametrize("to", [pytest.param("rank 0", marks=pytest.mark.long), "rank 1"])
 def test_a_signal_to_one_process_ends_both_with_a_checkpoint_and_the_command_goes_on(folder, to):
     both = TwoProcesses(folder, "--trainer.max_epochs", "10000")
     both.after_rows(4)
