@@ -82,7 +82,7 @@ class Saving(pl.callbacks.Checkpoint):
 
     def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
         self._promote(trainer)
-        if self.ends_by:
+        if self.ends_by and not self.wanted:  # else its checkpoint was put off by a step
             raise Stopped(self.ends_by)
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *rest: Any) -> None:
@@ -124,6 +124,7 @@ class Saving(pl.callbacks.Checkpoint):
 
     def _save(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if trainer.fast_dev_run:  # type: ignore[attr-defined]  # a property that the class makes later
+            self.wanted = False
             return
         self.check(trainer, module)
         files: Any = trainer.strategy.checkpoint_io

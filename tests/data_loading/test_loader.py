@@ -697,4 +697,4 @@ def test_a_file_that_is_cut_short_while_it_is_read_ends_the_process_with_a_line(
         timeout=120,
     )
     assert done.returncode == 2 and done.stderr.startswith("massrl: error: a .beton file was cut short"), done.stderr
-    assert len(set(done.stderr.splitlines())) == 1  # of each thread that met the fault
+    assert done.stderr.count("\n") == 1

@@ -54,10 +54,10 @@ def test_the_ring_keeps_the_newest_samples():
 
 
 def test_probes_follow_the_features_and_are_shown_beside_the_loss():
-    _, run = fitted([OnlineKNN(k=5), OnlineLinear(CLASSES, lr=0.05), Throughput()], epochs=8)
+    _, run = fitted([OnlineKNN(k=5), OnlineLinear(CLASSES, lr=0.05), Throughput()], epochs=12)
     shown = run.progress_bar_metrics
     assert {"loss", "knn", "linear", "images_per_s"} <= shown.keys()
-    assert shown["knn"] > 0.5 and shown["linear"] > 0.5  # classes differ in brightness; chance is 1/4
+    assert shown["knn"] > 0.6 and shown["linear"] > 0.6  # classes differ in brightness; chance is 1/4
 
 
 def test_callbacks_change_no_weight_and_no_random_number():

@@ -71,6 +71,13 @@ def test_a_signal_in_the_last_step_of_an_epoch_saves_once(images, tmp_path):
     assert len(logged(tmp_path / "run")) == STEPS
 
 
+def test_a_signal_in_a_step_that_validation_follows_ends_the_run_a_step_later_with_a_checkpoint(images, tmp_path):
+    with pytest.raises(SystemExit):
+        settings = {"val": str(images), "val_check_interval": 2, "save_minutes": 0}
+        train(images, tmp_path / "run", Send(signal.SIGTERM, step=6), **settings)
+    assert kept(tmp_path / "run")["global_step"] == 7
+
+
 def test_a_signal_before_the_first_step_leaves_no_folder(images, tmp_path):
     class Early(pl.Callback):
         def on_fit_start(self, *_):

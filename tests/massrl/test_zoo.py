@@ -141,8 +141,8 @@ def test_records_of_another_checkpoint_and_large_files_are_refused(run, tmp_path
     del other["checkpoint_sha256"]
     (tmp_path / "none.json").write_text(json.dumps(other))
     (tmp_path / "list.json").write_text("[]")
-    for name in ("other", "none", "list"):
-        with pytest.raises(ConfigError, match="no evaluation of this checkpoint|holds a list, not an object"):
+    for name, said in {"other": "", "none": "", "list": "holds a list, not an object"}.items():
+        with pytest.raises(ConfigError, match=said or "no evaluation of this checkpoint"):
             add(made, "x", "", {"kNN": tmp_path / f"{name}.json"}, [], tmp_path)
     with pytest.raises(ConfigError, match="no file"):
         add(made, "x", "", {"kNN": tmp_path}, [], tmp_path)
