@@ -24,7 +24,7 @@ BELOW = {
     "data_loading.beton": ["decode", "kernel", "config"],
     "data_loading.decode": ["config"],
     "data_loading.rng": ["kernel"],
-    "data_loading.kernel": ["errors"],
+    "data_loading.kernel": ["config"],
     "data_loading.config": ["errors"],
     "data_loading.errors": [],
     "massrl.__main__": ["cli"],

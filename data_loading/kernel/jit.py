@@ -3,7 +3,7 @@
 numba's own cache does not notice a change of a callee in another file and keeps using the old machine code (numba issue
 1833). Here, each hash of all kernel sources has its own cache folder, below `NUMBA_CACHE_DIR`, else
 `$XDG_CACHE_HOME/massrl/numba`, else `~/.cache/massrl/numba`. Without a writable folder, kernels are compiled in each
-process.
+process; damaged files are replaced (disk_cache.py).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,11 @@ from typing import Any
 import numba
 import numba.extending
 import numpy as np
+from numba.core.ccallback import CFunc
 from numba.core.compiler_lock import global_compiler_lock
+from numba.core.sigutils import normalize_signature
+
+from data_loading.kernel.disk_cache import DiskCache
 
 # Files, relative to the package, that define compiled functions or the types of their arguments: the cache key.
 KERNELS = ("kernel/*.py", "kernel/simd/*.py", "ops/*.py", "loading/order.py", "views/sampling.py", "render/*.py")
@@ -37,6 +42,12 @@ def _sources() -> list[Path]:
     return sorted(path for pattern in KERNELS for path in package.glob(pattern))
 
 
+def cache_root() -> Path:
+    """The folder of all versions of the kernels."""
+    base = os.environ.get("NUMBA_CACHE_DIR")
+    return Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "massrl" / "numba"
+
+
 @cache
 def cache_folder() -> str | None:
     """The cache folder of this version of the kernels, created if needed; None if it is not writable."""
@@ -44,9 +55,7 @@ def cache_folder() -> str | None:
     digest = hashlib.sha256(str(package).encode())  # one folder per checkout: numba caches them separately
     for path in _sources():
         digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
-    base = os.environ.get("NUMBA_CACHE_DIR")
-    root = Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "massrl" / "numba"
-    folder = root / digest.hexdigest()[:16]
+    folder = cache_root() / digest.hexdigest()[:16]
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
@@ -69,7 +78,9 @@ def jit(function=None, *, inline: bool = False, borrow: bool = False):
         # No fastmath: if LLVM may reorder or fuse operations, the last bit depends on inlining, and kernels loaded from
         # the cache could render other pixels than freshly compiled ones.
         how = {"inline": "always" if inline else "never"} | ({"_nrt": False} if borrow else {})
-        return _at_level_1(numba.njit(function, nogil=True, cache=folder is not None, error_model="numpy", **how))
+        dispatcher = numba.njit(function, nogil=True, error_model="numpy", **how)
+        _keep_on_disk(dispatcher, function, folder)
+        return _at_level_1(dispatcher)
     finally:
         numba.config.CACHE_DIR = before
 
@@ -84,9 +95,19 @@ def cached_cfunc(function, signature):
         before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, folder or ""
         level, numba.config.OPT = numba.config.OPT, type(numba.config.OPT)(1)
         try:
-            return numba.cfunc(signature, cache=folder is not None, error_model="numpy")(function)
+            compiled = CFunc(function, normalize_signature(signature), {}, {"error_model": "numpy"})
+            _keep_on_disk(compiled, function, folder)
+            compiled.compile()
+            return compiled
         finally:
             numba.config.CACHE_DIR, numba.config.OPT = before, level
+
+
+def _keep_on_disk(compiled: Any, function: Any, folder: str | None) -> None:
+    """Give numba's object for a function our cache in place of none."""
+    if folder is not None and not numba.config.DISABLE_JIT:
+        with suppress(RuntimeError):  # no file can be made there: compiled in each process
+            compiled._cache = DiskCache(function)
 
 
 def _at_level_1(dispatcher):

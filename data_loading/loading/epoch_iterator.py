@@ -17,7 +17,7 @@ import numpy as np
 
 from data_loading.batch import Batch
 from data_loading.kernel.bus_error import answer_bus_errors
-from data_loading.kernel.jit import is_cold
+from data_loading.kernel.jit import cache_folder, cache_root, is_cold
 from data_loading.loading.assembly import Epoch, PendingBatch
 from data_loading.loading.bad_samples import BadSamples
 from data_loading.loading.order import batch_positions, epoch_order
@@ -125,7 +125,13 @@ class EpochIterator(Iterator[Batch]):
             and self._world_size == 1
         ):
             log.warning("WORLD_SIZE is set, but torch.distributed does not run: this process takes whole batches")
-        if is_cold():
+        if cache_folder() is None:
+            log.warning(
+                "compiling the kernels of data_loading, about half a minute in each process, since they cannot be kept "
+                "in %s; set NUMBA_CACHE_DIR to a folder that can be written",
+                cache_root(),
+            )
+        elif is_cold():
             log.warning("compiling the kernels of data_loading; this happens once and takes about half a minute")
 
     def _new_epoch(self, number: int) -> Epoch:
