@@ -50,6 +50,17 @@ class Draws(pl.Callback):
         pl_module.log("drawn", random.random() + np.random.rand() + float(torch.rand(())), batch_size=1)
 
 
+class Seen(pl.Callback):
+    """Writes which images each process sees in each step, to a file a process in the folder `out`."""
+
+    def __init__(self, out: str):
+        self.out = Path(out)
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        with open(self.out / f"seen {trainer.global_rank}.txt", "a") as file:
+            print(trainer.global_step, trainer.world_size, *batch.index.tolist(), file=file)
+
+
 class KillAt(pl.Callback):
     """SIGKILL of this process at a point of a step, counted from 1."""
 

@@ -68,6 +68,7 @@ SCENES |= {"accelerator": "cpu", "devices": "1"}
 VALID: dict[tuple[str, ...], tuple[list[str], dict[str, str]]] = {
     ("quickstart",): (["images"], {"run": "new", "draws": "1", "minutes": "0.01"}),
     ("pretrain",): ([], PRETRAIN),
+    ("plan",): ([], {**PRETRAIN, "seconds": "0.1"}),
     ("knn",): ([], {**LABELLED, "k": "2"}),
     ("linear",): ([], {**LABELLED, "draws": "1"}),
     ("compare",): (["run"], {"train": "images", "test": "test.beton", "draws": "1", "k": "2", "num_workers": "0"}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,14 @@ from data_loading import sources
 from data_loading.config.lightning_package import pl
 from data_loading.errors import CheckpointError, ConfigError
 from data_loading.kernel.rng import checked_seed
+from data_loading.loading import state
 from data_loading.loading.epoch_iterator import EpochIterator
 from data_loading.loading.loader import Loader
 from data_loading.ops.normalize import IMAGENET_MEAN, IMAGENET_STD
 from data_loading.views import view_sets
 from data_loading.views.view_set import ViewSet
+
+log = logging.getLogger(__name__)
 
 
 class BetonDataModule(pl.LightningDataModule):
@@ -137,8 +141,11 @@ class BetonDataModule(pl.LightningDataModule):
         overfit = bool(getattr(self.trainer, "overfit_batches", 0))
         order: dict[str, Any] = {"order": "sequential", "drop_last": True} if overfit else {"order": self.order}
         kind = Loader if self.resume else FreshLoader
-        self._loader = self._make(self.train, self.view_set or self.resolve(), kind, **order)
-        if self.resume and self._state:
+        if not self.resume or not self._state:
+            self._loader = self._make(self.train, self.view_set or self.resolve(), kind, **order)
+        else:
+            images = self._images_of_state()
+            self._loader = self._make(self.train, self.view_set or self.resolve(), kind, images, **order)
             try:
                 self._loader.load_state_dict(self._state)
                 self._state = {}  # used up: another fit begins anew
@@ -199,14 +206,32 @@ class BetonDataModule(pl.LightningDataModule):
             raise ConfigError(f"data.{name} is not set; give it .beton files or a folder of images")
         return path
 
-    def _make(self, path: str | list[str], view_set: ViewSet, kind: type[Loader] = Loader, **order: Any) -> Loader:
+    def _images_of_state(self) -> int:
+        """Images per process, so that all of them keep the global batch of the state that is to be loaded."""
+        world = self.trainer.world_size if self.trainer is not None else 1
+        found = self._state.get("global_batch")
+        if not isinstance(found, int) or found < 1:
+            return self.batch_size  # the loader refuses the state
+        images = state.batch_size(found, world)
+        if images != self.batch_size:
+            log.warning("batches of %d images per process: the checkpoint fixed the global batch, %d", images, found)
+        return images
+
+    def _make(
+        self,
+        path: str | list[str],
+        view_set: ViewSet,
+        kind: type[Loader] = Loader,
+        batch_size: int | None = None,
+        **order: Any,
+    ) -> Loader:
         process: dict[str, Any] = {}
         if self.trainer is not None:  # some strategies work without torch.distributed
             process = {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
         normalise: dict[str, Any] = {"mean": self.mean, "std": self.std}
         return kind(
             self.file(path),
-            self.batch_size,
+            self.batch_size if batch_size is None else batch_size,
             view_set,
             seed=self.seed,
             **order,

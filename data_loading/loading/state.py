@@ -63,11 +63,18 @@ def checked(state: dict[str, Any], mine: dict[str, Any], path: object) -> dict[s
     return state
 
 
+def nearest(global_batch: int, world_size: int) -> str:
+    """In words, the nearest numbers of processes, below and above, that divide a global batch: "2 or 4"."""
+    fewer = next((n for n in range(min(world_size - 1, global_batch), 0, -1) if global_batch % n == 0), None)
+    more = next((n for n in range(world_size + 1, global_batch + 1) if global_batch % n == 0), None)
+    return " or ".join(str(n) for n in (fewer, more) if n is not None)
+
+
 def batch_size(global_batch: int, world_size: int) -> int:
     """Images per process of a global batch that a state has fixed; CheckpointError where they do not divide evenly."""
     if global_batch % world_size:
         raise CheckpointError(
-            f"the run had global batches of {global_batch} images, which {world_size} processes cannot share evenly; "
-            f"resume with a number of processes that divides it"
+            f"the run has global batches of {global_batch} images, which {world_size} processes cannot share evenly; "
+            f"resume with {nearest(global_batch, world_size)} processes"
         )
     return global_batch // world_size

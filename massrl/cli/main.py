@@ -18,6 +18,7 @@ COMMANDS = {
         "the main job: pretrain on digits or a folder of yours, evaluate, report",
     ),
     "pretrain": ("massrl.cli.pretrain", "train an encoder without labels"),
+    "plan": ("massrl.cli.plan", "what a pretraining will take: hours, memory, disk, and what limits it"),
     "knn": ("massrl.cli.knn", "accuracy of nearest neighbours in a checkpoint's features"),
     "linear": ("massrl.cli.linear", "accuracy of a linear classifier on a checkpoint's features"),
     "compare": ("massrl.cli.compare", "runs beside each other: paired differences over seeds and label subsets"),

@@ -159,6 +159,13 @@ class Checkpoint:
         """Epochs done."""
         return int(self.content["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
 
+    @property
+    def global_batch(self) -> int | None:
+        """Images of all processes in a step; None where the loader kept no state."""
+        loop = self.content.get("loops", {}).get("fit_loop", {}).get("state_dict", {})
+        states = [state for state in loop.get("combined_loader") or [] if isinstance(state, dict)]
+        return states[0].get("global_batch") if states else None
+
     def data(self, size: int | None = None) -> dict[str, Any]:
         """{"size", "mean", "std", "view_set"} that the encoder was trained with; `size` in pixels replaces its own.
 

@@ -7,10 +7,13 @@ is made and some when a fit begins. An error of these types that comes from any 
 from __future__ import annotations
 
 import math
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+
+import torch.distributed as dist
 
 from data_loading.config.lightning_package import pl
 from data_loading.errors import ConfigError, UserError
@@ -30,6 +33,18 @@ def trainer_errors() -> Iterator[None]:
         if _raiser(error).partition(".")[0] not in PACKAGES:
             raise
         raise ConfigError(f"trainer: {_line(error)}") from error
+
+
+def as_launched(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The Trainer's arguments that torchrun decides: as many nodes as it has started, which a restart may change.
+
+    Lightning itself refuses another number of nodes, and without a GPU takes one process for devices "auto".
+    """
+    if not (dist.is_available() and dist.is_torchelastic_launched()):
+        return {}
+    here = int(os.environ["LOCAL_WORLD_SIZE"])
+    devices = {"devices": here} if arguments.get("devices") in (None, "auto") else {}
+    return {"num_nodes": int(os.environ["WORLD_SIZE"]) // here, **devices}
 
 
 def make_trainer(**arguments: Any) -> pl.Trainer:

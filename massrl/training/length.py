@@ -9,6 +9,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from data_loading.config.lightning_package import pl
 from data_loading.errors import ConfigError
 from data_loading.loading.datamodule import BetonDataModule
@@ -43,7 +45,7 @@ def choose(seconds: float, step: float, batches: int) -> Length:
     return Length(1, max(1, int(steps)))
 
 
-class _Clock(pl.Callback):
+class Clock(pl.Callback):
     """Records when each batch ends, and stops the training after STEPS batches or `seconds` seconds.
 
     The first batch, in which networks are compiled, does not count as time, so that there are always two.
@@ -54,6 +56,8 @@ class _Clock(pl.Callback):
         self.ends: list[float] = []
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        if trainer.strategy.root_device.type == "cuda":  # else a batch ends when it is queued
+            torch.cuda.synchronize()
         self.ends.append(time.perf_counter())
         late = self.ends[-1] - self.ends[0] > self.seconds
         trainer.should_stop = len(self.ends) >= STEPS or late
@@ -75,13 +79,22 @@ def batches_of_epoch(data: BetonDataModule, settings: dict[str, Any]) -> int:
 
 def measure(method: Method, data: BetonDataModule, settings: dict[str, Any], minutes: float) -> tuple[float, int]:
     """(seconds per step, batches per epoch), measured on copies, on one device; global random state is restored."""
-    clock = _Clock(SHARE * 60 * minutes)
     batches = batches_of_epoch(data, settings)
-    callbacks = [one for one in settings.get("callbacks") or [] if not isinstance(one, pl.callbacks.Checkpoint)]
+    clock = Clock(SHARE * 60 * minutes)
+    short_fit(method, copy.deepcopy(data), {**settings, "max_epochs": math.ceil(STEPS / batches)}, clock)
+    return clock.step, batches
+
+
+def short_fit(method: Method, data: Any, settings: dict[str, Any], *callbacks: pl.Callback, **more: Any) -> pl.Trainer:
+    """Train a copy of a method on one device, saying and keeping nothing; global random state is restored.
+
+    data: a data module, or an iterable of batches.  settings: of the run's Trainer.  callbacks: beside those of the
+    run.  more: other arguments of the Trainer.
+    """
+    own = [one for one in settings.get("callbacks") or [] if not isinstance(one, pl.callbacks.Checkpoint)]
     throwaway = {
         **settings,
-        "max_epochs": math.ceil(STEPS / batches),
-        "callbacks": [*copy.deepcopy(callbacks), clock],
+        "callbacks": [*copy.deepcopy(own), *callbacks],
         "logger": False,
         "enable_checkpointing": False,
         "enable_progress_bar": False,
@@ -90,11 +103,13 @@ def measure(method: Method, data: BetonDataModule, settings: dict[str, Any], min
         "devices": 1,
         "num_nodes": 1,
         "strategy": "auto",
+        **more,
     }
+    source = {"datamodule" if isinstance(data, pl.LightningDataModule) else "train_dataloaders": data}
     with pl.utilities.seed.isolate_rng(), quiet(everything=True):
         trainer = make_trainer(**throwaway)
-        trainer.fit(copy.deepcopy(method), datamodule=copy.deepcopy(data))
-    return clock.step, batches
+        trainer.fit(copy.deepcopy(method), **source)
+    return trainer
 
 
 def fitted(

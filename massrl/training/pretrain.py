@@ -23,6 +23,7 @@ from data_loading.config.lightning_package import pl
 from data_loading.errors import ConfigError, one_of
 from data_loading.kernel.rng import checked_seed
 from data_loading.loading.datamodule import BetonDataModule
+from data_loading.loading.state import batch_size
 from massrl.callbacks import Health, OnlineKNN, OnlineLinear, Throughput
 from massrl.distributed import lost_peer
 from massrl.exporting.run_folder import export_run
@@ -299,6 +300,8 @@ def _trainer_args(
         *(make() for make in (Throughput, OnlineKNN, OnlineLinear, Health) if make not in kinds),
     ]
     world = make_trainer(**{**found, "callbacks": None, "logger": False, "enable_progress_bar": False}).world_size
+    if checkpoint and checkpoint.global_batch and data.resume:
+        batch_size(checkpoint.global_batch, world)
     if _length_is_open(found) and found.get("limit_train_batches") != 0:
         minutes = _minutes(found.get("max_time")) or settings.config.minutes
         length, why = fitted(method, data, found, minutes, world)

@@ -51,6 +51,7 @@ class Saving(pl.callbacks.Checkpoint):
             raise ConfigError(f"--save_minutes is {minutes:g}; set it to 0 or more")
         self.run, self.content, self.minutes, self.signals, self.check = run, content, minutes, signals, check
         self.stepped = False  # whether a step is done
+        self.saved_step = -1  # optimiser steps of the newest checkpoint of this start
         self.pending = False  # whether NEXT waits for the row of its step
         self.ends_by = 0  # the signal with which all processes end
         self.wanted = False  # a checkpoint that is due, but was put off by a step
@@ -96,13 +97,14 @@ class Saving(pl.callbacks.Checkpoint):
         self.ends_by = self.ends_by or number
         put_off = self.wanted
         self.wanted = self.wanted or save or bool(number)
-        if not self.wanted or trainer.is_last_batch:
+        if trainer.is_last_batch:
             return
-        if put_off or not _validates(trainer, rest[-1]):
+        if _ends(trainer) or (self.wanted and (put_off or not _validates(trainer, rest[-1]))):
             self._save(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._save(trainer, pl_module)
+        if trainer.is_last_batch or self.saved_step != trainer.global_step:  # else the run ends within the epoch
+            self._save(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._promote(trainer)
@@ -135,6 +137,7 @@ class Saving(pl.callbacks.Checkpoint):
             said = str(failed[0]) if failed else f"{self.run / NEXT} could not be written by process 0"
             raise UserError(f"{said}; the run ends, and goes on from the checkpoint before")
         self.wanted, self.pending, self.saved_at = False, True, time.monotonic()
+        self.saved_step = trainer.global_step
         self.agreement.saved()
 
     def _promote(self, trainer: pl.Trainer) -> None:
@@ -205,6 +208,12 @@ class Agreement:
         work.wait()
         self.asked = None
         return found.tolist()
+
+
+def _ends(trainer: pl.Trainer) -> bool:
+    """Whether Lightning ends the run after this batch, also in the middle of an epoch, which it then counts as done."""
+    stopped = trainer.should_stop and trainer.fit_loop._can_stop_early
+    return stopped or 0 <= trainer.max_steps <= trainer.global_step
 
 
 def _validates(trainer: pl.Trainer, batch_idx: int) -> bool:

@@ -27,7 +27,7 @@ from massrl.parsing.messages import load_class
 from massrl.parsing.parser import Parser
 from massrl.parsing.places import Keywords, place_of_value
 from massrl.runs.checkpoint import plain
-from massrl.runs.trainer import trainer_errors
+from massrl.runs.trainer import as_launched, trainer_errors
 
 if TYPE_CHECKING:
     from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
@@ -66,6 +66,9 @@ class Settings(LightningCLI):
         adjust: called with the parsed config before anything is made of it.
     """
 
+    PROG = "massrl pretrain"
+    DESCRIPTION = "Train an encoder without labels. Without --model: MASSRL with a ResNet-18."
+
     def __init__(
         self,
         given: list[str] | dict[str, Any],
@@ -78,7 +81,6 @@ class Settings(LightningCLI):
         self._objects: dict[str, Any] = {}
         if isinstance(given, dict):
             given = self._without_objects(given)
-        description = "Train an encoder without labels. Without --model: MASSRL with a ResNet-18."
         super().__init__(
             Method,
             BetonDataModule,
@@ -91,7 +93,7 @@ class Settings(LightningCLI):
             save_config_callback=None,
             seed_everything_default=0,
             trainer_defaults={"enable_model_summary": False, "use_distributed_sampler": False},
-            parser_kwargs={"prog": "massrl pretrain", "description": description},
+            parser_kwargs={"prog": self.PROG, "description": self.DESCRIPTION},
         )
         self.method = self.model if method is None else method
         self.data = self.datamodule
@@ -152,6 +154,8 @@ class Settings(LightningCLI):
             self.config.data.skip_bad = True
         if self._given_method is None:
             small_stem(self.config)
+        for name, value in as_launched(self.config.trainer).items():
+            self.config.trainer[name] = value
         if self._adjust:
             self._adjust(self.config)
 

@@ -1,7 +1,9 @@
-"""Runs of two processes (gloo, CPU): a signal to one ends both with a checkpoint; one that is killed ends the other."""
+"""Runs of several processes (gloo, CPU): what ends one ends all, and they go on with the same images in any number."""
 
+import collections
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,21 +15,27 @@ from commands import ROOT
 from killing import kept, logged
 from massrl.cli.samples import sample_folder
 
+PATHS = os.pathsep.join([str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
+
+
+def words_of_a_run(folder: Path, run: Path) -> list[str]:
+    """The words after `massrl`, for two images a process and a checkpoint after every few steps."""
+    words = f"pretrain --data.train {folder / 'sample_images'} --model BYOL --model.backbone tiny_resnet "
+    words += f"--data.size 16 --data.batch_size 2 --data.num_workers 1 --data.cache_dir {folder / 'cache'} --run {run} "
+    words += "--report false --export false --save_minutes 0.001 --trainer.enable_progress_bar false "
+    words += "--trainer.accelerator cpu --trainer.strategy ddp --trainer.log_every_n_steps 1"
+    return words.split()
+
 
 class TwoProcesses:
     """A run of `massrl pretrain` on two processes: `parent` is rank 0, which starts rank 1."""
 
-    def __init__(self, folder: Path, *words: str):
-        images = folder / "sample_images"
-        self.run = folder / "run"
-        usual = f"--data.train {images} --model BYOL --model.backbone tiny_resnet --data.size 16 --data.batch_size 2 "
-        usual += f"--data.num_workers 1 --trainer.accelerator cpu --trainer.log_every_n_steps 1 --run {self.run} "
-        usual += "--report false --export false --trainer.enable_progress_bar false --save_minutes 0.001 "
-        usual += f"--data.cache_dir {folder / 'cache'} --trainer.devices 2 --trainer.strategy ddp"
-        paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    def __init__(self, folder: Path, *words: str, run: str = "run"):
+        self.run = folder / run
+        usual = [*words_of_a_run(folder, self.run), "--trainer.devices", "2"]
         self.parent = subprocess.Popen(
-            [sys.executable, "-m", "massrl", "pretrain", *usual.split(), *words],
-            env={**os.environ, "PYTHONPATH": paths},
+            [sys.executable, "-m", "massrl", *usual, *words],
+            env={**os.environ, "PYTHONPATH": PATHS},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -122,3 +130,109 @@ def test_torchrun_starts_a_run_whose_words_stand_after_two_dashes(folder):
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert kept(run)["global_step"] == 4 and len(kept(run)["processes"]) == 2
+
+
+def seen(folder: Path) -> list[list[int]]:
+    """The images of each step of all processes, in order of rank, as killing.Seen has written them."""
+    steps: dict[int, list[int]] = collections.defaultdict(list)
+    for file in sorted(folder.glob("seen *.txt")):
+        for line in file.read_text().splitlines():
+            step, _, *index = map(int, line.split())
+            steps[step] += index
+    return [steps[step] for step in sorted(steps)]
+
+
+@pytest.mark.long
+def test_1_2_and_4_processes_go_on_with_the_images_of_a_run_that_never_changed(folder):
+    def go_on(run: str, processes: int, steps: int) -> None:
+        (folder / f"images of {run}").mkdir(exist_ok=True)
+        words = ["--trainer.devices", str(processes), "--trainer.max_steps", str(steps), "--data.batch_size", "8"]
+        words += ["--import", "killing", "--trainer.callbacks", "killing.Seen"]
+        words += ["--trainer.callbacks.out", str(folder / f"images of {run}")]
+        part = TwoProcesses(folder, *words, run=run)
+        said = part.ended()
+        assert part.parent.returncode == 0, said
+
+    go_on("unchanged", 1, 8)
+    for processes, steps in ((1, 3), (2, 5), (4, 8)):  # 2 steps are an epoch
+        go_on("changed", processes, steps)
+    found = seen(folder / "images of changed")
+    assert [len(step) for step in found] == [8] * 8 and found == seen(folder / "images of unchanged")
+    changed = TwoProcesses(folder, "--trainer.devices", "3", "--trainer.max_steps", "20", run="changed")
+    said = changed.ended()
+    assert changed.parent.returncode == 2
+    assert "global batches of 8 images, which 3 processes cannot share evenly; resume with 2 or 4 processes" in said
+
+
+class Agent:
+    """torchrun on one of up to two nodes, here both on this machine; the first hosts the rendezvous."""
+
+    def __init__(self, folder: Path, port: int, *words: str):
+        start = "-m torch.distributed.run --nnodes 1:2 --nproc_per_node 1 --rdzv_backend c10d --max_restarts 5 "
+        start += f"--rdzv_endpoint 127.0.0.1:{port} --rdzv_id run --rdzv_conf last_call_timeout=2 -m -- massrl"
+        alike = {"PYTHONPATH": PATHS, "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}  # docs/runs.md says why
+        self.log = folder / f"agent {len(list(folder.glob('agent *')))}.log"
+        with open(self.log, "w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, *start.split(), *words_of_a_run(folder, folder / "run"), *words],
+                env={**os.environ, **alike},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def kill(self) -> None:
+        """As a node that loses its power: the agent and its processes at once."""
+        if self.process.poll() is not None:
+            return
+        listed = subprocess.run(["pgrep", "-P", str(self.process.pid)], capture_output=True, text=True).stdout.split()
+        for pid in (self.process.pid, *map(int, listed)):
+            os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+
+    @property
+    def said(self) -> str:
+        return self.log.read_text()
+
+
+def wait_until(what, agents: list[Agent], seconds: float = 200) -> None:
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end and all(agent.process.poll() is None for agent in agents), [
+            a.said for a in agents
+        ]
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def agents():
+    """A list of agents, of which those that still run at the end are killed."""
+    started: list[Agent] = []
+    yield started
+    for agent in started:
+        agent.kill()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_torchrun_of_two_nodes_goes_on_with_one_when_the_other_is_killed_and_with_both_when_it_is_back(folder, agents):
+    run, words = folder / "run", ("--trainer.max_epochs", "300")
+
+    def steps() -> int:
+        return len(logged(run)) if (run / "metrics.csv").exists() else 0
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    agents += [host := Agent(folder, port, *words)]
+    time.sleep(1)
+    agents += [other := Agent(folder, port, *words)]
+    wait_until(lambda: steps() > 20, [host, other])
+    other.kill()
+    wait_until(lambda: "the checkpoint is of 2 processes and this run has 1" in host.said, [host])
+    before = steps()
+    wait_until(lambda: steps() > before + 20, [host])
+    agents += [back := Agent(folder, port, *words)]
+    wait_until(lambda: "the checkpoint is of 1 processes and this run has 2" in host.said, [host, back])
+    assert host.process.wait(600) == back.process.wait(60) == 0, host.said
+    assert "another process of this run has ended" in host.said, "and nothing else of the killed one"
+    assert [int(row["step"]) for row in logged(run)] == list(range(1200)), "no step is lost, and none done twice"
