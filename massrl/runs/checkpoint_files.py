@@ -84,6 +84,11 @@ class _Stream:
         self.file.flush()
 
 
+def begun_in(run: Path) -> bool:
+    """Whether a run folder has a checkpoint, whole or damaged."""
+    return any((run / name).is_file() for name in (LAST, PREVIOUS))
+
+
 def promote(run: Path) -> None:
     """Make NEXT the newest checkpoint, and the newest one PREVIOUS. At no moment is there none."""
     following, last, previous = run / NEXT, run / LAST, run / PREVIOUS

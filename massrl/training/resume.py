@@ -9,7 +9,7 @@ from typing import Any
 
 from data_loading.errors import ConfigError
 from massrl.runs.checkpoint import Checkpoint, newest
-from massrl.runs.checkpoint_files import LAST, PREVIOUS
+from massrl.runs.checkpoint_files import begun_in
 
 CHOICES = ("auto", "never")
 MISSING = object()
@@ -32,7 +32,7 @@ LENGTH = ("max_epochs", "max_steps", "limit_train_batches")  # of the Trainer: w
 
 def begun(run: Path) -> Path | None:
     """The checkpoint from which a run folder goes on; None where it has none, so that the run starts."""
-    return newest(run) if any((run / name).is_file() for name in (LAST, PREVIOUS)) else None
+    return newest(run) if begun_in(run) else None
 
 
 def settings_of(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import operator
 import re
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import yaml
@@ -27,6 +28,7 @@ from massrl.parsing.messages import load_class
 from massrl.parsing.parser import Parser
 from massrl.parsing.places import Keywords, place_of_value
 from massrl.runs.checkpoint import plain
+from massrl.runs.checkpoint_files import begun_in
 from massrl.runs.trainer import as_launched, trainer_errors
 
 if TYPE_CHECKING:
@@ -164,10 +166,15 @@ class Settings(LightningCLI):
         if self._given_method is not None:
             config["model"] = None
         # A continued run has its weights in the checkpoint; the file that they first came from may be gone.
-        with backbones.without_weights() if self.config.ckpt_path else contextlib.nullcontext():
+        with backbones.without_weights() if self._continues() else contextlib.nullcontext():
             self.config_init = self.parser.instantiate_classes(config)
         self.datamodule, self.model = self.config_init["data"], self.config_init["model"]
         self.trainer_args = {**dict(self.config_init["trainer"]), **self._objects}
+
+    def _continues(self) -> bool:
+        """Whether the run goes on from a checkpoint, a given one or that of its own folder."""
+        own = self.config.resume == "auto" and self.config.run and begun_in(Path(self.config.run))
+        return bool(self.config.ckpt_path or own)
 
     def resolved(self) -> tuple[str, dict[str, Any]]:
         """config.yaml as text and as plain values: all settings, with the view set, size and seed that are in force."""

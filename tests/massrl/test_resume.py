@@ -7,8 +7,10 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
+import massrl
 from data_loading.errors import CheckpointError, ConfigError
 from killing import STEPS, kept, logged, train
+from massrl.backbones import build
 from massrl.callbacks import OnlineKNN
 from massrl.cli.samples import sample_folder
 from massrl.runs.checkpoint import Checkpoint, find
@@ -207,6 +209,18 @@ def test_what_a_kill_leaves_of_a_file_is_no_reason_to_refuse_a_folder(images, tm
         (run / name).touch()
     train(images, run, max_epochs=1)
     assert not list(run.rglob("*.tmp"))
+
+
+def test_a_run_goes_on_without_the_file_of_weights_from_which_it_began(images, tmp_path):
+    weights = tmp_path / "weights.pth"
+    torch.save(build("tiny_resnet", width=4).state_dict(), weights)
+    same = {"out": tmp_path / "run", "size": 16, "batch_size": 4, "num_workers": 1, "accelerator": "cpu"}
+    same |= {"report": False, "export": False, "enable_progress_bar": False, "cache_dir": str(tmp_path / "cache")}
+    same |= {"backbone": "tiny_resnet", "backbone_args": {"width": 4, "weights": str(weights)}}
+    massrl.pretrain(images, "SimCLR", max_epochs=1, **same)
+    weights.unlink()
+    massrl.pretrain(images, "SimCLR", max_epochs=2, **same)
+    assert kept(tmp_path / "run")["global_step"] == 8
 
 
 def test_a_run_that_ended_early_is_complete_until_it_is_given_more(images, tmp_path, capsys):
