@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
 from collections.abc import Callable
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -110,7 +113,27 @@ def average_gradients(module: nn.Module) -> None:
             p.grad /= world_size()
 
 
+def dismiss_others(seconds: float = 30.0) -> None:
+    """End the processes that wait for this one, rank 0, which ends before it has met them.
+
+    For processes that were started by hand: they would wait half an hour, where torchrun and srun end them. They meet
+    a store that vanishes when this process ends. Waits for them up to so many seconds.
+    """
+    by_hand = {"MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK"} <= os.environ.keys()
+    if not dist.is_available() or dist.is_initialized() or dist.is_torchelastic_launched() or not by_hand:
+        return
+    world, port = os.environ.get("WORLD_SIZE", "1"), os.environ["MASTER_PORT"]
+    if not (world.isdigit() and port.isdigit() and int(world) > 1):
+        return
+    with contextlib.suppress(RuntimeError, ValueError):  # nobody came, or the port is in use
+        dist.TCPStore(os.environ["MASTER_ADDR"], int(port), int(world), True, timedelta(seconds=seconds))
+
+
 def lost_peer(error: RuntimeError) -> bool:
-    """Whether a collective failed since another process is gone; the words are those of gloo and NCCL."""
+    """Whether a collective failed since another process is gone; the words are those of gloo and NCCL.
+
+    So is a process that is gone before all have met, as the store at which they meet is with it.
+    """
     words = ("Connection closed", "Connection reset", "Broken pipe", "remote process exited")
-    return world_size() > 1 and any(word in str(error) for word in words)
+    store = dist.is_available() and isinstance(error, dist.DistNetworkError)
+    return store or (world_size() > 1 and any(word in str(error) for word in words))

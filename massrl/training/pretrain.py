@@ -20,12 +20,12 @@ from torch import nn
 from data_loading.beton.mapping import named
 from data_loading.beton.reader import Reader
 from data_loading.config.lightning_package import pl
-from data_loading.errors import ConfigError, one_of
+from data_loading.errors import ConfigError, UserError, one_of
 from data_loading.kernel.rng import checked_seed
 from data_loading.loading.datamodule import BetonDataModule
 from data_loading.loading.state import batch_size
 from massrl.callbacks import Health, OnlineKNN, OnlineLinear, Throughput
-from massrl.distributed import lost_peer
+from massrl.distributed import dismiss_others, lost_peer
 from massrl.exporting.run_folder import export_run
 from massrl.methods import Method
 from massrl.parsing.places import Keywords
@@ -139,6 +139,17 @@ def run_settings(settings: Settings, command: str, rehearsal: bool = False) -> R
     command: what was called, for environment.json.  rehearsal: say nothing of the run, and write no report.
     Where anything does not fit, nothing is left.
     """
+    try:
+        return _run_settings(settings, command, rehearsal)
+    except UserError:
+        if is_first():
+            dismiss_others()
+        raise
+    finally:
+        os.environ.pop(PASSED_ON, None)  # a second run of this process measures its own length
+
+
+def _run_settings(settings: Settings, command: str, rehearsal: bool) -> Run:
     with errors_placed(settings.words), quiet():
         given = find(settings.config.ckpt_path) if settings.config.ckpt_path else None
         resume = one_of("--resume", settings.config.resume, CHOICES, ConfigError) == "auto" and bool(
@@ -146,13 +157,10 @@ def run_settings(settings: Settings, command: str, rehearsal: bool = False) -> R
         )
         if is_first() and settings.config.run:  # the processes that this one starts find its folder in use
             check_free(Path(settings.config.run), given, resume and given is None)
-    try:
-        with errors_placed(settings.words), _own_folder(settings) as (run, claim):
-            checkpoint = Checkpoint.read(given) if given else _begun(run) if resume else None
-            if _train(settings, run, claim, checkpoint, given is None, command, rehearsal) and not rehearsal:
-                _finish(run, settings)
-    finally:
-        os.environ.pop(PASSED_ON, None)  # a second run of this process measures its own length
+    with errors_placed(settings.words), _own_folder(settings) as (run, claim):
+        checkpoint = Checkpoint.read(given) if given else _begun(run) if resume else None
+        if _train(settings, run, claim, checkpoint, given is None, command, rehearsal) and not rehearsal:
+            _finish(run, settings)
     return run
 
 

@@ -113,6 +113,25 @@ def test_where_one_process_is_killed_the_other_ends_within_a_minute_and_says_how
     assert [int(row["step"]) for row in logged(both.run)] == list(range(4 * (done // 4 + 2)))
 
 
+def test_where_rank_0_refuses_a_rank_that_was_started_by_hand_ends_too(folder):
+    (folder / "run").mkdir()
+    (folder / "run" / "file of somebody else").touch()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    together = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "NODE_RANK": "0", "WORLD_SIZE": "2"}
+    words = [sys.executable, "-m", "massrl", *words_of_a_run(folder, folder / "run"), "--trainer.devices", "2"]
+    started = []
+    for rank in ("1", "0"):
+        own = {**os.environ, **together, "PYTHONPATH": PATHS, "RANK": rank, "LOCAL_RANK": rank}
+        words_of_rank = [*words, "--trainer.max_epochs", "1"]
+        started.append(subprocess.Popen(words_of_rank, env=own, stdout=subprocess.PIPE, stderr=subprocess.STDOUT))
+    other, first = (process.communicate(timeout=120)[0].decode().strip() for process in started)
+    assert [process.returncode for process in started] == [2, 2]
+    assert "is not empty; name another folder" in first
+    assert "another process of this run has ended" in other.splitlines()[-1] and "Traceback" not in other
+
+
 @pytest.mark.long
 def test_torchrun_starts_a_run_whose_words_stand_after_two_dashes(folder):
     run, images = folder / "run", folder / "sample_images"
