@@ -139,6 +139,12 @@ class Settings(LightningCLI):
             help="minutes between checkpoints; 0: at the ends of epochs alone",
         )
         add("--on_nan", type=str, default="stop", help="stop at numbers that are not finite, or skip their step")
+        add(
+            "--global_batch",
+            type=int | None,
+            default=None,
+            help="images of an optimiser step, of all processes: with --data.batch_size it sets the accumulation",
+        )
         add("--minutes", type=float, default=4.0, help="fit the length to this where no --trainer.max_epochs is set")
         add("--skip-bad", action="store_true", help="short for --data.skip_bad true")
         add("--report", type=bool, default=True, help="write report.html at the end")
