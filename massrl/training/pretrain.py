@@ -23,6 +23,7 @@ from data_loading.config.lightning_package import pl
 from data_loading.errors import ConfigError, one_of
 from data_loading.kernel.rng import checked_seed
 from data_loading.loading.datamodule import BetonDataModule
+from data_loading.views import growing
 from massrl.callbacks import Health, OnlineKNN, OnlineLinear, Throughput
 from massrl.distributed import lost_peer
 from massrl.exporting.run_folder import export_run
@@ -224,10 +225,7 @@ def _train(
                 claim.begun = True
             return claim is not None
     elif not rehearsal:
-        say(
-            f"{type(method).__name__} on {data.train}: {len(data.view_set)} views of {data.view_set.size} px, "
-            f"run {run.path}"
-        )
+        say(f"{type(method).__name__} on {data.train}: {len(data.view_set)} views of {_sizes(data)}, run {run.path}")
     if trainer_args.get("enable_progress_bar") is not False:
         trainer_args["callbacks"].append(progress())
     with _interrupted(run):
@@ -265,6 +263,13 @@ def _finish(run: Run, settings: Settings) -> None:
     _say_exported(run, method, settings.config.export)
     if settings.config.report:
         build(run.path)
+
+
+def _sizes(data: BetonDataModule) -> str:
+    """The side of the global views in pixels, and where they grow, from which epoch on."""
+    first, *later = growing.by_epoch(data.size).items()
+    side = data.view_set.size if first[1] is None and data.view_set is not None else first[1]
+    return f"{side} px" + "".join(f", from epoch {epoch} on {size}" for epoch, size in later)
 
 
 def _same_content(data: BetonDataModule) -> bool:
@@ -317,6 +322,8 @@ def _trainer_args(
     ]
     world = _world(found)
     if _length_is_open(found) and found.get("limit_train_batches") != 0:
+        if isinstance(data.size, dict) and len(data.size) > 1:
+            raise ConfigError("data.size grows by epochs, so that their number is needed: give --trainer.max_epochs")
         minutes = _minutes(found.get("max_time")) or settings.config.minutes
         length, why = fitted(method, data, found, minutes, world)
         say(why)

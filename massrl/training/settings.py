@@ -20,7 +20,7 @@ from data_loading.config.lightning_package import pl
 from data_loading.errors import ConfigError, UnknownName, UserError
 from data_loading.kernel.rng import checked_seed
 from data_loading.loading.datamodule import BetonDataModule
-from data_loading.views import view_sets
+from data_loading.views import growing, view_sets
 from massrl import backbones
 from massrl.methods import Method
 from massrl.parsing.messages import load_class
@@ -180,7 +180,8 @@ class Settings(LightningCLI):
             class_path = f"{kind.__module__}.{kind.__qualname__}"
             config["model"] = {"class_path": class_path, "init_args": plain(self.method.init_args)}
         views = config["data"]["views"] = self.data.view_set.to_dict()
-        config["data"].update(size=views["size"], seed=self.data.seed, resume=True)
+        size = self.data.size if isinstance(self.data.size, dict) else views["size"]
+        config["data"].update(size=size, seed=self.data.seed, resume=True)
         return yaml.safe_dump(config, sort_keys=False, allow_unicode=True), config
 
 
@@ -223,7 +224,7 @@ def small_stem(config: Any) -> None:
 
 
 def _global_size(config: Any) -> int:
-    which, size = config.data.views, config.data.size
+    which, size = config.data.views, growing.last(config.data.size)
     if size is not None:
         return size
     if which is None:
