@@ -147,6 +147,13 @@ def test_a_script_passes_the_number_of_gpus_on_beside_the_recipes_global_batch(s
     parse([kind, *words], monkeypatch)
 
 
+@pytest.mark.parametrize("script", STAGED, ids=name)
+def test_a_published_script_without_an_environment_says_so_in_one_line(script, tmp_path):
+    done = run(script, "--help", VENV=str(tmp_path))
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert f"{script.name}: error: massrl is not installed in {tmp_path}" in done.stderr
+
+
 @pytest.mark.parametrize("script", [p for p in STAGED if p.parent.parent.name != "pretrain"], ids=name)
 def test_help_of_a_script_is_that_of_its_command(script, recorder):
     done = run(script, "--help", VENV=str(recorder))

@@ -8,6 +8,8 @@ from data_loading.errors import ConfigError
 from massrl.runs.checkpoint import Checkpoint
 from massrl.training.resume import settings_of
 
+MOST = 2**24  # images of an optimiser step
+
 
 def share(global_batch: int, most: int, world: int) -> tuple[int, int]:
     """(images per process at a time, batches to accumulate) whose product with `world` is `global_batch`.
@@ -15,8 +17,8 @@ def share(global_batch: int, most: int, world: int) -> tuple[int, int]:
     most: images that a process takes at a time, or fewer where its share of the global batch is smaller.
     ConfigError where the images cannot be shared evenly, with the nearest numbers that can.
     """
-    if global_batch < 2:
-        raise ConfigError(f"--global_batch is {global_batch}; it must be at least 2 images")
+    if not 2 <= global_batch <= MOST:
+        raise ConfigError(f"--global_batch is {global_batch}; it must be from 2 to {MOST:,} images")
     if global_batch % world:
         near = next(n for n in range(world, 0, -1) if global_batch % n == 0)
         raise ConfigError(

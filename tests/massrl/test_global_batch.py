@@ -40,8 +40,9 @@ def test_what_cannot_be_shared_evenly_is_refused_with_the_nearest_numbers_that_c
         share(2048, 256, 3)
     with pytest.raises(ConfigError, match="does not divide the 256 images per process .* set it to 64 or 128"):
         share(2048, 100, 8)
-    with pytest.raises(ConfigError, match="at least 2 images"):
-        share(0, 4, 1)
+    for wrong in (0, 1, -5, 10**20):
+        with pytest.raises(ConfigError, match=f"global_batch is {wrong}; it must be from 2 to 16,777,216 images"):
+            share(wrong, 4, 1)
 
 
 def test_parts_take_the_steps_and_the_learning_rate_of_the_whole_batch(images, tmp_path, capsys):

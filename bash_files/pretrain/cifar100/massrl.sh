@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Pretrain MASSRL on CIFAR-100: ResNet-18, 1000 epochs, 256 images a step on 1, 2, 4, 8 or more GPUs.
 # Usage: bash_files/pretrain/cifar100/massrl.sh --data.train FILE [--trainer.devices N] [any flag of massrl pretrain]
+#   FILE:   massrl data write cifar100 cifar100_train.beton --split train --root FOLDER
 #   1 GPU:  the default: 256 images.
 #   8 GPUs: --trainer.devices 8: 32 images on each; add --trainer.sync_batchnorm true, so that BatchNorm sees all of them.
 #   Little memory: --data.batch_size 128 (a divisor of 256): the rest is accumulated.

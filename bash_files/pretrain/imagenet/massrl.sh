@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Pretrain MASSRL on ImageNet: ResNet-50, 300 epochs, 2048 images a step on 1, 2, 4, 8 or more GPUs.
 # Usage: bash_files/pretrain/imagenet/massrl.sh --data.train FILE [--trainer.devices N] [any flag of massrl pretrain]
+#   FILE:   massrl data write FOLDER imagenet_train.beton, from class folders; or the folder itself
 #   8 GPUs: --trainer.devices 8: 256 images on each.
 #   1 GPU:  --trainer.devices 1: 8 x 256 images, accumulated. A step has the same images, but BatchNorm sees 256 of them at a time;
 #           --data.batch_size sets how many (a divisor of 2048; 2048 is the recipe itself).
