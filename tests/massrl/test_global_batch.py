@@ -1,5 +1,9 @@
 """--global_batch: a recipe's images of an optimiser step on any number of processes, by accumulation."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 import yaml
@@ -86,3 +90,22 @@ def test_what_contradicts_it_is_one_line_and_leaves_nothing(images, tmp_path, wr
     with pytest.raises(ConfigError, match=said):
         train(images, tmp_path / "run", method="SimCLR", **wrong)
     assert not (tmp_path / "run").exists()
+
+
+def test_two_processes_and_then_one_go_through_the_same_steps(images, tmp_path):
+    words = f"--data.train {images} --model SimCLR --model.backbone tiny_resnet --data.size 16 --data.batch_size 2 "
+    words += f"--data.num_workers 1 --data.cache_dir {tmp_path / 'cache'} --trainer.accelerator cpu --report false "
+    words += f"--export false --trainer.enable_progress_bar false --run {tmp_path / 'run'} --global_batch 8"
+
+    def pretrain(epochs: int, devices: int) -> str:
+        command = [sys.executable, "-m", "massrl", "pretrain", *words.split(), "--trainer.max_epochs", str(epochs)]
+        paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+        options = {"capture_output": True, "text": True, "timeout": 200, "env": {**os.environ, "PYTHONPATH": paths}}
+        done = subprocess.run([*command, "--trainer.devices", str(devices)], **options)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "global batch 8 = 2 images x 2 processes x 2 accumulated" in pretrain(2, 2)
+    assert kept(tmp_path / "run")["global_step"] == 4
+    assert "global batch 8 = 4 images x 1 process x 2 accumulated" in pretrain(3, 1)  # each batch of 4 is whole here
+    assert kept(tmp_path / "run")["global_step"] == 6
