@@ -36,9 +36,9 @@ class OptimConfig:
         trust: the trust coefficient of lars.
         trust_clip: lars never takes a larger step than sgd would (LARC).
         warmup_epochs: epochs of linear warm-up; a method's own value is cut to a tenth of the run, one set here is not.
-        schedule: after warm-up, cosine to final_lr, constant, or step, which divides by 10 at each milestone.
+        schedule: after warm-up, cosine or linear to final_lr, constant, or step, which divides by 10 at each milestone.
         milestones: where schedule step divides, as rising fractions of the run.
-        final_lr: where the cosine ends, as a fraction of the peak.
+        final_lr: where cosine and linear end, as a fraction of the peak.
         predictor_lr: factor on the learning rate of the predictor.
         predictor_schedule: schedule of the predictor, if it differs from the others'.
         bias_lr: factor on the learning rate of biases and of the parameters of norms.
@@ -54,11 +54,11 @@ class OptimConfig:
     trust: float | None = None
     trust_clip: bool | None = None
     warmup_epochs: float | None = None
-    schedule: Literal["cosine", "constant", "step"] | None = None
+    schedule: Literal["cosine", "linear", "constant", "step"] | None = None
     milestones: list[float] | None = None
     final_lr: float | None = None
     predictor_lr: float | None = None
-    predictor_schedule: Literal["cosine", "constant", "step"] | None = None
+    predictor_schedule: Literal["cosine", "linear", "constant", "step"] | None = None
     bias_lr: float | None = None
     clip_norm: float | None = None
 
@@ -109,7 +109,7 @@ if TYPE_CHECKING:
         trust: float
         trust_clip: bool
         warmup_epochs: float
-        schedule: Literal["cosine", "constant", "step"]
+        schedule: Literal["cosine", "linear", "constant", "step"]
         milestones: list[float]
         final_lr: float
         predictor_lr: float
@@ -117,7 +117,7 @@ if TYPE_CHECKING:
         clip_norm: float
 
 
-SHAPES = ("cosine", "constant", "step")
+SHAPES = ("cosine", "linear", "constant", "step")
 OWN = OptimConfig()  # every value is the method's own
 OPEN = OptimConfig(  # what neither the user nor the method sets
     name="sgd",
@@ -225,8 +225,8 @@ def lr_factor(
     """Factor on the peak learning rate in optimiser step `step`, from 0 to total - 1.
 
     It rises linearly over `warmup` steps, from 1/warmup in the first one, and then follows the schedule: cosine, 1 at
-    step `warmup` and `final` at step `total`; constant; or step, a tenth at each of the milestones, which are fractions
-    of `total`.
+    step `warmup` and `final` at step `total`; linear, between the same two; constant; or step, a tenth at each of the
+    milestones, which are fractions of `total`.
     """
     if step < warmup:
         return (step + 1) / warmup
@@ -234,8 +234,9 @@ def lr_factor(
         return 1.0
     if schedule == "step":
         return 0.1 ** sum(step >= m * total for m in milestones)
-    done = (step - warmup) / max(1, total - warmup)
-    return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+    done = min(1.0, (step - warmup) / max(1, total - warmup))
+    left = 1 - done if schedule == "linear" else 0.5 * (1 + math.cos(math.pi * done))
+    return final + (1 - final) * left
 
 
 def cosine(step: int, total: int, start: float, end: float = 1.0) -> float:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import yaml
 
 from commands import ROOT, parse
+from massrl.training.global_batch import share
 
 SCRIPTS = sorted([*(ROOT / "bash_files").rglob("*.sh"), ROOT / ".ci" / "run"])
 SOURCED = {"env.sh", "install.sh", "run_tests.sh"}
@@ -26,7 +28,6 @@ NEEDS = {  # what a user must give
 }
 CHOICE = {
     "bash_files/linear.sh": ["cifar10", "moco"],
-    "bash_files/finetune.sh": ["imagenet", "mae"],
     "bash_files/transfer.sh": ["ssl_transfer"],
 }
 
@@ -96,6 +97,67 @@ def test_a_thin_script_passes_all_words_on_and_its_command_takes_them(script, re
     assert folder == str(tmp_path)
     assert words[0] == kind and words[-len(NEEDS[kind]) :] == NEEDS[kind]
     parse(words, monkeypatch)
+
+
+STAGES = ("pretrain", "linear", "semi", "finetune", "knn")
+PUBLISHED = ("cifar10", "imagenet100", "imagenet")
+STAGED = [p for p in THIN if p.parent.name in PUBLISHED and p.parent.parent.name in STAGES]
+
+
+def test_each_stage_of_each_published_data_set_has_its_script():
+    names = {(p.parent.parent.name, p.parent.name, p.stem) for p in STAGED}
+    for data in PUBLISHED:
+        wanted = {"pretrain": "massrl", "linear": "massrl", "semi": "1percent", "finetune": "sgd", "knn": "knn"}
+        assert {(stage, data, stem) for stage, stem in wanted.items()} <= names
+        assert {("semi", data, "10percent"), ("linear", data, "probe")} <= names
+    assert not {p.stem for p in (ROOT / "bash_files").glob("*/*.sh")} & set(PUBLISHED), "they have folders"
+
+
+@pytest.mark.parametrize("script", STAGED, ids=name)
+def test_a_published_script_says_how_to_run_it_on_gpus_and_which_figures_are_known(script):
+    head = [line for line in script.read_text().splitlines() if line.startswith("#")]
+    assert f"Usage: {name(script)} --" in head[2]
+    text = "\n".join(head)
+    assert re.search(r"\b1 GPU|One GPU|any number of GPUs|--devices 1\b", text)
+    assert ("8 GPUs" in text or "--devices 8" in text) or "features are computed once" in text
+    if script.stem != "probe":
+        assert "Here: " in text and ("Published: " in text or "Recipe: " in text)
+
+
+@pytest.mark.parametrize("script", [p for p in STAGED if p.parent.parent.name == "pretrain"], ids=name)
+def test_the_images_that_a_header_names_make_up_the_global_batch_of_the_recipe(script):
+    text, data = script.read_text(), script.parent.name
+    recipe = yaml.safe_load((ROOT / "configs" / "pretrain" / data / f"{script.stem}.yaml").read_text())
+    total, most = recipe["global_batch"], recipe["data"].get("batch_size", 256)
+    assert f"{total} images a step" in text
+    for gpus in (1, 8):
+        images, parts = share(total, most, gpus)
+        (line,) = re.findall(rf"#   {gpus} GPUs?: +(.*)", text)
+        shown = f"{parts} x {images} images" if parts > 1 else f"{images} images"
+        assert shown in line
+    assert f"{recipe['trainer']['max_epochs']} epochs" in text
+
+
+@pytest.mark.parametrize("script", [p for p in STAGED if p.parent.parent.name == "pretrain"], ids=name)
+@pytest.mark.parametrize("gpus", [1, 8])
+def test_a_script_passes_the_number_of_gpus_on_beside_the_recipes_global_batch(script, gpus, recorder, monkeypatch):
+    done = run(script, *NEEDS["pretrain"], "--trainer.devices", str(gpus), VENV=str(recorder))
+    _, kind, *words = json.loads(done.stdout)
+    assert words[-2:] == ["--trainer.devices", str(gpus)] and kind == "pretrain"
+    parse([kind, *words], monkeypatch)
+
+
+@pytest.mark.parametrize("script", STAGED, ids=name)
+def test_a_published_script_without_an_environment_says_so_in_one_line(script, tmp_path):
+    done = run(script, "--help", VENV=str(tmp_path))
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert f"{script.name}: error: massrl is not installed in {tmp_path}" in done.stderr
+
+
+@pytest.mark.parametrize("script", [p for p in STAGED if p.parent.parent.name != "pretrain"], ids=name)
+def test_help_of_a_script_is_that_of_its_command(script, recorder):
+    done = run(script, "--help", VENV=str(recorder))
+    assert done.returncode == 0 and json.loads(done.stdout)[-1] == "--help"
 
 
 def test_pretrain_takes_a_data_set_and_a_method_in_place_of_a_script_for_each(recorder):
@@ -200,7 +262,9 @@ def test_quickstart_leaves_a_folder_alone_that_is_no_environment(tmp_path):
     assert [p.name for p in (tmp_path / "photographs").iterdir()] == ["one.jpg"]
 
 
-ONE_OF_EACH_KIND = ["quickstart.sh", "pretrain.sh", "pretrain/digits/massrl.sh", "linear/digits.sh", "knn/digits.sh"]
+ONE_OF_EACH_KIND = ["quickstart.sh", "pretrain.sh", "pretrain/digits/massrl.sh", "linear/digits/probe.sh"]
+ONE_OF_EACH_KIND += ["linear/imagenet/massrl.sh", "semi/imagenet/1percent.sh", "finetune/cifar10/sgd.sh"]
+ONE_OF_EACH_KIND += ["knn/digits/knn.sh"]
 
 
 @pytest.mark.parametrize("script", ONE_OF_EACH_KIND)

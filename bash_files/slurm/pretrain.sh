@@ -4,7 +4,8 @@
 # Example: sbatch --nodes 2 --gpus-per-node 8 --ntasks-per-node 8 bash_files/slurm/pretrain.sh --run runs/massrl \
 #            --config imagenet/massrl --data.train imagenet_train.beton
 # From the checkout's folder, on disks that all nodes share. --run is needed: the job finds its checkpoint there.
-# Each GPU has a task. trainer.num_nodes and trainer.devices are those of the job; give --data.batch_size for one GPU.
+# Each GPU has a task. trainer.num_nodes and trainer.devices are those of the job. A recipe's global batch stays what it is, by
+# accumulation where it must; --data.batch_size is what a GPU takes at a time.
 #SBATCH --job-name=massrl
 #SBATCH --nodes=1
 #SBATCH --ntasks-per-node=1

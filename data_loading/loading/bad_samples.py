@@ -29,9 +29,9 @@ class BadSamples:
     skip: replace bad samples; False lets their errors pass.  reasons: row of the file -> why it could not be read.
     """
 
-    def __init__(self, assembler: Assembler, skip: bool):
+    def __init__(self, assembler: Assembler, skip: bool, reasons: dict[int, str] | None = None):
         self.assembler, self.skip = assembler, skip
-        self.reasons: dict[int, str] = {}
+        self.reasons = {} if reasons is None else reasons
         fields = assembler.reader.fields.items()
         self._checked = [name for name, stored in fields if stored.checked and stored.kind != "image"]
 

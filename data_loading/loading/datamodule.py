@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,10 @@ from data_loading.kernel.rng import checked_seed
 from data_loading.loading import state
 from data_loading.loading.epoch_iterator import EpochIterator
 from data_loading.loading.loader import Loader
+from data_loading.ops.base import whole
 from data_loading.ops.normalize import IMAGENET_MEAN, IMAGENET_STD
-from data_loading.views import view_sets
+from data_loading.strategies.strategy import LARGEST
+from data_loading.views import growing, view_sets
 from data_loading.views.view_set import ViewSet
 
 log = logging.getLogger(__name__)
@@ -35,7 +37,10 @@ class BetonDataModule(pl.LightningDataModule):
         predict: files or a folder for the Trainer's predict; every image gets the view of `eval`, in the file's order.
         views: a view set as an object, written out, or by name; a strategy's name; or a list of strategies, each on two
             crops that they share; None takes the method's default.
-        size: side of the global views in pixels; None takes the view set's.
+        size: side of the global views in pixels; None takes the view set's; {0: 160, 12: 192} grows: 160, and from
+            epoch 12 on 192, at which the run is evaluated.
+        eval_size: side in pixels of the view of `eval` that validation, test and predict images get; None takes the
+            size of the global views in the last epochs.
         batch_size: images per process.
         num_workers: loader threads per process; 0 prepares batches in the process itself, when they are asked for.
         seed: of the order and of the views; None samples one and writes it into config.yaml.
@@ -61,7 +66,8 @@ class BetonDataModule(pl.LightningDataModule):
         test: str | list[str] | None = None,
         predict: str | list[str] | None = None,
         views: str | dict | list | ViewSet | None = None,
-        size: int | None = None,
+        size: int | dict | None = None,
+        eval_size: int | None = None,
         batch_size: int = 256,
         num_workers: int = 2,
         seed: int | None = 0,
@@ -84,7 +90,10 @@ class BetonDataModule(pl.LightningDataModule):
             if isinstance(path, list) and not path:
                 raise ConfigError(f"data.{name} is an empty list; name at least one .beton file")
         self.train, self.val, self.test, self.predict = train, val, test, predict
-        self.views, self.size, self.order = views, size, order
+        self.views, self.order = views, order
+        sizes = growing.by_epoch(size)  # refuses what is no size
+        self.size = sizes if isinstance(size, Mapping) else size
+        self.eval_size = None if eval_size is None else whole(self, "eval_size", eval_size, 1, LARGEST)
         self.batch_size, self.seed = batch_size, checked_seed(seed, "data.seed")
         self.mean, self.std, self.cache_dir, self.skip_bad = mean, std, cache_dir, skip_bad
         self.resume = resume
@@ -126,11 +135,14 @@ class BetonDataModule(pl.LightningDataModule):
             self.seed = self.trainer.strategy.broadcast(self.seed)  # a sampled one differs between processes
 
     def resolve(self, method: object | None = None) -> ViewSet:
-        """The view set of this run at `size`: `views`, else the method's `default_views`; ConfigError without both."""
+        """The view set of this run at `size`: `views`, else the method's `default_views`; ConfigError without both.
+
+        Of sizes that grow, the last.
+        """
         which = self.views if self.views is not None else getattr(method, "default_views", None)
         if which is None:
             raise ConfigError("data.views is not set, and there is no method whose default it could use; name one")
-        return view_sets.get(which, self.size)
+        return view_sets.get(which, growing.last(self.size))
 
     def train_dataloader(self) -> Loader:
         """The loader of `train`.
@@ -140,6 +152,8 @@ class BetonDataModule(pl.LightningDataModule):
         """
         overfit = bool(getattr(self.trainer, "overfit_batches", 0))
         order: dict[str, Any] = {"order": "sequential", "drop_last": True} if overfit else {"order": self.order}
+        if isinstance(self.size, dict):
+            order["size"] = self.size
         kind = Loader if self.resume else FreshLoader
         if not self.resume or not self._state:
             self._loader = self._make(self.train, self.view_set or self.resolve(), kind, **order)
@@ -198,7 +212,9 @@ class BetonDataModule(pl.LightningDataModule):
         return self._written[str(path)]
 
     def _evaluation(self, name: str, path: str | list[str] | None) -> Loader:
-        size = (self.view_set or self.resolve(getattr(self.trainer, "lightning_module", None))).size
+        size = self.eval_size
+        if size is None:
+            size = (self.view_set or self.resolve(getattr(self.trainer, "lightning_module", None))).size
         return self._make(self._given(name, path), view_sets.get("eval", size), order="sequential")
 
     def _given(self, name: str, path: str | list[str] | None) -> str | list[str]:

@@ -25,7 +25,7 @@ from data_loading.loading.threads import InCaller, Job, Team
 from data_loading.loading.worker import Worker
 
 if TYPE_CHECKING:
-    from data_loading.loading.loader import Loader
+    from data_loading.loading.loader import Loader, Rendering
 
 log = logging.getLogger(__name__)
 CHUNK = 1 << 18  # pixels that a thread takes at a time: one photograph, or 256 images of 32 x 32
@@ -51,6 +51,7 @@ class EpochIterator(Iterator[Batch]):
         self._jobs: deque[Job] = deque()  # batches that are being prepared, in order
         self._workers: list[Worker] = []
         self._epoch: Epoch | None = None
+        self._rendering: Rendering | None = None  # of the epoch's size
 
     def __next__(self) -> Batch:
         self._enter()
@@ -88,8 +89,9 @@ class EpochIterator(Iterator[Batch]):
             job.drop()
         if self._epoch is not None:
             self._epoch.stored.close()
-        self._loader._idle_workers += self._workers
-        self._jobs, self._workers, self._team, self._epoch = deque(), [], None, None
+        if self._rendering is not None:
+            self._rendering.idle_workers += self._workers
+        self._jobs, self._workers, self._team, self._epoch, self._rendering = deque(), [], None, None, None
 
     def __del__(self) -> None:
         self._end()
@@ -108,9 +110,10 @@ class EpochIterator(Iterator[Batch]):
         self._warn()
         self._ahead = loader.batches_ahead if loader.num_workers else 0
         self._prepared = self._i = self._first  # the batches to prepare and to hand out next
+        self._rendering = rendering = loader.rendering(number)
         for _ in range(max(1, loader.num_workers)):
-            idle = loader._idle_workers
-            self._workers.append(idle.pop() if idle else Worker(loader._assembler, loader._bad))
+            idle = rendering.idle_workers
+            self._workers.append(idle.pop() if idle else Worker(rendering.assembler, rendering.bad))
         self._epoch = self._new_epoch(number)
         self._team = Team(self._workers) if loader.num_workers else InCaller(self._workers[0])
         self._team.start()
@@ -136,12 +139,13 @@ class EpochIterator(Iterator[Batch]):
 
     def _new_epoch(self, number: int) -> Epoch:
         loader = self._loader
-        table, ptr = loader.reader.image_table(), None
+        assert self._rendering is not None
+        table, ptr, blocks = loader.reader.image_table(), None, self._rendering.blocks
         page = table.ptr[loader.indices] // loader.reader.page_size if loader.order == "quasi_random" else None
         order = epoch_order(loader.order, loader.indices, page, loader.order_seed, number, loader.pool_pages)
         if loader._cache.kind == "process" and self._first < self._total:  # it plans which pages to hold when
             ptr = table.ptr[order[np.stack([self._positions(i)[0] for i in range(self._first, self._total)])]]
-        return Epoch(number, order, loader._cache.epoch(ptr, self._ahead, bool(loader.num_workers)), loader._blocks)
+        return Epoch(number, order, loader._cache.epoch(ptr, self._ahead, bool(loader.num_workers)), blocks)
 
     def _positions(self, i: int) -> tuple[np.ndarray, np.ndarray]:
         """Of batch i: positions (B,) int64 of this process's samples in the epoch's order, and valid (B,) bool."""
@@ -156,19 +160,20 @@ class EpochIterator(Iterator[Batch]):
         assert self._epoch is not None
         pending: PendingBatch = self._jobs.popleft().result()
         self._epoch.stored.release(self._i - self._first)
-        batch = self._loader._bad.finish(pending)
+        assert self._rendering is not None
+        batch = self._rendering.bad.finish(pending)
         self._i += 1
         ended = self._i == self._total
         self._loader._at = (self._epoch.number + 1, 0) if ended else (self._epoch.number, self._i)
         return batch
 
     def _prepare(self, i: int) -> None:
-        assert self._epoch is not None and self._team is not None
+        assert self._epoch is not None and self._team is not None and self._rendering is not None
         loader, k = self._loader, i - self._first
         one = i % len(loader._files)  # of the files a batch: there may be thousands
         loader.reader.parts[one].check(loader._files[one])
         self._epoch.stored.fetch(k)
-        job = _job(loader._bad, self._epoch, k, *self._positions(i), max(1, loader.num_workers))
+        job = _job(self._rendering.bad, self._epoch, k, *self._positions(i), max(1, loader.num_workers))
         self._jobs.append(self._team.submit(job))
 
 

@@ -6,7 +6,8 @@ This file holds what a loader is asked for and where it is; `epoch_iterator` hol
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -32,12 +33,23 @@ from data_loading.loading.order import ORDERS, chosen_rows, rank_and_world_size
 from data_loading.loading.worker import Worker
 from data_loading.ops.base import is_number
 from data_loading.ops.normalize import IMAGENET_MEAN, IMAGENET_STD, Normalize
+from data_loading.views import growing
 from data_loading.views.sampling import Drawer
 from data_loading.views.view_set import ViewSet
 from data_loading.views.view_sets import get as get_views
 
 MOST_WORKERS = 1024  # threads; a machine of today has fewer cores
 MOST_AHEAD = 1024
+
+
+@dataclass
+class Rendering:
+    """What the epochs with one size of the views share: what begins their batches, and memory that is used again."""
+
+    assembler: Assembler
+    bad: BadSamples
+    blocks: Blocks
+    idle_workers: list[Worker] = field(default_factory=list)  # of past epochs
 
 
 class Loader(Remembers, IterableDataset[Batch]):
@@ -51,7 +63,8 @@ class Loader(Remembers, IterableDataset[Batch]):
                  images, which is written once to the cache.
     batch_size:  images per process.
     views:       a view set, its name, a strategy's name, or a list of strategies.
-    size:        side of the global views in pixels; None takes the view set's.
+    size:        side of the global views in pixels; None takes the view set's; {0: 160, 12: 192} is 160 and from epoch
+                 12 on 192. `view_set` is that of the last epochs; `Batch.view_set` is the batch's own.
     num_workers: threads that prepare batches; 0 prepares each one in the caller, when it is asked for.
     seed:        of the order and the views; None samples one. order_seed and view_seed replace it for one of the two.
     order:       "random", "sequential", or "quasi_random": from a pool of `pool_pages` pages of the file.
@@ -80,7 +93,7 @@ class Loader(Remembers, IterableDataset[Batch]):
         batch_size: int,
         views: str | dict | list | ViewSet = "eval",
         *,
-        size: int | None = None,
+        size: int | None | Mapping[int, int] = None,
         num_workers: int = 2,
         seed: int | None = 0,
         order_seed: int | None = None,
@@ -113,8 +126,11 @@ class Loader(Remembers, IterableDataset[Batch]):
         self.pool_pages = _whole("pool_pages", pool_pages, 1)
         if pin_memory and not torch.cuda.is_available():
             raise ConfigError("pin_memory needs a CUDA device, and this machine has none; leave it out")
-        self.view_set = get_views(views, size)
-        _check_memory(self._given_batch_size, self.view_set, dtype)
+        self.sizes = growing.by_epoch(size)
+        sets = {side: get_views(views, side) for side in self.sizes.values()}
+        self.view_set = sets[growing.last(size)]
+        for one in sets.values():
+            _check_memory(self._given_batch_size, one, dtype)
         run_seed = checked_seed(seed)
         self.order_seed = run_seed if order_seed is None else checked_seed(order_seed, "order_seed")
         self.view_seed = run_seed if view_seed is None else checked_seed(view_seed, "view_seed")
@@ -129,21 +145,22 @@ class Loader(Remembers, IterableDataset[Batch]):
         self._files = [part.path.absolute() for part in self.reader.parts]  # for copies that are made in another folder
         self.indices = chosen_rows(self.reader, indices)
         self._check(self.rank_and_world_size[1])
-        self._assembler = Assembler(
-            reader=self.reader,
-            rows=self.indices,
-            view_set=self.view_set,
-            drawer=Drawer(self.view_set, self.view_seed),
-            normalize=Normalize(mean, std) if dtype != "uint8" else None,
-            dtype=dtype,
-            with_plan=with_plan,
-            half=half,
-            fast_dct=fast_dct,
-            pinned=torch.cuda.is_available() if pin_memory is None else pin_memory,
-        )
-        self._bad = BadSamples(self._assembler, skip)
+        self._normalize = Normalize(mean, std) if dtype != "uint8" else None
+        self._reasons: dict[int, str] = {}  # row -> why it could not be read
         self._cache = Cache(self.reader, choose(cache), cache_gib)
-        self._idle_workers: list[Worker] = []  # of past epochs
+
+        self._view_sets = sets
+        self._assembly: dict[str, Any] = {
+            "normalize": self._normalize,
+            "dtype": dtype,
+            "with_plan": with_plan,
+            "half": half,
+            "fast_dct": fast_dct,
+            "pinned": torch.cuda.is_available() if pin_memory is None else pin_memory,
+        }
+        self._skip = skip
+        self._rendering: tuple[int | None, Rendering] | None = None  # of the newest epoch's size
+        self.rendering(0)  # what does not fit is refused now
 
     def __iter__(self) -> EpochIterator:
         if get_worker_info() is not None:
@@ -180,7 +197,7 @@ class Loader(Remembers, IterableDataset[Batch]):
     @property
     def bad(self) -> dict[int, str]:
         """Row of the file -> why it could not be read; filled with on_error="skip" only."""
-        return self._bad.reasons
+        return self._reasons
 
     # ---- where it is
 
@@ -214,7 +231,7 @@ class Loader(Remembers, IterableDataset[Batch]):
         """
         found = state.checked(values, self._identity(), self.reader.path)
         self.order_seed, self.view_seed = found["order_seed"], found["view_seed"]
-        self._assembler.drawer = Drawer(self.view_set, self.view_seed)
+        self._rendering = None
         self._global_batch = found["global_batch"]
         self._next = self._at = (found["epoch"], found["batch"])
 
@@ -262,8 +279,10 @@ class Loader(Remembers, IterableDataset[Batch]):
             made["indices"] = self.indices
         if not isinstance(self.given.get("views", ""), str):
             made["views"] = self.view_set
-        if self._assembler.normalize is not None:
-            made |= {name: getattr(self._assembler.normalize, name) for name in ("mean", "std") if name in self.given}
+        if self._normalize is not None:
+            made |= {name: getattr(self._normalize, name) for name in ("mean", "std") if name in self.given}
+        if isinstance(self.given.get("size"), Mapping):
+            made["size"] = self.sizes
         return {**self.given, **made}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -276,14 +295,21 @@ class Loader(Remembers, IterableDataset[Batch]):
         self.given = values["given"]  # the check of an open seed asks for it
         self.__init__(**self.given)  # type: ignore[misc]  # the arguments of this very class
         self.__dict__ |= values
-        self._bad.reasons |= bad
+        self._reasons |= bad
 
     # ---- for EpochIterator
 
-    @cached_property
-    def _blocks(self) -> Blocks:
-        """Memory of batches, kept from epoch to epoch: in short epochs its first touch would take most of the time."""
-        return Blocks(self.dtype, self.batches_ahead + 2, self._assembler.pinned)
+    def rendering(self, epoch: int) -> Rendering:
+        """What the batches of an epoch are made with; that of another size is dropped, with its memory."""
+        side = self.sizes[max(first for first in self.sizes if first <= epoch)]
+        if self._rendering is None or self._rendering[0] != side:
+            views = self._view_sets[side]
+            drawer = Drawer(views, self.view_seed)
+            assembler = Assembler(self.reader, self.indices, views, drawer, **self._assembly)
+            # Blocks are kept from epoch to epoch: in short epochs their first touch would take most of the time.
+            blocks = Blocks(self.dtype, self.batches_ahead + 2, assembler.pinned)
+            self._rendering = side, Rendering(assembler, BadSamples(assembler, self._skip, self._reasons), blocks)
+        return self._rendering[1]
 
     def _check(self, world_size: int) -> None:
         """Refuse what only the number of processes shows."""

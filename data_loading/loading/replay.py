@@ -13,7 +13,7 @@ from data_loading.beton.reader import Reader
 from data_loading.errors import ConfigError
 from data_loading.kernel.rng import checked_seed
 from data_loading.render.numba_renderer import Renderer
-from data_loading.views import view_sets
+from data_loading.views import growing, view_sets
 from data_loading.views.plan import Plan
 from data_loading.views.sampling import Drawer
 from data_loading.views.view_set import ViewSet
@@ -34,7 +34,7 @@ def replay_views(
     seed: int,
     epoch: int,
     index: int,
-    size: int | None = None,
+    size: growing.Size = None,
 ) -> Replay:
     """The views that a Loader of `path` with this seed rendered of row `index` in `epoch` (from 0).
 
@@ -54,14 +54,14 @@ def replay_image(
     seed: int = 0,
     epoch: int = 0,
     index: int = 0,
-    size: int | None = None,
+    size: growing.Size = None,
 ) -> Replay:
     """The views that a Loader with this seed would render in `epoch` of an image uint8 (H, W, 3) stored as row `index`.
 
     ConfigError where `image` is no such array.
     """
     _check(image)
-    view_set = view_sets.get(views, size)
+    view_set = view_sets.get(views, growing.at(size, checked_seed(epoch, "epoch")))
     height, width, _ = image.shape
     sides = np.array([height]), np.array([width])
     plan = Drawer(view_set, checked_seed(seed))(checked_seed(epoch, "epoch"), np.array([index]), *sides)

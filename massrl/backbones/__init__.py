@@ -2,6 +2,7 @@
 
 from massrl.backbones.making import build, reinitialise, width_of, without_weights
 from massrl.backbones.names import BACKBONES, STEMS, names, takes_small_stem
+from massrl.backbones.resnet9 import ResNet9
 from massrl.backbones.tiny_resnet import TinyResNet
 from massrl.backbones.weights_check import check_weights
 from massrl.backbones.weights_match import Match
@@ -10,6 +11,7 @@ __all__ = [
     "BACKBONES",
     "STEMS",
     "Match",
+    "ResNet9",
     "TinyResNet",
     "build",
     "check_weights",

@@ -28,6 +28,7 @@ def build(
     weights_key: str | None = None,
     weights_except: Sequence[str] = (),
     pretrained: bool | str = False,
+    blur: bool = False,
     **args: Any,
 ) -> nn.Module:
     """Make an encoder: images (B, in_chans, H, W) -> features (B, num_features).
@@ -40,6 +41,7 @@ def build(
     weights_key: which state dict of the file to take, or the prefix of the keys to take.
     weights_except: modules that keep their random weights, for example [conv1].
     pretrained: True for the library's default pretrained weights; a string names one of several.
+    blur: blur what convolutions with a stride read (BlurPool, in FFCV's form); the network's weights stay the same.
     args: arguments of the constructor; every backbone takes `in_chans` (default 3).
     Raises UnknownName for an unknown name, with the nearest one, and ConfigError for arguments or weights that do not
     fit.
@@ -65,6 +67,7 @@ def build(
         raise ConfigError(f"backbone {name!r} cannot be made with these backbone_args: {line}") from None
     if stem != "imagenet" and library != "massrl":
         stems.make_small(backbone, stems.PADDING[stem])
+    _blur(backbone, name, blur)
     if _FILL.get() and (weights is not None or pretrained):
         if weights is not None and pretrained:
             raise ConfigError("backbone_args have both weights and pretrained; remove one of them")
@@ -78,8 +81,16 @@ def build(
             "backbone_args.weights_key and weights_except have no effect without weights or pretrained; set one"
         )
     # For `reinitialise`: the architecture, not its weights.
-    backbone.recipe = {"name": name, "stem": stem, **args}  # type: ignore[assignment]  # torch declares Tensor | Module
+    backbone.recipe = {"name": name, "stem": stem, **({"blur": True} if blur else {}), **args}  # type: ignore[assignment]  # torch declares Tensor | Module
     return backbone
+
+
+def _blur(backbone: nn.Module, name: str, blur: bool) -> None:
+    """Blur what the strided convolutions read, where that is wanted; ConfigError where there are none."""
+    if not isinstance(blur, bool):
+        raise ConfigError(f"backbone_args.blur is {blur!r}; it must be true or false")
+    if blur and not stems.add_blur(backbone):
+        raise ConfigError(f"backbone {name!r} has no strided convolution of 16 channels or more; leave blur out")
 
 
 @contextmanager
@@ -242,7 +253,7 @@ def _unfit(name: str, library: str, plain: str, error: TypeError) -> str:
     known = [*list(inspect.signature(build).parameters)[1:-1], "in_chans", *_arguments(library, plain, str(error))]
     return (
         f"backbone {name!r} takes no argument {match[1]!r}.{near_miss(match[1], known)} backbone_args are "
-        f"{', '.join(known[:5])} and the arguments of its constructor"
+        f"{', '.join(known[:6])} and the arguments of its constructor"
     )
 
 

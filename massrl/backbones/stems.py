@@ -1,10 +1,12 @@
-"""Change a ready-made network: a stem for small images, another number of input channels, no classifier."""
+"""Change a ready-made network: a stem for small images, another number of input channels, no classifier, BlurPool."""
 
 from __future__ import annotations
 
 import math
 
-from torch import nn
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 PADDING = {"cifar": 1, "cifar_pad2": 2}  # of the stems for small images
 
@@ -20,6 +22,27 @@ def make_small(resnet: nn.Module, padding: int = 1) -> None:
     nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
     resnet.conv1 = conv
     resnet.maxpool = nn.Identity()
+
+
+def add_blur(model: nn.Module) -> int:
+    """Blur the input of each convolution with a stride, in place; returns how many there are.
+
+    Zhang, "Making Convolutional Networks Shift-Invariant Again", arXiv:1904.11486, in FFCV's form: 3 x 3 weights 1 2 1,
+    before the convolution, which keeps its stride. Convolutions of fewer than 16 channels, as of the image itself, stay
+    as they are. Names and shapes of weights do not change.
+    """
+    convs = [m for m in model.modules() if isinstance(m, nn.Conv2d) and max(m.stride) > 1 and m.in_channels >= 16]
+    row = torch.tensor([1.0, 2.0, 1.0]) / 4
+    for conv in convs:
+        weights = torch.outer(row, row).expand(conv.in_channels, 1, 3, 3)  # one kernel for each channel
+        conv.register_buffer("blur", weights.contiguous(), persistent=False)
+        conv.register_forward_pre_hook(_blurred)
+    return len(convs)
+
+
+def _blurred(conv: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
+    blur: Tensor = conv.get_buffer("blur")
+    return F.conv2d(inputs[0], blur, padding=1, groups=len(blur))
 
 
 def drop_head(model: nn.Module) -> None:

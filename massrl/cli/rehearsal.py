@@ -52,6 +52,7 @@ class Rehearsal:
         config.data.train, what = self._data(config.data.train)
         said.append(f"data.train: {what}")
         config.data.batch_size, config.data.num_workers, config.data.resume = BATCH, 1, False
+        config.global_batch = None
         config.data.val = config.data.test = config.data.predict = None
         config.data.cache_dir = str(self.tmp / "cache")
         for key, value in TRAINER.items():

@@ -54,4 +54,6 @@ def no_name(encoder: Encoder, library: str) -> str:
         return f"its backbone was given as a module, which {library} cannot make by a name"
     if encoder.library == "massrl":
         return f"{library} has no {encoder.title}"
+    if encoder.recipe.get("blur"):
+        return f"{library} has no network that blurs what strided convolutions read (backbone_args.blur)"
     return ""

@@ -319,6 +319,8 @@ class Method(Remembers, pl.LightningModule):
         n = len(batch)
         self.log("loss", loss.detach(), prog_bar=True, batch_size=n, sync_dist=world_size() > 1)
         self.log("lr", training.lr_now(self), batch_size=n)
+        if training.sides_of(self.trainer):
+            self.log("size", float(batch.global_views[0].shape[-1]), batch_size=n)
         kept: dict[str, Any] = {"embeddings": self._embeddings, "entropies": self._entropies}
         return {"loss": loss, "features": self._features, **kept}
 

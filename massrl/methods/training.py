@@ -44,12 +44,19 @@ def begin(method: Method, batch: Batch) -> None:
         else:
             method.check_labels(batch.labels)
     with trainer.precision_plugin.forward_context():
-        check_sizes(method.backbone, batch, method.num_features)
+        check_sizes(method.backbone, batch, method.num_features, sides_of(trainer))
     method.check_batch(batch)
     images = getattr(trainer.train_dataloader, "batch_size", None) or len(batch)
     method.schedule = Schedule.of(trainer, method.optim, images, method.explicit_warmup, method._epochs)
     method._pace = Pace(timer_of(trainer), trainer.global_step) if method.schedule.total == OPEN_END else None
     rank_zero_info(method.schedule.sentence)
+
+
+def sides_of(trainer: pl.Trainer) -> list[int]:
+    """Sides in pixels of the global views by epoch, where the training loader's grow; else []."""
+    loader = trainer.train_dataloader
+    sizes = loader.sizes if isinstance(loader, Loader) else {}
+    return [side for side in sizes.values() if side is not None] if len(sizes) > 1 else []
 
 
 def _check_overfit(trainer: pl.Trainer) -> None:

@@ -22,6 +22,7 @@ ONLINE = {  # columns of metrics.csv that are accuracies
     "linear": "linear probe",
     "val_knn": "kNN, validation",
     "val_linear": "linear probe, validation",
+    "val_accuracy": "own classifier, validation",
 }
 DASHES = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (6, 1.5, 1, 1.5)))
 MANY_CLASSES = 20

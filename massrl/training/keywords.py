@@ -148,7 +148,7 @@ def options(kind: type[Method]) -> dict[str, list[str]]:
     groups = {"data": argument_names(BetonDataModule), "trainer": argument_names(pl.Trainer)}
     groups["model.init_args"] = argument_names(kind)
     found: dict[str, list[str]] = {
-        name: [name] for name in ("run", "ckpt_path", "minutes", "report", "export", "seed_everything")
+        name: [name] for name in ("run", "ckpt_path", "minutes", "report", "export", "seed_everything", "global_batch")
     }
     for group, names in groups.items():
         for name in names:

@@ -24,6 +24,7 @@ from data_loading.loading.datamodule import BetonDataModule
 from massrl.methods import Method
 from massrl.runs.quiet import quiet
 from massrl.runs.trainer import make_trainer
+from massrl.training.global_batch import check_accumulation, share
 from massrl.training.length import STEPS, WARM, Clock, short_fit
 from massrl.training.settings import Settings
 
@@ -148,12 +149,15 @@ def make_plan(settings: Settings, images: int | None = None, seconds: float = 60
     if images is not None and images < 1:
         raise ConfigError(f"--images is {images}; it must be at least 1")
     with quiet():
+        nodes, devices = _processes(arguments)
+        _share_batch(settings, arguments, nodes * devices)
+        if isinstance(data.size, dict):
+            data.size = max(size or 0 for size in data.size.values()) or None  # the largest of views that grow
         data.view_set = data.resolve(method)
         method.check(data.view_set)
         data.prepare_data()
         with Reader(data.file()) as reader:
             stored = len(reader)
-        nodes, devices = _processes(arguments)
         epochs, steps = _length(arguments, images or stored, data.batch_size * devices * nodes)
         first = _first_step(method, data, arguments)
         device, memory = _device(first.device)
@@ -182,6 +186,16 @@ def make_plan(settings: Settings, images: int | None = None, seconds: float = 60
         free=shutil.disk_usage(_there(Path(settings.config.run or "runs"))).free,
         rates=rates,
     )
+
+
+def _share_batch(settings: Settings, arguments: dict[str, Any], world: int) -> None:
+    """Images per process and accumulation of --global_batch, as the run will have them."""
+    total = settings.config.global_batch
+    if total is None:
+        return
+    images, parts = share(total, settings.data.batch_size, world)
+    check_accumulation(arguments.get("accumulate_grad_batches"), parts, images, world)
+    settings.data.batch_size, arguments["accumulate_grad_batches"] = images, parts
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from data_loading.errors import ConfigError, UserError, one_of
 from data_loading.kernel.rng import checked_seed
 from data_loading.loading.datamodule import BetonDataModule
 from data_loading.loading.state import batch_size
+from data_loading.views import growing
 from massrl.callbacks import Health, OnlineKNN, OnlineLinear, Throughput
 from massrl.distributed import dismiss_others, lost_peer
 from massrl.exporting.run_folder import export_run
@@ -34,6 +35,7 @@ from massrl.runs.checkpoint import Checkpoint, find
 from massrl.runs.folder import CONFIG, EXPORT, METRICS, Claim, Run, check_free, claimed, run_of
 from massrl.runs.quiet import is_first, quiet
 from massrl.runs.trainer import make_trainer
+from massrl.training import global_batch
 from massrl.training.fit import fit
 from massrl.training.keywords import from_keywords
 from massrl.training.length import PASSED_ON, batches_of_epoch, fitted
@@ -206,6 +208,7 @@ def _train(
     method, data = settings.method, settings.data
     with quiet():
         data.view_set = data.resolve(method)
+        _share_batch(settings, checkpoint)
         others = _as_begun(settings, run, checkpoint) if checkpoint and same else []
         if checkpoint:
             checkpoint.check_continues(method)
@@ -231,15 +234,28 @@ def _train(
                 claim.begun = True
             return claim is not None
     elif not rehearsal:
-        say(
-            f"{type(method).__name__} on {data.train}: {len(data.view_set)} views of {data.view_set.size} px, "
-            f"run {run.path}"
-        )
+        say(f"{type(method).__name__} on {data.train}: {len(data.view_set)} views of {_sizes(data)}, run {run.path}")
     if trainer_args.get("enable_progress_bar") is not False:
         trainer_args["callbacks"].append(progress())
     with _interrupted(run):
         fit(run.path, method, data, trainer_args, resolved, text, command, checkpoint, claim)
     return claim is not None
+
+
+def _share_batch(settings: Settings, checkpoint: Checkpoint | None) -> None:
+    """Images per process and accumulation that make up --global_batch, where one is set, into the settings."""
+    total, given = settings.config.global_batch, settings.trainer_args.get("accumulate_grad_batches")
+    if total is None:
+        return
+    if any(hasattr(callback, "scheduling") for callback in _own_callbacks(settings.trainer_args)):
+        raise ConfigError("--global_batch does not go with GradientAccumulationScheduler; leave one of them out")
+    world, data = _world(settings.trainer_args), settings.data
+    begun = global_batch.as_begun(total, checkpoint, world) if checkpoint and data.resume else None
+    images, parts = begun or global_batch.share(total, data.batch_size, world)
+    global_batch.check_accumulation(given, parts, images, world)
+    data.batch_size = settings.config.data.batch_size = images
+    settings.trainer_args["accumulate_grad_batches"] = settings.config.trainer.accumulate_grad_batches = parts
+    say(global_batch.sentence(images, world, parts))
 
 
 def _as_begun(settings: Settings, run: Run, checkpoint: Checkpoint) -> list[str]:
@@ -256,6 +272,13 @@ def _finish(run: Run, settings: Settings) -> None:
     _say_exported(run, method, settings.config.export)
     if settings.config.report:
         build(run.path)
+
+
+def _sizes(data: BetonDataModule) -> str:
+    """The side of the global views in pixels, and where they grow, from which epoch on."""
+    first, *later = growing.by_epoch(data.size).items()
+    side = data.view_set.size if first[1] is None and data.view_set is not None else first[1]
+    return f"{side} px" + "".join(f", from epoch {epoch} on {size}" for epoch, size in later)
 
 
 def _same_content(data: BetonDataModule) -> bool:
@@ -300,17 +323,18 @@ def _trainer_args(
     same: the length may have been reached.
     """
     found = dict(settings.trainer_args)
-    own = found.get("callbacks") or []
-    own = own if isinstance(own, list) else [own]
+    own = _own_callbacks(found)
     kinds = tuple(type(callback) for callback in own)
     found["callbacks"] = [
         *own,
         *(make() for make in (Throughput, OnlineKNN, OnlineLinear, Health) if make not in kinds),
     ]
-    world = make_trainer(**{**found, "callbacks": None, "logger": False, "enable_progress_bar": False}).world_size
+    world = _world(found)
     if checkpoint and checkpoint.global_batch and data.resume:
         batch_size(checkpoint.global_batch, world)
     if _length_is_open(found) and found.get("limit_train_batches") != 0:
+        if isinstance(data.size, dict) and len(data.size) > 1:
+            raise ConfigError("data.size grows by epochs, so that their number is needed: give --trainer.max_epochs")
         minutes = _minutes(found.get("max_time")) or settings.config.minutes
         length, why = fitted(method, data, found, minutes, world)
         say(why)
@@ -320,9 +344,38 @@ def _trainer_args(
         for key, value in fitting.items():
             settings.config.trainer[key] = value
     _check_length(found, None if same else checkpoint)
+    if settings.config.global_batch is not None:
+        _whole_batches(found, data, world)
     if found.get("log_every_n_steps") is None:
         found["log_every_n_steps"] = max(1, min(10, batches_of_epoch(data, found) // world))
     return found
+
+
+def _own_callbacks(trainer_args: Mapping[str, Any]) -> list[Any]:
+    """The callbacks that the user has given."""
+    own = trainer_args.get("callbacks") or []
+    return own if isinstance(own, list) else [own]
+
+
+def _world(trainer_args: Mapping[str, Any]) -> int:
+    """Processes of the run."""
+    quiet_one: dict[str, Any] = {"callbacks": None, "logger": False, "enable_progress_bar": False}
+    return make_trainer(**{**trainer_args, **quiet_one}).world_size
+
+
+def _whole_batches(found: dict[str, Any], data: BetonDataModule, world: int) -> None:
+    """Let an epoch end with its last whole global batch: on more processes, which accumulate less, it does so, too."""
+    parts = found["accumulate_grad_batches"]
+    if parts == 1 or found.get("limit_train_batches") is not None or found.get("overfit_batches"):
+        return
+    batches = batches_of_epoch(data, found) // world
+    if batches < parts:
+        raise ConfigError(
+            f"an epoch has {batches} batches of {data.batch_size * world} images, fewer than the {parts} that make up "
+            "--global_batch; choose a smaller one"
+        )
+    if batches % parts:
+        found["limit_train_batches"] = batches // parts * parts
 
 
 def _length_is_open(trainer_args: Mapping[str, Any]) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from data_loading.config.lightning_package import pl
 
-SHOWN = ("loss", "images_per_s", "knn", "linear", "val_knn", "val_linear")
+SHOWN = ("loss", "images_per_s", "knn", "linear", "val_knn", "val_linear", "val_accuracy")
 EVERY = 10.0  # seconds between lines
 
 
@@ -21,6 +21,7 @@ def shown(metrics: dict[str, Any]) -> dict[str, str]:
         "linear": ("online linear", "{:.1%}"),
         "val_knn": ("val knn", "{:.1%}"),
         "val_linear": ("val linear", "{:.1%}"),
+        "val_accuracy": ("val accuracy", "{:.1%}"),
     }
     return {texts[name][0]: texts[name][1].format(float(metrics[name])) for name in SHOWN if name in metrics}
 

@@ -49,12 +49,15 @@ def length_of(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """(name with dots, value before, value now) of each setting in which two configs differ; of lists, the whole."""
+    """(name with dots, value before, value now) of each setting in which two configs differ.
+
+    Lists, views and sizes by epoch are compared as a whole.
+    """
     for name in dict.fromkeys((*before, *now)):
         if not within and name == "minutes":  # which has set the length, or nothing
             continue
         one, other = before.get(name, MISSING), now.get(name, MISSING)
-        if isinstance(one, Mapping) and isinstance(other, Mapping) and name != "views":
+        if isinstance(one, Mapping) and isinstance(other, Mapping) and name not in ("views", "size"):
             yield from differences(one, other, f"{within}{name}.")
         elif one is not MISSING and other is not MISSING and _plain(one) != _plain(other):
             yield f"{within}{name}", one, other

@@ -21,7 +21,7 @@ from data_loading.config.lightning_package import pl
 from data_loading.errors import ConfigError, UnknownName, UserError
 from data_loading.kernel.rng import checked_seed
 from data_loading.loading.datamodule import BetonDataModule
-from data_loading.views import view_sets
+from data_loading.views import growing, view_sets
 from massrl import backbones
 from massrl.methods import Method
 from massrl.parsing.messages import load_class
@@ -143,6 +143,12 @@ class Settings(LightningCLI):
             help="minutes between checkpoints; 0: at the ends of epochs alone",
         )
         add("--on_nan", type=str, default="stop", help="stop at numbers that are not finite, or skip their step")
+        add(
+            "--global_batch",
+            type=int | None,
+            default=None,
+            help="images of an optimiser step, of all processes: with --data.batch_size it sets the accumulation",
+        )
         add("--minutes", type=float, default=4.0, help="fit the length to this where no --trainer.max_epochs is set")
         add("--skip-bad", action="store_true", help="short for --data.skip_bad true")
         add("--report", type=bool, default=True, help="write report.html at the end")
@@ -185,7 +191,8 @@ class Settings(LightningCLI):
             class_path = f"{kind.__module__}.{kind.__qualname__}"
             config["model"] = {"class_path": class_path, "init_args": plain(self.method.init_args)}
         views = config["data"]["views"] = self.data.view_set.to_dict()
-        config["data"].update(size=views["size"], seed=self.data.seed, resume=True)
+        size = self.data.size if isinstance(self.data.size, dict) else views["size"]
+        config["data"].update(size=size, seed=self.data.seed, resume=True)
         return yaml.safe_dump(config, sort_keys=False, allow_unicode=True), config
 
 
@@ -228,7 +235,7 @@ def small_stem(config: Any) -> None:
 
 
 def _global_size(config: Any) -> int:
-    which, size = config.data.views, config.data.size
+    which, size = config.data.views, growing.last(config.data.size)
     if size is not None:
         return size
     if which is None:

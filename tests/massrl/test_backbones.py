@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 from jsonargparse import Namespace
@@ -22,6 +24,7 @@ WIDTHS = {
     "timm:swin_tiny_patch4_window7_224": ({}, 768),
     "timm:mobilenetv3_small_050": ({}, 1024),  # has a layer between pooling and classifier
     "tiny_resnet": ({"width": 4}, 16),
+    "resnet9": ({"width": 4}, 8),
 }
 
 
@@ -202,3 +205,36 @@ def test_a_module_that_cannot_be_reinitialised_says_which():
     module.token = nn.Parameter(torch.zeros(3))
     with pytest.raises(ConfigError, match="reset_parameters"):
         reinitialise(module, 0)
+
+
+def test_blur_averages_what_strided_convolutions_read_and_leaves_the_weights_names():
+    torch.manual_seed(0)
+    plain, blurred = build("resnet18"), build("resnet18", blur=True)
+    assert plain.state_dict().keys() == blurred.state_dict().keys()
+    strided = [m for m in blurred.modules() if hasattr(m, "blur")]
+    assert len(strided) == 6 and blurred.conv1 not in strided, "two for each of three stages, none for the image"
+    conv = strided[0]
+    x = torch.zeros(1, 64, 5, 5)
+    x[0, 7, 2, 2] = 16.0  # one pixel of one channel becomes 1 2 1, 2 4 2, 1 2 1
+    seen = torch.zeros(1, 64, 5, 5)
+    seen[0, 7, 1:4, 1:4] = torch.tensor([[1.0, 2, 1], [2, 4, 2], [1, 2, 1]])
+    by_hand = torch.nn.functional.conv2d(seen, conv.weight, stride=2, padding=1)
+    torch.testing.assert_close(conv(x), by_hand)
+
+
+def test_blur_stays_in_copies_and_in_the_same_network_with_other_weights():
+    backbone = build("resnet18", stem="cifar", blur=True).eval()
+    x = torch.rand(2, 3, 16, 16)
+    with torch.no_grad():
+        assert torch.equal(copy.deepcopy(backbone)(x), backbone(x))
+        fresh = reinitialise(backbone, 0).eval()
+        plain = build("resnet18", stem="cifar").eval()
+        plain.load_state_dict(fresh.state_dict())
+        assert not torch.allclose(fresh(x), plain(x))
+
+
+def test_blur_of_a_network_without_strided_convolutions_is_refused():
+    with pytest.raises(ConfigError, match="no strided convolution of 16 channels or more; leave blur out"):
+        build("timm:vit_tiny_patch16_224", blur=True)
+    with pytest.raises(ConfigError, match="blur is 'yes'; it must be true or false"):
+        build("resnet18", blur="yes")

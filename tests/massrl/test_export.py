@@ -29,6 +29,7 @@ NETWORKS = {
     "resnet18": RESNET,
     "resnet18, small stem": {"backbone": "resnet18", "backbone_args": {"stem": "cifar"}},
     "resnet18, 1 channel": {"backbone": "resnet18", "backbone_args": {"in_chans": 1}},
+    "resnet18, blurred": {"backbone": "resnet18", "backbone_args": {"blur": True}},
     "timm:resnet18": {"backbone": "timm:resnet18", "backbone_args": {"drop_path_rate": 0.1}},
     "timm:mobilenetv3": {
         "backbone": "timm:mobilenetv3_small_050",
@@ -42,6 +43,7 @@ FIT = {
     "resnet18": ["timm", "torchvision", "safetensors", "detectron2"],
     "resnet18, small stem": ["torchvision", "safetensors"],
     "resnet18, 1 channel": ["timm", "torchvision"],
+    "resnet18, blurred": ["safetensors", "torch-export"],
     "timm:resnet18": ["timm", "torchvision"],
     "timm:mobilenetv3": ["timm", "safetensors"],
     "ViT": ["timm", "torch-export"],
@@ -109,6 +111,7 @@ def test_the_lines_that_an_export_tells_to_type_give_the_encoders_features(name,
 
 REFUSED = {
     "resnet18, small stem": ["timm", "detectron2"],
+    "resnet18, blurred": ["timm", "torchvision", "detectron2"],
     "timm:mobilenetv3": ["torchvision", "detectron2"],
     "ViT": ["torchvision", "detectron2"],
     "tiny_resnet": ["timm", "torchvision", "detectron2"],

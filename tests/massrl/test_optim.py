@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -18,6 +19,19 @@ def test_warm_up_is_linear_and_the_cosine_halves_in_its_middle():
     assert lr_factor(7, 12, 2) == pytest.approx(0.5)  # (7 - 2) / (12 - 2) is half way
     assert 0 < lr_factor(11, 12, 2) < 0.03
     assert [lr_factor(k, 12, 2, "constant") for k in (0, 1, 11)] == [0.5, 1.0, 1.0]
+
+
+def test_the_linear_schedule_falls_evenly_from_the_peak_to_its_end():
+    assert [lr_factor(k, 12, 2, "linear") for k in (0, 1, 2, 7, 12)] == pytest.approx([0.5, 1.0, 1.0, 0.5, 0.0])
+    assert lr_factor(7, 12, 2, "linear", final=0.2) == pytest.approx(0.6)
+
+
+def test_ffcvs_triangle_is_a_warm_up_and_a_linear_schedule_one_step_ahead_while_it_rises():
+    epochs, peak, steps = 24, 5, 9  # of examples/cifar, with 9 steps an epoch
+    theirs = np.interp(np.arange(epochs * steps), [0, peak * steps, epochs * steps], [0, 1, 0])
+    ours = np.array([lr_factor(k, epochs * steps, peak * steps, "linear") for k in range(epochs * steps)])
+    assert np.allclose(ours[peak * steps :], theirs[peak * steps :])
+    assert np.allclose(ours[: peak * steps], theirs[1 : peak * steps + 1])
 
 
 def test_the_ema_rate_starts_at_m0_and_reaches_1():

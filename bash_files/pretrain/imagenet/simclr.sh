@@ -1,5 +1,12 @@
 #!/usr/bin/env bash
-# Pretrain SimCLR on ImageNet.  Usage: bash_files/pretrain/imagenet/simclr.sh --data.train FILE [--trainer.devices N] [any flag of massrl pretrain]
+# Pretrain SimCLR on ImageNet: ResNet-50, 1000 epochs, 4096 images a step on 1, 2, 4, 8 or more GPUs.
+# Usage: bash_files/pretrain/imagenet/simclr.sh --data.train FILE [--trainer.devices N] [any flag of massrl pretrain]
+#   FILE:   massrl data write FOLDER imagenet_train.beton, from class folders; or the folder itself
+#   8 GPUs: --trainer.devices 8: 4 x 128 images on each, accumulated.
+#   1 GPU:  --trainer.devices 1: 32 x 128 images, accumulated. A step has the same images, but the loss compares 128 of them at a time;
+#           --data.batch_size sets how many (a divisor of 4096; 4096 is the recipe itself).
+#   Nodes:  sbatch [...] bash_files/slurm/pretrain.sh --run FOLDER --config imagenet/simclr --data.train FILE   (more in that script)
+# Recipe: the paper's (global batch 4096, 1000 epochs; 69.3 % linear in the paper), from memory.  Here: not run.
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd)"
 source "$root/bash_files/env.sh"          # VENV=path, else the active environment, else $root/.venv

@@ -1,7 +1,15 @@
 #!/usr/bin/env bash
-# Pretrain MASSRL on ImageNet-100.  Usage: bash_files/pretrain/imagenet100/massrl.sh --data.train FILE [--trainer.devices N] [any flag of massrl pretrain]
+# Pretrain MASSRL on ImageNet-100: ResNet-18, 400 epochs, 256 images a step on 1, 2, 4, 8 or more GPUs.
+# Usage: bash_files/pretrain/imagenet100/massrl.sh --data.train FILE [--trainer.devices N] [any flag of massrl pretrain]
+#   FILE:   massrl data write FOLDER imagenet100_train.beton, from class folders; or the folder itself
+#   8 GPUs: --trainer.devices 8: 32 images on each.
+#   1 GPU:  --trainer.devices 1: 2 x 128 images, accumulated. A step has the same images, but BatchNorm sees 128 of them at a time;
+#           --data.batch_size sets how many (a divisor of 256; 256 is the recipe itself).
+#   Nodes:  sbatch [...] bash_files/slurm/pretrain.sh --run FOLDER --config imagenet100/massrl --data.train FILE   (more in that script)
+# Tips of MASSRL's README, for ImageNet: base_lr lower for longer runs (0.3 to 0.4 for 100 epochs, about 0.2 for long ones).
+# Published: none on this data set.  Here: not run.
 # Any number of strategies, on two shared crops: --data.views simclr+randaugment+autoaugment
-# (names: massrl list strategies; view sets: massrl list views)
+#   (names: massrl list strategies; view sets: massrl list views); two views, at the cost of BYOL: --data.views massrl_2
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd)"
 source "$root/bash_files/env.sh"          # VENV=path, else the active environment, else $root/.venv

@@ -64,7 +64,7 @@ def _replay(args) -> None:
     out = save_grid(columns, [f"sample {row}" for row in rows], Path(args.out))
     for row, one in zip(rows, replayed, strict=True):
         print(one.plan.table(one.view_set, 0))
-        print(f"{out}: sample {row}, seed {seed}, epoch {epoch}")
+        print(f"{out}: sample {row}, seed {seed}, epoch {epoch}, views of {one.view_set.size} px")
 
 
 def _content(path: str | None) -> dict:

@@ -3,7 +3,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from data_loading import DatasetWriter
+from data_loading import BetonDataModule, DatasetWriter
 from data_loading.batch import Batch
 from data_loading.errors import ConfigError
 from data_loading.fields import IntField, RGBImageField
@@ -108,3 +108,21 @@ def test_what_is_kept_is_the_backbone_and_z_std_is_of_its_features():
     torch.testing.assert_close(logged["z_std"], feature_std(method._features))
     hits = method.classifier(method._features).argmax(1) == batch.labels
     assert logged["accuracy"] == hits.float().mean()
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_validation_counts_every_labelled_image_once_also_those_of_a_small_last_batch(digits, flip):
+    method = small("Supervised", num_classes=10, eval_flip=flip)
+    data = BetonDataModule(str(digits), val=str(digits), test=str(digits), size=8, batch_size=8, num_workers=1)
+    (found,) = trainer().validate(method, data, verbose=False)
+    views = torch.cat([batch.views[0][batch.valid] for batch in data.test_dataloader()])  # 30 images, 4 batches
+    labels = torch.tensor([i % 10 for i in range(30)])
+    method.eval()
+    with torch.no_grad():
+        logits = method.classifier(method.backbone(views))
+        if flip:
+            logits += method.classifier(method.backbone(views.flip(-1)))
+    assert found["val_accuracy"] == pytest.approx(float((logits.argmax(1) == labels).float().mean()))
+    assert "val_loss" in found and "accuracy" not in found
+    (tested,) = trainer().test(method, data, verbose=False)
+    assert tested["test_accuracy"] == found["val_accuracy"]

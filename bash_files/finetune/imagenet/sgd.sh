@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Fine-tune a checkpoint on all labels of ImageNet: SGD and a cosine, 30 epochs; the last one counts.
+# Usage: bash_files/finetune/imagenet/sgd.sh --checkpoint CKPT --train FILE --test FILE [--devices N] [any flag of massrl finetune]
+#   256 images a step on any number of GPUs: --devices 8 takes 32 on each. On 1 GPU that is too small, --batch_size scales the rate;
+#   the result names it as another setting than the protocol's. --scratch: the same network from random weights, too.
+# Published: MASSRL gives no figure.  Here: not run.
+set -euo pipefail
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd)"
+source "$root/bash_files/env.sh"          # VENV=path, else the active environment, else $root/.venv
+exec massrl finetune --config "$root/configs/finetune/imagenet/sgd.yaml" "$@"
