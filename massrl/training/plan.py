@@ -21,6 +21,7 @@ from data_loading.config.lightning_package import pl
 from data_loading.config.memory import free_memory
 from data_loading.errors import ConfigError
 from data_loading.loading.datamodule import BetonDataModule
+from data_loading.views import growing
 from massrl.methods import Method
 from massrl.runs.quiet import quiet
 from massrl.runs.trainer import make_trainer
@@ -152,7 +153,7 @@ def make_plan(settings: Settings, images: int | None = None, seconds: float = 60
         nodes, devices = _processes(arguments)
         _share_batch(settings, arguments, nodes * devices)
         if isinstance(data.size, dict):
-            data.size = max(size or 0 for size in data.size.values()) or None  # the largest of views that grow
+            data.size = max(size or 0 for size in growing.by_epoch(data.size).values())  # of views that grow
         data.view_set = data.resolve(method)
         method.check(data.view_set)
         data.prepare_data()
