@@ -16,21 +16,58 @@ from typing import Any
 import numpy as np
 
 from data_loading.beton import layout
+from data_loading.beton.fields import Field
+from data_loading.beton.mapping import named
+from data_loading.beton.shards import Shard
 from data_loading.config.atomic import write_whole
+from data_loading.errors import SourceError
 
 CACHED = "data.beton"  # the name of a file in the cache
+LISTS = ("classes", "paths", "labels")
 
 
-def read_index(file: str | Path | Sequence[Path]) -> dict[str, Any] | None:
+def read_index(file: str | Path | Sequence[str | Path]) -> dict[str, Any] | None:
     """What is kept beside a .beton file of the images in it: {"classes", "paths", "labels", ...}, or None.
 
-    None for a list of files, and where there is no index, or a file of that name which is no index or of another file.
+    file: a file, a pattern, or a list of files, which are one data set: the names of all their images, in their order.
+    None where a file has no index, or beside it is a file of that name which is no index or of another file.
+    SourceError if the classes of several files differ.
     """
-    if not isinstance(file, str | Path):
-        return None
-    file = Path(file)
+    files = named(file)
+    entries = [_beside(one) for one in files]
+    return entries[0] if len(files) == 1 else joined(files, entries)
+
+
+def _beside(file: Path) -> dict[str, Any] | None:
+    """The index of one file."""
     entry = _read(index_of(file), file)
     return _read(file.with_name("index.json"), file) if entry is None and file.name == CACHED else entry
+
+
+def joined(files: Sequence[Path], entries: Sequence[dict[str, Any] | None]) -> dict[str, Any] | None:
+    """The index of several files as one data set; None where one has none. SourceError if their classes differ.
+
+    A list that a file's index does not have, as the names of images, is None.
+    """
+    known = [(file, entry["classes"]) for file, entry in zip(files, entries, strict=True) if entry and entry["classes"]]
+    for file, classes in known[1:]:
+        first, names = known[0]
+        if classes != names:
+            odd = sorted({*names} ^ {*classes})
+            which = f"{', '.join(odd[:5])} in one only" if odd else "in another order"
+            raise SourceError(
+                f"{first} and {file} have other classes, {which}, so that their labels do not count the same ones; "
+                "write both from the whole data set, as massrl data write --shards does"
+            )
+    found = [entry for entry in entries if entry is not None]
+    if len(found) < len(entries):
+        return None
+    lists = {key: [entry[key] for entry in found] for key in LISTS}
+    return {
+        "bytes": sum(entry["bytes"] for entry in found),
+        "classes": lists["classes"][0] if all(lists["classes"]) else None,
+        **{key: None if None in lists[key] else [one for each in lists[key] for one in each] for key in LISTS[1:]},
+    }
 
 
 def index_of(file: Path) -> Path:
@@ -43,18 +80,44 @@ def write_index(index: Path, file: Path, dataset: Any, rows: np.ndarray, **more:
 
     dataset: a Source; of another data set, the class names alone are known.
     """
-    paths: Any = getattr(dataset, "paths", None)
-    labels = getattr(dataset, "labels", None)
+    return write_lists(index, file, names_of(dataset, rows), **more)
+
+
+def write_lists(index: Path, file: Path, lists: dict[str, Any], **more: object) -> dict[str, Any]:
+    """Write the index of `file`, and return it. lists: its classes, paths and labels, a list or None each."""
     entry = {
         **more,
         "bytes": file.stat().st_size,
         "table": table_hash(file),
+        **{key: lists[key] for key in LISTS},
+    }
+    write_whole(index, json.dumps(entry))
+    return entry
+
+
+def names_of(dataset: Any, rows: np.ndarray) -> dict[str, Any]:
+    """{"classes", "paths", "labels"} of rows of a data set, None where it does not say."""
+    paths: Any = getattr(dataset, "paths", None)
+    labels = getattr(dataset, "labels", None)
+    return {
         "classes": class_names(dataset),
         "paths": [paths[i] for i in rows] if _are_names(paths) else None,
         "labels": labels[rows].tolist() if isinstance(labels, np.ndarray) else None,
     }
-    write_whole(index, json.dumps(entry))
-    return entry
+
+
+def shard_notes(part: Shard, dataset: Any, chosen: Sequence[Any], fields: dict[str, Field]) -> dict[str, Any]:
+    """What the index of a shard says besides: its number, and what all shards of its data set have in common.
+
+    chosen: how the rows to write were chosen from `dataset`, as JSON values.
+    """
+    whole = json.dumps([names_of(dataset, np.arange(len(dataset))), len(dataset), *chosen])
+    return {
+        "shard": part.number,
+        "shards": part.total,
+        "of": hashlib.sha256(whole.encode()).hexdigest(),
+        "images": {name: repr(field) for name, field in fields.items() if field.kind == "image"},
+    }
 
 
 def class_names(dataset: Any) -> list[str] | None:
