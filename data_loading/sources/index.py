@@ -18,9 +18,10 @@ import numpy as np
 from data_loading.beton import layout
 from data_loading.beton.fields import Field
 from data_loading.beton.mapping import named
-from data_loading.beton.shards import Shard
+from data_loading.beton.shards import Shard, by_name, fault
 from data_loading.config.atomic import write_whole
-from data_loading.errors import SourceError
+from data_loading.config.once import warn_once
+from data_loading.errors import SourceError, printable
 
 CACHED = "data.beton"  # the name of a file in the cache
 LISTS = ("classes", "paths", "labels")
@@ -36,6 +37,19 @@ def read_index(file: str | Path | Sequence[str | Path]) -> dict[str, Any] | None
     files = named(file)
     entries = [_beside(one) for one in files]
     return entries[0] if len(files) == 1 else joined(files, entries)
+
+
+def check_set(file: str | Path | Sequence[str | Path]) -> None:
+    """Check that a pattern or a list of .beton files is one data set; does nothing for a single file.
+
+    SourceError if their class names differ. Warns once if shards, as their names say, are missing or of two sets.
+    """
+    files = named(file)
+    if len(files) > 1:
+        joined(files, [_beside(one) for one in files])
+    if not isinstance(file, str | Path) or files != [Path(file)]:
+        if words := fault([shard for one in files if (shard := by_name(one)) is not None]):
+            warn_once(printable(words))
 
 
 def _beside(file: Path) -> dict[str, Any] | None:
