@@ -328,23 +328,32 @@ def test_the_result_never_replaces_one_of_the_parts(four, tmp_path):
 
 
 FULL = """
-import resource, sys
-from data_loading import sources
+import resource, signal, sys
+from data_loading import DatasetWriter, sources
 from data_loading.errors import UserError
-import signal
+
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (3 << 20, 3 << 20))  # a write beyond 3 MiB fails, as on a full disk
+limit = int(sys.argv[2])
+source = sources.open("images")
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))  # a write beyond it fails, as on a full disk
 try:
-    sources.merge("out.beton", "s-*.beton", progress=False)
+    if sys.argv[1] == "merge":
+        sources.merge("out.beton", "s-*.beton", progress=False)
+    else:
+        DatasetWriter("out.beton", source.fields()).from_indexed_dataset(source, progress=False)
 except UserError as error:
     print(error)
 """
 
 
-def test_a_disk_that_fills_leaves_the_file_that_was_there(four, tmp_path):
+# The second limit is met by values that are still buffered when the file is closed.
+@pytest.mark.parametrize("limit", [3 << 20, (2 << 20) + 5000])
+@pytest.mark.parametrize("action", ["merge", "write"])
+def test_a_disk_that_fills_leaves_the_file_that_was_there(four, tmp_path, action, limit):
     (tmp_path / "out.beton").write_bytes(b"kept")
     before = sorted(tmp_path.iterdir())
-    done = subprocess.run([sys.executable, "-c", FULL], cwd=tmp_path, capture_output=True, text=True, check=True)
+    words = [sys.executable, "-c", FULL, action, str(limit)]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout == "out.beton cannot be written: File too large\n" and done.stderr == ""
     assert (tmp_path / "out.beton").read_bytes() == b"kept" and sorted(tmp_path.iterdir()) == before
 
