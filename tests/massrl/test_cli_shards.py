@@ -190,6 +190,16 @@ def test_pretraining_takes_them_and_its_report_and_check_do(given, tmp_path, cap
     assert f"data.train: {given[1]}" in said(capsys, "pretrain", "--data.train", given[1], *check)
 
 
+def test_a_name_that_two_files_have_an_image_of_does_not_choose_one_of_them(made, given, capsys):
+    folder, checkpoint = made
+    Path("again.beton").write_bytes(Path(given[0]).read_bytes())
+    Path("again.index.json").write_bytes(Path(given[0]).with_suffix(".index.json").read_bytes())
+    Path("names.txt").write_text("bars/01.jpg\ndiscs/00.jpg\n")
+    train = ["--train", f"[{given[0]}, again.beton]", "--test", given[0], "--subset_file", "names.txt"]
+    line = refused(capsys, "semi", "--checkpoint", checkpoint, *train, "--num_workers", "0")
+    assert "names.txt: bars/01.jpg fits several images of" in line and "name them by their rows" in line
+
+
 @pytest.fixture
 def parts_of_other_classes(tmp_path):
     """a-0.beton with the classes bars and discs, a-1.beton with bars and other."""
