@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from data_loading.beton.mapping import called, named
 from data_loading.beton.reader import Reader
+from data_loading.beton.shards import fault_of_set
 from data_loading.errors import UserError
 
 SHOWN = 20  # faults whose messages are kept; all are counted
@@ -37,6 +38,8 @@ class Report:
 def check(path: str | Path | Sequence[str | Path], num_workers: int = 0, progress: bool = True) -> Report:
     """Open `path` and decode every value. A damaged file does not raise; its faults are in the Report.
 
+    A set of shards, by their names, that is not complete is a fault, too.
+
     path: a .beton file, a pattern such as "train-*.beton", or a list of these.
     num_workers: threads; 0 means one per core. Each holds one decoded value at a time.
     progress: show a progress bar if stderr is a terminal.
@@ -48,6 +51,8 @@ def check(path: str | Path | Sequence[str | Path], num_workers: int = 0, progres
         report.count, report.faults = 1, [str(error)]
         return report
     report.samples = len(reader)
+    if words := fault_of_set(path):
+        report.count, report.faults = 1, [words]
     names = [name for name, kind in reader.fields.items() if kind.checked]
     starts = range(0, len(reader) if names else 0, CHUNK)
     bar = tqdm(total=len(reader), desc=Path(report.path).name, unit="sample", disable=None if progress else True)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from data_loading.beton.mapping import named
 from data_loading.errors import ConfigError
 
 MOST = 99_999  # shards: names have five digits, so that sorting them by name sorts them by number
@@ -63,6 +64,17 @@ def by_name(path: Path) -> Found | None:
         return None
     name, number, count = match.groups()
     return Found(path, str(path.with_name(f"{name}{path.suffix}")), Shard(int(number), int(count)))
+
+
+def fault_of_set(file: str | Path | Sequence[str | Path]) -> str | None:
+    """What is wrong with the shards that a pattern or a list names, by their names; None for a single file's own name.
+
+    A pattern is one also where it fits a single file.
+    """
+    files = named(file)
+    if isinstance(file, str | Path) and files == [Path(file)]:
+        return None
+    return fault([shard for one in files if (shard := by_name(one)) is not None])
 
 
 def fault(found: Sequence[Found]) -> str | None:

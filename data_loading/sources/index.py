@@ -18,7 +18,7 @@ import numpy as np
 from data_loading.beton import layout
 from data_loading.beton.fields import Field
 from data_loading.beton.mapping import named
-from data_loading.beton.shards import Shard, by_name, fault
+from data_loading.beton.shards import Shard, fault_of_set
 from data_loading.config.atomic import write_whole
 from data_loading.config.once import warn_once
 from data_loading.errors import SourceError, printable
@@ -44,12 +44,16 @@ def check_set(file: str | Path | Sequence[str | Path]) -> None:
 
     SourceError if their class names differ. Warns once if shards, as their names say, are missing or of two sets.
     """
+    check_classes(file)
+    if words := fault_of_set(file):
+        warn_once(printable(words))
+
+
+def check_classes(file: str | Path | Sequence[str | Path]) -> None:
+    """SourceError if several .beton files have class names, and these differ."""
     files = named(file)
     if len(files) > 1:
         joined(files, [_beside(one) for one in files])
-    if not isinstance(file, str | Path) or files != [Path(file)]:
-        if words := fault([shard for one in files if (shard := by_name(one)) is not None]):
-            warn_once(printable(words))
 
 
 def _beside(file: Path) -> dict[str, Any] | None:

@@ -222,7 +222,7 @@ def test_files_whose_classes_have_other_names_are_no_data_set(parts_of_other_cla
     assert len(Reader(parts_of_other_classes)) == 32  # it reads samples, whatever their labels mean
 
 
-def test_a_set_that_lacks_a_shard_is_read_with_a_warning(made, caplog):
+def test_a_set_that_lacks_a_shard_is_read_with_a_warning_and_not_verified(made, caplog, capsys):
     folder, _ = made
     warn_once.cache_clear()
     some = str(folder / "s-0000[02]-of-00003.beton")
@@ -234,5 +234,8 @@ def test_a_set_that_lacks_a_shard_is_read_with_a_warning(made, caplog):
     Loader(str(folder / "s-*.beton"), 4, "eval", size=8)
     Loader(first, 4, "eval", size=8)  # one shard by its own name is what was meant
     assert caplog.records == []
+    assert main(["data", "verify", some]) == 2
+    words = capsys.readouterr().out
+    assert "of which 1 is missing: number 1" in words and f"{some}: 1 fault; 11 samples" in words
     Loader(str(folder / "s-*2-of-00003.beton"), 4, "eval", size=8)  # a pattern that fits a single one
     assert ["of which 2 are missing: number 0, 1" in record.getMessage() for record in caplog.records] == [True]
