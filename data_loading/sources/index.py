@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -53,13 +54,48 @@ def check_classes(file: str | Path | Sequence[str | Path]) -> None:
     """SourceError if several .beton files have class names, and these differ."""
     files = named(file)
     if len(files) > 1:
-        joined(files, [_beside(one) for one in files])
+        _check_same(files, [_classes(one, *map(_state, (one, *_indexes(one)))) for one in files])
+
+
+def _check_same(files: Sequence[Path], classes: Sequence[Sequence[str] | None]) -> None:
+    """SourceError if the class names of two files differ; None, or no names, is no class name."""
+    known = [(file, list(names)) for file, names in zip(files, classes, strict=True) if names]
+    for file, names in known[1:]:
+        first, expected = known[0]
+        if names != expected:
+            odd = sorted({*names} ^ {*expected})
+            which = f"{', '.join(odd[:5])} in one only" if odd else "in another order"
+            raise SourceError(
+                f"{first} and {file} have other classes, {which}, so that their labels do not count the same ones; "
+                "write both from the whole data set, as massrl data write --shards does"
+            )
+
+
+@lru_cache(maxsize=4096)
+def _classes(file: Path, *states: tuple[int, int] | None) -> tuple[str, ...] | None:
+    """The class names of a file. states: of it and of its index; a loader asks again, and an index can be long."""
+    entry = _beside(file)
+    return tuple(entry["classes"]) if entry and entry["classes"] else None
+
+
+def _state(file: Path) -> tuple[int, int] | None:
+    """What changes when a file is written again; None if there is none."""
+    try:
+        stat = file.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size
 
 
 def _beside(file: Path) -> dict[str, Any] | None:
     """The index of one file."""
-    entry = _read(index_of(file), file)
-    return _read(file.with_name("index.json"), file) if entry is None and file.name == CACHED else entry
+    found = (_read(index, file) for index in _indexes(file))
+    return next((entry for entry in found if entry is not None), None)
+
+
+def _indexes(file: Path) -> list[Path]:
+    """Where the index of a file can be: beside a file of the cache also index.json."""
+    return [index_of(file), *([file.with_name("index.json")] if file.name == CACHED else [])]
 
 
 def joined(files: Sequence[Path], entries: Sequence[dict[str, Any] | None]) -> dict[str, Any] | None:
@@ -67,16 +103,7 @@ def joined(files: Sequence[Path], entries: Sequence[dict[str, Any] | None]) -> d
 
     A list that a file's index does not have, as the names of images, is None.
     """
-    known = [(file, entry["classes"]) for file, entry in zip(files, entries, strict=True) if entry and entry["classes"]]
-    for file, classes in known[1:]:
-        first, names = known[0]
-        if classes != names:
-            odd = sorted({*names} ^ {*classes})
-            which = f"{', '.join(odd[:5])} in one only" if odd else "in another order"
-            raise SourceError(
-                f"{first} and {file} have other classes, {which}, so that their labels do not count the same ones; "
-                "write both from the whole data set, as massrl data write --shards does"
-            )
+    _check_same(files, [entry["classes"] if entry else None for entry in entries])
     found = [entry for entry in entries if entry is not None]
     if len(found) < len(entries):
         return None

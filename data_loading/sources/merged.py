@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 from data_loading.beton.mapping import named
@@ -49,6 +50,8 @@ def _check_files(path: Path, files: Sequence[Path]) -> None:
             stat = file.stat()
         except OSError as error:
             raise BetonError(f"{file} cannot be opened: {error.strerror or error}") from error
+        if not S_ISREG(stat.st_mode):  # a pipe would be waited for
+            raise BetonError(f"{file} is no file; name .beton files")
         if (twice := seen.setdefault((stat.st_dev, stat.st_ino), file)) is not file:
             also = "" if file == twice else f", also as {twice}"
             raise BetonError(f"{file} is named twice{also}; name each part once")
