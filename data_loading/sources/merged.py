@@ -52,9 +52,11 @@ def _check_files(path: Path, files: Sequence[Path]) -> None:
             raise BetonError(f"{file} cannot be opened: {error.strerror or error}") from error
         if not S_ISREG(stat.st_mode):  # a pipe would be waited for
             raise BetonError(f"{file} is no file; name .beton files")
-        if (twice := seen.setdefault((stat.st_dev, stat.st_ino), file)) is not file:
-            also = "" if file == twice else f", also as {twice}"
+        which = stat.st_dev, stat.st_ino
+        if which in seen:
+            also = "" if file == seen[which] else f", also as {seen[which]}"
             raise BetonError(f"{file} is named twice{also}; name each part once")
+        seen[which] = file
     if path.exists() and (stat := path.stat()) and (stat.st_dev, stat.st_ino) in seen:
         raise BetonError(f"{path} is one of the files to merge; give the result another name")
     index = os.path.realpath(index_of(path))
