@@ -86,6 +86,7 @@ VALID: dict[tuple[str, ...], tuple[list[str], dict[str, str]]] = {
     ("list",): (["methods"], {}),
     ("report",): (["run"], {}),
     ("data", "write"): (["images", "new.beton"], {"num_workers": "1"}),
+    ("data", "merge"): (["new.beton", "test.beton"], {}),
     ("data", "verify"): (["test.beton"], {}),
     ("data", "check"): (["images"], {"out": "new.html", "num_workers": "1"}),
     ("data", "info"): (["test.beton"], {}),

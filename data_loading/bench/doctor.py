@@ -73,7 +73,12 @@ class Findings:
 
 
 def examine(
-    file: str | Path, work: Work, rows: Sequence[int], batch_size: int, workers: int | None, step_ms: float | None
+    file: str | Path | Sequence[str | Path],
+    work: Work,
+    rows: Sequence[int],
+    batch_size: int,
+    workers: int | None,
+    step_ms: float | None,
 ) -> Findings:
     """Measure the stages of a work on images `rows` of a .beton file, and the disk's speed.
 
@@ -87,7 +92,8 @@ def examine(
     workers = cores if workers is None else workers
     if workers < 1:
         raise ConfigError(f"workers is {workers}; it must be at least 1")
-    disk = cold_rate(named(file)[0])  # before the file is mapped: mapped pages cannot be dropped
+    largest = max(named(file), key=lambda one: one.stat().st_size)  # a shard may be small
+    disk = cold_rate(largest)  # before the file is mapped: mapped pages cannot be dropped
     found = stages.measure(work, file, rows, batch_size)
     with Reader(file) as reader:
         table = reader.image_table()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,10 @@ from data_loading.decode import JPEG
 class StoredImages:
     """The images of a .beton file. Each call decodes again, as a peer's loader would.
 
-    file: path of a .beton file, or a pattern of several, as "train-*.beton".
+    file: path of a .beton file, a pattern of several, as "train-*.beton", or a list.
     """
 
-    def __init__(self, file: str | Path):
+    def __init__(self, file: str | Path | Sequence[str | Path]):
         self.reader = Reader(file)
         self.table = self.reader.image_table()
 

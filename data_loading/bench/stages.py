@@ -66,7 +66,7 @@ def copy_bandwidth() -> float:
     return 2 * COPY_BYTES / best
 
 
-def measure(work: Work, file: str | Path, rows: Sequence[int], batch_size: int) -> Stages:
+def measure(work: Work, file: str | Path | Sequence[str | Path], rows: Sequence[int], batch_size: int) -> Stages:
     """Time the stages of a work on images `rows` of a .beton file, in one thread."""
     rows = np.asarray(rows, np.int64)
     with Reader(file) as reader:

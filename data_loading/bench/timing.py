@@ -102,7 +102,7 @@ class Running:
         work: Work,
         peer: str,
         workers: int,
-        file: str,
+        file: str | list[str],
         rows: Sequence[int],
         settings: Settings,
         first_s: float = FIRST_S,
@@ -154,7 +154,7 @@ class Running:
 
 def measure(
     work: Work,
-    file: str,
+    file: str | list[str],
     rows: Sequence[int],
     peers: Sequence[str],
     workers: Sequence[int],
@@ -163,7 +163,8 @@ def measure(
 ) -> list[Row]:
     """Time all peers at one work, with each number of workers, in alternating rounds.
 
-    file: path of a .beton file.  rows: of the images to use, in a fixed order.  say: prints a line.
+    file: path of a .beton file, a pattern, or a list of files.  rows: of the images to use, in a fixed order.
+    say: prints a line.
     A peer that fails or hangs is left out and `say` gets the reason; if our own loader fails, its error is raised.
     """
     running: list[Running] = []

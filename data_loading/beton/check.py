@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tqdm import tqdm
 
+from data_loading.beton.mapping import called, named
 from data_loading.beton.reader import Reader
+from data_loading.beton.shards import fault_of_set
 from data_loading.errors import UserError
 
 SHOWN = 20  # faults whose messages are kept; all are counted
@@ -33,23 +35,27 @@ class Report:
         return not self.count
 
 
-def check(path: str | Path, num_workers: int = 0, progress: bool = True) -> Report:
+def check(path: str | Path | Sequence[str | Path], num_workers: int = 0, progress: bool = True) -> Report:
     """Open `path` and decode every value. A damaged file does not raise; its faults are in the Report.
 
-    path: a .beton file or a pattern such as "train-*.beton".
+    A set of shards, by their names, that is not complete is a fault, too.
+
+    path: a .beton file, a pattern such as "train-*.beton", or a list of these.
     num_workers: threads; 0 means one per core. Each holds one decoded value at a time.
     progress: show a progress bar if stderr is a terminal.
     """
-    report = Report(str(path))
+    report = Report(str(path) if isinstance(path, str | Path) else called(named(path)))
     try:
         reader = Reader(path)
     except UserError as error:
         report.count, report.faults = 1, [str(error)]
         return report
     report.samples = len(reader)
+    if words := fault_of_set(path):
+        report.count, report.faults = 1, [words]
     names = [name for name, kind in reader.fields.items() if kind.checked]
     starts = range(0, len(reader) if names else 0, CHUNK)
-    bar = tqdm(total=len(reader), desc=Path(path).name, unit="sample", disable=None if progress else True)
+    bar = tqdm(total=len(reader), desc=Path(report.path).name, unit="sample", disable=None if progress else True)
     with reader, ThreadPoolExecutor(num_workers or os.cpu_count() or 1) as pool, bar:
         for first in range(0, len(starts), 1024):  # bounds the results that pool.map keeps
             for faults, values in pool.map(lambda start: _decode(reader, names, start), starts[first : first + 1024]):

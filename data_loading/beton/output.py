@@ -119,7 +119,8 @@ class Output:
 
     def discard(self) -> None:
         """Close and remove the temporary file; does nothing after `finish`."""
-        self.file.close()
+        with contextlib.suppress(OSError):  # closing writes what is buffered, for which a full disk has no space
+            self.file.close()
         self.temporary.unlink(missing_ok=True)
 
     def _write_header(self, alloc_table_ptr: int) -> None:

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from data_loading.beton import layout
 from data_loading.beton.fields import Field
 from data_loading.beton.output import Output
+from data_loading.beton.shards import Shard
 from data_loading.beton.workers import Encoded, Failed, encode_all, encode_stream
 from data_loading.errors import BetonError, ConfigError, DecodeError
 
@@ -58,6 +59,8 @@ class BetonWriter:
         skip_bad: bool = False,
         shuffle_indices: bool = False,
         seed: int = 0,
+        shard: int | None = None,
+        shards: int | None = None,
     ) -> Path:
         """Write dataset[i] for each i of `indices` (None: all samples), in that order. Returns the path.
 
@@ -66,7 +69,11 @@ class BetonWriter:
         skip_bad: leave out samples whose image does not decode, and list them in `skipped`. Otherwise they raise
             DecodeError, as any other sample that cannot be encoded raises BetonError; no file is written then.
         shuffle_indices: write in a random order that depends on `seed` (0 to 2^32 - 1); `indices` is not modified.
+        shard, shards: write only part `shard`, from 0 on, of `shards` contiguous parts of these samples, to its own
+            file PATH-00003-of-00016.beton, which is returned. It has no samples if skip_bad leaves out all of them.
+            data_loading.sources.merge makes of all parts the file that is written without this option.
         """
+        part = Shard.checked(shard, shards)
         rows = np.arange(len(dataset)) if indices is None else np.asarray(indices, np.int64)
         if shuffle_indices:
             from data_loading.kernel.rng import checked_seed, permutation  # imports numba, so only here
@@ -74,7 +81,9 @@ class BetonWriter:
             rows = rows[permutation(len(rows), checked_seed(seed), 0, "write/shuffle")]
         if not len(rows):
             raise BetonError(f"{self.path}: the data set is empty; give at least one sample")
-        return self._write(encode_all(dataset, self.fields, rows, self.num_workers), rows, progress, skip_bad)
+        if part is not None:
+            rows = rows[part.rows(len(rows))]
+        return self._write(encode_all(dataset, self.fields, rows, self.num_workers), rows, progress, skip_bad, part)
 
     def from_samples(self, samples: Iterable[tuple[str, Any]], progress: bool = True, skip_bad: bool = False) -> Path:
         """Write an iterable of unknown length, read once, of pairs (name for error messages, tuple of values).
@@ -84,19 +93,25 @@ class BetonWriter:
         return self._write(encode_stream(samples, self.fields, self.num_workers), None, progress, skip_bad)
 
     def _write(
-        self, items: Generator[Encoded | Failed], rows: np.ndarray | None, progress: bool, skip_bad: bool
+        self,
+        items: Generator[Encoded | Failed],
+        rows: np.ndarray | None,
+        progress: bool,
+        skip_bad: bool,
+        part: Shard | None = None,
     ) -> Path:
         """Write the encoded items. rows: data set index of each item; None if their number is unknown."""
+        path = self.path if part is None else part.path(self.path)
         total = None if rows is None else len(rows)
         self.skipped = []
-        if self.path.is_dir():
-            raise BetonError(f"{self.path} is a folder; give the path of the file to write")
+        if path.is_dir():
+            raise BetonError(f"{path} is a folder; give the path of the file to write")
         output = None
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            output = Output(self.path, self.fields, total or UNKNOWN, self.page_size or layout.MIN_PAGE)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            output = Output(path, self.fields, total or UNKNOWN, self.page_size or layout.MIN_PAGE)
             written: list[int] = []
-            bar = tqdm(total=total, desc=self.path.name, unit="sample", disable=None if progress else True)
+            bar = tqdm(total=total, desc=path.name, unit="sample", disable=None if progress else True)
             with closing(items), bar:
                 for row, item in zip(itertools.count() if rows is None else rows, items, strict=rows is not None):
                     bar.update()
@@ -106,20 +121,23 @@ class BetonWriter:
                     output = self._fitting(output, item)
                     output.add(item)
                     written.append(row)
-            if not written and not self.skipped:
-                raise BetonError(f"{self.path}: there are no samples; give at least one")
-            if not written:
-                raise BetonError(
-                    f"{self.path}: none of the {len(self.skipped)} samples can be read; the first: {self.skipped[0]}"
-                )
+            if not written and part is None:
+                self._refuse_empty()
             output.finish()
         except OSError as error:
-            raise BetonError(f"{self.path} cannot be written: {error.strerror or error}") from error
+            raise BetonError(f"{path} cannot be written: {error.strerror or error}") from error
         finally:
             if output is not None:
                 output.discard()
         self.rows = np.array(written, np.int64)
-        return self.path
+        return path
+
+    def _refuse_empty(self) -> None:
+        if not self.skipped:
+            raise BetonError(f"{self.path}: there are no samples; give at least one")
+        raise BetonError(
+            f"{self.path}: none of the {len(self.skipped)} samples can be read; the first: {self.skipped[0]}"
+        )
 
     def _leave_out(self, item: Failed, skip_bad: bool, count: int, total: int | None) -> None:
         """Record the failed sample in `skipped` if allowed, else raise. count: samples written so far."""
@@ -139,10 +157,10 @@ class BetonWriter:
         page = 1 << (item.size - 1).bit_length()
         if self.page_size is not None or page > layout.MAX_PAGE:
             raise BetonError(
-                f"{self.path}: a sample has {item.size} bytes, but a page has {output.page_size}; "
+                f"{output.path}: a sample has {item.size} bytes, but a page has {output.page_size}; "
                 f"choose a larger page_size, a max_resolution, or write_mode jpg"
             )
-        larger = Output(self.path, self.fields, len(output.records), page)
+        larger = Output(output.path, self.fields, len(output.records), page)
         try:
             for sample in output.samples():
                 larger.add(sample)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ class Reader:
     BetonError for a file that is not whole.
     """
 
-    def __init__(self, fname: str | Path | _Reader):
+    def __init__(self, fname: str | Path | Sequence[str | Path] | _Reader):
         self._reader = fname if isinstance(fname, _Reader) else _Reader(sources.as_beton(fname))
         self.num_samples, self.handlers = len(self._reader), self._reader.fields
         self.field_names = list(self._reader.fields)

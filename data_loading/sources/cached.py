@@ -19,7 +19,7 @@ from data_loading.beton.mapping import is_pattern
 from data_loading.beton.writer import BetonWriter
 from data_loading.errors import DecodeError, SourceError, printable
 from data_loading.sources.base import Source
-from data_loading.sources.index import CACHED, is_index, write_index
+from data_loading.sources.index import CACHED, check_set, is_index, write_index
 from data_loading.sources.names import open as open_source
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,8 @@ def as_beton(
     skip_bad: leave out images that do not decode, and log how many; otherwise they are a SourceError.
     progress: show a progress bar if stderr is a terminal.  num_workers: processes that encode.
     Safe to call from several processes: a file lock makes the others wait for the one that writes.
-    SourceError if `path` does not exist, is not readable, or the cache folder is not writable.
+    SourceError if `path` does not exist, is not readable, or the cache folder is not writable; and if the files of a
+    list or pattern have other class names than each other. Shards that are missing are a warning.
     """
     if path == "":  # as an unset variable gives; Path("") would be the current folder
         raise SourceError("the path of the data is empty; name a folder or a .beton file")
@@ -56,10 +57,14 @@ def as_beton(
             raise SourceError(
                 f"{others[0]} is not a .beton file, but in a list each must be one; massrl data write makes it"
             )
-        return [_written(Path(item), indices) for item in path]
+        files = [_written(Path(item), indices) for item in path]
+        check_set(files)
+        return files
     path = Path(path)
     if _is_beton(path):
-        return _written(path, indices)
+        file = _written(path, indices)
+        check_set(file)
+        return file
     source = open_source(path)
     rows = np.arange(len(source)) if indices is None else np.asarray(indices, np.int64)
     folder = Path(cache) / _key(path, subset, None if indices is None else rows)

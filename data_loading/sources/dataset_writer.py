@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from data_loading.beton.shards import Shard
 from data_loading.beton.writer import BetonWriter
 from data_loading.errors import SourceError
 from data_loading.fields import Field
 from data_loading.sources.base import MOST_BYTES, Source
 from data_loading.sources.folder import SUFFIXES, Folder
-from data_loading.sources.index import class_names, index_of, write_index
+from data_loading.sources.index import class_names, index_of, shard_notes, write_index
 
 COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0")  # how files of gzip, bzip2 and xz begin
 # Without a pipeline, a field takes the first of these extensions that a webdataset sample (extension -> bytes) has.
@@ -41,14 +42,24 @@ class DatasetWriter(BetonWriter):
         skip_bad: bool = False,
         shuffle_indices: bool = False,
         seed: int = 0,
+        shard: int | None = None,
+        shards: int | None = None,
     ) -> Path:
         """As BetonWriter's; class names are kept beside the file, in NAME.index.json.
 
-        They are a data set's attribute `classes`, which torchvision's and those of data_loading.sources have.
+        They are a data set's attribute `classes`, which torchvision's and those of data_loading.sources have. A shard
+        has the class names of the whole data set, and notes of which data set it is a shard.
         """
-        path = super().from_indexed_dataset(dataset, indices, progress, skip_bad, shuffle_indices, seed)
+        path = super().from_indexed_dataset(
+            dataset, indices, progress, skip_bad, shuffle_indices, seed, shard=shard, shards=shards
+        )
         if class_names(dataset) or isinstance(dataset, Source):
-            write_index(index_of(path), path, dataset, self.rows)
+            part = Shard.checked(shard, shards)
+            notes = {}
+            if part is not None:
+                rows = None if indices is None else np.asarray(indices, np.int64).tolist()
+                notes = shard_notes(part, dataset, [rows, seed if shuffle_indices else None], self.fields)
+            write_index(index_of(path), path, dataset, self.rows, **notes)
         return path
 
     def from_image_folder(self, root: str | Path, **options: Any) -> Path:

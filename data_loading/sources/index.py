@@ -10,27 +10,109 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from data_loading.beton import layout
+from data_loading.beton.fields import Field
+from data_loading.beton.mapping import named
+from data_loading.beton.shards import Shard, fault_of_set
 from data_loading.config.atomic import write_whole
+from data_loading.config.once import warn_once
+from data_loading.errors import SourceError, printable
 
 CACHED = "data.beton"  # the name of a file in the cache
+LISTS = ("classes", "paths", "labels")
 
 
-def read_index(file: str | Path | Sequence[Path]) -> dict[str, Any] | None:
+def read_index(file: str | Path | Sequence[str | Path]) -> dict[str, Any] | None:
     """What is kept beside a .beton file of the images in it: {"classes", "paths", "labels", ...}, or None.
 
-    None for a list of files, and where there is no index, or a file of that name which is no index or of another file.
+    file: a file, a pattern, or a list of files, which are one data set: the names of all their images, in their order.
+    None where a file has no index, or beside it is a file of that name which is no index or of another file.
+    SourceError if the classes of several files differ.
     """
-    if not isinstance(file, str | Path):
+    files = named(file)
+    entries = [_beside(one) for one in files]
+    return entries[0] if len(files) == 1 else joined(files, entries)
+
+
+def check_set(file: str | Path | Sequence[str | Path]) -> None:
+    """Check that a pattern or a list of .beton files is one data set; does nothing for a single file.
+
+    SourceError if their class names differ. Warns once if shards, as their names say, are missing or of two sets.
+    """
+    check_classes(file)
+    if words := fault_of_set(file):
+        warn_once(printable(words))
+
+
+def check_classes(file: str | Path | Sequence[str | Path]) -> None:
+    """SourceError if several .beton files have class names, and these differ."""
+    files = named(file)
+    if len(files) > 1:
+        _check_same(files, [_classes(one, *map(_state, (one, *_indexes(one)))) for one in files])
+
+
+def _check_same(files: Sequence[Path], classes: Sequence[Sequence[str] | None]) -> None:
+    """SourceError if the class names of two files differ; None, or no names, is no class name."""
+    known = [(file, list(names)) for file, names in zip(files, classes, strict=True) if names]
+    for file, names in known[1:]:
+        first, expected = known[0]
+        if names != expected:
+            odd = sorted({*names} ^ {*expected})
+            which = f"{', '.join(odd[:5])} in one only" if odd else "in another order"
+            raise SourceError(
+                f"{first} and {file} have other classes, {which}, so that their labels do not count the same ones; "
+                "write both from the whole data set, as massrl data write --shards does"
+            )
+
+
+@lru_cache(maxsize=4096)
+def _classes(file: Path, *states: tuple[int, int] | None) -> tuple[str, ...] | None:
+    """The class names of a file. states: of it and of its index; a loader asks again, and an index can be long."""
+    entry = _beside(file)
+    return tuple(entry["classes"]) if entry and entry["classes"] else None
+
+
+def _state(file: Path) -> tuple[int, int] | None:
+    """What changes when a file is written again; None if there is none."""
+    try:
+        stat = file.stat()
+    except OSError:
         return None
-    file = Path(file)
-    entry = _read(index_of(file), file)
-    return _read(file.with_name("index.json"), file) if entry is None and file.name == CACHED else entry
+    return stat.st_mtime_ns, stat.st_size
+
+
+def _beside(file: Path) -> dict[str, Any] | None:
+    """The index of one file."""
+    found = (_read(index, file) for index in _indexes(file))
+    return next((entry for entry in found if entry is not None), None)
+
+
+def _indexes(file: Path) -> list[Path]:
+    """Where the index of a file can be: beside a file of the cache also index.json."""
+    return [index_of(file), *([file.with_name("index.json")] if file.name == CACHED else [])]
+
+
+def joined(files: Sequence[Path], entries: Sequence[dict[str, Any] | None]) -> dict[str, Any] | None:
+    """The index of several files as one data set; None where one has none. SourceError if their classes differ.
+
+    A list that a file's index does not have, as the names of images, is None.
+    """
+    _check_same(files, [entry["classes"] if entry else None for entry in entries])
+    found = [entry for entry in entries if entry is not None]
+    if len(found) < len(entries):
+        return None
+    lists = {key: [entry[key] for entry in found] for key in LISTS}
+    return {
+        "bytes": sum(entry["bytes"] for entry in found),
+        "classes": lists["classes"][0] if all(lists["classes"]) else None,
+        **{key: None if None in lists[key] else [one for each in lists[key] for one in each] for key in LISTS[1:]},
+    }
 
 
 def index_of(file: Path) -> Path:
@@ -43,18 +125,44 @@ def write_index(index: Path, file: Path, dataset: Any, rows: np.ndarray, **more:
 
     dataset: a Source; of another data set, the class names alone are known.
     """
-    paths: Any = getattr(dataset, "paths", None)
-    labels = getattr(dataset, "labels", None)
+    return write_lists(index, file, names_of(dataset, rows), **more)
+
+
+def write_lists(index: Path, file: Path, lists: dict[str, Any], **more: object) -> dict[str, Any]:
+    """Write the index of `file`, and return it. lists: its classes, paths and labels, a list or None each."""
     entry = {
         **more,
         "bytes": file.stat().st_size,
         "table": table_hash(file),
+        **{key: lists[key] for key in LISTS},
+    }
+    write_whole(index, json.dumps(entry))
+    return entry
+
+
+def names_of(dataset: Any, rows: np.ndarray) -> dict[str, Any]:
+    """{"classes", "paths", "labels"} of rows of a data set, None where it does not say."""
+    paths: Any = getattr(dataset, "paths", None)
+    labels = getattr(dataset, "labels", None)
+    return {
         "classes": class_names(dataset),
         "paths": [paths[i] for i in rows] if _are_names(paths) else None,
         "labels": labels[rows].tolist() if isinstance(labels, np.ndarray) else None,
     }
-    write_whole(index, json.dumps(entry))
-    return entry
+
+
+def shard_notes(part: Shard, dataset: Any, chosen: Sequence[Any], fields: dict[str, Field]) -> dict[str, Any]:
+    """What the index of a shard says besides: its number, and what all shards of its data set have in common.
+
+    chosen: how the rows to write were chosen from `dataset`, as JSON values.
+    """
+    whole = json.dumps([names_of(dataset, np.arange(len(dataset))), len(dataset), *chosen])
+    return {
+        "shard": part.number,
+        "shards": part.total,
+        "of": hashlib.sha256(whole.encode()).hexdigest(),
+        "images": {name: repr(field) for name, field in fields.items() if field.kind == "image"},
+    }
 
 
 def class_names(dataset: Any) -> list[str] | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import glob
 from pathlib import Path
 
 from data_loading.beton.layout import is_beton
+from data_loading.beton.mapping import is_pattern
 from data_loading.errors import SourceError, near_miss
 from data_loading.sources.arrays import Arrays
 from data_loading.sources.base import Source
@@ -41,6 +43,8 @@ def open(source: str | Path, split: str | None = None, root: str | Path | None =
         return Digits(split)
     if path.suffix.lower() in FILES and not path.is_dir():
         return FILES[path.suffix.lower()](path, split)
+    if is_pattern(path) and any(is_beton(Path(file)) for file in glob.glob(name, recursive=True)):
+        raise SourceError(f"{source} names .beton files already; massrl data merge makes one file of them")
     if path.suffix == ".beton" or is_beton(path):
         raise SourceError(f"{source} is a .beton file already" if path.exists() else f"{source}: there is no such file")
     if path.suffix == ".tar":

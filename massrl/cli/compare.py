@@ -6,7 +6,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from massrl.cli.ends import finish, required
+from massrl.cli.ends import LABELLED, finish, required
 from massrl.parsing.parser import Parser
 
 DESCRIPTION = (
@@ -20,8 +20,8 @@ def main(argv: list[str]) -> int:
     parser = Parser(prog="massrl compare", description=DESCRIPTION)
     add = parser.add_argument
     add("runs", nargs="*", help="run folders or checkpoint files; one alone is compared with pixels and untrained")
-    add("--train", type=str | None, default=None, help="labelled images: .beton files or a folder of class folders")
-    add("--test", type=str | None, default=None, help="labelled images to measure on")
+    add("--train", type=str | list[str] | None, default=None, help=LABELLED)
+    add("--test", type=str | list[str] | None, default=None, help="labelled images to measure on, likewise")
     add("--report", type=str | None, default=None, help="write a page with all of it to this .html file")
     add("--json", type=str | None, default=None, help="write the figures, with all that they depend on, to this file")
     add("--draws", type=int, default=20, help="random label subsets, the same for every run")

@@ -6,7 +6,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from massrl.cli.ends import finish, required
+from massrl.cli.ends import finish, one_or_list, required
 from massrl.parsing.parser import Parser
 
 DESCRIPTION = (
@@ -32,7 +32,7 @@ VIEW = ("layer", "branch", "size", "batch_size", "num_workers", "cache_dir")
 def main(argv: list[str]) -> int:
     parser = Parser(prog="massrl embed", description=DESCRIPTION)
     add = parser.add_argument
-    add("folder", nargs="?", help="images: a folder or .beton files; labels are not needed")
+    add("folder", nargs="*", help="images: a folder, or .beton files, also as 'train-*.beton'; labels are not needed")
     add("--checkpoint", type=str | None, default=None, help="a run folder, a checkpoint file, or zoo:NAME")
     add("--out", type=str, default="features.npz", help="the file: .npz, .csv or .parquet")
     add("--picture", type=str | None, default=None, help="the map, a PNG (default: beside --out)")
@@ -40,6 +40,7 @@ def main(argv: list[str]) -> int:
     add_view(parser)
     add("--check", action="store_true", help="the whole way on 16 images in a temporary folder; leaves nothing behind")
     args = parser.parse_args(argv)
+    args.folder = one_or_list(args.folder)
 
     from massrl.evaluation.embedding import check_suffix, embed
     from massrl.evaluation.options import check_ending, check_options

@@ -6,6 +6,14 @@ from typing import Any
 
 from data_loading.errors import ConfigError
 
+IMAGES = "images: a folder, a .beton file, several as 'train-*.beton' or '[a.beton, b.beton]'; labels are not needed"
+LABELLED = "labelled images: class folders, a .beton file, several as 'train-*.beton' or '[a.beton, b.beton]'"
+
+
+def one_or_list(words: list[str]) -> str | list[str] | None:
+    """What a position that takes several files was given: one path or pattern, a list of them, or None."""
+    return words[0] if len(words) == 1 else words or None
+
 
 def required(args: Any, *options: str, **words: str) -> None:
     """Raise ConfigError, with all that is missing, unless every option is given.

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from massrl.cli.ends import finish, required
+from massrl.cli.ends import LABELLED, finish, required
 from massrl.parsing.parser import Parser
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ def parser(command: str, description: str) -> Parser:
     parser = Parser(prog=f"massrl {command}", description=description)
     add = parser.add_argument
     add("--checkpoint", type=str | None, default=None, help="a run folder, a checkpoint file, or zoo:NAME")
-    add("--train", type=str | None, default=None, help="labelled images: .beton files or a folder of class folders")
-    add("--test", type=str | None, default=None, help="labelled images to measure on")
+    add("--train", type=str | list[str] | None, default=None, help=LABELLED)
+    add("--test", type=str | list[str] | None, default=None, help="labelled images to measure on, likewise")
     if command not in TRAINING:
         add("--layer", type=str | None, default=None, help="as of massrl features (default: the encoder's output)")
     add("--branch", type=str | None, default=None, help="online or target network (default: as the method's authors)")
@@ -93,14 +93,14 @@ def _use_samples(args, temporary: Path) -> None:
     print(f"check: {'; '.join(said) or 'as given'}", flush=True)
 
 
-def few_images(part: str, path: str | None, generated: Path, cache: Path) -> tuple[str, str]:
+def few_images(part: str, path: str | list[str] | None, generated: Path, cache: Path) -> tuple[str | list[str], str]:
     """At most 16 images of `path`, or those of `generated` where it is not there; and in words which they are."""
     from data_loading import sources
     from massrl.cli.samples import is_there
 
     if path is None or not is_there(path):
         return str(generated), f"{part}: {CHECK_IMAGES} generated images{f' ({path} is not there)' if path else ''}"
-    if not Path(path).is_dir():
+    if not isinstance(path, str) or not Path(path).is_dir():
         return path, ""
     n = len(sources.open(path))
     rows = sorted({i * n // CHECK_IMAGES for i in range(CHECK_IMAGES)})

@@ -7,7 +7,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from massrl.cli.ends import finish, required
+from massrl.cli.ends import IMAGES, finish, required
 from massrl.parsing.parser import Parser
 
 DESCRIPTION = (
@@ -20,7 +20,7 @@ def parser() -> Parser:
     parser = Parser(prog="massrl features", description=DESCRIPTION)
     add = parser.add_argument
     add("--checkpoint", type=str | None, default=None, help="a run folder, a checkpoint file, or zoo:NAME")
-    add("--data", type=str | None, default=None, help="images: .beton files or a folder; labels are not needed")
+    add("--data", type=str | list[str] | None, default=None, help=IMAGES)
     add(
         "--layers",
         type=str | None,

@@ -6,7 +6,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from massrl.cli.ends import finish, required
+from massrl.cli.ends import IMAGES, finish, required
 from massrl.parsing.parser import Parser
 
 DESCRIPTION = (
@@ -21,7 +21,7 @@ def parser() -> Parser:
     parser = Parser(prog="massrl measure", description=DESCRIPTION)
     add = parser.add_argument
     add("--checkpoint", type=str | None, default=None, help="a run folder, a checkpoint file, or zoo:NAME")
-    add("--data", type=str | None, default=None, help="images: .beton files or a folder; labels are not needed")
+    add("--data", type=str | list[str] | None, default=None, help=IMAGES)
     add("--views", type=str | None, default=None, help="view set of LiDAR, alignment, pairs (default: the training's)")
     add("--lidar_images", type=int, default=1000, help="images of LiDAR and alignment")
     add("--lidar_views", type=int, default=10, help="views of each of them; 50 in LiDAR's paper")

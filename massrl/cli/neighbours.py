@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from massrl.cli.embed import VIEW, add_view, use_samples
-from massrl.cli.ends import finish, required
+from massrl.cli.ends import IMAGES, finish, required
 from massrl.parsing.parser import Parser
 
 DESCRIPTION = (
@@ -20,7 +20,7 @@ def main(argv: list[str]) -> int:
     parser = Parser(prog="massrl neighbours", description=DESCRIPTION)
     add = parser.add_argument
     add("images", nargs="*", help="image files")
-    add("--among", type=str | None, default=None, help="images to search: a folder or .beton files")
+    add("--among", type=str | list[str] | None, default=None, help=f"what to search: {IMAGES}")
     add("--checkpoint", type=str | None, default=None, help="a run folder, a checkpoint file, or zoo:NAME")
     add("--k", type=int, default=5, help="how many neighbours")
     add("--out", type=str, default="neighbours.png", help="the picture, a PNG")

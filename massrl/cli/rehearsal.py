@@ -10,6 +10,7 @@ import yaml
 
 from data_loading import sources
 from data_loading.beton.layout import is_beton
+from data_loading.beton.mapping import is_pattern
 from data_loading.loading.datamodule import BetonDataModule
 from massrl.cli.samples import BATCH, IMAGES, STEPS, is_there, sample_folder
 from massrl.methods import Method
@@ -71,7 +72,7 @@ class Rehearsal:
             return self.images, f"{IMAGES} generated images" + (
                 "" if path == self.images else f" ({path} is not there)"
             )
-        if not isinstance(path, str) or is_beton(Path(path)):
+        if not isinstance(path, str) or is_pattern(path) or is_beton(Path(path)):
             return path, str(path)
         n = len(sources.open(path))
         rows = sorted({i * n // IMAGES for i in range(IMAGES)})

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from data_loading import sources
+from data_loading.beton.mapping import called
 from data_loading.beton.reader import Reader
 from data_loading.errors import ConfigError, SourceError
 from data_loading.sources.cached import CACHE
@@ -130,7 +131,7 @@ class DataCheck:
 
 
 def _said(path: str | list[str]) -> str:
-    return path if isinstance(path, str) else f"{path[0]} and {len(path) - 1} more"
+    return path if isinstance(path, str) else called([Path(one) for one in path])
 
 
 def check_data(

@@ -16,4 +16,4 @@ def test_the_code_of_the_page_runs(tmp_path):
     for block in blocks:
         exec(compile(block, "docs/files.md", "exec"), names)
     gc.collect()  # while the filter for its warning is active
-    assert len(blocks) == 5
+    assert len(blocks) == 6

@@ -1,19 +1,25 @@
-"""The SLURM script with stand-ins of srun and scontrol: it saves on the notice, is queued again, and goes on."""
+"""The SLURM scripts with stand-ins of srun and scontrol.
+
+pretrain.sh saves on the notice, is queued again, and goes on. write.sh writes a shard in each job of an array.
+"""
 
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from commands import ROOT
+from data_loading import DatasetWriter, sources
 from killing import logged
 from massrl.cli.samples import sample_folder
 from massrl.runs.checkpoint import Checkpoint
 
 SCRIPT = ROOT / "bash_files" / "slurm" / "pretrain.sh"
+WRITE = ROOT / "bash_files" / "slurm" / "write.sh"
 MASSRL = f'#!/bin/sh\nexec {sys.executable} -m massrl "$@"\n'
 SRUN = """#!/bin/sh
 shift 2  # --wait 120
@@ -40,9 +46,9 @@ def cluster(tmp_path):
     return {**os.environ, **chosen, "PYTHONPATH": paths}
 
 
-def job(cluster, folder, *words):
+def job(cluster, folder, *words, script=SCRIPT):
     return subprocess.Popen(
-        ["bash", str(SCRIPT), *words],
+        ["bash", str(script), *words],
         env=cluster,
         cwd=folder,
         stdout=subprocess.PIPE,
@@ -84,3 +90,32 @@ def test_a_mistake_ends_the_job_and_is_not_queued_again(cluster, tmp_path):
     failed = job(cluster, tmp_path, "--run", "r", "--data.train", "none")
     assert "massrl pretrain: error:" in failed.communicate()[0] and failed.returncode == 2
     assert not (tmp_path / "requeued").exists()
+
+
+def test_the_jobs_of_an_array_write_a_shard_each_at_once_which_merge_to_the_file_of_one_process(cluster, tmp_path):
+    images = sample_folder(tmp_path)
+    words = [str(images), "s.beton", "--shards", "3"]
+    jobs = [job({**cluster, "SLURM_ARRAY_TASK_ID": str(i)}, tmp_path, *words, script=WRITE) for i in range(3)]
+    for i, one in enumerate(jobs):
+        said = one.communicate(timeout=120)[0]
+        assert one.returncode == 0 and f"s-0000{i}-of-00003.beton: {(5, 5, 6)[i]} images of 2 classes" in said, said
+        assert f"shard {i}, start 0" in said and "massrl data merge" in said
+    shards = sorted(tmp_path.glob("s-*.beton"))
+    assert len(shards) == 3
+    source = sources.open(images)
+    DatasetWriter("one.beton", source.fields()).from_indexed_dataset(source, progress=False)
+    assert sources.merge("merged.beton", shards, progress=False).read_bytes() == Path("one.beton").read_bytes()
+
+
+def test_a_job_that_is_none_of_an_array_or_does_not_say_how_many_shards_there_are_is_refused(cluster, tmp_path):
+    def said(environment, *words):
+        ended = job({**cluster, **environment}, tmp_path, "images", "s.beton", *words, script=WRITE)
+        text = ended.communicate(timeout=60)[0]
+        assert ended.returncode == 2 and text.count("\n") == 1
+        return text
+
+    one = {"SLURM_ARRAY_TASK_ID": "1"}
+    assert "write.sh: error: this is no job of an array" in said({}, "--shards", "3")
+    assert "write.sh: error: --shards is missing" in said(one)
+    assert "write.sh: error: --shard is the number of the job" in said(one, "--shards", "3", "--shard", "0")
+    assert "is not massrl's checkout" in said({**one, "SLURM_SUBMIT_DIR": str(tmp_path)}, "--shards", "3")

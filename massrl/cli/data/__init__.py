@@ -9,6 +9,7 @@ from data_loading.errors import ConfigError, near_miss
 # action -> (arguments, help line). The module of that name in this package has main(argv).
 ACTIONS = {
     "write": ("SOURCE OUT", "write a folder, zip, .npz or named data set to a .beton file"),
+    "merge": ("OUT PART...", "merge .beton files, such as shards of --shards, to one file"),
     "verify": ("FILE", "check that every sample of a .beton file decodes; list those that do not"),
     "check": ("TRAIN", "find test images that are also among the training images, or duplicates within one set"),
     "info": ("FILE", "summarise a .beton file or folder: fields, sizes, classes, hash"),

@@ -27,7 +27,7 @@ def make_parser() -> Parser:
         "v2. See docs/bench.md.",
     )
     parser.add_argument(
-        "file", nargs="?", help="a .beton file, several as 'train-*.beton', or a folder (written once to runs/.cache)"
+        "file", nargs="*", help="a .beton file, several as 'train-*.beton', or a folder (written once to runs/.cache)"
     )
     parser.add_argument(
         "--works",
@@ -111,12 +111,12 @@ def _bench(args) -> None:
     file = sources.as_beton(args.file)
     images, rows = _sampled(file, settings.images)
     works = chosen(args.works, images.longest())
-    print(
-        f"{file}: {len(rows)} of {len(images)} images, batches of {args.batch_size}, {args.rounds} rounds", flush=True
-    )
+    paths = [str(one) for one in file] if isinstance(file, list) else str(file)
+    said = f"{len(rows)} of {len(images)} images, batches of {args.batch_size}, {args.rounds} rounds"
+    print(f"{images.reader.path}: {said}", flush=True)
     found = []
     for work in works:
-        new = timing.measure(work, str(file), rows, peers, workers, settings)
+        new = timing.measure(work, paths, rows, peers, workers, settings)
         found += new
         print(f"\n{timing.table(new)}\n", flush=True)
         for sentence in timing.sentences(new):
@@ -153,7 +153,7 @@ def _bench_ops(args) -> None:
             file = sources.as_beton(args.file)
         images, rows = _sampled(file, settings.images)
         material = ops.Material([images.by_simplejpeg(row) for row in rows], args.size)
-    name, unit = args.file or "cuts of scikit-learn's photographs", "microseconds per image"
+    name, unit = images.reader.path if args.file else "cuts of scikit-learn's photographs", "microseconds per image"
     print(f"{name}: {len(rows)} images, views of {args.size} px, {args.rounds} rounds; {unit}", flush=True)
     found = []
     for case in tqdm(cases, disable=None, leave=False):
@@ -179,7 +179,7 @@ def _sampled(file, most: int):
 
     images = StoredImages(file)
     if not len(images):
-        raise UserError(f"{file} holds no samples, so there is nothing to time")
+        raise UserError(f"{images.reader.path} holds no samples, so there is nothing to time")
     return images, np.random.default_rng(0).permutation(len(images))[:most]
 
 

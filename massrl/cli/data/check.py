@@ -21,8 +21,13 @@ def make_parser() -> Parser:
         "See docs/leaks.md.",
     )
     add = parser.add_argument
-    add("train", nargs="?", help="training images: a folder, a .beton file, or several as 'train-*.beton'")
-    add("--against", type=str | None, default=None, help="test images, likewise; their labels are not needed")
+    add("train", nargs="*", help="training images: a folder, a .beton file, or several as 'train-*.beton'")
+    add(
+        "--against",
+        type=str | list[str] | None,
+        default=None,
+        help="test images, likewise; labels are not needed",
+    )
     add(
         "--pairs",
         type=str | None,

@@ -6,15 +6,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_loading.errors import ConfigError
+from massrl.cli.ends import one_or_list
 from massrl.parsing.parser import Parser
 
 MOST_WORKERS = 1024
+POSITIONS = ("file", "train")  # which take several files
 CHECK = "run once on 16 generated images in a temporary folder"
 
 
 def parse(parser: Parser, argv: list[str], *needed: str):
-    """Parse `argv`. The positional arguments `needed` may be omitted with --check only, else exit code 2."""
+    """Parse `argv`. The positional arguments `needed` may be omitted with --check only, else exit code 2.
+
+    Several words in a position that takes them, as a shell makes of a pattern, are a list; one is a string.
+    """
     args = parser.parse_args(argv)
+    for name in POSITIONS:
+        if isinstance(words := getattr(args, name, None), list):
+            setattr(args, name, one_or_list(words))
     missing = [name for name in needed if getattr(args, name) is None]
     if missing and not args.check:
         parser.error(f"missing: {' '.join(name.upper() for name in missing)}")

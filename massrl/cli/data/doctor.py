@@ -17,7 +17,7 @@ def make_parser() -> Parser:
         "training step) and say what to change. The file's cached pages are dropped, to measure the disk once.",
     )
     parser.add_argument(
-        "file", nargs="?", help="a .beton file, several as 'train-*.beton', or a folder (written once to runs/.cache)"
+        "file", nargs="*", help="a .beton file, several as 'train-*.beton', or a folder (written once to runs/.cache)"
     )
     parser.add_argument(
         "--work",
@@ -60,7 +60,7 @@ def _doctor(args) -> None:
     file = sources.as_beton(args.file)
     images = StoredImages(file)
     if not len(images):
-        raise UserError(f"{file} holds no samples, so there is nothing to measure")
+        raise UserError(f"{images.reader.path} holds no samples, so there is nothing to measure")
     longest, n = images.longest(), len(images)
     del images  # the pages of a mapped file cannot be dropped
     work = WORKS[listed("work", args.work or ("simclr32" if longest <= SMALL else "simclr"), WORKS)[0]]

@@ -25,7 +25,7 @@ def make_parser() -> Parser:
     )
     parser.add_argument(
         "file",
-        nargs="?",
+        nargs="*",
         help="a .beton file, several as 'train-*.beton', or a folder (cached as .beton in runs/.cache)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")

@@ -20,7 +20,9 @@ def make_parser() -> Parser:
         "write them to a PNG. Needs only the data and the run's config.yaml; or its nan.json, which names the epoch "
         f"and the samples of a batch, of which the first {MOST} are drawn.",
     )
-    parser.add_argument("file", nargs="?", help="the run's .beton file, or folder")
+    parser.add_argument(
+        "file", nargs="*", help="the run's .beton file, several as 'train-*.beton' as the run had them, or its folder"
+    )
     parser.add_argument(
         "--config", type=str | None, default=None, help="the run's config.yaml or nan.json, for views, size and seed"
     )

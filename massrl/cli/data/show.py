@@ -40,7 +40,7 @@ def make_parser() -> Parser:
     )
     parser.add_argument(
         "file",
-        nargs="?",
+        nargs="*",
         help="a .beton file, several as 'train-*.beton', or a folder (cached as .beton in runs/.cache); figures of one "
         "image do not need it: default is a photograph that scikit-learn ships",
     )
@@ -143,7 +143,7 @@ def _show(args) -> str:
     with Reader(file) as reader:
         args.n = min(args.n, len(reader))
         if not args.n:
-            raise UserError(f"{file} has no samples to show")
+            raise UserError(f"{reader.path} has no samples to show")
         rows = np.linspace(0, len(reader) - 1, args.n).round().astype(np.int64)
         images = [reader.value(reader.image_field, int(row)) for row in rows]
     options = {"size": args.size, "seed": args.seed, "order": "sequential", "dtype": "uint8", "num_workers": 1}

@@ -7,6 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from data_loading.beton.shards import Shard
 from data_loading.errors import ConfigError, printable
 from massrl.cli.data.common import CHECK, check_workers, generated_images, parse
 from massrl.parsing.parser import Parser
@@ -62,6 +63,14 @@ def make_parser() -> Parser:
     parser.add_argument(
         "--compress_probability", type=float, default=0.5, help="for write_mode proportion: share of JPEGs, 0 to 1"
     )
+    parser.add_argument(
+        "--shards",
+        type=int | None,
+        default=None,
+        help="write one of this number of parts, FILE-00003-of-00016.beton, as jobs of an array do at once; needs "
+        "--shard. massrl data merge makes one file of them; a pattern reads them as one",
+    )
+    parser.add_argument("--shard", type=int | None, default=None, help="which part: 0 to --shards less one")
     parser.add_argument("--check", action="store_true", help=CHECK)
     return parser
 
@@ -72,6 +81,8 @@ def main(argv: list[str]) -> None:
         if args.check:
             args.source, args.split, args.root = str(generated_images(folder)), None, None
             args.out = f"{folder}/check.beton"
+            if Shard.checked(args.shard, args.shards) is not None:
+                args.shard, args.shards = 0, 2  # 16 images may be fewer than the shards
         _write(args)
 
 
@@ -82,12 +93,14 @@ def _write(args) -> None:
     if out.suffix != ".beton":
         raise ConfigError(f"{out}: the name of the file to write must end in .beton")
     check_workers(args.num_workers)
+    part = Shard.checked(args.shard, args.shards)
     started = time.monotonic()
     source = sources.open(args.source, args.split, args.root)
     fields = source.fields(args.write_mode, **{name: getattr(args, name) for name in IMAGE_OPTIONS})
-    workers = args.num_workers or (os.cpu_count() or 1 if len(source) >= WORTH_WORKERS else 1)
+    images = len(source) if part is None else len(range(len(source))[part.rows(len(source))])
+    workers = args.num_workers or (os.cpu_count() or 1 if images >= WORTH_WORKERS else 1)
     writer = DatasetWriter(out, fields, num_workers=workers)
-    writer.from_indexed_dataset(source, skip_bad=args.skip_bad)
+    out = writer.from_indexed_dataset(source, skip_bad=args.skip_bad, shard=args.shard, shards=args.shards)
     for message in writer.skipped:
         print(f"left out: {printable(message)}")
     classes = f" of {len(source.classes)} classes" if source.classes else ", no labels"

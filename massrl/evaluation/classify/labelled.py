@@ -109,6 +109,10 @@ def _names(inputs: Inputs, file: Path, lines: list[str]) -> np.ndarray:
     double = next((line for line in lines if "/" not in line and counts[PurePosixPath(line).stem] > 1), None)
     if double is not None:
         raise SourceError(f"{file}: {double} fits several images of {inputs.given['train']}; write CLASS/{double}")
+    counts = Counter(map(_without_suffix, inputs.paths))
+    double = next((line for line in lines if "/" in line and counts[_without_suffix(line)] > 1), None)
+    if double is not None:  # as of files of several folders that are read as one data set
+        raise SourceError(f"{file}: {double} fits several images of {inputs.given['train']}; name them by their rows")
     return np.array(rows, np.int64)
 
 
