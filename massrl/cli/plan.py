@@ -113,7 +113,7 @@ def _memory(plan: Plan) -> str:
     where = "a GPU" if plan.on_gpu else "a process"
     parts = f"{_size(plan.state)} weights and optimiser, {_size(plan.activations)} for the backward, "
     parts += f"{_size(plan.views)} a batch"
-    said = f"{where} needs at least {_size(plan.needed)} ({parts})"
+    said = f"{where} needs {'at least' if plan.on_gpu else 'about'} {_size(plan.needed)} ({parts})"
     if plan.memory is None:
         return said
     if plan.fits:
