@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -113,27 +114,39 @@ def average_gradients(module: nn.Module) -> None:
             p.grad /= world_size()
 
 
-def dismiss_others(seconds: float = 30.0) -> None:
+def dismiss_others(seconds: float = 120.0) -> None:
     """End the processes that wait for this one, rank 0, which ends before it has met them.
 
     For processes that were started by hand: they would wait half an hour, where torchrun and srun end them. They meet
     a store that vanishes when this process ends. Waits for them up to so many seconds.
     """
-    by_hand = {"MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK"} <= os.environ.keys()
+    by_hand = {"MASTER_ADDR", "MASTER_PORT", "LOCAL_RANK"} <= os.environ.keys()
     if not dist.is_available() or dist.is_initialized() or dist.is_torchelastic_launched() or not by_hand:
         return
     world, port = os.environ.get("WORLD_SIZE", "1"), os.environ["MASTER_PORT"]
     if not (world.isdigit() and port.isdigit() and int(world) > 1):
         return
+    print(
+        f"waiting up to {seconds:.0f} s for the other processes of this run, to end them", file=sys.stderr, flush=True
+    )
     with contextlib.suppress(RuntimeError, ValueError):  # nobody came, or the port is in use
         dist.TCPStore(os.environ["MASTER_ADDR"], int(port), int(world), True, timedelta(seconds=seconds))
 
 
 def lost_peer(error: RuntimeError) -> bool:
-    """Whether a collective failed since another process is gone; the words are those of gloo and NCCL.
+    """Whether processes could not communicate since one of them is gone; in the words of gloo, NCCL and stores."""
+    words = ("connection closed", "connection reset", "broken pipe", "remote process exited", "failed to recv")
+    several = world_size() > 1 or (dist.is_available() and isinstance(error, dist.DistError))  # which may not have met
+    return several and any(word in str(error).lower() for word in words)
 
-    So is a process that is gone before all have met, as the store at which they meet is with it.
-    """
-    words = ("Connection closed", "Connection reset", "Broken pipe", "remote process exited")
-    store = dist.is_available() and isinstance(error, dist.DistNetworkError)
-    return store or (world_size() > 1 and any(word in str(error) for word in words))
+
+def not_met(error: RuntimeError) -> str:
+    """In words, why processes could not meet at MASTER_ADDR and MASTER_PORT; "" for any other error."""
+    if not (dist.is_available() and isinstance(error, dist.DistError)):
+        return ""
+    where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+    if "EADDRINUSE" in str(error):
+        return f"MASTER_PORT is in use on this machine ({where}), maybe by another run; choose another port"
+    if "timed out" in str(error) and "connect" in str(error):
+        return f"process 0 cannot be reached at {where}; check MASTER_ADDR and MASTER_PORT, and that process 0 runs"
+    return ""

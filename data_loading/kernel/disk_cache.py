@@ -6,8 +6,8 @@ again, and an OSError where it cannot write.
 
 from __future__ import annotations
 
-import contextlib
 import os
+import pickle
 import zlib
 from typing import Any
 
@@ -44,16 +44,11 @@ class DiskCache(FunctionCache):
         return os.path.dirname(self._cache_path)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """The compiled function for a signature; None, so that it is compiled, where there is none that is whole."""
+        """The compiled function for a signature; None, so that it is compiled, where no undamaged one exists."""
         try:
             return super().load_overload(sig, target_context)
         except Exception:  # damaged bytes unpickle to any error
-            warn_once(
-                f"{self._folder}: compiled kernels there are damaged or cannot be read; they are compiled again, which "
-                "takes up to half a minute"
-            )
-            with contextlib.suppress(OSError):  # a file that stays is damaged at the next start, too
-                os.unlink(self._cache_file._index_path)
+            _say_damaged(self._folder)
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
@@ -67,16 +62,43 @@ class DiskCache(FunctionCache):
             )
 
 
+def _say_damaged(folder: str) -> None:
+    warn_once(
+        f"{folder}: compiled kernels there are damaged or cannot be read; they are compiled again, which takes up to "
+        "half a minute"
+    )
+
+
 class _CheckedFile(IndexDataCacheFile):
-    """numba's index and data files of a function, each followed by a CRC-32, which unpickling does not look at."""
+    """numba's index and data files of a function, with a CRC-32 at the end of each, checked before it is unpickled."""
 
     def _dump(self, obj: Any) -> bytes:
         data = super()._dump(obj)
         return data + zlib.crc32(data).to_bytes(CRC_BYTES, "little")
 
+    def _load_index(self) -> dict[Any, str]:
+        """Names of data files by signature; {} for an index that is missing, of another version, or damaged."""
+        try:
+            with open(self._index_path, "rb") as file:
+                version, data = pickle.load(file), file.read()
+            if version != self._version:
+                return {}
+            stamp, names = pickle.loads(_checked(data))
+        except FileNotFoundError:
+            return {}
+        except Exception:
+            _say_damaged(os.path.dirname(self._cache_path))
+            return {}
+        return names if stamp == self._source_stamp else {}
+
     def _load_data(self, name: str) -> Any:
         with open(self._data_path(name), "rb") as file:
-            data = file.read()
-        if zlib.crc32(data[:-CRC_BYTES]).to_bytes(CRC_BYTES, "little") != data[-CRC_BYTES:]:
-            raise ValueError(f"{name} is damaged")
-        return super()._load_data(name)
+            return pickle.loads(_checked(file.read()))
+
+
+def _checked(data: bytes) -> bytes:
+    """The bytes before the CRC-32 at their end; ValueError where it is of other bytes."""
+    content, crc = data[:-CRC_BYTES], data[-CRC_BYTES:]
+    if zlib.crc32(content).to_bytes(CRC_BYTES, "little") != crc:
+        raise ValueError("the checksum is of other bytes")
+    return content

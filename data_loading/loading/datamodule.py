@@ -155,16 +155,14 @@ class BetonDataModule(pl.LightningDataModule):
         if isinstance(self.size, dict):
             order["size"] = self.size
         kind = Loader if self.resume else FreshLoader
-        if not self.resume or not self._state:
+        try:
+            self._keep_global_batch()
             self._loader = self._make(self.train, self.view_set or self.resolve(), kind, **order)
-        else:
-            images = self._images_of_state()
-            self._loader = self._make(self.train, self.view_set or self.resolve(), kind, images, **order)
-            try:
+            if self.resume and self._state:
                 self._loader.load_state_dict(self._state)
                 self._state = {}  # used up: another fit begins anew
-            except CheckpointError as error:
-                raise CheckpointError(f"{error}, or begin its data anew with data.resume false") from error
+        except CheckpointError as error:
+            raise CheckpointError(f"{error}, or begin its data anew with data.resume false") from error
         return self._loader
 
     @property
@@ -222,23 +220,21 @@ class BetonDataModule(pl.LightningDataModule):
             raise ConfigError(f"data.{name} is not set; give it .beton files or a folder of images")
         return path
 
-    def _images_of_state(self) -> int:
-        """Images per process, so that all of them keep the global batch of the state that is to be loaded."""
-        world = self.trainer.world_size if self.trainer is not None else 1
+    def _keep_global_batch(self) -> None:
+        """Take as many images per process as keep the global batch of the state that is to be loaded."""
         found = self._state.get("global_batch")
-        if not isinstance(found, int) or found < 1:
-            return self.batch_size  # the loader refuses the state
-        images = state.batch_size(found, world)
+        if not self.resume or not isinstance(found, int) or found < 1:
+            return
+        images = state.batch_size(found, self.trainer.world_size if self.trainer is not None else 1)
         if images != self.batch_size:
             log.warning("batches of %d images per process: the checkpoint fixed the global batch, %d", images, found)
-        return images
+            self.batch_size = images
 
     def _make(
         self,
         path: str | list[str],
         view_set: ViewSet,
         kind: type[Loader] = Loader,
-        batch_size: int | None = None,
         **order: Any,
     ) -> Loader:
         process: dict[str, Any] = {}
@@ -247,7 +243,7 @@ class BetonDataModule(pl.LightningDataModule):
         normalise: dict[str, Any] = {"mean": self.mean, "std": self.std}
         return kind(
             self.file(path),
-            self.batch_size if batch_size is None else batch_size,
+            self.batch_size,
             view_set,
             seed=self.seed,
             **order,

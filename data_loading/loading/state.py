@@ -64,9 +64,9 @@ def checked(state: dict[str, Any], mine: dict[str, Any], path: object) -> dict[s
 
 
 def nearest(global_batch: int, world_size: int) -> str:
-    """In words, the nearest numbers of processes, below and above, that divide a global batch: "2 or 4"."""
+    """In words, the nearest numbers of processes that divide a global batch, into two images or more: "2 or 4"."""
     fewer = next((n for n in range(min(world_size - 1, global_batch), 0, -1) if global_batch % n == 0), None)
-    more = next((n for n in range(world_size + 1, global_batch + 1) if global_batch % n == 0), None)
+    more = next((n for n in range(world_size + 1, global_batch // 2 + 1) if global_batch % n == 0), None)
     return " or ".join(str(n) for n in (fewer, more) if n is not None)
 
 

@@ -26,7 +26,7 @@ from data_loading.loading.datamodule import BetonDataModule
 from data_loading.loading.state import batch_size
 from data_loading.views import growing
 from massrl.callbacks import Health, OnlineKNN, OnlineLinear, Throughput
-from massrl.distributed import dismiss_others, lost_peer
+from massrl.distributed import dismiss_others, lost_peer, not_met
 from massrl.exporting.run_folder import export_run
 from massrl.methods import Method
 from massrl.parsing.places import Keywords
@@ -444,6 +444,8 @@ def _interrupted(run: Run) -> Iterator[None]:
             print(f"\n{words}", file=sys.stderr)
         raise (KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)) from None
     except RuntimeError as error:
+        if line := not_met(error):
+            raise ConfigError(line) from error
         if not lost_peer(error):
             raise
         said = str(error).partition(" This is")[0][:200]

@@ -52,6 +52,7 @@ class Saving(pl.callbacks.Checkpoint):
         self.run, self.content, self.minutes, self.signals, self.check = run, content, minutes, signals, check
         self.stepped = False  # whether a step is done
         self.saved_step = -1  # optimiser steps of the newest checkpoint of this start
+        self.stops = False  # whether the run ends when this accumulation is whole
         self.pending = False  # whether NEXT waits for the row of its step
         self.ends_by = 0  # the signal with which all processes end
         self.wanted = False  # a checkpoint that is due, but was put off by a step
@@ -90,8 +91,14 @@ class Saving(pl.callbacks.Checkpoint):
         self.stepped = True
         step, before = trainer.global_step, self.last_step
         self.last_step = step
-        if step == before:  # within an accumulation
+        if (
+            step == before
+        ):  # within an accumulation, whose gradients no checkpoint holds: the run ends with a whole step
+            if _stopped(trainer):
+                trainer.should_stop, self.stops = False, True
             return
+        if self.stops:
+            trainer.should_stop, self.stops = True, False
         late = 0 < self.minutes * 60 <= time.monotonic() - self.saved_at
         save, number = self.agreement.reached(late and trainer.is_global_zero, self.signals.received)
         self.ends_by = self.ends_by or number
@@ -212,8 +219,12 @@ class Agreement:
 
 def _ends(trainer: pl.Trainer) -> bool:
     """Whether Lightning ends the run after this batch, also in the middle of an epoch, which it then counts as done."""
-    stopped = trainer.should_stop and trainer.fit_loop._can_stop_early
-    return stopped or 0 <= trainer.max_steps <= trainer.global_step
+    return _stopped(trainer) or 0 <= trainer.max_steps <= trainer.global_step
+
+
+def _stopped(trainer: pl.Trainer) -> bool:
+    """Whether a callback has asked Lightning to stop, and its least length is reached."""
+    return trainer.should_stop and trainer.fit_loop._can_stop_early
 
 
 def _validates(trainer: pl.Trainer, batch_idx: int) -> bool:

@@ -236,6 +236,17 @@ def test_a_run_that_ended_early_is_complete_until_it_is_given_more(images, tmp_p
     assert "goes on" in capsys.readouterr().out and kept(tmp_path / "run")["global_step"] == 16
 
 
+def test_a_run_that_is_stopped_within_an_accumulation_ends_with_a_whole_step(images, tmp_path):
+    class Stop(pl.Callback):
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            trainer.should_stop = batch_idx == 0
+
+    train(images, tmp_path / "run", Stop(), accumulate_grad_batches=2)
+    assert kept(tmp_path / "run")["global_step"] == 1 and Checkpoint.read(tmp_path / "run").epochs == 0
+    state = kept(tmp_path / "run")["loops"]["fit_loop"]["state_dict"]["combined_loader"][0]
+    assert (state["epoch"], state["batch"]) == (0, 2)
+
+
 def test_a_run_folder_within_a_file_is_one_line(images, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="cannot be made: (Not a directory|File exists)"):
