@@ -10,7 +10,7 @@ from typing import Any
 from data_loading.config.atomic import write_whole
 from data_loading.config.lightning_package import pl
 from data_loading.loading.datamodule import BetonDataModule
-from massrl.callbacks import Health, OnNaN
+from massrl.callbacks import Health, OnNaN, Throughput
 from massrl.methods import Method
 from massrl.runs import folder
 from massrl.runs.checkpoint import Checkpoint, data_facts
@@ -87,6 +87,8 @@ def fit(
     facts: dict[str, Any] = {"epochs": trainer.current_epoch, "steps": trainer.global_step, **last}
     alarms = [one.alarm for one in trainer_args["callbacks"] if isinstance(one, Health) and one.alarm]
     facts |= {"alarm": alarms[0]} if alarms else {}
+    advice = [one.advice for one in trainer_args["callbacks"] if isinstance(one, Throughput) and one.advice]
+    facts |= {"advice": advice[0]} if advice else {}
     folder.save_metrics(run, {"seconds": {"pretrain": seconds}, "training": facts})
 
 
