@@ -7,6 +7,7 @@ metrics.json       seconds, and the last value of each metric; of an evaluation 
 evaluation.json    paired differences, protocols, hashes, split and seeds behind those accuracies
 evaluations/       records of massrl knn, linear, semi and finetune on this run, which its report shows
 checkpoints/       last.ckpt, replaced every few minutes and at the end of each epoch, and previous.ckpt, the one before
+heartbeat.json     state, process, host, step, epoch and loss, rewritten every half minute; `massrl runs` reads it
 .lock              while a run works in the folder: its process and host
 export/            the encoder alone: a timm folder, or model.safetensors with its card model.json; a continued run
                    replaces it

@@ -18,6 +18,7 @@ from massrl.runs.checkpoint_files import WholeCheckpoints
 from massrl.runs.quiet import quiet
 from massrl.runs.record import environment, write_json
 from massrl.runs.trainer import make_trainer
+from massrl.training.heartbeat import Heartbeat
 from massrl.training.metrics import Metrics
 from massrl.training.saving import Saving
 from massrl.training.signals import Signals
@@ -54,12 +55,13 @@ def fit(
     started, steps = time.perf_counter(), 0
     with quiet(), Signals() as signals:
         on_nan = OnNaN(config["on_nan"], run / folder.NAN if claim else None, {"data": config["data"]})
+        heart = Heartbeat(run, metrics)
         saving = Saving(run, data_facts(data, config), config["save_minutes"], signals, on_nan.check_weights)
         trainer = make_trainer(
             **{
                 **trainer_args,
                 "logger": [metrics, *others],
-                "callbacks": [on_nan, *(trainer_args.get("callbacks") or []), saving],
+                "callbacks": [on_nan, *(trainer_args.get("callbacks") or []), heart, saving],
                 "plugins": _with_whole_checkpoints(trainer_args.get("plugins")),
                 "default_root_dir": os.fspath(run),
             }
@@ -78,7 +80,8 @@ def fit(
         (run / folder.NAN).unlink(missing_ok=True)  # of an earlier start
         metrics.resume(steps)
         try:
-            trainer.fit(method, datamodule=data, **start)
+            with heart.around(trainer, steps, checkpoint.epochs if checkpoint else 0):
+                trainer.fit(method, datamodule=data, **start)
             claim.begun = True  # where a strategy trains in other processes, nothing here has seen a step
         finally:
             claim.begun = claim.begun or saving.stepped or (run / folder.NAN).exists()

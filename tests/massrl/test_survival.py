@@ -49,7 +49,15 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(images, never_killed, tmp_pa
     assert len(logged(run)) == STEPS and {"knn", "linear", "z_rank", "drawn"} <= logged(run)[-1].keys()
     assert_equal(run, never_killed())
     left = sorted(path.name for path in run.rglob("*") if path.is_file())
-    assert left == ["config.yaml", "environment.json", LAST.name, "metrics.csv", "metrics.json", PREVIOUS.name]
+    assert left == [
+        "config.yaml",
+        "environment.json",
+        "heartbeat.json",
+        LAST.name,
+        "metrics.csv",
+        "metrics.json",
+        PREVIOUS.name,
+    ]
 
 
 def _points():
