@@ -22,6 +22,7 @@ from massrl.report.markup import Html
 from massrl.report.words import MEANING, VIEWS, commands, verdict
 from massrl.runs.evaluations import labels_used
 from massrl.runs.folder import REPORT, Run
+from massrl.runs.folder import VIEWS as FIRST_VIEWS
 
 
 def build(path: Path) -> Path:
@@ -289,16 +290,19 @@ def _pace(contents: Contents) -> str:
 
 
 def _views(contents: Contents, notes: list[str]) -> str:
-    pictures = []
+    pictures, batches = [], []
     for name, run in contents.runs.items():
         caption = f"<b>{escape(run.method)}</b>"
         pictures.append(
             markup.picture(contents.path / "figures" / f"views_{name}.png", caption, f"Views of {run.method}")
         )
+        words = f"<b>{escape(run.method)}</b>: the first batch of the training, as the network got it"
+        batches.append(markup.picture(run.path / FIRST_VIEWS, words, f"The first batch of {run.method}"))
     return markup.section(
         "The views it trained on",
         markup.side_by_side(pictures),
         markup.paragraph(VIEWS if any(pictures) else "", "muted"),
+        markup.side_by_side(batches),
         *(markup.paragraph(escape(n), "muted") for n in notes),
     )
 

@@ -125,9 +125,11 @@ def views_grid(
         pixels = block[:rows].float().cpu().numpy().transpose(0, 2, 3, 1)
         columns.append((_two_lines(view), np.clip(pixels * np.float32(std) + np.float32(mean), 0, 1)))
     sheet = Sheet(len(columns) * 1.06 + (originals is not None) * 0.15, rows * 1.06, cell=1.0, head=0.5)
+    longest = max(len(line) for title, _ in columns for line in title.split("\n"))
+    size = min(9.5, 72 * sheet.cell / (0.6 * longest))  # points: a letter is about 0.6 as wide as the font is high
     for c, (title, block) in enumerate(columns):
         x = c * 1.06 + (originals is not None and c > 0) * 0.15
-        sheet.title(x + 0.5, title, centre=True)
+        sheet.title(x + 0.5, title, centre=True, size=size)
         for r in range(rows):
             sheet.image(block[r], x, r * 1.06)
     return sheet.figure

@@ -18,6 +18,7 @@ from massrl.runs.checkpoint_files import WholeCheckpoints
 from massrl.runs.quiet import quiet
 from massrl.runs.record import environment, write_json
 from massrl.runs.trainer import make_trainer
+from massrl.training.first_views import FirstViews
 from massrl.training.heartbeat import Heartbeat
 from massrl.training.metrics import Metrics
 from massrl.training.saving import Saving
@@ -56,12 +57,13 @@ def fit(
     with quiet(), Signals() as signals:
         on_nan = OnNaN(config["on_nan"], run / folder.NAN if claim else None, {"data": config["data"]})
         heart = Heartbeat(run, metrics)
+        views = FirstViews(run / folder.VIEWS, data.mean, data.std)
         saving = Saving(run, data_facts(data, config), config["save_minutes"], signals, on_nan.check_weights)
         trainer = make_trainer(
             **{
                 **trainer_args,
                 "logger": [metrics, *others],
-                "callbacks": [on_nan, *(trainer_args.get("callbacks") or []), heart, saving],
+                "callbacks": [on_nan, *(trainer_args.get("callbacks") or []), views, heart, saving],
                 "plugins": _with_whole_checkpoints(trainer_args.get("plugins")),
                 "default_root_dir": os.fspath(run),
             }
