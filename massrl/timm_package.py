@@ -17,12 +17,12 @@ def import_timm(name: str = "timm") -> ModuleType:
     """The module `timm`, or one within it as "timm.optim". Also timm alone takes seconds, so call it in functions."""
     if "timm" in sys.modules:
         return import_module(name)
-    with _without("wandb"):
+    with without("wandb"):
         return import_module(name)
 
 
 @contextmanager
-def _without(package: str) -> Iterator[None]:
+def without(package: str) -> Iterator[None]:
     """Importing `package` raises ImportError meanwhile, as where it is not installed; one that is imported stays.
 
     None in sys.modules is Python's own word for that. timm has no setting for it, and no part of timm can be imported

@@ -6,6 +6,8 @@ metrics.csv        what was logged, a row per logged step; a continued run appen
 metrics.json       seconds, and the last value of each metric; of an evaluation its accuracies
 evaluation.json    paired differences, protocols, hashes, split and seeds behind those accuracies
 evaluations/       records of massrl knn, linear, semi and finetune on this run, which its report shows
+wandb/             of --logger wandb: the number of the run there, and what wandb keeps
+tensorboard/       of --logger tensorboard
 checkpoints/       last.ckpt, replaced every few minutes and at the end of each epoch, and previous.ckpt, the one before
 heartbeat.json     state, process, host, step, epoch and loss, rewritten every half minute; `massrl runs` reads it
 .lock              while a run works in the folder: its process and host

@@ -3,12 +3,14 @@
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from helpers import CHECKOUT
 from massrl.cli.samples import sample_folder
+from massrl.timm_package import import_timm, without
 
 STAND_IN = 'import pathlib\npathlib.Path("imported").touch()\n'
 
@@ -40,13 +42,18 @@ def test_a_training_that_needs_timm_imports_no_wandb(wandb, tmp_path):
     assert not Path("imported").exists()
 
 
-def test_wandb_is_hidden_from_timm_alone(wandb):
-    code = "from massrl.timm_package import import_timm; t = import_timm('timm.optim'); import wandb, timm, pathlib\n"
-    code += "assert t is timm.optim and pathlib.Path('imported').exists()"
-    python(wandb, "-c", code)
+def test_wandb_is_hidden_meanwhile_and_who_has_imported_it_keeps_it(wandb, monkeypatch):
+    monkeypatch.syspath_prepend(wandb)
+    monkeypatch.setitem(sys.modules, "wandb", None)  # an entry to be restored
+    del sys.modules["wandb"]
+    with without("wandb"), pytest.raises(ImportError):
+        import_module("wandb")
+    assert not Path("imported").exists()
+    module = import_module("wandb")
+    with without("wandb"):
+        assert import_module("wandb") is module
+    assert sys.modules["wandb"] is module and Path("imported").exists()
 
 
-def test_who_has_imported_wandb_keeps_it(wandb):
-    code = "import wandb, sys; from massrl.timm_package import import_timm; import_timm()\n"
-    code += "import timm.utils.summary as s; assert s.wandb is wandb is sys.modules['wandb']"
-    python(wandb, "-c", code)
+def test_timm_is_imported_by_the_name_of_its_module():
+    assert import_timm("timm.optim").Lars.__module__ == "timm.optim.lars" and import_timm().__name__ == "timm"
