@@ -111,7 +111,8 @@ def advice(loader: Loader, cores: int, on_cpu: bool) -> str:
     """
     words = []
     if loader.num_workers < cores:
-        words.append(f"more threads: data.num_workers is {loader.num_workers}, and a process has {cores} cores")
+        idle = ", if cores are idle" if on_cpu else ""
+        words.append(f"more threads{idle}: data.num_workers is {loader.num_workers}, and a process has {cores} cores")
     size, longest = loader.view_set.size, stored_side(loader.reader)
     if longest > 2 * size:
         words.append(

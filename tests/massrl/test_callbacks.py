@@ -215,6 +215,7 @@ def test_where_data_are_the_bottleneck_that_is_said_once_with_what_to_do(loader,
 
 def test_the_advice_is_about_this_loader_and_this_machine(loader):
     assert "more threads: data.num_workers is 1, and a process has 8 cores" in advice(loader, 8, False)
+    assert "more threads, if cores are idle: data.num_workers is 1" in advice(loader, 8, True)
     assert "more threads" not in advice(loader, 1, False)
     assert "share the cores" in advice(loader, 8, True) and "share the cores" not in advice(loader, 8, False)
     assert "--max_resolution 32" in advice(loader, 8, False)  # images of 48 pixels for views of 16
