@@ -19,16 +19,14 @@ def main(argv: list[str]) -> int:
         description="List the runs in folders: running, starting, finished, stopped (by a signal), failed, or stale "
         "(the process is gone without a word, as after SIGKILL), with epochs, steps, loss and what to type to go on.",
     )
-    parser.add_argument("folders", nargs="*", help="run folders, or folders of runs (default: runs)")
+    parser.add_argument("folders", nargs="*", default=[USUAL], help="run folders, or folders of runs")
     parser.add_argument("--json", action="store_true", help="as a list of mappings")
     parser.add_argument("--check", action="store_true", help="list a run of two steps on generated images")
     args = parser.parse_args(argv)
     if args.check:
         return check()
-    if not args.folders and not Path(USUAL).is_dir():
-        found = []
-    else:
-        found = entries(args.folders or [USUAL])
+    none = args.folders == [USUAL] and not Path(USUAL).is_dir()  # before the first one
+    found = [] if none else entries(args.folders)
     print(json.dumps([entry.to_dict() for entry in found], indent=2) if args.json else table(found))
     return 0
 
