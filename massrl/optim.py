@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from data_loading.errors import ConfigError
+from massrl.timm_package import import_timm
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
@@ -178,11 +179,10 @@ def optimizer(config: FilledConfig, groups: list[dict], fused: bool = False) -> 
         return torch.optim.AdamW(groups, lr=lr, fused=fused)
     if config.name == "sgd":
         return torch.optim.SGD(groups, lr=lr, momentum=config.momentum, fused=fused)
-    from timm.optim import Lars  # timm takes seconds to import
-
     # always_adapt is set per group: timm's own rule would turn adaptation off wherever weight decay is 0.
     groups = [{**group, "always_adapt": group["adapt"]} for group in groups]
-    return Lars(groups, lr=lr, momentum=config.momentum, trust_coeff=config.trust, trust_clip=config.trust_clip)
+    rates = {"lr": lr, "momentum": config.momentum}
+    return import_timm("timm.optim").Lars(groups, **rates, trust_coeff=config.trust, trust_clip=config.trust_clip)
 
 
 def own_groups(optimizer: torch.optim.Optimizer) -> list[dict]:

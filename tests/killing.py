@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 import massrl
+from massrl.callbacks import MACHINE
 from massrl.methods import METHODS
 from massrl.runs import checkpoint_files
 
@@ -130,9 +131,9 @@ def killed(images: Path, run: Path, point: str, step: int, **settings: Any) -> N
 
 
 def logged(run: Path) -> list[dict[str, str]]:
-    """The rows of metrics.csv without the timing."""
+    """The rows of metrics.csv without what differs from run to run."""
     with (run / "metrics.csv").open(newline="") as file:
-        return [{k: v for k, v in row.items() if k != "images_per_s"} for row in csv.DictReader(file)]
+        return [{k: v for k, v in row.items() if k not in MACHINE} for row in csv.DictReader(file)]
 
 
 def kept(run: Path) -> dict[str, Any]:

@@ -38,14 +38,13 @@ BELOW = {
     "massrl.evaluation": ["methods", "leaks"],
     "massrl.simple": ["methods"],
     "massrl.methods": ["losses", "nn", "backbones", "optim", "distributed"],
-    "massrl.backbones": ["runs"],
+    "massrl.optim": ["data_loading", "timm_package"],
+    "massrl.backbones": ["runs", "timm_package"],
     "massrl.runs": ["zoo"],
-    **{
-        f"massrl.{name}": ["data_loading"]
-        for name in ("losses", "nn", "optim", "distributed", "zoo", "errors", "leaks")
-    },
+    **{f"massrl.{name}": ["data_loading"] for name in ("losses", "nn", "distributed", "zoo", "errors", "leaks")},
     "massrl.parsing": ["recipes"],
     "massrl.recipes": ["data_loading"],
+    "massrl.timm_package": [],
     "massrl._version": [],
 }
 MODULES = graph()

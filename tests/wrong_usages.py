@@ -76,6 +76,7 @@ VALID: dict[tuple[str, ...], tuple[list[str], dict[str, str]]] = {
     ("embed",): (["images"], {**CHECKPOINT, "out": "new.npz"}),
     ("neighbours",): (["images/discs/00.jpg"], {**CHECKPOINT, "among": "images", "out": "new.png"}),
     ("export",): (["run"], {"to": "safetensors", "out": "new.safetensors"}),
+    ("runs",): (["run"], {}),
     ("weights",): (["run"], {"backbone": "tiny_resnet"}),
     ("detect",): ([], {**SCENES, "train_json": "scenes/instances.json", "test_json": "scenes/instances.json"}),
     ("segment",): ([], {**SCENES, "train_masks": "scenes/masks", "test_masks": "scenes/masks", "untrained": "false"}),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -55,6 +56,7 @@ class EpochIterator(Iterator[Batch]):
 
     def __next__(self) -> Batch:
         self._enter()
+        asked = time.perf_counter()
         try:
             if self._closed:
                 raise StopIteration
@@ -65,6 +67,7 @@ class EpochIterator(Iterator[Batch]):
             self._end()
             raise
         finally:
+            self._loader.waited_s += time.perf_counter() - asked
             self._in_use.release()
 
     def close(self) -> None:

@@ -139,6 +139,7 @@ class Loader(Remembers, IterableDataset[Batch]):
         self._global_batch: int | None = None  # as a loaded state has fixed it
         self._next = 0, 0  # epoch and batch where the next iteration begins
         self._at = 0, 0  # epoch and batch after the last one that was handed out
+        self.waited_s = 0.0  # seconds that all calls of next() have taken, which the caller waits for its batches
         self.reader = Reader(sources.as_beton(path))
         if reason := self.reader.why_unlabelled:
             warn_once(f"{self.reader.path}: {reason}")

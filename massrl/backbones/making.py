@@ -17,6 +17,7 @@ from torch import nn
 from data_loading.errors import ConfigError, near_miss
 from massrl.backbones import stems, weights_file, weights_match
 from massrl.backbones.names import BACKBONES, STEMS, find, takes_small_stem
+from massrl.timm_package import import_timm
 
 _FILL = ContextVar("_FILL", default=True)  # False inside `without_weights`: `build` reads no weights
 
@@ -160,7 +161,7 @@ def _torchvision(name: str, args: dict[str, Any]) -> nn.Module:
 
 
 def _timm(name: str, args: dict[str, Any], pretrained: bool = False) -> nn.Module:
-    import timm
+    timm = import_timm()
 
     def make(**more: Any) -> nn.Module:
         return timm.create_model(name, pretrained=pretrained, num_classes=0, **more, **args)
@@ -228,7 +229,7 @@ def _tags(library: str, plain: str) -> dict[str, Any]:
 
         found = get_model_weights(plain)
         return {**{entry.name: entry for entry in found}, **({"DEFAULT": found.DEFAULT} if len(found) else {})}
-    import timm
+    timm = import_timm()
 
     arch, _, _ = plain.partition(".")
     return {full.partition(".")[2]: full for full in timm.list_pretrained(f"{arch}.*")}
@@ -264,6 +265,6 @@ def _arguments(library: str, plain: str, message: str) -> list[str]:
     if library == "torchvision":
         from torchvision.models import get_model_builder as builder
     else:
-        from timm.models import model_entrypoint as builder
+        builder = import_timm("timm.models").model_entrypoint
     owner = getattr(sys.modules[builder(plain).__module__], message.partition(".")[0], None)
     return list(inspect.signature(owner).parameters) if inspect.isclass(owner) else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from data_loading.config.registry import Registry
 from data_loading.errors import UnknownName, near_miss
+from massrl.timm_package import import_timm
 
 BACKBONES = Registry("backbone")  # massrl's own; the others are looked up in timm and torchvision
 STEMS = ("imagenet", "cifar", "cifar_pad2")
@@ -66,9 +67,7 @@ def takes_small_stem(name: str, stem: str = "cifar") -> bool:
     library, plain = find(name)
     if library != "timm":
         return (library == "massrl" and stem == "cifar") or (library == "torchvision" and plain.startswith(RESNETS))
-    from timm.models import is_model_in_modules
-
-    return is_model_in_modules(plain, TIMM_RESNETS)
+    return import_timm("timm.models").is_model_in_modules(plain, TIMM_RESNETS)
 
 
 def torchvision_names() -> list[str]:
@@ -80,13 +79,11 @@ def torchvision_names() -> list[str]:
 
 def is_timm(name: str) -> bool:
     """Whether timm has a model of that name."""
-    import timm
-
-    return timm.is_model(name)
+    return import_timm().is_model(name)
 
 
 def _unknown(name: str, plain: str, library: str) -> str:
-    import timm
+    timm = import_timm()
 
     prefix = f"{library}:" if library else ""
     pool = {

@@ -4,6 +4,6 @@ from massrl.callbacks.health import Health
 from massrl.callbacks.on_nan import OnNaN
 from massrl.callbacks.online_knn import OnlineKNN
 from massrl.callbacks.online_linear import OnlineLinear
-from massrl.callbacks.throughput import Throughput
+from massrl.callbacks.throughput import MACHINE, Throughput
 
-__all__ = ["Health", "OnNaN", "OnlineKNN", "OnlineLinear", "Throughput"]
+__all__ = ["MACHINE", "Health", "OnNaN", "OnlineKNN", "OnlineLinear", "Throughput"]

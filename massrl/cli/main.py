@@ -36,6 +36,7 @@ COMMANDS = {
     "data": ("massrl.cli.data", "write, describe and show .beton files"),
     "bench": ("massrl.cli.bench", "losses beside their equations, methods on digits, several strategies against one"),
     "list": ("massrl.cli.list", "names of methods, strategies, ops, view sets, backbones and recipes"),
+    "runs": ("massrl.cli.runs", "which runs there are: running, finished, stopped, failed or stale, and how far"),
     "report": ("massrl.cli.report", "write the HTML page of a run folder"),
 }
 

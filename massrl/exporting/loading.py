@@ -17,6 +17,7 @@ from massrl.exporting.safetensors_file import TARGET
 from massrl.exporting.timm_folder import CONFIG
 from massrl.methods.base import Branch
 from massrl.runs.checkpoint_files import LAST
+from massrl.timm_package import import_timm
 
 
 def load_encoder(
@@ -59,7 +60,7 @@ def load_encoder(
 
 def _of_timm(folder: Path) -> nn.Module:
     """The network of a timm folder."""
-    import timm
+    timm = import_timm()
 
     try:
         with torch.random.fork_rng(devices=[]):

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from massrl.exporting.source import Encoder, view
 from massrl.exporting.target import SAME, Target, no_name
+from massrl.timm_package import import_timm
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 # Arguments of torchvision's ResNets -> timm's; None where it only sets the first weights.
@@ -34,9 +35,7 @@ def unfit(encoder: Encoder) -> str:
     if encoder.library == "torchvision":
         if not encoder.is_resnet:
             return f"timm names the layers of {encoder.title} otherwise, or takes no such arguments"
-        import timm
-
-        if not timm.is_model(encoder.architecture):
+        if not import_timm().is_model(encoder.architecture):
             return f"timm has no {encoder.architecture}"
     try:
         json.dumps(_arguments(encoder))
@@ -55,9 +54,7 @@ def _arguments(encoder: Encoder) -> dict[str, Any]:
 
 def write(encoder: Encoder) -> dict[str, bytes]:
     """The files of the folder."""
-    import timm
-
-    args = _arguments(encoder)
+    timm, args = import_timm(), _arguments(encoder)
     own = timm.get_pretrained_cfg(encoder.architecture)
     config = {
         "architecture": encoder.architecture,
@@ -86,8 +83,7 @@ _PT = {"format": "pt"}
 
 def read(folder: Path, encoder: Encoder) -> tuple[Callable[[Tensor], Tensor], str]:
     """The network as timm makes it from the folder."""
-    import timm
-
+    timm = import_timm()
     with torch.random.fork_rng(devices=[]):
         model = timm.create_model(f"local-dir:{folder}", pretrained=True)
     return model.eval(), f"timm {timm.__version__}"

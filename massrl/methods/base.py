@@ -318,7 +318,8 @@ class Method(Remembers, pl.LightningModule):
         assert self._features is not None, f"{type(self).__name__}.loss must call embed or encode"
         n = len(batch)
         self.log("loss", loss.detach(), prog_bar=True, batch_size=n, sync_dist=world_size() > 1)
-        self.log("lr", training.lr_now(self), batch_size=n)
+        for name, value in training.rates_now(self).items():
+            self.log(name, value, batch_size=n)
         if training.sides_of(self.trainer):
             self.log("size", float(batch.global_views[0].shape[-1]), batch_size=n)
         kept: dict[str, Any] = {"embeddings": self._embeddings, "entropies": self._entropies}

@@ -149,6 +149,19 @@ def lr_now(method: Method) -> float:
     return float(optimizer.param_groups[0]["lr"])
 
 
+def rates_now(method: Method) -> dict[str, float]:
+    """What a training step logs: `lr`, of the next optimiser step, and `ema`, with which the target moves after it.
+
+    `ema` is there in steps that the Trainer logs.
+    """
+    found, step = {"lr": lr_now(method)}, method.trainer.global_step
+    every = method.trainer.log_every_n_steps  # type: ignore[attr-defined]  # which the Trainer's class does not declare
+    moves = method.target is not None and method.schedule is not None and hasattr(method, "ema")  # of make_target
+    if moves and every > 0 and (step + 1) % every == 0:
+        found["ema"] = optim.cosine(step, method.schedule.total, method.ema, method.ema_end)  # type: ignore[union-attr]
+    return found
+
+
 def fix_peak(method: Method, lr: float) -> None:
     """Make `lr` the peak learning rate for any batch, in the method's config, its checkpoints and a running fit."""
     method.optim = dataclasses.replace(method.optim, base_lr=lr, lr_scaling="none")

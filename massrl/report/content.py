@@ -40,7 +40,7 @@ SHAPES: dict[str, dict[str, Any]] = {  # file -> what the report takes from it
     METRICS: {
         **dict.fromkeys(HEADINGS, {ANY: {**ACCURACY, "draws!": int}}),
         "seconds": ({ANY: NUMBER}, NoneType),
-        "training": ({"alarm": str | None}, NoneType),
+        "training": ({"alarm": str | None, "advice": str | None}, NoneType),
         "rank": NUMBER | None,
         "alignment": NUMBER | None,
     },

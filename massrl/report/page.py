@@ -12,6 +12,8 @@ import numpy as np
 import yaml
 
 from data_loading.errors import UserError
+from massrl.callbacks import MACHINE
+from massrl.callbacks.throughput import WAITS
 from massrl.evaluation.table import BASELINES, HEADINGS, percent
 from massrl.report import markup, plots, shared, style
 from massrl.report.content import Contents, read
@@ -20,6 +22,7 @@ from massrl.report.markup import Html
 from massrl.report.words import MEANING, VIEWS, commands, verdict
 from massrl.runs.evaluations import labels_used
 from massrl.runs.folder import REPORT, Run
+from massrl.runs.folder import VIEWS as FIRST_VIEWS
 
 
 def build(path: Path) -> Path:
@@ -30,7 +33,7 @@ def build(path: Path) -> Path:
     contents = read(path)
     notes = _figures(contents)
     views = partial(_views, notes=notes)
-    sections = (_accuracy, _records, _label_free, _training, _health, views, _map, _neighbours, _next, _record)
+    sections = (_accuracy, _records, _label_free, _training, _health, _pace, views, _map, _neighbours, _next, _record)
     parts = [_head(contents), markup.section("", markup.paragraph(verdict(contents)), kind="verdict")]
     if contents.left_out:
         lines = [markup.paragraph(escape(line), "bad") for line in contents.left_out]
@@ -253,17 +256,53 @@ def _health(contents: Contents) -> str:
     return shared.health(curves, contents.path / "figures" / "health.png")
 
 
+PACE = {  # columns of metrics.csv -> (title, what it says)
+    "lr": ("learning rate", "of the optimiser step"),
+    "ema": ("momentum of the target", "share of itself that the target network keeps in a step"),
+    "images_per_s": ("images per second", "of all processes, loading and training together, smoothed"),
+    "data_wait": (
+        "waiting for data",
+        "share of the time in which training waits for its next batch",
+    ),
+    "memory_gib": (
+        "memory, GiB",
+        "the most so far: what torch allocated on the GPU, else the resident memory of the process",
+    ),
+}
+
+
+def _pace(contents: Contents) -> str:
+    """Learning rate, momentum, speed and memory over the training; "" where no run has logged any."""
+    curves = {contents.titles[name]: run.columns for name, run in contents.runs.items()}
+    logged = [name for name in PACE if any(np.isfinite(of.get(name, np.nan)).any() for of in curves.values())]
+    if not logged:
+        return ""
+    path, titles = contents.path / "figures" / "pace.png", {name: PACE[name][0] for name in logged}
+    style.save(path, lambda: plots.health_curves(curves, titles, {"data_wait": WAITS}, MACHINE))
+    words = "Rates of the schedule, and what the machine did. Above the dotted line data are the bottleneck."
+    said = [(run.method, (run.metrics.get("training") or {}).get("advice")) for run in contents.runs.values()]
+    return markup.section(
+        "Pace",
+        *(markup.paragraph(f"<b>{escape(name)}: {escape(str(text))}</b>", "bad") for name, text in said if text),
+        markup.picture(path, words, "Rates and speed over epochs"),
+        markup.definitions([PACE[name] for name in logged]),
+    )
+
+
 def _views(contents: Contents, notes: list[str]) -> str:
-    pictures = []
+    pictures, batches = [], []
     for name, run in contents.runs.items():
         caption = f"<b>{escape(run.method)}</b>"
         pictures.append(
             markup.picture(contents.path / "figures" / f"views_{name}.png", caption, f"Views of {run.method}")
         )
+        words = f"<b>{escape(run.method)}</b>: the first batch of the training, as the network got it"
+        batches.append(markup.picture(run.path / FIRST_VIEWS, words, f"The first batch of {run.method}"))
     return markup.section(
         "The views it trained on",
         markup.side_by_side(pictures),
         markup.paragraph(VIEWS if any(pictures) else "", "muted"),
+        markup.side_by_side(batches),
         *(markup.paragraph(escape(n), "muted") for n in notes),
     )
 

@@ -5,7 +5,7 @@ They take arrays and use the current theme; `style.save` writes a plot in the li
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -60,11 +60,15 @@ def loss_curve(runs: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
 
 
 def health_curves(
-    runs: Mapping[str, Mapping[str, np.ndarray]], titles: Mapping[str, str], least: Mapping[str, float]
+    runs: Mapping[str, Mapping[str, np.ndarray]],
+    titles: Mapping[str, str],
+    limits: Mapping[str, float],
+    from_zero: Container[str] = (),
 ) -> Figure:
-    """Plot measures over epochs, a panel each, a line for each run; a dotted line where `least` has a value.
+    """Plot measures over epochs, a panel each, a line for each run; a dotted line where `limits` has a value.
 
-    runs: as of `loss_curve`.  titles: column -> title of its panel.
+    runs: as of `loss_curve`.  titles: column -> title of its panel.  from_zero: columns whose panels begin at 0, as
+    those with a limit do.
     """
     columns = 3 if len(titles) in (3, 5, 6, 9) else min(4, len(titles))  # no row of one panel below a full one
     rows = -(-len(titles) // columns)
@@ -77,8 +81,9 @@ def health_curves(
             x, y = _known(logged, measure)
             axis.plot(x, y, color=COLOURS[at % len(COLOURS)], alpha=0.28, linewidth=1)
             axis.plot(x, _smooth(y), color=COLOURS[at % len(COLOURS)], label=name)
-        if measure in least:
-            axis.axhline(least[measure], color=WRONG, linestyle=":", linewidth=1.2)
+        if measure in limits:
+            axis.axhline(limits[measure], color=WRONG, linestyle=":", linewidth=1.2)
+        if measure in limits or measure in from_zero:
             axis.set_ylim(bottom=0)
         axis.set(title=title, xlabel="epoch")
         axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
@@ -121,9 +126,11 @@ def views_grid(
         pixels = block[:rows].float().cpu().numpy().transpose(0, 2, 3, 1)
         columns.append((_two_lines(view), np.clip(pixels * np.float32(std) + np.float32(mean), 0, 1)))
     sheet = Sheet(len(columns) * 1.06 + (originals is not None) * 0.15, rows * 1.06, cell=1.0, head=0.5)
+    longest = max(len(line) for title, _ in columns for line in title.split("\n"))
+    size = min(9.5, 72 * sheet.cell / (0.6 * longest))  # points: a letter is about 0.6 as wide as the font is high
     for c, (title, block) in enumerate(columns):
         x = c * 1.06 + (originals is not None and c > 0) * 0.15
-        sheet.title(x + 0.5, title, centre=True)
+        sheet.title(x + 0.5, title, centre=True, size=size)
         for r in range(rows):
             sheet.image(block[r], x, r * 1.06)
     return sheet.figure

@@ -20,7 +20,7 @@ class Sheet:
     """
 
     def __init__(self, width: float, height: float, cell: float, head: float, widest: float = WIDE):
-        cell = min(cell, widest / width)
+        cell = self.cell = min(cell, widest / width)
         self.figure = new_figure(cell * width, cell * height + head)
         self.figure.set_layout_engine(None)
         self.axes = self.figure.add_axes((0, 0, 1, 1))
@@ -54,10 +54,10 @@ class Sheet:
         corner = left + x0 * pixel, top + y0 * pixel
         self.axes.add_patch(Rectangle(corner, (x1 - x0) * pixel, (y1 - y0) * pixel, fill=False, **style))
 
-    def title(self, x: float, text: str, centre: bool = False) -> None:
-        """Write text above the grid, left-aligned at x in bold, or centred at x."""
+    def title(self, x: float, text: str, centre: bool = False, size: float = 9.5) -> None:
+        """Write text above the grid, left-aligned at x in bold, or centred at x; size: points."""
         where = {"ha": "center" if centre else "left", "va": "bottom" if "\n" in text else "baseline"}
-        self.axes.text(x, -0.12, text, fontsize=9.5, linespacing=1.25, weight="normal" if centre else "bold", **where)
+        self.axes.text(x, -0.12, text, fontsize=size, linespacing=1.25, weight="normal" if centre else "bold", **where)
 
     def text(self, x: float, y: float, text: str, size: float = 9.5, where: str = "left", **style) -> None:
         """Write text with baseline y; where: alignment at x, "left", "center" or "right"; size: points."""

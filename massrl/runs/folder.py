@@ -6,11 +6,15 @@ metrics.csv        what was logged, a row per logged step; a continued run appen
 metrics.json       seconds, and the last value of each metric; of an evaluation its accuracies
 evaluation.json    paired differences, protocols, hashes, split and seeds behind those accuracies
 evaluations/       records of massrl knn, linear, semi and finetune on this run, which its report shows
+wandb/             of --logger wandb: the number of the run there, and what wandb keeps
+tensorboard/       of --logger tensorboard
 checkpoints/       last.ckpt, replaced every few minutes and at the end of each epoch, and previous.ckpt, the one before
+heartbeat.json     state, process, host, step, epoch and loss, rewritten every half minute; `massrl runs` reads it
 .lock              while a run works in the folder: its process and host
 export/            the encoder alone: a timm folder, or model.safetensors with its card model.json; a continued run
                    replaces it
 nan.json           where numbers were not finite: the step, its images and gradients
+views.png          views of the first batch, as the network got them
 figures/           pictures of the report
 report.html        all of it on one page
 """
@@ -41,7 +45,7 @@ from massrl.runs.record import git, versions, write_json
 
 CONFIG, ENVIRONMENT, LOG = "config.yaml", "environment.json", "metrics.csv"
 METRICS, EVALUATION, FIGURES, REPORT = "metrics.json", "evaluation.json", "figures", "report.html"
-EXPORT, NAN = "export", "nan.json"
+EXPORT, NAN, VIEWS = "export", "nan.json", "views.png"
 log = logging.getLogger(__name__)
 # The keys of metrics.json; what else an evaluation says goes into evaluation.json.
 SUMMARY = (
@@ -215,6 +219,8 @@ def read_csv(path: Path) -> dict[str, np.ndarray]:
         del rows[-1]
     elif wrong is not None:
         raise ConfigError(f"{path}: row {wrong} does not fit its head; is the file damaged?")
+    if not names:  # of a run that has logged nothing yet
+        return {}
     values = np.array([[float(cell) if cell else np.nan for cell in row] for row in rows]).reshape(-1, len(names))
     return dict(zip(names, values.T, strict=True))
 

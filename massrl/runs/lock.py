@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import platform
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from pathlib import Path
 from data_loading.errors import ConfigError
 
 LOCK = ".lock"  # in a run folder, while a run works in it
+ASKING = 0.1  # seconds for which a lock that another process holds is asked for again
 log = logging.getLogger(__name__)
 
 
@@ -36,8 +38,28 @@ def locked(run: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def is_held(run: Path) -> bool | None:
+    """Whether a process works in a run folder; None where that cannot be known, as on a file system without locks."""
+    try:
+        descriptor = os.open(run / LOCK, os.O_RDONLY | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def _acquired(path: Path) -> int:
     """An open file of `path` that is locked."""
+    until = time.monotonic() + ASKING
     while True:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -48,6 +70,9 @@ def _acquired(path: Path) -> int:
         except BlockingIOError:
             holder = _holder(descriptor)
             os.close(descriptor)
+            if time.monotonic() < until:  # it may be one that only asks, as `is_held`
+                time.sleep(0.01)
+                continue
             raise ConfigError(
                 f"--run {path.parent} is in use by {holder}; wait for it, stop it, or name another folder"
             ) from None

@@ -10,7 +10,7 @@ from typing import Any
 from data_loading.config.atomic import write_whole
 from data_loading.config.lightning_package import pl
 from data_loading.loading.datamodule import BetonDataModule
-from massrl.callbacks import Health, OnNaN
+from massrl.callbacks import Health, OnNaN, Throughput
 from massrl.methods import Method
 from massrl.runs import folder
 from massrl.runs.checkpoint import Checkpoint, data_facts
@@ -18,6 +18,9 @@ from massrl.runs.checkpoint_files import WholeCheckpoints
 from massrl.runs.quiet import quiet
 from massrl.runs.record import environment, write_json
 from massrl.runs.trainer import make_trainer
+from massrl.training import loggers
+from massrl.training.first_views import FirstViews
+from massrl.training.heartbeat import Heartbeat
 from massrl.training.metrics import Metrics
 from massrl.training.saving import Saving
 from massrl.training.signals import Signals
@@ -51,15 +54,18 @@ def fit(
     others = trainer_args.get("logger")
     others = [] if others in (None, True, False) else others if isinstance(others, list) else [others]
     start: Any = {"ckpt_path": checkpoint.path} if checkpoint else {}
-    started, steps = time.perf_counter(), 0
+    started, steps = time.perf_counter(), checkpoint.steps if checkpoint else 0
+    beside = loggers.made(loggers.chosen(config["logger"]), run, steps, config, metrics)
     with quiet(), Signals() as signals:
         on_nan = OnNaN(config["on_nan"], run / folder.NAN if claim else None, {"data": config["data"]})
+        heart = Heartbeat(run, metrics)
+        views = FirstViews(run / folder.VIEWS, data.mean, data.std)
         saving = Saving(run, data_facts(data, config), config["save_minutes"], signals, on_nan.check_weights)
         trainer = make_trainer(
             **{
                 **trainer_args,
-                "logger": [metrics, *others],
-                "callbacks": [on_nan, *(trainer_args.get("callbacks") or []), saving],
+                "logger": [metrics, *beside, *others],
+                "callbacks": [on_nan, *(trainer_args.get("callbacks") or []), views, heart, saving],
                 "plugins": _with_whole_checkpoints(trainer_args.get("plugins")),
                 "default_root_dir": os.fspath(run),
             }
@@ -67,26 +73,29 @@ def fit(
         # With max_steps Lightning takes each start for one in the middle of an epoch, and goes on with other batches.
         trainer.fit_loop._iteration_based_training = lambda: False  # type: ignore[method-assign]
         if checkpoint:
-            steps = checkpoint.steps
             for part in ("state_dict", "optimizer_states", "processes"):
                 checkpoint.content.pop(part, None)  # Lightning reads the file again
         if claim is None:  # another process writes the folder
             trainer.fit(method, datamodule=data, **start)
             return
         write_json(run / folder.ENVIRONMENT, environment(command))  # first: it tells a run from a folder with a config
-        write_whole(run / folder.CONFIG, config_text)
-        (run / folder.NAN).unlink(missing_ok=True)  # of an earlier start
-        metrics.resume(steps)
-        try:
-            trainer.fit(method, datamodule=data, **start)
-            claim.begun = True  # where a strategy trains in other processes, nothing here has seen a step
-        finally:
-            claim.begun = claim.begun or saving.stepped or (run / folder.NAN).exists()
+        with loggers.begun(beside, trainer):
+            write_whole(run / folder.CONFIG, config_text)
+            (run / folder.NAN).unlink(missing_ok=True)  # of an earlier start
+            metrics.resume(steps)
+            try:
+                with heart.around(trainer, steps, checkpoint.epochs if checkpoint else 0):
+                    trainer.fit(method, datamodule=data, **start)
+                claim.begun = True  # where a strategy trains in other processes, nothing here has seen a step
+            finally:
+                claim.begun = claim.begun or saving.stepped or (run / folder.NAN).exists()
     seconds = round(time.perf_counter() - started, 2)
     last = {name: value for name, value in metrics.last.items() if name not in ("epoch", "step")}
     facts: dict[str, Any] = {"epochs": trainer.current_epoch, "steps": trainer.global_step, **last}
     alarms = [one.alarm for one in trainer_args["callbacks"] if isinstance(one, Health) and one.alarm]
     facts |= {"alarm": alarms[0]} if alarms else {}
+    advice = [one.advice for one in trainer_args["callbacks"] if isinstance(one, Throughput) and one.advice]
+    facts |= {"advice": advice[0]} if advice else {}
     folder.save_metrics(run, {"seconds": {"pretrain": seconds}, "training": facts})
 
 

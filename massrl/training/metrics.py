@@ -6,13 +6,16 @@ import csv
 import io
 import logging
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from data_loading.config.atomic import write_whole
 from data_loading.config.lightning_package import pl
 from data_loading.errors import UserError
+from massrl.callbacks import MACHINE
 
+Row = tuple[int, frozenset[str]]  # step, and the names of what was logged in it
 rank_zero_only = pl.utilities.rank_zero_only
 log = logging.getLogger(__name__)
 
@@ -34,11 +37,8 @@ class Metrics(pl.loggers.Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        row: dict[str, Any] = {
-            "epoch": int(metrics.pop("epoch", 0)),
-            "step": step,
-            **{k: float(v) for k, v in metrics.items()},
-        }
+        values = {name: float(value) for name, value in metrics.items() if name != "epoch"}
+        row: dict[str, Any] = {"epoch": int(metrics.get("epoch", 0)), "step": step, **values}
         self.last.update(row)
         if new := [name for name in row if name not in self.columns]:  # as when a running mean has its first value
             self.columns += new
@@ -70,6 +70,11 @@ class Metrics(pl.loggers.Logger):
         self.columns = list(kept[0]) if kept else []
         self._rewrite(kept)
 
+    def repeated(self, step: int) -> set[Row]:
+        """The rows that `resume` would drop, as they will be logged again."""
+        rows = [row for row in self._rows() if _is_whole(row) and int(row["step"]) >= step]
+        return {row_of(int(row["step"]), (name for name in row if row[name] and name != "step")) for row in rows}
+
     def _rows(self) -> list[dict[str, Any]]:
         if not self.path.exists():
             return []
@@ -83,6 +88,11 @@ class Metrics(pl.loggers.Logger):
             writer.writeheader()
         writer.writerows(rows)
         write_whole(self.path, text.getvalue())
+
+
+def row_of(step: int, names: Iterable[str]) -> Row:
+    """A row by what is in it; the first steps after a start have no speed yet."""
+    return step, frozenset(names) - set(MACHINE)
 
 
 def _is_whole(row: dict[Any, Any]) -> bool:

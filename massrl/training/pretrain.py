@@ -56,6 +56,7 @@ def pretrain(
     resume: str | None = None,
     save_minutes: float | None = None,
     on_nan: str | None = None,
+    logger: Any = None,
     seed: int | None = None,
     report: bool | None = None,
     export: bool | None = None,
@@ -80,6 +81,8 @@ def pretrain(
             "never" refuses a folder in use.
         save_minutes: from one checkpoint to the next; 10 unless said, 0 for the ends of epochs alone.
         on_nan: "stop", unless said, at the first loss or gradient that is not finite; "skip" leaves its step out.
+        logger: "csv" (RUN/metrics.csv, which is written always), "wandb" or "tensorboard", a logger of Lightning, or a
+            list of these.
         seed: of weights, order of samples and views (the options seed_everything and data.seed); 0 unless said.
         report: write report.html at the end; true unless said.
         export: write export/ at the end, the encoder alone, for timm or `massrl.load_encoder`; true unless said.
@@ -96,6 +99,7 @@ def pretrain(
         "resume": resume,
         "save_minutes": save_minutes,
         "on_nan": on_nan,
+        "logger": logger,
         "seed": seed,
         "report": report,
         "export": export,
@@ -116,16 +120,30 @@ def pretrain(
             ckpt_path = find(ckpt_path)
             if config is None and method is None and (own := run_of(ckpt_path)):
                 config, out = own.path / CONFIG, own.path if out is None else out
+        named, objects = _loggers(logger)
+        options |= {"logger": objects} if objects is not None else {}
         settings, made = from_keywords(train, method, config, options, keywords)
         start = {"minutes": minutes, "report": report, "export": export, "run": out, "ckpt_path": ckpt_path}
         start |= {"resume": resume, "save_minutes": save_minutes, "on_nan": on_nan}
         settings |= {name: value for name, value in start.items() if value is not None}
+        settings |= {"logger": named} if named else {}
         settings |= {name: os.fspath(settings[name]) for name in ("run", "ckpt_path") if settings.get(name)}
         if seed is not None:
             settings["seed_everything"] = settings.setdefault("data", {})["seed"] = checked_seed(seed)
     with errors_placed(keywords), quiet():
         ready = Settings(settings, made, keywords)
     return run_settings(ready, f"massrl.pretrain({_shown(call)})")
+
+
+def _loggers(given: Any) -> tuple[list[str] | None, Any]:
+    """(names for the option logger, what Lightning's Trainer gets as logger), None for either where there is nothing.
+
+    Names of ours are in lower case; "WandbLogger" or "package.Class" are Lightning's.
+    """
+    every = list(given) if isinstance(given, list | tuple) else [] if given is None else [given]
+    named = [one for one in every if isinstance(one, str) and one.islower() and "." not in one]
+    others = [one for one in every if not any(one is name for name in named)]
+    return named or None, (others[0] if not isinstance(given, list | tuple) else others) if others else None
 
 
 def _shown(call: Mapping[str, Any]) -> str:

@@ -30,6 +30,7 @@ from massrl.parsing.places import Keywords, place_of_value
 from massrl.runs.checkpoint import plain
 from massrl.runs.checkpoint_files import begun_in
 from massrl.runs.trainer import as_launched, trainer_errors
+from massrl.training.loggers import chosen
 
 if TYPE_CHECKING:
     from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
@@ -121,6 +122,7 @@ class Settings(LightningCLI):
         seed = self.config.seed_everything
         if seed is not None and not isinstance(seed, bool):
             checked_seed(seed, "--seed_everything")
+        chosen(self.config.logger)
         if self.config.trainer.default_root_dir is not None:
             raise ConfigError("--trainer.default_root_dir has no effect; --run names the folder of results")
 
@@ -151,6 +153,12 @@ class Settings(LightningCLI):
         )
         add("--minutes", type=float, default=4.0, help="fit the length to this where no --trainer.max_epochs is set")
         add("--skip-bad", action="store_true", help="short for --data.skip_bad true")
+        add(
+            "--logger",
+            type=str | list[str],
+            default="csv",
+            help="csv (RUN/metrics.csv, which is written always), wandb or tensorboard, or a list of them",
+        )
         add("--report", type=bool, default=True, help="write report.html at the end")
         add("--export", type=bool, default=True, help="write export/ at the end: the encoder, for timm or load_encoder")
         add(

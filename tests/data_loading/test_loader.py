@@ -73,6 +73,19 @@ def test_set_epoch_repeats_an_epoch(raw):
     assert same(first, contents(loader))
 
 
+def test_a_loader_counts_the_seconds_in_which_it_is_waited_for(raw, monkeypatch):
+    loader = Loader(raw, 4, "simclr", num_workers=1)
+    assert loader.waited_s == 0
+    clock = iter(range(100))
+    monkeypatch.setattr("data_loading.loading.epoch_iterator.time.perf_counter", lambda: next(clock))
+    batches = iter(loader)
+    for asked in (1, 2, 3):
+        next(batches)
+        assert loader.waited_s == asked  # one second from call to answer by this clock
+    batches.close()
+    assert loader.waited_s == 3 and copy.deepcopy(loader).waited_s == 0
+
+
 def test_order_and_views_have_seeds_of_their_own(raw):
     def one(**seeds):
         return contents(Loader(raw, 50, ViewSet(["simclr"], size=8), **seeds))[0]

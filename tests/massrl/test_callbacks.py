@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -5,8 +7,12 @@ from sklearn.neighbors import KNeighborsClassifier
 from torch import nn
 
 from data_loading.errors import ConfigError
+from data_loading.loading.loader import Loader
+from data_loading.sources import as_beton
 from drawn import CLASSES, Drawn, SaveEachEpoch, same_state, small, trainer
 from massrl.callbacks import OnlineKNN, OnlineLinear, Throughput
+from massrl.callbacks.throughput import advice
+from massrl.cli.samples import sample_folder
 from massrl.nn import knn_vote
 
 
@@ -132,7 +138,8 @@ def test_throughput_counts_images_and_leaves_out_the_first_steps_and_pauses(monk
         def log(self, name, value, **_):
             self.values.append(value)
 
-    sink, run, batch = Sink(), type("Run", (), {"world_size": 2})(), next(iter(Drawn(1, 1, 8)))
+    facts = {"world_size": 2, "train_dataloader": None, "log_every_n_steps": 0}
+    sink, run, batch = Sink(), type("Run", (), facts)(), next(iter(Drawn(1, 1, 8)))
     meter = Throughput(skip=2)
     meter.on_fit_start()
     for step in range(6):
@@ -170,8 +177,53 @@ def test_an_online_knn_that_could_never_log_is_refused(wrong):
         OnlineKNN(**wrong)
 
 
+def meter(loader, waits, threads=1, **facts):
+    """Throughput after one step a second, in each of which `waits` seconds were spent waiting for the loader."""
+    speed, logged = Throughput(skip=0), []
+    run = SimpleNamespace(world_size=1, num_devices=1, train_dataloader=loader, log_every_n_steps=1, global_step=1)
+    run.strategy = SimpleNamespace(root_device=torch.device(facts.get("device", "cpu")))
+    module = SimpleNamespace(log=lambda name, value, **_: logged.append((name, value)), device=torch.device("cpu"))
+    batch = next(iter(Drawn(1, 1, 8)))
+    with pytest.MonkeyPatch.context() as patch:
+        clock = iter(range(len(waits) + 1))
+        patch.setattr("massrl.callbacks.throughput.time.perf_counter", lambda: next(clock))
+        for wait in (0.0, *waits):
+            loader.waited_s += wait
+            speed.on_train_batch_end(run, module, None, batch, 0)
+    return speed, logged
+
+
+@pytest.fixture(scope="module")
+def loader(tmp_path_factory):
+    file = as_beton(sample_folder(tmp_path_factory.mktemp("images")), tmp_path_factory.mktemp("cache"))
+    return Loader(file, 4, "simclr", size=16, num_workers=1)
+
+
+def test_the_share_of_the_time_that_training_waits_for_data_is_logged(loader):
+    _, logged = meter(loader, [0.5] * 4)
+    assert [value for name, value in logged if name == "data_wait"] == pytest.approx([0.5] * 4)
+    assert all(0 < value < 1000 for name, value in logged if name == "memory_gib")
+
+
+def test_where_data_are_the_bottleneck_that_is_said_once_with_what_to_do(loader, caplog):
+    few = [0.9] * 20 + [0.0] * 60  # as while a page cache is filled
+    assert meter(loader, few)[0].advice is None and not caplog.records
+    speed, _ = meter(loader, [0.5] * 150)
+    assert [record.message for record in caplog.records] == [speed.advice]
+    assert speed.advice.startswith("data are the bottleneck: 50% of the time goes into waiting for batches (data_wait)")
+
+
+def test_the_advice_is_about_this_loader_and_this_machine(loader):
+    assert "more threads: data.num_workers is 1, and a process has 8 cores" in advice(loader, 8, False)
+    assert "more threads, if cores are idle: data.num_workers is 1" in advice(loader, 8, True)
+    assert "more threads" not in advice(loader, 1, False)
+    assert "share the cores" in advice(loader, 8, True) and "share the cores" not in advice(loader, 8, False)
+    assert "--max_resolution 32" in advice(loader, 8, False)  # images of 48 pixels for views of 16
+    assert f"`massrl data doctor {loader.reader.parts[0].path}`" in advice(loader, 8, False)
+
+
 def test_time_spent_in_validation_is_no_training_time():
     speed = Throughput(skip=0)
-    speed.last = 1.0
+    speed.last = 1.0, 0.0
     speed.on_validation_end()
     assert speed.last is None

@@ -15,6 +15,7 @@ from massrl.cli import main as front
 from massrl.cli import pretrain
 from massrl.runs.checkpoint import Checkpoint
 from massrl.runs.checkpoint_files import LAST
+from massrl.runs.folder import Run
 from massrl.training.settings import Settings
 
 # SimCLR with a constant learning rate: then a run's length changes nothing in its steps.
@@ -69,6 +70,7 @@ def test_a_run_leaves_every_file_of_its_folder(finished):
         assert (finished / name).stat().st_size > 0, name
     assert not [name for name in files(finished) if Path(name).name.startswith(".")], "something half-written"
     assert [(epoch, step) for epoch, step, _ in losses(finished)] == [(0, 3), (1, 7)]  # 4 batches an epoch
+    assert {"loss", "lr", "images_per_s", "data_wait", "memory_gib"} <= Run(finished).columns.keys()
     metrics = json.loads((finished / "metrics.json").read_text())
     assert metrics["training"]["steps"] == 8 and metrics["seconds"]["pretrain"] > 0
 

@@ -3,6 +3,7 @@
 import copy
 import inspect
 import itertools
+from pathlib import Path
 
 import pytest
 import pytorch_lightning as pl
@@ -17,6 +18,8 @@ from drawn import Drawn, SaveEachEpoch, loss_of, same_state, small, trainer, unc
 from massrl.losses import cosine_distance, nt_xent
 from massrl.methods import BYOL, METHODS, list_methods, load
 from massrl.optim import OWN, OptimConfig, cosine
+from massrl.runs.folder import read_csv
+from massrl.training.metrics import Metrics
 
 every = pytest.mark.parametrize("name", METHODS)
 
@@ -286,6 +289,16 @@ def test_the_learning_rate_counts_processes_images_and_accumulation_and_respects
     used = [row["lr"] for row in seen.rows]
     assert used[0] == pytest.approx(method.schedule.peak / 2) and used[4] == pytest.approx(method.schedule.peak)
     assert run.optimizers[0].param_groups[0]["lr"] == pytest.approx(used[-1])
+
+
+def test_the_momentum_that_is_logged_is_the_one_with_which_the_target_moves(monkeypatch):
+    method, moved = small("BYOL", ema=0.9), []
+    monkeypatch.setattr(method, "move_target", moved.append)
+    trainer(2, logger=Metrics("byol.csv"), log_every_n_steps=2).fit(method, Drawn(2))
+    assert read_csv(Path("byol.csv"))["ema"] == pytest.approx(moved[1::2])
+    assert len(moved) == 8 and 0.9 < moved[1] < moved[7] < 1
+    trainer(1, logger=Metrics("simclr.csv"), log_every_n_steps=2).fit(small("SimCLR"), Drawn(2))
+    assert "ema" not in read_csv(Path("simclr.csv"))
 
 
 def test_the_warm_up_of_a_paper_takes_at_most_a_tenth_of_a_short_run():

@@ -142,6 +142,16 @@ def test_the_measures_of_collapse_have_a_panel_each_and_a_run_without_them_has_n
     assert (run / "figures" / "health.png").exists() and (run / "figures" / "health_dark.png").exists()
 
 
+def test_rates_and_speed_have_a_panel_each_and_the_advice_is_told(tmp_path):
+    run = tmp_path / "run"
+    training(run, "simclr.SimCLR")
+    (run / "metrics.csv").write_text("epoch,step,loss,lr,data_wait\n0,9,3,0.1,\n1,19,2,0.2,0.4\n2,29,1,0.1,0.5\n")
+    write_json(run / "metrics.json", {"training": {"advice": "data are the <bottleneck>"}})
+    text = page(run).text
+    assert "learning rate" in text and "waiting for data" in text and "momentum of the target" not in text
+    assert "data are the <bottleneck>" in text and (run / "figures" / "pace.png").exists()
+
+
 def test_a_panel_of_health_plots_what_was_logged_and_where_the_alarm_sounds():
     columns = {"epoch": np.array([0.0, 1.0]), "step": np.array([9.0, 19.0]), "z_rank": np.array([3.0, np.nan])}
     figure = plots.health_curves({"a": columns, "b": columns}, {"z_rank": "rank", "x": "none"}, {"z_rank": 2.0})

@@ -11,7 +11,7 @@ from data_loading.errors import CheckpointError, ConfigError, UserError
 from drawn import small
 from massrl.cli import quickstart
 from massrl.runs.checkpoint import Checkpoint
-from massrl.runs.folder import check_free
+from massrl.runs.folder import check_free, read_csv
 from massrl.runs.record import environment
 from massrl.training import pretrain
 from massrl.training.metrics import Metrics
@@ -64,6 +64,11 @@ def test_a_log_of_something_else_is_left_out_as_a_whole(tmp_path):
     metrics.resume(100)
     metrics.log_metrics({"loss": 1.0}, step=0)
     assert rows(path) == [{"epoch": "0", "step": "0", "loss": "1.0"}]
+
+
+def test_the_log_of_a_run_that_ended_before_its_first_row_has_no_columns(tmp_path):
+    Metrics(tmp_path / "metrics.csv").resume(0)
+    assert (tmp_path / "metrics.csv").read_text() == "" and read_csv(tmp_path / "metrics.csv") == {}
 
 
 def test_a_full_disk_while_a_row_is_written_is_one_line(tmp_path):

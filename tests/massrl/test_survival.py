@@ -9,6 +9,8 @@ from killing import POINTS, STEPS, kept, killed, logged, train
 from massrl.cli.samples import sample_folder
 from massrl.runs.checkpoint_files import LAST, NEXT, PREVIOUS
 
+FILES = ("config.yaml", "environment.json", "heartbeat.json", "metrics.csv", "metrics.json", "views.png")  # of a run
+
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
@@ -49,7 +51,7 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(images, never_killed, tmp_pa
     assert len(logged(run)) == STEPS and {"knn", "linear", "z_rank", "drawn"} <= logged(run)[-1].keys()
     assert_equal(run, never_killed())
     left = sorted(path.name for path in run.rglob("*") if path.is_file())
-    assert left == ["config.yaml", "environment.json", LAST.name, "metrics.csv", "metrics.json", PREVIOUS.name]
+    assert left == sorted([LAST.name, PREVIOUS.name, *FILES])
 
 
 def _points():

@@ -11,6 +11,7 @@ from torch import nn
 from data_loading.errors import ConfigError
 from massrl.evaluation.classify.training import Training
 from massrl.optim import lr_factor, scaled_lr
+from massrl.timm_package import import_timm
 
 
 def groups(training: Training, body: nn.Module, heads: Sequence[nn.Module], factors: Sequence[float]) -> list[dict]:
@@ -81,15 +82,13 @@ def by_layer(training: Training, body: nn.Module, head: nn.Module) -> list[dict]
 
     Raises ConfigError for a body that does not say which parameters make a layer, as networks of timm do.
     """
-    from timm.optim import param_groups_layer_decay  # timm takes seconds to import
-
     if not callable(getattr(body, "group_matcher", None)):
         raise ConfigError(
             f"layer_decay is {training.layer_decay:g}, and {type(body).__name__} does not tell its layers apart; "
             "networks of timm do, or give --layer_decay 1"
         )
     without = getattr(body, "no_weight_decay", lambda: ())
-    return param_groups_layer_decay(
+    return import_timm("timm.optim").param_groups_layer_decay(
         _Joined(body, head),
         weight_decay=training.weight_decay,
         no_weight_decay_list=without(),
@@ -106,11 +105,9 @@ def optimizer(training: Training, groups: list[dict], images: int) -> torch.opti
         return torch.optim.AdamW(groups, lr=training.base_lr)
     if training.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=training.base_lr, **momentum)
-    from timm.optim import Lars
-
     # timm's own rule would turn adaptation off wherever weight decay is 0.
     groups = [{**group, "always_adapt": group["adapt"]} for group in groups]
-    return Lars(groups, lr=training.base_lr, trust_coeff=training.trust, **momentum)
+    return import_timm("timm.optim").Lars(groups, lr=training.base_lr, trust_coeff=training.trust, **momentum)
 
 
 def factor_of_step(training: Training, step: int, total: int, per_epoch: int) -> float:
