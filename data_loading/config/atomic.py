@@ -22,6 +22,18 @@ def beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.uname().nodename}.{secrets.token_hex(8)}.tmp")
 
 
+def sync_file(path: Path) -> None:
+    """Have the content of a file on the disk, not only in memory; a file that does not exist is left out."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def sync_folder(path: Path) -> None:
     """Have the names in a folder on the disk, not only in memory: a renamed file is safe after that, not before."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -62,8 +74,11 @@ def whole(path: str | Path, synced: bool = False) -> Iterator[IO[bytes]]:
         raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
-def write_whole(path: str | Path, content: bytes | str) -> Path:
-    """Write bytes, or text as UTF-8 with unchanged line ends, to `path`, completely or not at all; returns the path."""
-    with whole(path) as file:
+def write_whole(path: str | Path, content: bytes | str, synced: bool = False) -> Path:
+    """Write bytes, or text as UTF-8 with unchanged line ends, to `path`, completely or not at all; returns the path.
+
+    synced: as of `whole`.
+    """
+    with whole(path, synced) as file:
         file.write(content.encode() if isinstance(content, str) else content)
     return Path(path)

@@ -28,7 +28,7 @@ class PlanSettings(Settings):
         super().add_arguments_to_parser(parser)
         add = parser.add_argument
         add("--images", type=int | None, default=None, help="images of the data set, if data.train is a sample of it")
-        add("--seconds", type=float, default=60.0, help="each of three measurements ends after so many seconds")
+        add("--seconds", type=float, default=60.0, help="each of four measurements ends after so many seconds")
         add("--json", type=str | None, default=None, help="also write all figures to this file")
 
 
@@ -62,72 +62,83 @@ def main(argv: list[str]) -> Plan:
 def rows(plan: Plan) -> list[tuple[str, str]]:
     """(what, in words) of a plan, in the order of reading."""
     r, devices = plan.rates, plan.devices * plan.nodes
-    what = f"{devices} {'GPU' if plan.on_gpu else 'process'}{'' if devices == 1 else 's' if plan.on_gpu else 'es'}"
-    where = f"on {what}" if plan.on_gpu else "on this CPU, which all processes share"
+    kind = ("GPU", "GPUs") if plan.on_gpu else ("process", "processes")
+    what = f"{devices} {kind[devices > 1]}"
     shares = f"{plan.batch:,} images"
     shares += f" x {devices} processes" if devices > 1 else ""
     shares += f" x {plan.accumulate} accumulated" if plan.accumulate > 1 else ""
-    length = f"{plan.epochs:,} epochs of {plan.images:,} images, " if plan.epochs else f"of {plan.images:,} images "
-    less = "" if r.images == plan.batch else f", not {plan.batch:,}, which is more than fits or than there is time for"
-    found = [
+    epochs = f"{plan.epochs:,} epoch{'s' * (plan.epochs > 1)} of " if plan.epochs else ""
+    less = "" if r.images == plan.batch else f" (not {plan.batch:,}: for more there is no room, no time or no image)"
+    where = f"on {what}" if plan.on_gpu else "on this CPU, which all processes share"
+    return [
         ("run", f"{plan.method}, {plan.precision}, on {what}"),
-        ("length", f"{length}{plan.steps:,} steps of {plan.global_batch:,} images ({shares})"),
-        ("measured", f"one process on {plan.device}, in batches of {r.images:,} images{less}:"),
-        ("", f"loader alone {_rate(r.loader)} with {plan.threads} threads, {_rate(r.loader_all)} with {plan.cores}"),
+        ("length", f"{epochs}{plan.images:,} images; {plan.steps:,} steps of {plan.global_batch:,} images ({shares})"),
+        ("measured", f"one process on {plan.device}, in batches of {r.images:,} images{less}"),
+        (
+            "",
+            f"loader alone {_rate(r.loader)} with {plan.threads} thread{'s' * (plan.threads != 1)}, "
+            f"{_rate(r.loader_all)} with {plan.cores}",
+        ),
         ("", f"training alone {_rate(r.training)}, both together {_rate(r.together)}"),
-        ("time", f"{_hours(plan.hours())} of training {where}; validation and communication are not counted"),
+        ("time", f"{_hours(plan.hours())} {where}"),
+        ("", "not counted: validation, communication, checkpoints, a disk that is slower than memory"),
         ("bottleneck", _bottleneck(plan)),
         ("memory", _memory(plan)),
         ("disk", _disk(plan)),
     ]
-    return found
 
 
 def table(plan: Plan) -> list[str]:
-    """Lines of what other numbers of GPUs on each node would give, for the same number of images."""
+    """Lines of what other numbers of GPUs on each node would give."""
     lines = ["GPUs a node  images/s     hours  bottleneck"]
     for n in DEVICES:
-        limit = "loader" if n > 1 and n * plan.rates.training > plan.rates.loader_all else "training"
         rate = plan.rate(n) * plan.nodes
-        lines.append(f"{n:>11}  {rate:>8,.0f}  {plan.hours(n):>8,.1f}  {limit if n > 1 else plan.bottleneck}")
-    return [*lines, "The images of a step, and so the learning rate, follow the number of GPUs."]
+        lines.append(f"{n:>11}  {rate:>8,.0f}  {plan.hours(n):>8,.1f}  {plan.bottleneck(n)}")
+    if plan.fixed_step:
+        return [*lines, f"A step has {plan.global_batch:,} images on any of them (global_batch)."]
+    more = "" if plan.epochs else ", and as many steps take more images"
+    return [*lines, f"The images of a step, and so the learning rate, follow the number of GPUs{more}."]
 
 
 def _bottleneck(plan: Plan) -> str:
     r = plan.rates
     if not plan.on_gpu:
         says = f"the processor: training and loader share its {plan.cores} cores"
-        return f"{says}; on a GPU its loader would be enough for {_rate(r.loader_all)} of training"
-    training = r.training * plan.devices
-    loader = r.loader_all if plan.devices > 1 else r.loader
-    if plan.bottleneck == "training":
+        return f"{says}; for a GPU its loader would be enough up to {_rate(r.loader_all)}"
+    training, loader = r.training * plan.devices, plan.loader(plan.devices)
+    if plan.bottleneck() == "training":
         return f"training; the loader could feed {loader / training:.1f} times as much"
-    if plan.bottleneck == "both":
+    if plan.bottleneck() == "both":
         return "neither alone: training and loader are about as fast"
-    more = plan.devices == 1 and r.loader_all > 1.1 * r.loader
-    advice = f"data.num_workers {plan.cores} gives {_rate(r.loader_all)}" if more else "see `massrl data doctor`"
+    threads = max(1, plan.cores // plan.devices)
+    more = r.loader_all > 1.1 * loader and threads > plan.threads
+    advice = f"data.num_workers {threads} may give {_rate(r.loader_all)}" if more else "see `massrl data doctor`"
     return f"the loader: training could take {training / loader:.1f} times as much; {advice}"
 
 
 def _memory(plan: Plan) -> str:
-    where = "a GPU" if plan.on_gpu else "a process"
-    parts = f"{_size(plan.state)} weights and optimiser, {_size(plan.activations)} for the backward, "
-    parts += f"{_size(plan.views)} a batch"
-    said = f"{where} needs {'at least' if plan.on_gpu else 'about'} {_size(plan.needed)} ({parts})"
+    processes = 1 if plan.on_gpu else plan.devices
+    where = "a GPU" if plan.on_gpu else "this machine"
+    backward = plan.kept + plan.batch * plan.kept_per_image
+    parts = f"{_size(plan.state)} weights and optimiser, {_size(backward)} for the backward, "
+    parts += f"{_size(plan.batch * plan.view_bytes)} a batch"
+    each = f", for each of {processes} processes" if processes > 1 else ""
+    said = f"{where} needs about {_size(plan.needed)} ({parts}{each})"
     if plan.memory is None:
         return said
     if plan.fits:
-        return f"{said}; {_size(plan.memory)} are there"
-    images = max(0, int((plan.memory - plan.state) * plan.batch / (plan.needed - plan.state)))
+        return f"{said}; {_size(plan.memory)} are free"
+    room = plan.memory // processes - plan.needed_for(0)
+    images = max(0, room // (plan.kept_per_image + plan.view_bytes))
     return (
-        f"{said}, and only {_size(plan.memory)} are there: at most about {images:,} images a process fit "
-        "(data.batch_size), with trainer.accumulate_grad_batches for the rest where the method allows it"
+        f"{said}, and {_size(plan.memory)} are free: about {images:,} images a process fit (data.batch_size), with "
+        "--global_batch or trainer.accumulate_grad_batches for the rest"
     )
 
 
 def _disk(plan: Plan) -> str:
     most = KEPT * plan.checkpoint
-    said = f"a checkpoint takes {_size(plan.checkpoint)}, up to {KEPT} are there at a time, {_size(most)}"
+    said = f"a checkpoint takes {_size(plan.checkpoint)}, and {KEPT} at most {_size(most)}"
     enough = "" if plan.free > most else ": too little"
     return f"{said}; {_size(plan.free)} are free{enough}"
 

@@ -56,11 +56,13 @@ class Clock(pl.Callback):
         self.ends: list[float] = []
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        if trainer.strategy.root_device.type == "cuda":  # else a batch ends when it is queued
-            torch.cuda.synchronize()
-        self.ends.append(time.perf_counter())
-        late = self.ends[-1] - self.ends[0] > self.seconds
-        trainer.should_stop = len(self.ends) >= STEPS or late
+        number, now = len(self.ends) + 1, time.perf_counter()
+        last = number >= STEPS or (number > 1 and now - self.ends[0] > self.seconds)
+        if (number <= WARM or last) and trainer.strategy.root_device.type == "cuda":
+            torch.cuda.synchronize()  # else the time is that at which the step was queued
+            now = time.perf_counter()
+        self.ends.append(now)
+        trainer.should_stop = last
 
     @property
     def step(self) -> float:
@@ -85,17 +87,22 @@ def measure(method: Method, data: BetonDataModule, settings: dict[str, Any], min
     return clock.step, batches
 
 
+# Callbacks that keep files, or that a few steps without validation give nothing to decide on.
+_ENDING = (pl.callbacks.Checkpoint, pl.callbacks.EarlyStopping)
+
+
 def short_fit(method: Method, data: Any, settings: dict[str, Any], *callbacks: pl.Callback, **more: Any) -> pl.Trainer:
     """Train a copy of a method on one device, saying and keeping nothing; global random state is restored.
 
     data: a data module, or an iterable of batches.  settings: of the run's Trainer.  callbacks: beside those of the
     run.  more: other arguments of the Trainer.
     """
-    own = [one for one in settings.get("callbacks") or [] if not isinstance(one, pl.callbacks.Checkpoint)]
+    own = settings.get("callbacks") or []
+    own = [one for one in (own if isinstance(own, list) else [own]) if not isinstance(one, _ENDING)]
     throwaway = {
         **settings,
         "callbacks": [*copy.deepcopy(own), *callbacks],
-        "logger": False,
+        "logger": pl.loggers.logger.DummyLogger(),  # some callbacks ask for one
         "enable_checkpointing": False,
         "enable_progress_bar": False,
         "log_every_n_steps": 1,

@@ -87,7 +87,7 @@ class Metrics(pl.loggers.Logger):
         if self.columns:
             writer.writeheader()
         writer.writerows(rows)
-        write_whole(self.path, text.getvalue())
+        write_whole(self.path, text.getvalue(), synced=True)
 
 
 def row_of(step: int, names: Iterable[str]) -> Row:

@@ -265,7 +265,7 @@ def _share_batch(settings: Settings, checkpoint: Checkpoint | None) -> None:
     total, given = settings.config.global_batch, settings.trainer_args.get("accumulate_grad_batches")
     if total is None:
         return
-    if any(hasattr(callback, "scheduling") for callback in _own_callbacks(settings.trainer_args)):
+    if any(hasattr(callback, "scheduling") for callback in own_callbacks(settings.trainer_args)):
         raise ConfigError("--global_batch does not go with GradientAccumulationScheduler; leave one of them out")
     world, data = _world(settings.trainer_args), settings.data
     begun = global_batch.as_begun(total, checkpoint, world) if checkpoint and data.resume else None
@@ -278,7 +278,7 @@ def _share_batch(settings: Settings, checkpoint: Checkpoint | None) -> None:
 
 def _as_begun(settings: Settings, run: Run, checkpoint: Checkpoint) -> list[str]:
     """Take the length of a run that was fitted to minutes; returns in words in what it goes on otherwise."""
-    if _length_is_open(settings.trainer_args):
+    if length_is_open(settings.trainer_args):
         for name, value in length_of(checkpoint).items():
             settings.trainer_args[name] = settings.config.trainer[name] = value
     return compare(run.path, checkpoint, settings.resolved()[1])
@@ -341,16 +341,11 @@ def _trainer_args(
     same: the length may have been reached.
     """
     found = dict(settings.trainer_args)
-    own = _own_callbacks(found)
-    kinds = tuple(type(callback) for callback in own)
-    found["callbacks"] = [
-        *own,
-        *(make() for make in (Throughput, OnlineKNN, OnlineLinear, Health) if make not in kinds),
-    ]
+    found["callbacks"] = callbacks_of_run(found)
     world = _world(found)
     if checkpoint and checkpoint.global_batch and data.resume:
         batch_size(checkpoint.global_batch, world)
-    if _length_is_open(found) and found.get("limit_train_batches") != 0:
+    if length_is_open(found) and found.get("limit_train_batches") != 0:
         if isinstance(data.size, dict) and len(data.size) > 1:
             raise ConfigError("data.size grows by epochs, so that their number is needed: give --trainer.max_epochs")
         minutes = _minutes(found.get("max_time")) or settings.config.minutes
@@ -361,7 +356,7 @@ def _trainer_args(
         found.update(fitting)
         for key, value in fitting.items():
             settings.config.trainer[key] = value
-    _check_length(found, None if same else checkpoint)
+    check_length(found, None if same else checkpoint)
     if settings.config.global_batch is not None:
         _whole_batches(found, data, world)
     if found.get("log_every_n_steps") is None:
@@ -369,7 +364,14 @@ def _trainer_args(
     return found
 
 
-def _own_callbacks(trainer_args: Mapping[str, Any]) -> list[Any]:
+def callbacks_of_run(trainer_args: Mapping[str, Any]) -> list[Any]:
+    """The user's callbacks, and those that every run has."""
+    own = own_callbacks(trainer_args)
+    kinds = tuple(type(callback) for callback in own)
+    return [*own, *(make() for make in (Throughput, OnlineKNN, OnlineLinear, Health) if make not in kinds)]
+
+
+def own_callbacks(trainer_args: Mapping[str, Any]) -> list[Any]:
     """The callbacks that the user has given."""
     own = trainer_args.get("callbacks") or []
     return own if isinstance(own, list) else [own]
@@ -396,7 +398,7 @@ def _whole_batches(found: dict[str, Any], data: BetonDataModule, world: int) -> 
         found["limit_train_batches"] = batches // parts * parts
 
 
-def _length_is_open(trainer_args: Mapping[str, Any]) -> bool:
+def length_is_open(trainer_args: Mapping[str, Any]) -> bool:
     """Whether neither epochs nor optimiser steps say how long to train; a limit of time alone says it in minutes."""
     counted = trainer_args.get("max_epochs") is not None or trainer_args.get("max_steps") not in (None, -1)
     return not counted and trainer_args.get("fast_dev_run") in (None, False)
@@ -410,7 +412,8 @@ def _minutes(max_time: Any) -> float | None:
     return timer._duration / 60 if timer._duration is not None else None
 
 
-def _check_length(trainer_args: Mapping[str, Any], checkpoint: Checkpoint | None) -> None:
+def check_length(trainer_args: Mapping[str, Any], checkpoint: Checkpoint | None = None) -> None:
+    """Refuse a length of no step, and one that the checkpoint has reached."""
     epochs, steps = trainer_args.get("max_epochs"), trainer_args.get("max_steps")
     steps = -1 if steps is None else steps  # Lightning's word for none
     if epochs is not None and epochs < 1 and not (epochs == -1 and steps != -1):

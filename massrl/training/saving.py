@@ -14,9 +14,11 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from data_loading.config.atomic import sync_file
 from data_loading.config.lightning_package import pl
 from data_loading.errors import ConfigError, UserError
 from massrl.runs.checkpoint_files import NEXT, WholeCheckpoints, promote
+from massrl.runs.folder import LOG
 from massrl.training import process_state
 from massrl.training.signals import Signals, Stopped
 
@@ -149,6 +151,7 @@ class Saving(pl.callbacks.Checkpoint):
 
     def _promote(self, trainer: pl.Trainer) -> None:
         if self.pending and trainer.is_global_zero:
+            sync_file(self.run / LOG)  # else a power cut could keep the checkpoint and lose rows before it
             promote(self.run)
         self.pending = False
 
