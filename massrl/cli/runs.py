@@ -72,7 +72,7 @@ def _safe(text: str) -> str:
 def _cells(entry: Entry) -> tuple[str, ...]:
     knn = "" if entry.knn is None else f"{100 * entry.knn:.1f}"
     loss = "" if entry.loss is None else f"{entry.loss:.4f}"
-    speed = "" if entry.images_per_s is None else f"{entry.images_per_s:.0f}"
+    speed = "" if entry.images_per_s is None else f"{entry.images_per_s:.{0 if entry.images_per_s >= 10 else 2}f}"
     done = _of(entry.epoch, entry.epochs), _of(entry.step, entry.steps)
     return one_line(entry.run), entry.state, *done, loss, knn, speed, _ago(entry.age_s)
 
