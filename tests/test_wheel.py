@@ -124,7 +124,7 @@ def test_every_requirement_is_imported_and_every_import_is_a_requirement_or_of_a
     assert requirements() - used == set(), "required, and nothing imports it: move it to an extra"
     own = {"massrl", "data_loading"}
     optional = {"albumentations", "ffcv", "lightly", "nvidia", "webdataset", "ipywidgets", "nbclient", "nbformat"}
-    optional |= {"umap", "onnx", "onnxruntime", "kornia", "pyarrow"}
+    optional |= {"umap", "onnx", "onnxruntime", "kornia", "pyarrow", "wandb"}
     others = {m for m in imported() if m not in sys.stdlib_module_names} - own - optional
     assert {m for m in others if not distributions.get(m, set()) & requirements()} == set()
 
