@@ -97,6 +97,7 @@ def short_fit(method: Method, data: Any, settings: dict[str, Any], *callbacks: p
     data: a data module, or an iterable of batches.  settings: of the run's Trainer.  callbacks: beside those of the
     run.  more: other arguments of the Trainer.
     """
+    batches = len(data.train_dataloader() if isinstance(data, BetonDataModule) else data)
     own = settings.get("callbacks") or []
     own = [one for one in (own if isinstance(own, list) else [own]) if not isinstance(one, _ENDING)]
     throwaway = {
@@ -105,7 +106,7 @@ def short_fit(method: Method, data: Any, settings: dict[str, Any], *callbacks: p
         "logger": pl.loggers.logger.DummyLogger(),  # some callbacks ask for one
         "enable_checkpointing": False,
         "enable_progress_bar": False,
-        "log_every_n_steps": 1,
+        "log_every_n_steps": settings.get("log_every_n_steps") or max(1, min(10, batches)),  # as a run has it
         "limit_val_batches": 0,
         "devices": 1,
         "num_nodes": 1,
