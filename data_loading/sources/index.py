@@ -46,8 +46,17 @@ def check_set(file: str | Path | Sequence[str | Path]) -> None:
     SourceError if their class names differ. Warns once if shards, as their names say, are missing or of two sets.
     """
     check_classes(file)
-    if words := fault_of_set(file):
+    if words := fault_of_set(file) or _nameless(named(file)):
         warn_once(printable(words))
+
+
+def _nameless(files: Sequence[Path]) -> str | None:
+    """In words, which of several files lacks an index that others have, so that no image of the set has a name."""
+    there = [any(index.exists() for index in _indexes(file)) for file in files]
+    if all(there) or not any(there):
+        return None
+    lacking = files[there.index(False)]
+    return f"{lacking}: its index, {index_of(lacking).name}, is missing, so that the images of the set have no names"
 
 
 def check_classes(file: str | Path | Sequence[str | Path]) -> None:

@@ -8,6 +8,7 @@ import resource
 import shlex
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,8 +34,8 @@ class Throughput(pl.Callback):
 
     `images_per_s`: images (not views) per second of all processes, loading and training together, smoothed.
     `data_wait`: the share of that time, from 0 to 1, in which this process waits for its next batch; only of a `Loader`
-    of this package, which counts it. `memory_gib`: the most memory so far that this process had: on a GPU what torch
-    has allocated on the device, else its resident memory.
+    of this package, which counts it. `memory_gib`: on a GPU the most that torch has allocated there so far, else the
+    resident memory of this process, without mapped files.
 
     The first `skip` steps of a run, in which code is compiled, validation, and the pauses between epochs do not count.
     Where data_wait is above 0.2 for 50 steps in a row, data are the bottleneck, which is said once, with what to do. A
@@ -50,6 +51,8 @@ class Throughput(pl.Callback):
         self.on_fit_start()
 
     def on_fit_start(self, *_: Any) -> None:
+        if torch.cuda.is_initialized():
+            torch.cuda.reset_peak_memory_stats()  # of an earlier fit of this process
         self.steps, self.images, self.seconds, self.waited = 0, 0.0, 0.0, 0.0
         self.last: tuple[float, float] | None = None  # clock, and seconds waited for data, at the end of the last step
         self.slow = 0  # steps in a row in which data were the bottleneck
@@ -69,7 +72,7 @@ class Throughput(pl.Callback):
         now, before = (time.perf_counter(), waited), self.last
         self.last, self.steps = now, self.steps + 1
         if _logs(trainer):
-            pl_module.log("memory_gib", peak_memory(pl_module.device) / 2**30, batch_size=1)
+            pl_module.log("memory_gib", memory(pl_module.device) / 2**30, batch_size=1)
         if before is None or self.steps <= self.skip:
             return
         # Images and seconds are smoothed alike, and then divided: slow steps count by how long they took.
@@ -96,12 +99,16 @@ class Throughput(pl.Callback):
             warn(self.advice)
 
 
-def peak_memory(device: torch.device) -> int:
-    """Bytes that this process had at most: of torch on a GPU, else resident in memory."""
+def memory(device: torch.device) -> int:
+    """Bytes: on a GPU the most that torch has allocated since the fit began, else resident memory of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024
+    try:  # not ru_maxrss, which counts the pages of mapped files, too, and begins with the parent's
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most if sys.platform == "darwin" else most * 1024
+    return sum(int(line.split()[1]) for line in lines if line.startswith(("RssAnon:", "RssShmem:"))) * 1024
 
 
 def advice(loader: Loader, cores: int, on_cpu: bool) -> str:

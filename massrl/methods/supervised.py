@@ -110,7 +110,7 @@ class Supervised(Method):
         if self.eval_flip:
             logits = logits + self.classifier(self.backbone(batch.views[0].flip(-1)))
         n = int(known.sum())
-        if n:
-            right = (logits.argmax(1) == y)[known].float().mean()
+        if n or world_size() > 1:  # a process without a labelled image logs, too: the others would wait for it
+            right = ((logits.argmax(1) == y) & known).float().sum() / max(n, 1)
             usual = {"batch_size": n, "on_step": False, "on_epoch": True, "add_dataloader_idx": False}
             self.log(f"{stage}_accuracy", right, prog_bar=True, sync_dist=world_size() > 1, **usual)

@@ -266,7 +266,7 @@ PACE = {  # columns of metrics.csv -> (title, what it says)
     ),
     "memory_gib": (
         "memory, GiB",
-        "the most so far: what torch allocated on the GPU, else the resident memory of the process",
+        "on a GPU the most that torch has allocated so far, else the process's resident memory",
     ),
 }
 

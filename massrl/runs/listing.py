@@ -147,9 +147,9 @@ def _is_alive(pid: int) -> bool:
 
 
 def _next(path: Path) -> str | None:
-    """The command with which a run goes on from its checkpoint, or starts again where it has none."""
-    if any((path / name).is_file() for name in (LAST, PREVIOUS)):
-        return f"massrl pretrain --ckpt_path {shlex.quote(str(path))}"
+    """The command with which a run goes on from its checkpoint, is found complete, or starts where it has none."""
     if (path / CONFIG).is_file():
         return f"massrl pretrain --config {shlex.quote(str(path / CONFIG))} --run {shlex.quote(str(path))}"
+    if any((path / name).is_file() for name in (LAST, PREVIOUS)):
+        return f"massrl pretrain --ckpt_path {shlex.quote(str(path))}"
     return None

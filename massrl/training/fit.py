@@ -82,6 +82,8 @@ def fit(
         with loggers.begun(beside, trainer):
             write_whole(run / folder.CONFIG, config_text)
             (run / folder.NAN).unlink(missing_ok=True)  # of an earlier start
+            if checkpoint is None:
+                (run / folder.VIEWS).unlink(missing_ok=True)
             metrics.resume(steps)
             try:
                 with heart.around(trainer, steps, checkpoint.epochs if checkpoint else 0):

@@ -27,6 +27,11 @@ def share(global_batch: int, most: int, world: int) -> tuple[int, int]:
             "(--trainer.devices), or another --global_batch"
         )
     images = global_batch // world
+    if images < 2:
+        raise ConfigError(
+            f"--global_batch is {global_batch}, which leaves {images} image to each of {world} processes, too few for "
+            f"BatchNorm and for losses that compare images; take at most {max(1, global_batch // 2)} processes"
+        )
     if most >= images:
         return images, 1
     if images % most:
@@ -51,8 +56,8 @@ def as_begun(global_batch: int, checkpoint: Checkpoint, world: int) -> tuple[int
         return None
     if total != global_batch:
         raise ConfigError(
-            f"--global_batch is {global_batch}, and the run of {checkpoint.path} has {total}; give the same one, or "
-            "name another run folder"
+            f"--global_batch is {global_batch}, and the run of {checkpoint.path} has {total}; give the same one, "
+            "or begin the data anew by --data.resume false"
         )
     if total % (parts * world):
         raise ConfigError(
@@ -67,8 +72,7 @@ def check_accumulation(given: Any, parts: int, images: int, world: int) -> None:
     if given not in (None, 1, parts):
         raise ConfigError(
             f"--trainer.accumulate_grad_batches is {given}, and --global_batch asks for {parts} batches of {images} "
-            f"images x {world} process{'es' * (world > 1)}; leave it out, or set --global_batch to "
-            f"{given * images * world}"
+            f"images x {world} process{'es' * (world > 1)}; set it to 1, which lets --global_batch choose"
         )
 
 

@@ -44,7 +44,8 @@ class Heartbeat(pl.Callback):
 
         steps, epochs: that are done already.
         """
-        self._write("starting", {"step": steps, "epoch": epochs, **_length(trainer)})
+        self.before = {"step": steps, "epoch": epochs}
+        self._write("starting", {**self.before, **_length(trainer)})
         try:
             yield
         except BaseException as error:
@@ -73,7 +74,9 @@ class Heartbeat(pl.Callback):
         last = self.metrics.last
         found = {name: last.get(name) for name in ("loss", "images_per_s")}
         found["knn"] = last.get("val_knn", last.get("knn"))
-        return {"step": trainer.global_step, "epoch": trainer.current_epoch, **_length(trainer), **found}
+        done = {"step": trainer.global_step, "epoch": trainer.current_epoch}  # 0 until Lightning has read a checkpoint
+        done = {name: max(value, self.before[name]) for name, value in done.items()}
+        return {**done, **_length(trainer), **found}
 
     def _write(self, state: str, facts: dict[str, Any]) -> None:
         try:
@@ -96,9 +99,11 @@ def _end(error: BaseException) -> tuple[str, str]:
     """(state, line) of a run that an error or a signal has ended."""
     if isinstance(error, Stopped):
         return "stopped", str(error)
-    if isinstance(error, KeyboardInterrupt):
-        return "stopped", "stopped by SIGINT"
-    if isinstance(error, SystemExit):  # Lightning's SIGTERMException, too
-        return "stopped", f"ended by {type(error).__name__}"
+    if isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt):
+        return "stopped", "stopped by SIGINT"  # after which Lightning exits by itself
+    if isinstance(error, pl.utilities.exceptions.SIGTERMException):
+        return "stopped", "stopped by SIGTERM"
+    if isinstance(error, SystemExit):
+        return "failed", f"ended by sys.exit({error.code!r:.40})"
     text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
     return "failed", one_line(text)[:300]

@@ -28,6 +28,7 @@ from massrl.training.metrics import Metrics, Row, row_of
 
 NAMES = ("csv", "wandb", "tensorboard")
 ID = Path("wandb", "id")  # in a run folder
+FINISH_S = 60.0  # seconds that wandb may take at the end to send what is left
 PROJECT = "massrl"  # of Weights & Biases, unless WANDB_PROJECT names another
 _MultiProcessingLauncher = import_module(f"{pl.__name__}.strategies.launchers")._MultiProcessingLauncher
 rank_zero_only = pl.utilities.rank_zero_only
@@ -160,6 +161,7 @@ class WandB(Beside):
             id=number,
             resume="allow",
             config=self.config,
+            settings=_settings(wandb),
         )
         write_whole(self.run / ID, f"{number}\n")
         return found
@@ -179,6 +181,14 @@ class WandB(Beside):
 
     def close(self, success: bool) -> None:
         self.to.finish(exit_code=0 if success else 1)
+
+
+def _settings(wandb: Any) -> Any:
+    """wandb's settings with an end that waits a minute for the network, and not for ever; None where it has no such."""
+    try:
+        return wandb.Settings(finish_timeout=FINISH_S, finish_timeout_raises=True)
+    except (AttributeError, TypeError, ValueError):  # older ones
+        return None
 
 
 class TensorBoard(Beside):

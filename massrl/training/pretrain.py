@@ -31,6 +31,7 @@ from massrl.exporting.run_folder import export_run
 from massrl.methods import Method
 from massrl.parsing.places import Keywords
 from massrl.report import build
+from massrl.runs import heartbeat
 from massrl.runs.checkpoint import Checkpoint, find
 from massrl.runs.folder import CONFIG, EXPORT, METRICS, Claim, Run, check_free, claimed, run_of
 from massrl.runs.quiet import is_first, quiet
@@ -250,6 +251,7 @@ def _train(
         if complete:
             if claim:
                 claim.begun = True
+                _finished(run, trainer_args, checkpoint)
             return claim is not None
     elif not rehearsal:
         say(f"{type(method).__name__} on {data.train}: {len(data.view_set)} views of {_sizes(data)}, run {run.path}")
@@ -258,6 +260,18 @@ def _train(
     with _interrupted(run):
         fit(run.path, method, data, trainer_args, resolved, text, command, checkpoint, claim)
     return claim is not None
+
+
+def _finished(run: Run, trainer_args: Mapping[str, Any], checkpoint: Checkpoint) -> None:
+    """Let the heartbeat of a complete run say so, where the process that completed it could not."""
+    try:
+        heard = heartbeat.read(run.path)
+        if heard is None or heard["state"] != "finished":
+            epochs = trainer_args.get("max_epochs")
+            length = {"epochs": epochs if epochs and epochs > 0 else None, "steps": checkpoint.steps}
+            heartbeat.write(run.path, "finished", step=checkpoint.steps, epoch=checkpoint.epochs, **length)
+    except UserError as error:
+        say(f"{error}; `massrl runs` does not know that this run is complete")
 
 
 def _share_batch(settings: Settings, checkpoint: Checkpoint | None) -> None:
@@ -360,7 +374,13 @@ def _trainer_args(
     if settings.config.global_batch is not None:
         _whole_batches(found, data, world)
     if found.get("log_every_n_steps") is None:
-        found["log_every_n_steps"] = max(1, min(10, batches_of_epoch(data, found) // world))
+        limit = found.get("limit_train_batches")  # of a process
+        batches = batches_of_epoch(data, {**found, "limit_train_batches": None}) // world
+        batches = batches if limit is None else min(batches, limit if isinstance(limit, int) else int(batches * limit))
+        found["log_every_n_steps"] = max(1, min(10, batches // (found.get("accumulate_grad_batches") or 1)))
+    last, epochs = max(growing.by_epoch(data.size)), found.get("max_epochs")
+    if last and epochs not in (None, -1) and last >= epochs:
+        say(f"WARNING: data.size has a size from epoch {last} on, which a run of {epochs} epochs does not reach")
     return found
 
 
@@ -386,9 +406,12 @@ def _world(trainer_args: Mapping[str, Any]) -> int:
 def _whole_batches(found: dict[str, Any], data: BetonDataModule, world: int) -> None:
     """Let an epoch end with its last whole global batch: on more processes, which accumulate less, it does so, too."""
     parts = found["accumulate_grad_batches"]
-    if parts == 1 or found.get("limit_train_batches") is not None or found.get("overfit_batches"):
+    if parts == 1 or found.get("overfit_batches"):
         return
-    batches = batches_of_epoch(data, found) // world
+    whole, limit = {**found, "limit_train_batches": None}, found.get("limit_train_batches")
+    batches = batches_of_epoch(data, whole) // world
+    if limit is not None:
+        batches = min(batches, limit if isinstance(limit, int) else int(batches * limit))
     if batches < parts:
         raise ConfigError(
             f"an epoch has {batches} batches of {data.batch_size * world} images, fewer than the {parts} that make up "

@@ -70,6 +70,8 @@ def compare(run: Path, checkpoint: Checkpoint, config: Mapping[str, Any]) -> lis
     """
     found = list(differences(settings_of(checkpoint), config))
     others = any(name in PROCESSES for name, _, _ in found)
+    # Where both have a global batch, the images per process follow from it, which is compared with the checkpoint's.
+    others = others or config.get("global_batch") is not None
     binding = [one for one in found if _binds(one[0]) and not (others and one[0] == "data.batch_size")]
     if binding:
         raise ConfigError(

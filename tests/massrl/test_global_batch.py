@@ -109,3 +109,8 @@ def test_two_processes_and_then_one_go_through_the_same_steps(images, tmp_path):
     assert kept(tmp_path / "run")["global_step"] == 4
     assert "global batch 8 = 4 images x 1 process x 2 accumulated" in pretrain(3, 1)  # each batch of 4 is whole here
     assert kept(tmp_path / "run")["global_step"] == 6
+
+
+def test_a_share_of_one_image_is_refused():
+    with pytest.raises(ConfigError, match="leaves 1 image to each of 8 processes.*take at most 4 processes"):
+        share(8, 256, 8)

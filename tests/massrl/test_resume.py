@@ -16,7 +16,7 @@ from massrl.cli.samples import sample_folder
 from massrl.runs.checkpoint import Checkpoint, find
 from massrl.runs.checkpoint_files import LAST, NEXT, PREVIOUS, WholeCheckpoints, _Stream, damage, promote
 from massrl.training import process_state
-from massrl.training.resume import differences
+from massrl.training.resume import compare, differences
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +167,17 @@ def test_differences_are_of_leaves_and_ignore_how_a_value_is_written():
 
 
 # ---- found by a reader
+
+
+def test_with_a_global_batch_the_images_per_process_follow_the_number_of_processes(tmp_path):
+    """As where devices are "auto", and another machine has half as many."""
+    config = {"global_batch": 2048, "data": {"batch_size": 256}, "trainer": {"devices": "auto"}}
+    kept = Checkpoint(tmp_path, {"massrl": {"config": config}})
+    assert compare(tmp_path, kept, {**config, "data": {"batch_size": 512}}) == [
+        "data.batch_size is 256 there and 512 here"
+    ]
+    with pytest.raises(ConfigError, match="data.batch_size is 256 there and 512 here"):
+        compare(tmp_path, kept, {**config, "global_batch": None, "data": {"batch_size": 512}})
 
 
 @pytest.mark.parametrize("first_steps", [4, 6], ids=["an epoch", "an epoch and a half"])

@@ -14,7 +14,7 @@ from killing import STEPS, killed, train
 from massrl.cli.main import main
 from massrl.cli.samples import sample_folder
 from massrl.runs import heartbeat, lock
-from massrl.runs.folder import Run
+from massrl.runs.folder import CONFIG, Run
 from massrl.runs.listing import SILENT, entries
 
 COUNTS = ("epoch", "epochs", "step", "steps")
@@ -78,7 +78,7 @@ def test_a_run_that_is_killed_is_stale_at_once_and_says_how_it_goes_on(images, t
     killed(images, run, "in the step", 6)
     entry = only(run.parent)
     assert entry.state == "stale" and entry.steps == STEPS
-    assert shlex.split(entry.next) == ["massrl", "pretrain", "--ckpt_path", str(run)]
+    assert shlex.split(entry.next) == ["massrl", "pretrain", "--config", str(run / CONFIG), "--run", str(run)]
     train(images, run)
     assert only(run).state == "finished"
 
@@ -90,12 +90,21 @@ def test_a_run_that_is_killed_before_its_first_checkpoint_starts_again(images, t
     assert entry.next == f"massrl pretrain --config {tmp_path}/run/config.yaml --run {tmp_path}/run"
 
 
+def test_a_complete_run_whose_process_could_not_say_so_is_finished_when_it_is_started_again(images, tmp_path):
+    train(images, tmp_path / "run")
+    heard = heartbeat.read(tmp_path / "run")
+    heartbeat.write(tmp_path / "run", "running", **{name: heard[name] for name in ("step", "epoch", "steps", "epochs")})
+    train(images, tmp_path / "run")
+    entry = only(tmp_path)
+    assert (entry.state, entry.step, entry.epoch) == ("finished", STEPS, 3)
+
+
 def test_a_fault_is_a_failed_run_with_its_line(images, tmp_path, capsys):
     with pytest.raises(RuntimeError):
         train(images, tmp_path / "run", At(6, fail))
     entry = only(tmp_path)
     assert (entry.state, entry.step, entry.epoch) == ("failed", 6, 1)
-    assert entry.line == r"RuntimeError: the node is \x1b[31mgone" and "--ckpt_path" in entry.next
+    assert entry.line == r"RuntimeError: the node is \x1b[31mgone" and "--config" in entry.next
 
 
 def test_a_signal_is_a_stopped_run(images, tmp_path):

@@ -2,6 +2,7 @@
 
 import collections
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -149,6 +150,18 @@ def test_torchrun_starts_a_run_whose_words_stand_after_two_dashes(folder):
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert kept(run)["global_step"] == 4 and len(kept(run)["processes"]) == 2
+
+
+def test_accuracy_of_fewer_validation_images_than_processes_take_does_not_hang(folder):
+    val = folder / "val" / "discs"
+    val.mkdir(parents=True)
+    for image in sorted((folder / "sample_images" / "discs").iterdir())[:2]:  # all of them in the part of rank 0
+        shutil.copy(image, val)
+    words = ["--model", "Supervised", "--model.num_classes", "2", "--data.val", str(val.parent)]
+    both = TwoProcesses(folder, *words, "--trainer.max_epochs", "1")
+    said = both.ended()
+    assert both.parent.returncode == 0, said
+    assert "val_accuracy" in logged(both.run)[-1]
 
 
 def seen(folder: Path) -> list[list[int]]:
