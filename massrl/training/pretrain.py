@@ -374,9 +374,7 @@ def _trainer_args(
     if settings.config.global_batch is not None:
         _whole_batches(found, data, world)
     if found.get("log_every_n_steps") is None:
-        limit = found.get("limit_train_batches")  # of a process
-        batches = batches_of_epoch(data, {**found, "limit_train_batches": None}) // world
-        batches = batches if limit is None else min(batches, limit if isinstance(limit, int) else int(batches * limit))
+        batches = _batches_of_process(found, data, world)
         found["log_every_n_steps"] = max(1, min(10, batches // (found.get("accumulate_grad_batches") or 1)))
     last, epochs = max(growing.by_epoch(data.size)), found.get("max_epochs")
     if last and epochs not in (None, -1) and last >= epochs:
@@ -403,15 +401,19 @@ def _world(trainer_args: Mapping[str, Any]) -> int:
     return make_trainer(**{**trainer_args, **quiet_one}).world_size
 
 
+def _batches_of_process(found: Mapping[str, Any], data: BetonDataModule, world: int) -> int:
+    """Batches of an epoch that each process takes, after --trainer.limit_train_batches, which counts those."""
+    batches = batches_of_epoch(data, {**found, "limit_train_batches": None}) // world
+    limit = found.get("limit_train_batches")
+    return batches if limit is None else min(batches, limit if isinstance(limit, int) else int(batches * limit))
+
+
 def _whole_batches(found: dict[str, Any], data: BetonDataModule, world: int) -> None:
     """Let an epoch end with its last whole global batch: on more processes, which accumulate less, it does so, too."""
     parts = found["accumulate_grad_batches"]
     if parts == 1 or found.get("overfit_batches"):
         return
-    whole, limit = {**found, "limit_train_batches": None}, found.get("limit_train_batches")
-    batches = batches_of_epoch(data, whole) // world
-    if limit is not None:
-        batches = min(batches, limit if isinstance(limit, int) else int(batches * limit))
+    batches = _batches_of_process(found, data, world)
     if batches < parts:
         raise ConfigError(
             f"an epoch has {batches} batches of {data.batch_size * world} images, fewer than the {parts} that make up "
