@@ -268,9 +268,13 @@ def test_loaders_made_again_each_epoch_leave_no_threads_files_or_memory(raw, jpg
 
     epochs(3)
     files, held = epochs(1)
-    files_after, held_after = epochs(20)
+    grown = []
+    for _ in range(3):  # the process's other memory grows now and then, a leak grows in each of the three
+        files_after, held_after = epochs(20)
+        grown.append(held_after - held)
+        held = held_after
     assert not ours() and files_after == files
-    assert held_after - held < 8e6  # bytes; 20 loaders' batches would be 50 MB
+    assert min(grown) < 8e6  # bytes; 20 loaders' batches would be 50 MB
 
 
 def memory():
