@@ -131,6 +131,9 @@ def _at_level_1(dispatcher):
 
 
 def is_cold() -> bool:
-    """True if the disk cache has no kernel of this version, so that the first use will compile."""
+    """True if the disk cache has no renderer of this version, so that the first batch will wait for it.
+
+    Smaller kernels are there before a loader asks.
+    """
     folder = cache_folder()
-    return folder is None or not any(Path(folder).rglob("*.nbi"))
+    return folder is None or not any(Path(folder).rglob("numba_renderer.render-*.nbi"))

@@ -11,9 +11,8 @@ import numpy as np
 
 from data_loading.kernel.jit import jit
 from data_loading.ops.base import OPS, Op
-from data_loading.ops.histogram import count_levels, look_up, tensor_levels, tensor_look_up
+from data_loading.ops.histogram import highest, lowest, tensor_levels, tensor_look_up
 from data_loading.ops.step import step
-from data_loading.ops.whole_image import planes, words
 
 AUTOCONTRAST = 22  # the code of the step, as saved plans hold it
 F32 = np.float32
@@ -40,21 +39,16 @@ def reference(image: np.ndarray) -> np.ndarray:
     return out
 
 
-@jit(inline=True)
-def kernel(plane, counts, table):
-    """Stretch plane (3, H, W) float32 in place; counts (256,) int32 and table (256,) float32: scratch."""
+@jit
+def fill_table(extremes, table):
+    """Write the level that each level becomes: table (3, 256) float32, flat; extremes: of `histogram.find_extremes`."""
     for c in range(3):
-        count_levels(plane[c], counts)
-        low, high = 255, 0
-        for level in range(256):
-            if counts[level] > 0:
-                low, high = min(low, level), level
+        low, high = lowest(extremes, c), highest(extremes, c)
         scale = 255.0 / max(high - low, 1)  # float64: the last bit decides whether 254.99... becomes 254
         offset = -low * scale
         for level in range(256):
             stretched = F32(min(max(int(level * scale + offset), 0), 255))
-            table[level] = stretched if high > low else F32(level)
-        look_up(plane[c], table)
+            table[256 * c + level] = stretched if high > low else F32(level)
 
 
 def tensor(images):
@@ -68,10 +62,4 @@ def tensor(images):
     return tensor_look_up(images, levels, table.where(high > low, same))
 
 
-def image_kernel(image, scratch, height, width, arg, word, small):
-    """`kernel` with the arguments that whole_image.py calls every image kernel with."""
-    arg, word, small = words(arg, word, small)
-    kernel(planes(image, scratch, height, width)[0], small[:256].view(np.int32), small[256:512])
-
-
-step(AUTOCONTRAST, "autocontrast", reference=reference, tensor=tensor, image_kernel=image_kernel)
+step(AUTOCONTRAST, "autocontrast", reference=reference, tensor=tensor)

@@ -275,7 +275,15 @@ def tensor_hue(images, turn):
     return low + out.clamp(min=0).minimum(chroma)
 
 
-step(BRIGHTNESS, "brightness", ("factor",), reference=reference_brightness, tensor=tensor_brightness, on_rows=True)
+step(
+    BRIGHTNESS,
+    "brightness",
+    ("factor",),
+    reference=reference_brightness,
+    tensor=tensor_brightness,
+    on_rows=True,
+    on_values=True,
+)
 step(CONTRAST, "contrast", ("factor",), reference=reference_contrast, tensor=tensor_contrast)
 step(SATURATION, "saturation", ("factor",), reference=reference_saturation, tensor=tensor_saturation, on_rows=True)
 step(HUE, "hue", ("turn",), reference=reference_hue, tensor=tensor_hue, on_rows=True)

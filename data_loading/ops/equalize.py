@@ -11,9 +11,8 @@ import numpy as np
 
 from data_loading.kernel.jit import jit
 from data_loading.ops.base import OPS, Op
-from data_loading.ops.histogram import count_levels, look_up, tensor_levels, tensor_look_up
+from data_loading.ops.histogram import tensor_levels, tensor_look_up
 from data_loading.ops.step import step
-from data_loading.ops.whole_image import planes, words
 
 EQUALIZE = 21  # the code of the step, as saved plans hold it
 F32 = np.float32
@@ -41,21 +40,19 @@ def reference(image: np.ndarray) -> np.ndarray:
     return out
 
 
-@jit(inline=True)
-def kernel(plane, counts, table):
-    """Equalize plane (3, H, W) float32 in place; counts (256,) int32 and table (256,) float32: scratch."""
-    for c in range(3):
-        count_levels(plane[c], counts)
+@jit
+def fill_table(counts, table):
+    """Write the level that each level becomes: table (3, 256) float32, flat; counts (3, 256) int32, flat."""
+    for c in range(0, 3 * 256, 256):
         pixels, highest = 0, 0
         for level in range(256):
-            if counts[level] > 0:
-                pixels, highest = pixels + counts[level], counts[level]
+            if counts[c + level] > 0:
+                pixels, highest = pixels + counts[c + level], counts[c + level]
         step = (pixels - highest) // 255
         below = step // 2
         for level in range(256):
-            table[level] = F32(min(below // step, 255) if step > 0 else level)
-            below += counts[level]
-        look_up(plane[c], table)
+            table[c + level] = F32(min(below // step, 255) if step > 0 else level)
+            below += counts[c + level]
 
 
 def tensor(images):
@@ -69,10 +66,4 @@ def tensor(images):
     return tensor_look_up(images, levels, table.clamp(max=255).where(step > 0, same))
 
 
-def image_kernel(image, scratch, height, width, arg, word, small):
-    """`kernel` with the arguments that whole_image.py calls every image kernel with."""
-    arg, word, small = words(arg, word, small)
-    kernel(planes(image, scratch, height, width)[0], small[:256].view(np.int32), small[256:512])
-
-
-step(EQUALIZE, "equalize", reference=reference, tensor=tensor, image_kernel=image_kernel)
+step(EQUALIZE, "equalize", reference=reference, tensor=tensor)

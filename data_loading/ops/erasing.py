@@ -10,9 +10,9 @@ import numpy as np
 from data_loading.errors import ViewError
 from data_loading.kernel.jit import jit
 from data_loading.kernel.rng import uniform
+from data_loading.kernel.simd import LANES, splat, store
 from data_loading.ops.base import OPS, Op, interval, within
 from data_loading.ops.step import step
-from data_loading.ops.whole_image import planes, words
 
 ERASING = 13  # the code of the step, as saved plans hold it
 F32 = np.float32
@@ -88,16 +88,25 @@ def reference(image: np.ndarray, top: float, left: float, height: float, width: 
 
 
 @jit(inline=True)
-def kernel(plane, arg):
-    """Fill the rectangle in plane (3, H, W) float32 in place; arg (7,): the step's numbers."""
-    _, h, w = plane.shape
-    half = F32(0.5)
-    y0, y1 = int(arg[0] * F32(h) + half), min(int((arg[0] + arg[2]) * F32(h) + half), h)
-    x0, x1 = int(arg[1] * F32(w) + half), min(int((arg[1] + arg[3]) * F32(w) + half), w)
-    for c in range(3):
-        for y in range(y0, y1):
-            for x in range(x0, x1):
-                plane[c, y, x] = arg[4 + c]
+def kernel(tile, arg, width, pitch, y, step):
+    """Fill the rectangle's part of a tile, flat float32 of three channels, in place; arg (7,): the step's numbers.
+
+    The tile's rows are rows y, y + step, y + 2 step, ... of a view of `width` x `width` pixels, or lie outside it.
+    """
+    n, side, half = tile.size // 3, F32(width), F32(0.5)
+    y0, y1 = int(arg[0] * side + half), min(int((arg[0] + arg[2]) * side + half), width)
+    x0, x1 = int(arg[1] * side + half), min(int((arg[1] + arg[3]) * side + half), width)
+    for row in range(0, n, pitch):
+        if y0 <= y < y1:
+            for c in range(3):
+                at, end = c * n + row + x0, c * n + row + x1
+                while at + LANES <= end:
+                    store(tile, at, splat(arg[4 + c]))
+                    at += LANES
+                while at < end:
+                    tile[at] = arg[4 + c]
+                    at += 1
+        y += step
 
 
 def tensor(images, top, left, height, width, *fill):
@@ -114,16 +123,11 @@ def tensor(images, top, left, height, width, *fill):
     return torch.where(within, torch.stack(fill, 1)[:, :, None, None], images)
 
 
-def image_kernel(image, scratch, height, width, arg, word, small):
-    """`kernel` with the arguments that whole_image.py calls every image kernel with."""
-    kernel(planes(image, scratch, height, width)[0], words(arg, word, small)[0])
-
-
 step(
     ERASING,
     "erasing",
     ("top", "left", "height", "width", "red", "green", "blue"),
     reference=reference,
     tensor=tensor,
-    image_kernel=image_kernel,
+    on_rows=True,
 )

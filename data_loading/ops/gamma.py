@@ -65,4 +65,4 @@ def tensor(images, gamma, gain):
     return (255 * gain * (images.clamp(min=0) / 255) ** gamma).clamp(0, 255)
 
 
-step(GAMMA, "gamma", ("gamma", "gain"), reference=reference, tensor=tensor, on_rows=True)
+step(GAMMA, "gamma", ("gamma", "gain"), reference=reference, tensor=tensor, on_rows=True, on_values=True)

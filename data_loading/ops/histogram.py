@@ -1,12 +1,14 @@
-"""What equalize and autocontrast share: the counts of each integer level in a channel, and a lookup table of levels."""
+"""What equalize and autocontrast share: rows of integer levels, what is counted in them, and a table of levels."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from data_loading.kernel.jit import jit
+from data_loading.kernel.simd import LANES, at, load, maximum, minimum, put, splat, store
 
 F32 = np.float32
+TABLES = 4  # a level that occurs twice in a row is counted in two tables, so that neither count waits for the other
 
 
 @jit(inline=True)
@@ -16,21 +18,122 @@ def level_of(value):
 
 
 @jit
-def count_levels(channel, counts):
-    """Count the rounded levels of channel (H, W) float32 into counts (256,) int32."""
-    for level in range(256):
-        counts[level] = 0
-    flat = channel.reshape(-1)
-    for i in range(flat.size):
-        counts[level_of(flat[i])] += 1
+def put_levels(tile, row, width, levels, place, step):
+    """Copy a row of the tile, rounded to integer levels.
+
+    tile (3 n,) float32: the row's `width` pixels of channel c start at c n + row.  levels: flat uint8; they are written
+    from place + c step on.
+    """
+    n = tile.size // 3
+    for c in range(3):
+        i, o = c * n + row, place + c * step
+        end = o + width
+        while o + LANES <= end:
+            store(levels, o, load(tile, i))
+            i, o = i + LANES, o + LANES
+        while o < end:
+            levels[o] = level_of(tile[i])
+            i, o = i + 1, o + 1
+
+
+@jit(inline=True)
+def count(counts, i):
+    """Add 1 to counts[i]."""
+    put(counts, i, np.int32(at(counts, i) + 1))
 
 
 @jit
-def look_up(channel, table):
-    """Replace each value of channel (H, W) float32 in place by table[its rounded level]; table (256,) float32."""
-    flat = channel.reshape(-1)
-    for i in range(flat.size):
-        flat[i] = table[level_of(flat[i])]
+def count_row(levels, place, width, step, counts):
+    """Count a row's levels: levels as in `put_levels`; counts (TABLES, 3, 256) int32, flat."""
+    for c in range(3):
+        i, first = place + c * step, c * 256
+        end = i + width
+        while i + TABLES <= end:
+            count(counts, first + at(levels, i))
+            count(counts, first + 768 + at(levels, i + 1))
+            count(counts, first + 2 * 768 + at(levels, i + 2))
+            count(counts, first + 3 * 768 + at(levels, i + 3))
+            i += TABLES
+        while i < end:
+            count(counts, first + at(levels, i))
+            i += 1
+
+
+@jit
+def add_tables(counts):
+    """Add the counts of all tables into the first: counts (TABLES, 3, 256) int32, flat."""
+    for i in range(768):
+        counts[i] += counts[768 + i] + counts[2 * 768 + i] + counts[3 * 768 + i]
+
+
+@jit
+def find_extremes(tile, row, width, extremes):
+    """Take a row of a tile into account: its lowest and highest values of each channel.
+
+    tile, row, width: as in `put_levels`.  extremes (3, 2, LANES) float32, flat: the lowest and highest of each lane.
+    """
+    n = tile.size // 3
+    for c in range(3):
+        i, at = c * n + row, 2 * LANES * c
+        end, low, high = i + width, load(extremes, at), load(extremes, at + LANES)
+        while i < end and width >= LANES:
+            v = load(tile, min(i, end - LANES))  # the last vector overlaps the one before
+            low, high = minimum(low, v), maximum(high, v)
+            i += LANES
+        while i < end:
+            v = splat(tile[i])
+            low, high = minimum(low, v), maximum(high, v)
+            i += 1
+        store(extremes, at, low)
+        store(extremes, at + LANES, high)
+
+
+@jit
+def forget(counts, extremes):
+    """Start counting anew."""
+    for i in range(counts.size):
+        counts[i] = 0
+    for c in range(0, 6 * LANES, 2 * LANES):
+        store(extremes, c, splat(F32(255.0)))
+        store(extremes, c + LANES, splat(F32(0.0)))
+
+
+@jit
+def lowest(extremes, channel):
+    """The lowest level of a channel: `find_extremes` of all rows. (Rounding keeps the order of values.)"""
+    low = F32(255.0)
+    for i in range(2 * LANES * channel, 2 * LANES * channel + LANES):
+        low = min(low, extremes[i])
+    return level_of(low)
+
+
+@jit
+def highest(extremes, channel):
+    """The highest level of a channel."""
+    high = F32(0.0)
+    for i in range(2 * LANES * channel + LANES, 2 * LANES * (channel + 1)):
+        high = max(high, extremes[i])
+    return level_of(high)
+
+
+@jit
+def look_up_row(levels, place, step, width, table, tile, row):
+    """Read a row of levels into the tile through a table of (3, 256) float32, flat; all else as in `put_levels`."""
+    n = tile.size // 3
+    for c in range(3):
+        i, o, first = place + c * step, c * n + row, 256 * c
+        end = i + width
+        while i + 4 <= end:
+            a, b = at(table, first + at(levels, i)), at(table, first + at(levels, i + 1))
+            c_, d = at(table, first + at(levels, i + 2)), at(table, first + at(levels, i + 3))
+            put(tile, o, a)
+            put(tile, o + 1, b)
+            put(tile, o + 2, c_)
+            put(tile, o + 3, d)
+            i, o = i + 4, o + 4
+        while i < end:
+            put(tile, o, at(table, first + at(levels, i)))
+            i, o = i + 1, o + 1
 
 
 def tensor_levels(images):

@@ -40,4 +40,4 @@ def tensor(images):
     return 255 - images
 
 
-step(INVERT, "invert", reference=reference, tensor=tensor, on_rows=True)
+step(INVERT, "invert", reference=reference, tensor=tensor, on_rows=True, on_values=True)

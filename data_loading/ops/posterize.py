@@ -61,4 +61,4 @@ def tensor(images, bits):
     return ((images + 0.5).long() >> dropped << dropped).to(images.dtype)
 
 
-step(POSTERIZE, "posterize", ("bits",), reference=reference, tensor=tensor, on_rows=True)
+step(POSTERIZE, "posterize", ("bits",), reference=reference, tensor=tensor, on_rows=True, on_values=True)

@@ -1,4 +1,4 @@
-"""The interpreter of programs: `draw` samples the numbers of any op, `rows` and `run_on_image` run any step.
+"""The interpreter of programs: `draw` samples the numbers of any op, `steps` and `run_on_image` run most steps.
 
 A new op that samples numbers needs a branch in `draw`, a new kernel of rows one in `rows`.
 All else is in the op's file.
@@ -11,10 +11,12 @@ import numpy as np
 from data_loading.kernel.jit import jit
 from data_loading.ops import (
     affine,
+    autocontrast,
     blur,
     color_jitter,
     cutout,
     elastic,
+    equalize,
     erasing,
     flip,
     gamma,
@@ -31,6 +33,7 @@ from data_loading.ops import (
     solarize,
     thickness,
     translate,
+    vertical_flip,
 )
 from data_loading.ops.base import magnitude
 from data_loading.ops.step import ARGS, END, OWN, STEPS
@@ -40,6 +43,7 @@ F32 = np.float32
 
 # By code, constants of the functions below. Users' own ops, defined later, run on the whole image and join no step.
 ON_ROWS = np.array([code in STEPS and STEPS[code].on_rows for code in range(256)])
+ON_VALUES = np.array([code in STEPS and STEPS[code].on_values for code in range(256)])
 JOINED_BY = np.zeros(256, np.uint8)  # the code of the step that this one joins when it directly follows, or 0
 for _step in STEPS.values():
     if _step.joins:
@@ -102,23 +106,68 @@ def draw(rule, params, state, size, owns, op, arg, word, n):  # noqa: C901 - a b
 
 @jit
 def on_rows(code):
-    """Whether a step's kernel reads only pixels of the row that it writes; False for contrast, which needs a mean."""
+    """Whether a step's kernel reads only pixels of the row that it writes."""
     return ON_ROWS[code]
 
 
 @jit
+def on_values(code):
+    """Whether a step makes each value a function of itself alone."""
+    return ON_VALUES[code]
+
+
+@jit
+def near(code):
+    """Whether a step's kernel reads rows around the row that it writes."""
+    return code == blur.BLUR or code == sharpness.SHARPNESS
+
+
+@jit
+def radius(code, arg, side):
+    """How many rows above and below such a step reads; 0 if it changes nothing. arg (ARGS,): its numbers."""
+    return blur.blur_radius(arg[0], arg[1], side, side) if code == blur.BLUR else sharpness.radius(side)
+
+
+@jit
+def finds(code):
+    """Whether a step needs to know something about all pixels before it changes one."""
+    return code == color_jitter.CONTRAST or code == equalize.EQUALIZE or code == autocontrast.AUTOCONTRAST
+
+
+@jit
 def on_image(code):
-    """Whether a step's kernel needs the whole image and is called by its address; False for blur and contrast."""
-    return not (code == END or code == blur.BLUR or code == color_jitter.CONTRAST or ON_ROWS[code])
+    """Whether a step's kernel needs the whole image and is called by its address."""
+    return not (code == END or ON_ROWS[code] or near(code) or finds(code))
+
+
+@jit
+def steps(op, arg, first, end, mean, tile, width, pitch, y, upside):
+    """Run steps first to end - 1 of a program, all of them on_rows, on a tile (3 R pitch,) float32 in place.
+
+    op (K,) uint8, arg (K, ARGS) float32.  mean: gray of the whole image on average, used by contrast.  width: pixels of
+    a row.  The tile's R rows are rows y, y + 1, ... from the top of the view, or from its bottom if `upside` (down).
+    """
+    for k in range(first, end):
+        if op[k] == vertical_flip.VERTICAL_FLIP:
+            upside = not upside
+        elif op[k] == erasing.ERASING:
+            erasing.kernel(tile, arg[k], width, pitch, width - 1 - y if upside else y, -1 if upside else 1)
+        else:
+            rows(op[k], arg[k], mean, tile, width, pitch)
+
+
+@jit
+def turns(op, first, end):
+    """Whether steps first to end - 1 turn the view upside down."""
+    count = 0
+    for k in range(first, end):
+        count += 1 if op[k] == vertical_flip.VERTICAL_FLIP else 0
+    return count % 2 == 1
 
 
 @jit
 def rows(code, arg, mean, tile, width, pitch):
-    """Run one step on a tile (3 R pitch,) float32, R rows of each channel, in place.
-
-    arg (ARGS,) float32: its numbers.  mean: gray of the whole image on average, used by contrast.
-    width: pixels of a row.
-    """
+    """Run one step that works alike on every row on a tile, in place; arg (ARGS,) float32; all else as in `steps`."""
     if code == color_jitter.BRIGHTNESS:
         color_jitter.brightness(tile, arg[0])
     elif code == color_jitter.CONTRAST:

@@ -37,4 +37,4 @@ def tensor(images):
     return (images + 0.5).floor()
 
 
-step(ROUND, "round", reference=reference, tensor=tensor, on_rows=True)
+step(ROUND, "round", reference=reference, tensor=tensor, on_rows=True, on_values=True)

@@ -53,27 +53,27 @@ def take_row(plane, place, step, width, flip, tile, row, pitch):
 
 
 @jit
-def put_image(image, plane):
-    """Copy image (3, H, W) float32 into the plane, flat int16 in 128ths of a level, clamped to levels 0..255."""
+def put_image(image, plane, place):
+    """Copy image (3, H, W) float32 to plane[place :], int16 in 128ths of a level, clamped to levels 0..255."""
     flat = image.reshape(-1)
     i = 0
     while i + LANES <= flat.size:
         v = load(flat, i)
-        store(plane, i, minimum(maximum(v, splat(F32(0.0))), splat(F32(255.0))))
+        store(plane, place + i, minimum(maximum(v, splat(F32(0.0))), splat(F32(255.0))))
         i += LANES
     while i < flat.size:
-        plane[i] = int(min(max(flat[i], F32(0.0)), F32(255.0)) * F32(128.0) + F32(0.5))
+        plane[place + i] = int(min(max(flat[i], F32(0.0)), F32(255.0)) * F32(128.0) + F32(0.5))
         i += 1
 
 
 @jit
-def take_image(plane, image):
-    """Copy the plane, flat int16 in 128ths of a level, into image (3, H, W) float32."""
+def take_image(plane, place, image):
+    """Copy plane[place :], int16 in 128ths of a level, into image (3, H, W) float32."""
     flat = image.reshape(-1)
     i = 0
     while i + LANES <= flat.size:
-        store(flat, i, load(plane, i))
+        store(flat, i, load(plane, place + i))
         i += LANES
     while i < flat.size:
-        flat[i] = F32(plane[i]) * F32(1 / 128)
+        flat[i] = F32(plane[place + i]) * F32(1 / 128)
         i += 1

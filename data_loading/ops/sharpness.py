@@ -9,10 +9,9 @@ import numpy as np
 
 from data_loading.kernel.jit import jit
 from data_loading.kernel.simd import LANES, fma, load, splat, store
-from data_loading.ops.base import OPS, copy_plane
+from data_loading.ops.base import OPS
 from data_loading.ops.color_jitter import OneFactor, clamp, tensor_blend
 from data_loading.ops.step import step
-from data_loading.ops.whole_image import planes, words
 
 SHARPNESS = 20  # the code of the step, as saved plans hold it
 F32 = np.float32
@@ -37,33 +36,44 @@ def reference(image: np.ndarray, factor: float) -> np.ndarray:
     return np.clip(image * factor + smooth * (1 - factor), 0, 255)
 
 
-@jit(inline=True)
-def kernel(plane, scratch, factor):
-    """Sharpen plane (3, H, W) float32 in place; scratch: as plane."""
-    _, height, width = plane.shape
-    copy_plane(plane, scratch)
-    target, source = plane.reshape(-1), scratch.reshape(-1)
+@jit
+def radius(side):
+    """How many rows above and below a pixel count: 1, or 0 in a view that has only border pixels."""
+    return 1 if side > 2 else 0
+
+
+@jit
+def keep(tile, row, pitch, ring, place):
+    """Copy the row of a tile that starts at `row` to ring[place :], three channels of `pitch` values, float32."""
+    n, o = tile.size // 3, place
+    for c in range(3):
+        for i in range(c * n + row, c * n + row + pitch, LANES):
+            store(ring, o, load(tile, i))
+            o += LANES
+
+
+@jit
+def kernel(ring, y, side, factor, sums, tile):
+    """Sharpen row y of a view. `keep` has written rows y - 1, y and y + 1 to the ring, each to place number mod 3.
+
+    ring: flat float32, three rows of tile.size values.  tile: flat float32 of three channels, written.
+    sums (tile.size / 3 + 2 LANES,) float32: scratch, of which the first vector stays 0.
+    """
+    n, pitch = tile.size, tile.size // 3
+    above, here, below = (y + 2) % 3 * n, y % 3 * n, (y + 1) % 3 * n
+    if y == 0 or y == side - 1:
+        for i in range(0, n, LANES):
+            store(tile, i, load(ring, here + i))
+        return
     around = (F32(1.0) - factor) * F32(1 / 13)
     centre = factor + F32(4.0) * around
-    for c in range(3):
-        for y in range(1, height - 1):
-            first = (c * height + y) * width + 1
-            end = first + width - 2
-            x = first
-            while x < end:
-                if width - 2 >= LANES:
-                    i = min(x, end - LANES)  # the last vector overlaps the one before
-                    sum_ = splat(F32(0.0))
-                    for row in range(i - width, i + width + 1, width):
-                        sum_ = sum_ + load(source, row - 1) + load(source, row) + load(source, row + 1)
-                    store(target, i, clamp(fma(sum_, splat(around), load(source, i) * centre)))
-                    x += LANES
-                else:
-                    total = F32(0.0)
-                    for row in range(x - width, x + width + 1, width):
-                        total += source[row - 1] + source[row] + source[row + 1]
-                    target[x] = min(max(total * around + source[x] * centre, F32(0.0)), F32(255.0))
-                    x += 1
+    for c in range(0, n, pitch):
+        for i in range(0, pitch, LANES):
+            store(sums, LANES + i, load(ring, above + c + i) + load(ring, here + c + i) + load(ring, below + c + i))
+        for i in range(0, pitch, LANES):
+            total = load(sums, LANES - 1 + i) + load(sums, LANES + i) + load(sums, LANES + 1 + i)
+            store(tile, c + i, clamp(fma(total, splat(around), load(ring, here + c + i) * centre)))
+        tile[c], tile[c + side - 1] = ring[here + c], ring[here + c + side - 1]
 
 
 def tensor(images, factor):
@@ -75,10 +85,4 @@ def tensor(images, factor):
     return tensor_blend(images, smooth, factor)
 
 
-def image_kernel(image, scratch, height, width, arg, word, small):
-    """`kernel` with the arguments that whole_image.py calls every image kernel with."""
-    plane, spare = planes(image, scratch, height, width)
-    kernel(plane, spare, words(arg, word, small)[0][0])
-
-
-step(SHARPNESS, "sharpness", ("factor",), reference=reference, tensor=tensor, image_kernel=image_kernel)
+step(SHARPNESS, "sharpness", ("factor",), reference=reference, tensor=tensor)

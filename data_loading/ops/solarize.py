@@ -53,4 +53,4 @@ def tensor(images, threshold):
     return images.where(images < threshold[:, None, None, None], 255 - images)
 
 
-step(SOLARIZE, "solarize", ("threshold",), reference=reference, tensor=tensor, on_rows=True)
+step(SOLARIZE, "solarize", ("threshold",), reference=reference, tensor=tensor, on_rows=True, on_values=True)

@@ -33,6 +33,7 @@ class Step(NamedTuple):
     tensor(images, *numbers): the step in torch on any device. images (N, 3, H, W) float32 in 0..255 -> new images; each
     number is a tensor (N,), float32, or int64 for a key's word. None: a user's own op has no such form.
     on_rows: the kernel reads only pixels of the row that it writes; it is called in `program.rows`.
+    on_values: so does it, and each value becomes a function of itself alone; a table of levels can be run through it.
     image_kernel: a kernel that needs the whole image; its arguments are in whole_image.py.
     joins: the code of another step, which is not run if it comes directly before this one; this step then does the work
     of both and gets the other's numbers after its own. An elastic step joins an affine one, so that the image is
@@ -45,6 +46,7 @@ class Step(NamedTuple):
     reference: Callable[..., Any] | None = None
     tensor: Callable[..., Any] | None = None
     on_rows: bool = False
+    on_values: bool = False
     image_kernel: Callable[..., Any] | None = None
     joins: int = 0
 

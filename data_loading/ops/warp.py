@@ -14,7 +14,7 @@ from scipy.ndimage import map_coordinates
 
 from data_loading.errors import ViewError, one_of
 from data_loading.kernel.jit import jit
-from data_loading.kernel.simd import at
+from data_loading.kernel.simd import LANES, at, load, load_fixed, put, splat_fixed, store, store_fixed
 from data_loading.ops.affine import sample_row, tensor_sample
 from data_loading.ops.base import copy_plane, within
 from data_loading.ops.step import step
@@ -60,29 +60,87 @@ def fixed(value):
     return int(math.floor(value * 65536.0 + 0.5))
 
 
-@jit(inline=True)
-def nearest(plane, scratch, arg):
-    """Warp scratch (3, H, W) into plane (3, H, W), float32, nearest; arg: the step's numbers."""
-    _, height, width = plane.shape
-    a, b, c, d = fixed(arg[0]), fixed(arg[1]), fixed(arg[3]), fixed(arg[4])
-    first_x = fixed(arg[2] + (arg[0] + arg[1]) * 0.5)
-    first_y = fixed(arg[5] + (arg[3] + arg[4]) * 0.5)
-    source, target, size, to = scratch.reshape(-1), plane.reshape(-1), height * width, 0
-    for row in range(height):
-        at_x, at_y = first_x + row * b, first_y + row * d
-        for _ in range(width):
-            x, y, red, green, blue = at_x >> 16, at_y >> 16, arg[7], arg[7], arg[7]
-            if 0 <= x < width and 0 <= y < height:
-                i = y * width + x
-                red, green, blue = at(source, i), at(source, i + size), at(source, i + 2 * size)
-            target[to], target[to + size], target[to + 2 * size] = red, green, blue
-            at_x, at_y, to = at_x + a, at_y + c, to + 1
+@jit
+def is_nearest(op, arg, k):
+    """Whether step k of a program, op (K,) and arg (K, ARGS), is a nearest warp: one that `take_row` does."""
+    return k < op.size and op[k] == WARP and not arg[k, 6] > F32(0.0)
+
+
+@jit
+def fixed_map(arg, side, mirrored, numbers):
+    """Write a nearest map in 65536ths of a pixel to numbers (7,) int64: a, b, c, d, the position of pixel (0, 0), fill.
+
+    arg: the step's numbers.  mirrored: the stored rows, `side` pixels each, are those of the image read backwards.
+    The fill is in 128ths of a level.
+    """
+    a, b, x = fixed(arg[0]), fixed(arg[1]), fixed(arg[2] + (arg[0] + arg[1]) * 0.5)
+    if mirrored:
+        a, b, x = -a, -b, (side << 16) - 1 - x
+    numbers[0], numbers[1], numbers[2], numbers[3], numbers[4] = a, b, fixed(arg[3]), fixed(arg[4]), x
+    numbers[5], numbers[6] = fixed(arg[5] + (arg[3] + arg[4]) * 0.5), int(arg[7] * F32(128.0) + F32(0.5))
+
+
+@jit
+def inside(first, step, end, low, high):
+    """Narrow the interval low <= k < high to those k for which 0 <= first + k step < end -> (low, high).
+
+    An empty interval has high = low.
+    """
+    if step > 0:
+        low, high = max(low, -(first // step)), min(high, (end - 1 - first) // step + 1)
+    elif step < 0:
+        low, high = max(low, -((end - 1 - first) // -step)), min(high, first // -step + 1)
+    elif not 0 <= first < end:
+        high = low
+    return low, max(low, high)
+
+
+@jit
+def take_row(plane, place, y, side, numbers, line, tile, row, pitch):
+    """Read row y of a warped view into the tile, as float32 levels.
+
+    plane: flat int16 in 128ths of a level: the view starts at `place`, three channels of (side, side).
+    numbers: of `fixed_map`.  line (3 pitch,) int16: scratch.
+    tile (3 n,) float32: channel c is written from c n + row on, `pitch` values, of which only `side` are meaningful.
+    """
+    a, b, c, d, first_x, first_y, fill = (
+        numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], numbers[5], numbers[6]
+    )  # fmt: skip
+    x, y0 = first_x + y * b, first_y + y * d
+    low, high = inside(x, a, side << 16, np.int64(0), side)
+    low, high = inside(y0, c, side << 16, low, high)
+    x, y0 = x + low * a, y0 + low * c  # of the first pixel inside
+    size, two = side * side, 2 * pitch
+    if low > 0 or high < side:
+        for i in range(0, 3 * pitch, LANES):
+            store_fixed(line, i, splat_fixed(fill))
+    if c == 0 and a == 65536 and high - low >= LANES:  # a run of pixels
+        i, k = place + (y0 >> 16) * side + (x >> 16) - low, low
+        while k < high:
+            k = min(k, high - LANES)  # the last vector overlaps the one before
+            store_fixed(line, k, load_fixed(plane, i + k))
+            store_fixed(line, pitch + k, load_fixed(plane, i + size + k))
+            store_fixed(line, two + k, load_fixed(plane, i + 2 * size + k))
+            k += LANES
+    else:
+        for k in range(low, high):
+            i = place + (y0 >> 16) * side + (x >> 16)
+            red, green, blue = at(plane, i), at(plane, i + size), at(plane, i + 2 * size)
+            put(line, k, red)
+            put(line, pitch + k, green)
+            put(line, two + k, blue)
+            x, y0 = x + a, y0 + c
+    n = tile.size // 3
+    for channel in range(3):
+        for i in range(0, pitch, LANES):
+            store(tile, channel * n + row + i, load(line, channel * pitch + i))
 
 
 @jit(inline=True)
-def bilinear(plane, scratch, arg):
-    """Warp scratch (3, H, W) into plane (3, H, W), float32, bilinear; arg: the step's numbers."""
+def kernel(plane, scratch, arg):
+    """Warp plane (3, H, W) float32 in place, bilinear; scratch: as plane; arg (8,): the step's numbers."""
     _, height, width = plane.shape
+    copy_plane(plane, scratch)
     source, target, half = scratch.reshape(-1), plane.reshape(-1), F32(0.5)
     for row in range(height):
         y = F32(row) + half
@@ -91,16 +149,6 @@ def bilinear(plane, scratch, arg):
             target[to] = arg[0] * x + arg[1] * y + arg[2] - half
             target[height * width + to] = arg[3] * x + arg[4] * y + arg[5] - half
         sample_row(source, target, row * width, height, width, arg[7])
-
-
-@jit(inline=True)
-def kernel(plane, scratch, arg):
-    """Warp plane (3, H, W) float32 in place; scratch: as plane; arg (8,): the step's numbers."""
-    copy_plane(plane, scratch)
-    if arg[6] > F32(0.0):
-        bilinear(plane, scratch, arg)
-    else:
-        nearest(plane, scratch, arg)
 
 
 def tensor(images, a, b, tx, c, d, ty, bilinear, fill):

@@ -1,10 +1,4 @@
-"""Render: one decoded image and its plan -> all its views, written straight into the batch's memory.
-
-A view is made a few rows at a time: they are resized into a tile that stays in the L1 cache, the program's steps run
-over the tile, and it is normalised into the batch. Three kinds of steps need more than a row. A blur keeps its last
-rows in a ring buffer. Contrast needs the mean of the whole image, and geometric ops the image itself: for these the
-rows are written into a plane, and a second pass continues from it.
-"""
+"""Render: one decoded image and its plan -> all its views, written straight into the batch's memory; see passes.py."""
 
 from __future__ import annotations
 
@@ -16,15 +10,12 @@ import numpy as np
 
 from data_loading.errors import ViewError
 from data_loading.kernel.jit import NO, ZERO, jit
-from data_loading.ops import blur, direct_copy, normalize, program, resize, whole_image
-from data_loading.ops.blur import BLUR
-from data_loading.ops.color_jitter import CONTRAST
+from data_loading.ops import direct_copy, resize, whole_image
 from data_loading.ops.flip import FLIP
-from data_loading.ops.grayscale import gray_sum
 from data_loading.ops.normalize import Normalize
-from data_loading.ops.rows import put_image, put_row, take_image, take_row
-from data_loading.ops.step import END
+from data_loading.ops.rows import put_row
 from data_loading.render import reference
+from data_loading.render.passes import Source, resize_row, view
 from data_loading.render.scratch import scratch
 from data_loading.views.plan import Plan
 from data_loading.views.view_set import ViewSet
@@ -73,30 +64,6 @@ class Output(NamedTuple):
     floats: np.ndarray  # float32
     bytes: np.ndarray  # uint8
     halves: np.ndarray  # int16: the bits of float16 or bfloat16
-
-
-class Source(NamedTuple):
-    """The rows of one view: an image and its taps, or a crop in Scratch.base that several views share."""
-
-    memory: np.ndarray  # (bytes,) uint8
-    start: int
-    width: int
-    taps: tuple[int, int, int, int]  # of find_taps
-    shared: bool
-    flipped: bool  # read rows of a shared crop backwards; for any other crop the taps are reversed instead
-
-
-class Pass(NamedTuple):
-    """One pass of a view's rows through a tile: steps k to a - 1, a blur at step a if radius > 0, steps up to b - 1."""
-
-    k: int
-    a: int
-    b: int
-    radius: int  # of the blur in pixels, 0: none
-    mean: np.float32  # of the image's gray, for a contrast at step k
-    from_plane: bool  # read rows from Scratch.plane, where the pass before has written them
-    last: bool  # write rows into the batch, else into Scratch.plane
-    sums_gray: bool  # sum the gray of all pixels, because a contrast follows
 
 
 class Renderer:
@@ -241,136 +208,11 @@ def find_taps(box, height, width, edge, cubic, flip, side, s):
     return pairs, down, left, right - left
 
 
-@jit
-def resize_row(memory, start, width, taps, y, side, cubic, s, tile, row):
-    """Write row y of the resized crop into the tile, from `row` on; taps: of find_taps, which has filled s."""
-    pairs, down, left, columns = taps
-    at = start + 3 * (s.rows[y] * width + left)
-    resize.vertical(memory, at, 3 * width, 3 * columns, s.row_weight, s.rows.size, y, down, s.line)
-    unit = resize.CUBIC_UNIT if cubic else resize.UNIT
-    resize.horizontal(s.line, s.columns, s.column_weight, pairs, side, unit, tile, row)
-
-
 @jit(inline=True)
 def resize_whole(memory, start, width, taps, side, cubic, s):
-    """Write a resized crop that several views share into s.base."""
+    """Write a resized crop that several views share into Scratch.planes."""
     for y in range(side):
         resize_row(memory, start, width, taps, y, side, cubic, s.resize, s.tile, ZERO)
         if cubic:
             resize.clamp(s.tile)
-        put_row(s.tile, ZERO, side, s.base, y * side, side * side)
-
-
-@jit(inline=True)
-def view(source, op, arg, word, side, cubic, out, place, s):
-    """Render one view into the batch, in as many passes as its program needs.
-
-    op (K,) uint8, arg and word (K, ARGS) float32 and uint32: its program.
-    place: index of the view's first value in the flat array of the batch.
-    """
-    k = 1 if source.flipped else 0  # the next step
-    mean, known = F32(0.0), False  # of gray, for a contrast that is step k
-    in_plane = False
-    while True:
-        a, b, radius = ends(op, arg, k, known, side)
-        last = b == op.size or op[b] == END
-        before_contrast = not last and op[b] == CONTRAST
-        if last or before_contrast or not in_plane or b > k:
-            now = Pass(k, a, b, radius, mean, in_plane, last, before_contrast)
-            mean = F32(run(now, source, op, arg, side, cubic, out, place, s) / (side * side))
-        if last:
-            return
-        in_plane, known, k = True, before_contrast, b
-        if not before_contrast and op[b] != BLUR:
-            take_image(s.plane, s.image)
-            while k < op.size and program.on_image(op[k]):
-                k = program.run_on_image(op, arg, word, k, s.image, s.spare, s.small, s.addresses)
-            put_image(s.image, s.plane)
-
-
-@jit
-def ends(op, arg, k, known, side):
-    """Find the end of the next pass, which begins at step k -> (a, b, the blur's radius): see Pass.
-
-    known: step k is a contrast and the image's mean gray is known.
-    """
-    a = k + 1 if known else k
-    while a < op.size and program.on_rows(op[a]):
-        a += 1
-    b, radius = a, 0
-    if a < op.size and op[a] == BLUR:
-        radius = blur.blur_radius(arg[a, 0], arg[a, 1], side, side)
-        b += 1
-        while b < op.size and program.on_rows(op[b]):
-            b += 1
-    return a, b, radius
-
-
-@jit(inline=True)
-def run(now, source, op, arg, side, cubic, out, place, s):
-    """Run a Pass over all rows of a view -> the sum of their gray if a contrast follows, else 0."""
-    tile, radius, pitch = s.tile, now.radius, s.resize.columns.size
-    block = tile.size // (3 * pitch)
-    if radius > 0:
-        blur.gaussian(arg[now.a, 0], radius, s.blur.taps)
-    gray, done = 0.0, ZERO
-    for top in range(0, side, block):
-        here = min(block, side - top)
-        read(now.from_plane, source, top, here, side, cubic, tile, s)
-        steps(op, arg, now.k, now.a, now.mean, tile, side, pitch)
-        if radius == 0:
-            steps(op, arg, now.a + 1, now.b, now.mean, tile, side, pitch)
-        for y in range(top, top + here):
-            ready, row = tile, (y - top) * pitch
-            if radius > 0:
-                at = y % (2 * radius + 1) * s.blur.single.size
-                blur.across(tile, row, pitch, side, radius, s.blur.taps, s.blur.lines, s.blur.ring, at)
-                ready, row = s.blur.single, ZERO
-            while done <= y - radius or (y == side - 1 and done < side):
-                if radius > 0:
-                    blur.down(s.blur.ring, done, side, radius, s.blur.taps, s.blur.places, ready)
-                    steps(op, arg, now.a + 1, now.b, now.mean, ready, side, pitch)
-                if now.last:
-                    write(ready, row, done, side, out, place, s)
-                else:
-                    put_row(ready, row, side, s.plane, done * side, side * side)
-                    if now.sums_gray:
-                        gray += gray_sum(ready, row, side)
-                done += 1
-    return gray
-
-
-@jit(inline=True)
-def read(from_plane, source, top, here, side, cubic, tile, s):
-    """Fill the tile with rows top to top + here - 1 of a view."""
-    pitch = s.resize.columns.size
-    for y in range(top, top + here):
-        row = (y - top) * pitch
-        if from_plane:
-            take_row(s.plane, y * side, side * side, side, NO, tile, row, pitch)
-        elif source.shared:
-            take_row(s.base, y * side, side * side, side, source.flipped, tile, row, pitch)
-        else:
-            resize_row(source.memory, source.start, source.width, source.taps, y, side, cubic, s.resize, tile, row)
-    if cubic and not from_plane and not source.shared:
-        resize.clamp(tile)
-
-
-@jit
-def steps(op, arg, first, end, mean, tile, side, pitch):
-    """Run steps first to end - 1 of a program on a tile; all of them need only pixels of their own row."""
-    for j in range(first, end):
-        program.rows(op[j], arg[j], mean, tile, side, pitch)
-
-
-@jit(inline=True)
-def write(ready, row, y, side, out, place, s):
-    """Write row y of a view, which starts at `row` of `ready`, into the batch."""
-    at, size = place + y * side, side * side
-    if out.kind == 0:
-        normalize.kernel(ready, row, side, out.scale, out.bias, out.floats, at, size, s.edge)
-    elif out.kind == 1:
-        normalize.kernel(ready, row, side, out.scale, out.bias, out.bytes, at, size, s.edge8)
-    else:
-        brain = out.kind == 3
-        normalize.kernel16(ready, row, side, out.scale, out.bias, brain, out.halves, at, size, s.edge16)
+        put_row(s.tile, ZERO, side, s.planes, y * side, side * side)

@@ -7,9 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from data_loading.kernel.simd import LANES
-from data_loading.ops import blur, resize, whole_image
+from data_loading.ops import blur, histogram, resize, whole_image
 
 F32 = np.float32
+LINE = 64  # bytes of a cache line
 TILE = 512  # pixels of a tile: more need fewer calls, but must fit in the L1 cache
 
 
@@ -35,14 +36,40 @@ class Blurring(NamedTuple):
     single: np.ndarray  # (3 pitch,) float32: a row, blurred along both axes
 
 
+class Finding(NamedTuple):
+    """What a pass finds out about a view's levels, and what becomes of them; see ops/histogram.py."""
+
+    counts: np.ndarray  # (TABLES, 3, 256) int32, flat
+    extremes: np.ndarray  # (3, 2, LANES) float32, flat
+    table: np.ndarray  # (3, 256) float32, flat: the value that each level becomes
+
+
+class Moving(NamedTuple):
+    """Memory for a nearest warp; see ops/warp.py."""
+
+    numbers: np.ndarray  # (7,) int64: the map
+    line: np.ndarray  # (3 pitch,) int16: a row
+
+
+class Sharpening(NamedTuple):
+    """Memory for sharpness; see ops/sharpness.py."""
+
+    ring: np.ndarray  # (9 pitch,) float32: the last three rows
+    sums: np.ndarray  # (pitch + 2 LANES,) float32: of these three rows, one channel
+
+
 class Scratch(NamedTuple):
     """A thread's memory for views of one side S; pitch is S rounded up to a multiple of 16."""
 
     resize: Resizing
     blur: Blurring
     tile: np.ndarray  # (3 R pitch,) float32: R rows of the view
-    base: np.ndarray  # (3 S S + 16,) int16 in 128ths, small for the cache: a resized crop that several views share
-    plane: np.ndarray  # (3 S S + 16,) int16 in 128ths: a view between two passes
+    planes: np.ndarray  # (3 P,) int16 in 128ths, P >= 3 S S + 16: a resized crop that several views share, and
+    # twice a view between two passes, since a pass may read one while it writes the other
+    levels: np.ndarray  # (3 S S + 16,) uint8: a view between two passes, in whole levels
+    finding: Finding
+    moving: Moving
+    sharpening: Sharpening
     image: np.ndarray  # (3, S, S) float32: a view for ops that need the whole image
     spare: np.ndarray  # (3, S, S) float32: the scratch memory of these ops
     small: np.ndarray  # (whole_image.SMALL,) float32: more scratch memory of these ops
@@ -50,6 +77,14 @@ class Scratch(NamedTuple):
     edge: np.ndarray  # (16,) float32, uint8, int16: the last vector of a row of the batch
     edge8: np.ndarray
     edge16: np.ndarray
+
+
+def zeros(shape: int | tuple[int, ...], dtype: type) -> np.ndarray:
+    """np.zeros that starts where a cache line does, so that vectors of a line's length lie in one line."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    memory = np.zeros(size + LINE, np.uint8)
+    start = -memory.ctypes.data % LINE
+    return memory[start : start + size].view(dtype).reshape(shape)
 
 
 def scratch(side: int, largest: int, addresses: np.ndarray) -> Scratch:
@@ -63,29 +98,36 @@ def scratch(side: int, largest: int, addresses: np.ndarray) -> Scratch:
     radius = blur.MARGIN
     return Scratch(
         Resizing(
-            weight=np.zeros((reach, pitch), F32),
-            whole=np.zeros(reach * pitch, np.int32),
-            columns=np.zeros(pitch, np.int64),
-            column_weight=np.zeros(2 * (reach + 1) * pitch, np.int32),
-            rows=np.zeros(pitch, np.int64),
-            row_weight=np.zeros(reach * pitch, np.int32),
-            line=np.zeros(3 * largest + LANES, np.int16),
+            weight=zeros((reach, pitch), F32),
+            whole=zeros(reach * pitch, np.int32),
+            columns=zeros(pitch, np.int64),
+            column_weight=zeros(2 * (reach + 1) * pitch, np.int32),
+            rows=zeros(pitch, np.int64),
+            row_weight=zeros(reach * pitch, np.int32),
+            line=zeros(3 * largest + LANES, np.int16),
         ),
         Blurring(
-            lines=np.zeros(3 * (2 * radius + pitch), np.int16),
-            ring=np.zeros((2 * radius + 1) * 3 * pitch, np.int16),
-            taps=np.zeros(radius + 1, np.int32),
-            places=np.zeros(2 * radius + 1, np.int64),
-            single=np.zeros(3 * pitch, F32),
+            lines=zeros(3 * (2 * radius + pitch), np.int16),
+            ring=zeros((2 * radius + 1) * 3 * pitch, np.int16),
+            taps=zeros(radius + 1, np.int32),
+            places=zeros(2 * radius + 1, np.int64),
+            single=zeros(3 * pitch, F32),
         ),
-        tile=np.zeros(3 * pitch * max(1, TILE // pitch), F32),
-        base=np.zeros(3 * side * side + LANES, np.int16),
-        plane=np.zeros(3 * side * side + LANES, np.int16),
-        image=np.zeros((3, side, side), F32),
-        spare=np.zeros((3, side, side), F32),
-        small=np.zeros(whole_image.SMALL, F32),
+        tile=zeros(3 * pitch * max(1, TILE // pitch), F32),
+        planes=zeros(3 * (-(-3 * side * side // LINE) + 1) * LINE, np.int16),
+        levels=zeros(3 * side * side + LANES, np.uint8),
+        finding=Finding(
+            counts=zeros(histogram.TABLES * 3 * 256, np.int32),
+            extremes=zeros(3 * 2 * LANES, F32),
+            table=zeros(3 * 256, F32),
+        ),
+        moving=Moving(numbers=zeros(7, np.int64), line=zeros(3 * pitch, np.int16)),
+        sharpening=Sharpening(ring=zeros(3 * 3 * pitch, F32), sums=zeros(pitch + 2 * LANES, F32)),
+        image=zeros((3, side, side), F32),
+        spare=zeros((3, side, side), F32),
+        small=zeros(whole_image.SMALL, F32),
         addresses=addresses,
-        edge=np.zeros(LANES, F32),
-        edge8=np.zeros(LANES, np.uint8),
-        edge16=np.zeros(LANES, np.int16),
+        edge=zeros(LANES, F32),
+        edge8=zeros(LANES, np.uint8),
+        edge16=zeros(LANES, np.int16),
     )

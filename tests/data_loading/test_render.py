@@ -14,6 +14,7 @@ from data_loading import Strategy, ViewSet
 from data_loading.errors import ViewError
 from data_loading.ops import (
     OPS,
+    Affine,
     Choose,
     ColorJitter,
     GaussianBlur,
@@ -139,7 +140,7 @@ def test_a_plan_of_other_images_or_another_view_set_is_refused():
     out = [np.zeros((2, 1, 3, 16, 16), np.uint8)]
     with pytest.raises(ViewError, match="the plan does not fit: a box lies outside its image"):
         renderer(small[0].reshape(-1), np.zeros(1, np.int64), np.array([20]), np.array([20]), plan, 0, out)
-    _, turned = render(large, ViewSet([Strategy("simclr", [[VerticalFlip(p=1.0)]])], crops=2, size=16))
+    _, turned = render(large, ViewSet([Strategy("simclr", [[Affine(degrees=10.0, p=1.0)]])], crops=2, size=16))
     with pytest.raises(ViewError, match="a step whose op is not in the view set"):
         renderer(large[0].reshape(-1), np.zeros(1, np.int64), np.array([90]), np.array([90]), turned, 0, out)
 
@@ -212,7 +213,8 @@ def test_processes_that_compile_at_once_and_one_with_their_cache_draw_the_same_b
 
     told = [process.communicate() for process in [start(), start()]] + [start().communicate()]
     (first, said), (second, also), (cached, silent) = told
-    assert "compiling the kernels" in said and "compiling the kernels" in also and "compiling" not in silent
+    # The one that starts later may find the first files of the other.
+    assert "compiling the kernels" in said + also and "compiling" not in silent
     assert len(first.strip()) == 64 and first == second == cached
 
 

@@ -95,6 +95,19 @@ def at(typing, array, index):
 
 
 @intrinsic
+def put(typing, array, index, value):
+    """put(array, i, x): array[i] = x, for an x of the array's dtype; `at` for writing."""
+
+    def code(context, builder, signature, arguments):
+        array, index, value = arguments
+        data = context.make_array(signature.args[0])(context, builder, array).data
+        builder.store(value, builder.gep(data, [index]))
+        return context.get_dummy_value()
+
+    return types.void(array, index, array.dtype), code
+
+
+@intrinsic
 def spread(typing, array, index):
     """spread(array, i): vector with array[i] of a float32 array in every lane."""
 
