@@ -150,4 +150,4 @@ class MASSRL(Method):
         mask = self.mask([view for view in batch.layout if view.role == "global"])  # on the host
         # A masked sum, and a copy of a few bytes that is not waited for: indexing by a mask would wait for a GPU.
         total = distance.masked_fill(~mask.to(distance.device, non_blocking=True), 0.0).sum()
-        return total / int(mask.sum()) if self.reduction == "mean" else total
+        return total / mask.sum() if self.reduction == "mean" else total
