@@ -103,6 +103,16 @@ def share_over_ranks(right: Tensor) -> Tensor:
     return found / count
 
 
+def equal_buffers(module: nn.Module) -> list[str]:
+    """Names of the buffers that are equal on all processes by construction, as queues of gathered embeddings.
+
+    A module names its own in `equal_on_ranks`. DistributedDataParallel would send them from rank 0 before each step; it
+    leaves out those that the wrapped module names in `_ddp_params_and_buffers_to_ignore`.
+    """
+    parts = [(f"{prefix}." if prefix else "", part) for prefix, part in module.named_modules()]
+    return [prefix + name for prefix, part in parts for name in getattr(part, "equal_on_ranks", ())]
+
+
 @torch.no_grad()
 def average_gradients(module: nn.Module) -> None:
     """Replace each gradient of a module that DDP does not wrap by its mean over processes."""

@@ -38,4 +38,5 @@ def nnclr(n: Tensor, p: Tensor, tau: float = 0.1, symmetric: bool = False) -> Te
     if symmetric:
         log_p = log_p + logits.log_softmax(2)
     positives = torch.einsum("vwii->vwi", log_p)  # (V, V, B)
-    return -positives[~torch.eye(V, dtype=torch.bool)].mean()  # CPU mask: a GPU mask would synchronise
+    itself = torch.eye(V, dtype=torch.bool, device=p.device)[..., None]  # a masked sum: indexing would wait for a GPU
+    return -positives.masked_fill(itself, 0.0).sum() / (V * (V - 1) * p.shape[1])

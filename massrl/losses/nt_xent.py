@@ -23,4 +23,5 @@ def nt_xent(z: Tensor, tau: float = 0.5) -> Tensor:
     logits = (z @ z.T / tau).fill_diagonal_(float("-inf"))  # (V*B, V*B), k != i
     log_p = logits.log_softmax(1).view(V, B, V, B)
     positives = torch.einsum("vbwb->vwb", log_p)  # (V, V, B), views v and w of image b
-    return -positives[~torch.eye(V, dtype=torch.bool)].mean()  # CPU mask: a GPU mask would synchronise
+    itself = torch.eye(V, dtype=torch.bool, device=z.device)[..., None]  # a masked sum: indexing would wait for a GPU
+    return -positives.masked_fill(itself, 0.0).sum() / (V * (V - 1) * B)

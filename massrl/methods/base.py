@@ -24,7 +24,7 @@ from data_loading.config.registry import Registry
 from data_loading.errors import ConfigError
 from data_loading.views.view_set import View, ViewSet
 from massrl import backbones
-from massrl.distributed import world_size
+from massrl.distributed import equal_buffers, world_size
 from massrl.losses.entropy import Entropies, entropies
 from massrl.methods import checks, training, validation
 from massrl.methods.checks import check_queue, check_tau
@@ -269,6 +269,11 @@ class Method(Remembers, pl.LightningModule):
     def forward(self, x: Tensor) -> Tensor:
         """Images (B, 3, H, W) -> features (B, F)."""
         return self.encoder(x)
+
+    @property
+    def _ddp_params_and_buffers_to_ignore(self) -> list[str]:
+        """What DistributedDataParallel reads: buffers that it need not send before each step."""
+        return equal_buffers(self)
 
     # ---- what the Trainer calls
 

@@ -64,6 +64,7 @@ class DINO(Method):
     evaluated = "target"
     target: Target
     centre: Tensor  # (out_dim,), subtracted from the target's logits
+    equal_on_ranks = ("centre",)  # a mean over all processes
 
     def __init__(
         self,

@@ -147,5 +147,7 @@ class MASSRL(Method):
             z_target = self.embed(views, through=self.target)  # V of (B, D)
         self.log("z_std", feature_std(z[0]))
         distance = pairwise_cosine_distance(torch.stack(p), torch.stack(z_target))  # (V, V)
-        terms = distance[self.mask([view for view in batch.layout if view.role == "global"])]
-        return terms.mean() if self.reduction == "mean" else terms.sum()
+        mask = self.mask([view for view in batch.layout if view.role == "global"])  # on the host
+        # A masked sum, and a copy of a few bytes that is not waited for: indexing by a mask would wait for a GPU.
+        total = distance.masked_fill(~mask.to(distance.device, non_blocking=True), 0.0).sum()
+        return total / mask.sum() if self.reduction == "mean" else total

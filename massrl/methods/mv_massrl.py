@@ -55,9 +55,10 @@ def weighted(pairs: Tensor, alpha: float, reduction: str = "mean") -> Tensor:
     """
     G, V = pairs.shape
     alpha = 1.0 if V == G else alpha
-    among = pairs[:, :G][~torch.eye(G, dtype=torch.bool)]  # a mask on the CPU: one on a GPU would be waited for
+    itself = torch.eye(G, dtype=torch.bool, device=pairs.device)
+    among = pairs[:, :G].masked_fill(itself, 0.0)  # not indexed by a mask, for which the host would wait
     total = alpha * among.sum() + (1 - alpha) * pairs[:, G:].sum()
-    weights = alpha * among.numel() + (1 - alpha) * (V - G) * G
+    weights = alpha * G * (G - 1) + (1 - alpha) * (V - G) * G
     return total if reduction == "sum" else total / weights
 
 

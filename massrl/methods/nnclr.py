@@ -67,7 +67,7 @@ class NNCLR(Method):
         views = self.embed(batch.global_views)  # V of (B, D)
         p = torch.stack(self.over(self.predictor, views))  # (V, B, D)
         z = torch.stack(views).detach()  # (V, B, D), no gradient to neighbours
-        n = nearest_neighbour(z, self.queue.rows())  # (V, B, D), eq. 4
+        n = nearest_neighbour(z, self.queue.ring)  # (V, B, D), eq. 4; no gradient, so no copy of the queue
         self.log("z_std", feature_std(z[0]))
         loss = nnclr(gather(n), gather(p), self.tau, self.symmetric)  # eq. 3, the images of all processes
         if self.training:

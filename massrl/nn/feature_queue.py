@@ -22,6 +22,7 @@ class FeatureQueue(nn.Module):
 
     ring: Tensor  # (Q, D)
     pushed: Tensor  # () int64
+    equal_on_ranks = ("ring", "pushed")  # of the seed, and of embeddings of all processes
 
     def __init__(self, size: int, dim: int, random: bool = True, seed: int = 0):
         super().__init__()

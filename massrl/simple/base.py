@@ -19,7 +19,7 @@ from data_loading.render.torch_renderer import render
 from data_loading.views import view_sets
 from data_loading.views.sampling import Drawer
 from data_loading.views.view_set import ViewSet
-from massrl.distributed import rank
+from massrl.distributed import equal_buffers, rank
 from massrl.methods import Method
 from massrl.methods.sizes import check_sizes
 from massrl.optim import cosine
@@ -253,6 +253,11 @@ class Simple(nn.Module):
         self.catch_up()
         assert self.method.target is not None, f"{type(self).__name__} has no target network"
         return self._chain(*list(self.method.target.parts.values())[first:])
+
+    @property
+    def _ddp_params_and_buffers_to_ignore(self) -> list[str]:
+        """What DistributedDataParallel reads: buffers that it need not send before each step."""
+        return equal_buffers(self)
 
     # ---- copies: the target first follows the last step of the optimiser
 
