@@ -49,10 +49,10 @@ class Pass(NamedTuple):
     radius: int  # rows above and below that step a reads; 0: there is no such step, or it does nothing
     mean: np.float32  # of the image's gray, for a contrast at step k
     reads: int  # IMAGE, PLANE, WARPED (a plane by Scratch.moving), LEVELS (by the table of Scratch.finding)
-    at: int  # where the plane starts in Scratch.planes
-    mirrored: bool  # its rows are read backwards
+    at: int  # where they start in Scratch.planes or Scratch.levels
+    mirrored: bool  # the rows of a plane are read backwards
     writes: int  # PLANE, LEVELS, BATCH, NOWHERE
-    to: int  # where the plane starts
+    to: int  # where they start
     finds: int  # the code of the step that needs to know something about all pixels, or END
 
 
@@ -63,10 +63,10 @@ def view(source, op, arg, word, side, cubic, out, place, s):
     op (K,) uint8, arg and word (K, ARGS) float32 and uint32: its program.
     place: index of the view's first value in the flat array of the batch.
     """
-    size = s.planes.size // 3
+    size, half = s.planes.size // 3, s.levels.size // 2
     k = 1 if source.flipped else 0  # the next step
     stored, at, mirrored = source.shared, ZERO, source.flipped  # the view so far is in a plane
-    found, mean = END, F32(0.0)
+    found, mean, levels = END, F32(0.0), ZERO
     while True:
         reads = PLANE if stored else IMAGE
         if found == EQUALIZE or found == AUTOCONTRAST:
@@ -87,7 +87,9 @@ def view(source, op, arg, word, side, cubic, out, place, s):
         elif idle and (at != 0 or found == CONTRAST or warp.is_nearest(op, arg, b)):
             writes = NOWHERE
         if writes != NOWHERE or found != END:
-            now = Pass(k, a, b, radius, mean, reads, at, mirrored, writes, to, found)
+            before, levels = levels, half - levels if writes == LEVELS else levels
+            first, there = before if reads == LEVELS else at, levels if writes == LEVELS else to
+            now = Pass(k, a, b, radius, mean, reads, first, mirrored, writes, there, found)
             mean = F32(run(now, source, op, arg, side, cubic, out, place, s) / (side * side))
         if last:
             return
@@ -186,7 +188,7 @@ def read(now, source, top, here, upside, side, cubic, tile, s):
         elif now.reads == WARPED:
             warp.take_row(s.planes, now.at, y, side, s.moving.numbers, s.moving.line, tile, row, pitch)
         elif now.reads == LEVELS:
-            histogram.look_up_row(s.levels, y * side, size, side, s.finding.table, tile, row)
+            histogram.look_up_row(s.levels, now.at + y * side, size, side, s.finding.table, tile, row)
         else:
             resize_row(source.memory, source.start, source.width, source.taps, y, side, cubic, s.resize, tile, row)
     if cubic and now.reads == IMAGE:
@@ -212,10 +214,10 @@ def write(now, ready, row, y, side, out, place, s):
     elif now.writes == PLANE:
         put_row(ready, row, side, s.planes, now.to + y * side, size)
     elif now.writes == LEVELS and now.finds == EQUALIZE:
-        histogram.put_levels(ready, row, side, s.levels, y * side, size)
-        histogram.count_row(s.levels, y * side, side, size, s.finding.counts)
+        histogram.put_levels(ready, row, side, s.levels, now.to + y * side, size)
+        histogram.count_row(s.levels, now.to + y * side, side, size, s.finding.counts)
     elif now.writes == LEVELS:
-        histogram.put_levels(ready, row, side, s.levels, y * side, size)
+        histogram.put_levels(ready, row, side, s.levels, now.to + y * side, size)
         histogram.find_extremes(ready, row, side, s.finding.extremes)
     return gray_sum(ready, row, side) if now.finds == CONTRAST else F32(0.0)
 

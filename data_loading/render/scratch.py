@@ -66,7 +66,7 @@ class Scratch(NamedTuple):
     tile: np.ndarray  # (3 R pitch,) float32: R rows of the view
     planes: np.ndarray  # (3 P,) int16 in 128ths, P >= 3 S S + 16: a resized crop that several views share, and
     # twice a view between two passes, since a pass may read one while it writes the other
-    levels: np.ndarray  # (3 S S + 16,) uint8: a view between two passes, in whole levels
+    levels: np.ndarray  # (2 L,) uint8, L >= 3 S S + 16: twice a view between two passes, in whole levels
     finding: Finding
     moving: Moving
     sharpening: Sharpening
@@ -115,7 +115,7 @@ def scratch(side: int, largest: int, addresses: np.ndarray) -> Scratch:
         ),
         tile=zeros(3 * pitch * max(1, TILE // pitch), F32),
         planes=zeros(3 * (-(-3 * side * side // LINE) + 1) * LINE, np.int16),
-        levels=zeros(3 * side * side + LANES, np.uint8),
+        levels=zeros(2 * (-(-3 * side * side // LINE) + 1) * LINE, np.uint8),
         finding=Finding(
             counts=zeros(histogram.TABLES * 3 * 256, np.int32),
             extremes=zeros(3 * 2 * LANES, F32),

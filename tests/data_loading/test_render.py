@@ -237,3 +237,22 @@ def test_ops_of_whole_images_run_one_after_another_between_ops_of_rows():
     expected = program.reference(code, arg.view(np.uint32), image)
     # equalize rounds: a value that float32 has just below a half, and float64 above it, is another level for it
     assert (np.abs(run_steps(image, steps) - expected) < 0.1).mean() > 0.99
+
+
+@pytest.mark.parametrize(
+    "between", [(), (codes.VERTICAL_FLIP,), (codes.FLIP, codes.VERTICAL_FLIP, codes.BLUR)], ids=str
+)
+@pytest.mark.parametrize("second", [codes.EQUALIZE, codes.AUTOCONTRAST, codes.CONTRAST, codes.WARP, codes.SHARPNESS])
+def test_a_view_upside_down_between_two_steps_that_need_all_of_it_is_not_overwritten_while_it_is_read(between, second):
+    numbers = {codes.BLUR: (0.8, 3), codes.CONTRAST: (0.5,), codes.SHARPNESS: (0.5,)}
+    numbers[codes.WARP] = (1, 0.1, 0, 0, 1, 0, 0, 0)
+    order = [codes.EQUALIZE, *between, second, codes.VERTICAL_FLIP, codes.AUTOCONTRAST]
+    rows = np.linspace(20, 120, 33)[:, None] + np.random.default_rng(2).integers(0, 60, (3, 33, 33))
+    image = rows.astype(np.uint8).astype(np.float32)
+    steps = [(code, numbers.get(code, ())) for code in order]
+    arg = np.zeros((len(steps), ARGS), np.float32)
+    for row, (_, given) in zip(arg, steps, strict=True):
+        row[: len(given)] = given
+    expected = program.reference(np.array(order, np.uint8), arg.view(np.uint32), image)
+    # equalize and autocontrast round, and spread what has been rounded to another level
+    assert (np.abs(run_steps(image, steps) - expected) < 4).mean() > 0.97
