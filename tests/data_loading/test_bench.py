@@ -294,7 +294,6 @@ def test_rounds_of_two_peers_give_a_row_each(photographs):
     rows = timing.measure(WORKS["eval"], str(photographs), range(12), ["torchvision", BOUND], [1], settings)
     assert [(r.peer, len(r.rates)) for r in rows] == [("torchvision", 2), (BOUND, 2)]
     assert all(r.images_per_s > 0 and r.first_batch_s > 0 for r in rows)
-    assert rows[0].images_per_s < rows[1].images_per_s  # torchvision decodes too
 
 
 def test_a_peer_that_fails_is_left_out_with_its_words(photographs, monkeypatch):
