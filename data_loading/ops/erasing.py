@@ -94,8 +94,8 @@ def kernel(tile, arg, width, pitch, y, step):
     The tile's rows are rows y, y + step, y + 2 step, ... of a view of `width` x `width` pixels, or lie outside it.
     """
     n, side, half = tile.size // 3, F32(width), F32(0.5)
-    y0, y1 = int(arg[0] * side + half), min(int((arg[0] + arg[2]) * side + half), width)
-    x0, x1 = int(arg[1] * side + half), min(int((arg[1] + arg[3]) * side + half), width)
+    y0, y1 = max(int(arg[0] * side + half), 0), min(int((arg[0] + arg[2]) * side + half), width)
+    x0, x1 = max(int(arg[1] * side + half), 0), min(int((arg[1] + arg[3]) * side + half), width)
     for row in range(0, n, pitch):
         if y0 <= y < y1:
             for c in range(3):

@@ -1,4 +1,4 @@
-"""What equalize and autocontrast share: rows of integer levels, what is counted in them, and a table of levels."""
+"""What equalize and autocontrast share: what a pass finds out about levels, and a table of what they become."""
 
 from __future__ import annotations
 
@@ -13,27 +13,8 @@ TABLES = 4  # a level that occurs twice in a row is counted in two tables, so th
 
 @jit(inline=True)
 def level_of(value):
-    """A value rounded half up to an integer level and clamped to 0..255: a user's own op may leave other values."""
+    """A value rounded half up to an integer level and clamped to 0..255."""
     return min(max(int(value + F32(0.5)), 0), 255)
-
-
-@jit
-def put_levels(tile, row, width, levels, place, step):
-    """Copy a row of the tile, rounded to integer levels.
-
-    tile (3 n,) float32: the row's `width` pixels of channel c start at c n + row.  levels: flat uint8; they are written
-    from place + c step on.
-    """
-    n = tile.size // 3
-    for c in range(3):
-        i, o = c * n + row, place + c * step
-        end = o + width
-        while o + LANES <= end:
-            store(levels, o, load(tile, i))
-            i, o = i + LANES, o + LANES
-        while o < end:
-            levels[o] = level_of(tile[i])
-            i, o = i + 1, o + 1
 
 
 @jit(inline=True)
@@ -44,7 +25,11 @@ def count(counts, i):
 
 @jit
 def count_row(levels, place, width, step, counts):
-    """Count a row's levels: levels as in `put_levels`; counts (TABLES, 3, 256) int32, flat."""
+    """Count a row's levels.
+
+    levels: flat uint8: the row's `width` pixels of channel c start at place + c step.
+    counts (TABLES, 3, 256) int32, flat.
+    """
     for c in range(3):
         i, first = place + c * step, c * 256
         end = i + width
@@ -70,12 +55,13 @@ def add_tables(counts):
 def find_extremes(tile, row, width, extremes):
     """Take a row of a tile into account: its lowest and highest values of each channel.
 
-    tile, row, width: as in `put_levels`.  extremes (3, 2, LANES) float32, flat: the lowest and highest of each lane.
+    tile (3 n,) float32: the row's `width` pixels of channel c start at c n + row.
+    extremes (3, 2, LANES) float32, flat: the lowest and highest of each lane.
     """
     n = tile.size // 3
     for c in range(3):
-        i, at = c * n + row, 2 * LANES * c
-        end, low, high = i + width, load(extremes, at), load(extremes, at + LANES)
+        i, lane = c * n + row, 2 * LANES * c
+        end, low, high = i + width, load(extremes, lane), load(extremes, lane + LANES)
         while i < end and width >= LANES:
             v = load(tile, min(i, end - LANES))  # the last vector overlaps the one before
             low, high = minimum(low, v), maximum(high, v)
@@ -84,8 +70,8 @@ def find_extremes(tile, row, width, extremes):
             v = splat(tile[i])
             low, high = minimum(low, v), maximum(high, v)
             i += 1
-        store(extremes, at, low)
-        store(extremes, at + LANES, high)
+        store(extremes, lane, low)
+        store(extremes, lane + LANES, high)
 
 
 @jit
@@ -118,18 +104,21 @@ def highest(extremes, channel):
 
 @jit
 def look_up_row(levels, place, step, width, table, tile, row):
-    """Read a row of levels into the tile through a table of (3, 256) float32, flat; all else as in `put_levels`."""
+    """Read a row of levels into the tile through a table (3, 256) float32, flat.
+
+    levels, place, step, width: as in `count_row`.  tile, row: as in `find_extremes`.
+    """
     n = tile.size // 3
     for c in range(3):
         i, o, first = place + c * step, c * n + row, 256 * c
         end = i + width
         while i + 4 <= end:
-            a, b = at(table, first + at(levels, i)), at(table, first + at(levels, i + 1))
-            c_, d = at(table, first + at(levels, i + 2)), at(table, first + at(levels, i + 3))
-            put(tile, o, a)
-            put(tile, o + 1, b)
-            put(tile, o + 2, c_)
-            put(tile, o + 3, d)
+            p, q = at(table, first + at(levels, i)), at(table, first + at(levels, i + 1))
+            r, s = at(table, first + at(levels, i + 2)), at(table, first + at(levels, i + 3))
+            put(tile, o, p)
+            put(tile, o + 1, q)
+            put(tile, o + 2, r)
+            put(tile, o + 3, s)
             i, o = i + 4, o + 4
         while i < end:
             put(tile, o, at(table, first + at(levels, i)))

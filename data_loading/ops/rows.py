@@ -1,4 +1,4 @@
-"""Copies between a tile (float32 in levels) and the planes of a whole view (int16 in 128ths of a level)."""
+"""Copies of rows between a tile (float32, levels) and planes of a whole view (int16, 128ths of a level; or uint8)."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from data_loading.kernel.jit import jit
 from data_loading.kernel.simd import LANES, load, maximum, minimum, reverse, splat, store
 
 F32 = np.float32
+FINE, WHOLE = (F32(128.0), F32(256.0)), (F32(1.0), F32(255.0))  # parts of a level, and the largest level, of a plane
 
 
 @jit
-def put_row(tile, row, width, plane, place, step):
-    """Copy a row of the tile into the plane, rounded to 128ths of a level.
+def put_row(tile, row, width, plane, place, step, kind):
+    """Copy a row of the tile into the plane, rounded.
 
-    tile (3 n,) float32: the row's `width` pixels of channel c start at c n + row.  plane: flat int16; they are written
-    from place + c step on.
+    tile (3 n,) float32: the row's `width` pixels of channel c start at c n + row.  plane: flat, int16 in 128ths of a
+    level for the kind FINE, or uint8 in levels for WHOLE; they are written from place + c step on.
     """
-    n = tile.size // 3
+    n, (parts, most) = tile.size // 3, kind
     for c in range(3):
         i, o = c * n + row, place + c * step
         end = o + width
@@ -25,7 +26,7 @@ def put_row(tile, row, width, plane, place, step):
             store(plane, o, load(tile, i))
             i, o = i + LANES, o + LANES
         while o < end:
-            plane[o] = int(tile[i] * F32(128.0) + F32(0.5))
+            plane[o] = int(min(tile[i], most) * parts + F32(0.5))
             i, o = i + 1, o + 1
 
 

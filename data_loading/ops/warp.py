@@ -23,6 +23,7 @@ from data_loading.ops.whole_image import planes, words
 WARP = 19  # the code of the step, as saved plans hold it
 F32 = np.float32
 INTERPOLATIONS = ("nearest", "bilinear")
+FAR = 1e6  # pixels
 
 
 def resampling_params(op: object, interpolation: str, fill: float) -> list[float]:
@@ -56,8 +57,8 @@ def reference(image, a, b, tx, c, d, ty, bilinear, fill) -> np.ndarray:
 
 @jit
 def fixed(value):
-    """A number in 65536ths, rounded to an integer as Pillow's FIX."""
-    return int(math.floor(value * 65536.0 + 0.5))
+    """A number in 65536ths, rounded to an integer as Pillow's FIX; clamped to FAR, so that no position overflows."""
+    return int(math.floor(min(max(-FAR, value), FAR) * 65536.0 + 0.5))
 
 
 @jit

@@ -13,7 +13,7 @@ from data_loading.kernel.jit import NO, ZERO, jit
 from data_loading.ops import direct_copy, resize, whole_image
 from data_loading.ops.flip import FLIP
 from data_loading.ops.normalize import Normalize
-from data_loading.ops.rows import put_row
+from data_loading.ops.rows import FINE, put_row
 from data_loading.render import reference
 from data_loading.render.passes import Source, resize_row, view
 from data_loading.render.scratch import scratch
@@ -215,4 +215,4 @@ def resize_whole(memory, start, width, taps, side, cubic, s):
         resize_row(memory, start, width, taps, y, side, cubic, s.resize, s.tile, ZERO)
         if cubic:
             resize.clamp(s.tile)
-        put_row(s.tile, ZERO, side, s.planes, y * side, side * side)
+        put_row(s.tile, ZERO, side, s.planes, y * side, side * side, FINE)

@@ -22,7 +22,7 @@ from data_loading.ops.blur import BLUR
 from data_loading.ops.color_jitter import CONTRAST
 from data_loading.ops.equalize import EQUALIZE
 from data_loading.ops.grayscale import gray_sum
-from data_loading.ops.rows import put_image, put_row, take_image, take_row
+from data_loading.ops.rows import FINE, WHOLE, put_image, put_row, take_image, take_row
 from data_loading.ops.step import END
 
 F32 = np.float32
@@ -87,20 +87,31 @@ def view(source, op, arg, word, side, cubic, out, place, s):
         elif idle and (at != 0 or found == CONTRAST or warp.is_nearest(op, arg, b)):
             writes = NOWHERE
         if writes != NOWHERE or found != END:
-            before, levels = levels, half - levels if writes == LEVELS else levels
-            first, there = before if reads == LEVELS else at, levels if writes == LEVELS else to
-            now = Pass(k, a, b, radius, mean, reads, first, mirrored, writes, there, found)
+            begin = levels if reads == LEVELS else at
+            if writes == LEVELS:
+                levels = half - levels
+                to = levels
+            now = Pass(k, a, b, radius, mean, reads, begin, mirrored, writes, to, found)
             mean = F32(run(now, source, op, arg, side, cubic, out, place, s) / (side * side))
         if last:
             return
         k = b
         if writes == PLANE:
             stored, at, mirrored = YES, to, NO
-        if program.on_image(op[k]) and not warp.is_nearest(op, arg, k):
+        k = run_on_image(op, arg, word, k, at, s)
+
+
+@jit(inline=True)
+def run_on_image(op, arg, word, k, at, s):
+    """Run the steps from k on that need the whole image, in the plane at `at` -> the number of the next step."""
+    first = k
+    while k < op.size and program.on_image(op[k]) and not warp.is_nearest(op, arg, k):
+        if k == first:
             take_image(s.planes, at, s.image)
-            while k < op.size and program.on_image(op[k]) and not warp.is_nearest(op, arg, k):
-                k = program.run_on_image(op, arg, word, k, s.image, s.spare, s.small, s.addresses)
-            put_image(s.image, s.planes, at)
+        k = program.run_on_image(op, arg, word, k, s.image, s.spare, s.small, s.addresses)
+    if k > first:
+        put_image(s.image, s.planes, at)
+    return k
 
 
 @jit
@@ -212,13 +223,13 @@ def write(now, ready, row, y, side, out, place, s):
     if now.writes == BATCH:
         to_batch(ready, row, side, out, place + y * side, size, s)
     elif now.writes == PLANE:
-        put_row(ready, row, side, s.planes, now.to + y * side, size)
-    elif now.writes == LEVELS and now.finds == EQUALIZE:
-        histogram.put_levels(ready, row, side, s.levels, now.to + y * side, size)
-        histogram.count_row(s.levels, now.to + y * side, side, size, s.finding.counts)
+        put_row(ready, row, side, s.planes, now.to + y * side, size, FINE)
     elif now.writes == LEVELS:
-        histogram.put_levels(ready, row, side, s.levels, now.to + y * side, size)
-        histogram.find_extremes(ready, row, side, s.finding.extremes)
+        put_row(ready, row, side, s.levels, now.to + y * side, size, WHOLE)
+        if now.finds == EQUALIZE:
+            histogram.count_row(s.levels, now.to + y * side, side, size, s.finding.counts)
+        else:
+            histogram.find_extremes(ready, row, side, s.finding.extremes)
     return gray_sum(ready, row, side) if now.finds == CONTRAST else F32(0.0)
 
 

@@ -1,4 +1,4 @@
-"""A training step never waits for the device: rehearsed on fake tensors of a GPU that is not there (no_wait.py)."""
+"""Losses, queues, centres and targets never wait for the device: rehearsed on one that is not there (no_wait.py)."""
 
 from contextlib import contextmanager
 
@@ -73,9 +73,8 @@ def test_the_rehearsal_sees_what_waits(run):
 
 
 def test_nnclr_makes_no_tensor_as_large_as_its_queue():
-    rehearsal, method, batch = on_device("NNCLR", queue_size=100_000)  # 2 views of 8 images are fewer than 32 channels
-    method = small("NNCLR", queue_size=100_000, out_dim=64).train()
-    rehearsal.module(method)
+    # 2 views of 8 images are fewer than 64 numbers of an embedding, so their products with the queue are no larger.
+    rehearsal, method, batch = on_device("NNCLR", queue_size=100_000, out_dim=64)
     with rehearsal.watched() as made:
         method.loss(batch)
     assert made.largest < method.queue.ring.numel()
